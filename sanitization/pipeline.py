@@ -376,11 +376,11 @@ class PipelineStage:
         threshold, choosy = engine.policy.threshold, engine.has_exceptions
         position, least = start, 0
         while position >= 0:
-            asked, position = position, -1
-            for hit in detector.find(text, asked, names):
+            wanted_at, position = position, -1
+            for hit in detector.find(text, wanted_at, names):
                 begin, end, _kind, score, _replacement, anchor, _reasons, _told = hit
-                if not asked <= anchor <= begin < end <= size:
-                    raise ValueError(f"a hit from {begin} to {end} anchored at {anchor}, sought from {asked}")
+                if not wanted_at <= anchor <= begin < end <= size:
+                    raise ValueError(f"a hit from {begin} to {end} anchored at {anchor}, sought from {wanted_at}")
                 if begin < least:
                     continue
                 if score >= threshold and not (choosy and not engine.accepts(category, hit, text)):

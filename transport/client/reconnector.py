@@ -136,8 +136,8 @@ class Reconnector:
             ending = await line.run(first, self, beside)
         finally:
             self.connection = None
-            said = [message for message in self._unacked.messages if message in line.sent]
-            self._delivery.connection_lost(said, {} if line.welcome is None else line.welcome.threads)
+            messages = [message for message in self._unacked.messages if message in line.sent]
+            self._delivery.connection_lost(messages, {} if line.welcome is None else line.welcome.threads)
             self._unacked.reset_for_connection()
             self.renewal.forget()
         return ending
@@ -198,10 +198,10 @@ class Reconnector:
 
     async def _acknowledge(self, line: Connection) -> None:
         """Acknowledge the events that the caller has taken, at most once a second."""
-        said: dict[str, int] = {}
+        seqs: dict[str, int] = {}
         while True:
             await trio.sleep(_ACK_S)
-            news = {thread_id: seq for thread_id, seq in self._delivery.consumed.items() if said.get(thread_id) != seq}
+            news = {thread_id: seq for thread_id, seq in self._delivery.consumed.items() if seqs.get(thread_id) != seq}
             for thread_id, seq in news.items():
                 await line.send({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
-            said |= news
+            seqs |= news

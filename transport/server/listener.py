@@ -308,8 +308,8 @@ class _Listener:
         if not head.upgrade and (request := self._stream_request(stream, head, permit)) is not None:
             response = await self._answer(stream, request)
             return None if response is None else (response, response)
-        asked = head if head.upgrade else await self._http.serve(stream, head.raw + head.rest, permit)
-        return None if asked is None else await self._upgrade(stream, asked, permit)
+        upgrade = head if head.upgrade else await self._http.serve(stream, head.raw + head.rest, permit)
+        return None if upgrade is None else await self._upgrade(stream, upgrade, permit)
 
     def _stream_request(self, stream: Stream, head: RequestHead, permit: ConnectionPermit) -> StreamRequest | None:
         if self._stream_handler is None or not self._stream_handler.takes(head.path):

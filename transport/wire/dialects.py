@@ -192,8 +192,8 @@ class Endpoints(Generic[D]):
             if offered in self.subprotocols:
                 return Negotiated(self.subprotocols[offered], offered)
         selected = next((offered for offered in subprotocols if offered.startswith(JWT_PREFIX)), None)
-        asked = query.get("dialect")
-        return Negotiated(next((known for known in self.dialects if known.value == asked), default), selected)
+        name = query.get("dialect")
+        return Negotiated(next((known for known in self.dialects if known.value == name), default), selected)
 
     def name(self, path: str) -> str:
         """Return the endpoint's name for logs, without text of the client; `(unknown)` if there is none at the path."""

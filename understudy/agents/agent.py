@@ -183,9 +183,9 @@ class Agent:
                 raise ValueError(f"agent {self.name!r} has a function and a remote address; give it one of them")
             object.__setattr__(self, "run", self.remote.run)
         words, choice = ("auto", "required", "none"), self.settings.tool_choice
-        asked = [(starter.tool, f"the starter {starter.text!r}") for starter in self.starters if starter.tool]
-        asked += [] if choice in (None, *words) else [(choice, f"tool_choice={choice!r}")]
-        for name, what in asked:
+        needed = [(starter.tool, f"the starter {starter.text!r}") for starter in self.starters if starter.tool]
+        needed += [] if choice in (None, *words) else [(choice, f"tool_choice={choice!r}")]
+        for name, what in needed:
             if not self.may_have(name):
                 meant = did_you_mean(name, (*words, *(entry.name for entry in self.tools)))
                 raise ValueError(f"agent {self.name!r} has {what}, but no tool {name!r}{meant}")
@@ -251,8 +251,8 @@ class Agent:
     @cached_property
     def subagents(self) -> "tuple[Agent, ...]":
         """The agents that its tools ask, and those below them."""
-        asked = [entry.agent for entry in self.tools if entry.agent is not None]
-        return tuple(below for agent in asked for below in (agent, *agent.subagents))
+        agents = [entry.agent for entry in self.tools if entry.agent is not None]
+        return tuple(below for agent in agents for below in (agent, *agent.subagents))
 
     @cached_property
     def depth(self) -> int:

@@ -162,8 +162,8 @@ class ConversationRegistry:
         while True:
             conversation = (await self.get_or_start(owner, thread_id, since=since)).ref
             try:
-                asked = request()
-                return await conversation.ask(asked, timeout_s=ACCEPT_S)
+                message = request()
+                return await conversation.ask(message, timeout_s=ACCEPT_S)
             except ActorDied:
                 # The actor stopped (idle), crashed or lost the thread meanwhile; a repeat is safe because requests have
                 # ids.

@@ -79,15 +79,15 @@ class FallbackModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn. Raises the last model's `ModelUnavailable` if none answers."""
-        asked = self._awake()
-        said = ""
-        if (failed := self.names[0]) != self.names[asked[0]]:
-            await emit(_changed(failed, self.names[asked[0]]))
-        for place, number in enumerate(asked):
-            left = len(asked) - place
+        awake = self._awake()
+        text = ""
+        if (failed := self.names[0]) != self.names[awake[0]]:
+            await emit(_changed(failed, self.names[awake[0]]))
+        for place, number in enumerate(awake):
+            left = len(awake) - place
             model, name, saying = self.models[number], self.names[number], _Said(emit, scope=_scope(left))
             try:
-                going_on = evolve(turn, partial_text=turn.partial_text + said) if said else turn
+                going_on = evolve(turn, partial_text=turn.partial_text + text) if text else turn
                 reply = await self._ask(model, going_on, saying, last=left == 1)
             except ModelUnavailable as error:
                 if error.fault in (ModelFault.AWAY, ModelFault.BUSY):  # not if one message made it fail
@@ -95,11 +95,11 @@ class FallbackModel:
                 if left == 1:
                     raise
                 # The parts of an object by two models would be no object: that is begun again.
-                said = "" if turn.output is not None else said + "".join(saying.text)
-                await emit(_changed(name, self.names[asked[place + 1]]))
+                text = "" if turn.output is not None else text + "".join(saying.text)
+                await emit(_changed(name, self.names[awake[place + 1]]))
             else:
                 self._rests_until.pop(name, None)
-                return evolve(reply, text=said + reply.text) if said else reply
+                return evolve(reply, text=text + reply.text) if text else reply
         raise AssertionError  # the last one returns or raises
 
     async def _ask(self, model: Model, turn: Turn, saying: _Said, *, last: bool) -> Reply:

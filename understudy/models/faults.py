@@ -208,8 +208,8 @@ def read_told(body: Any, status: int = 0, words: str = "") -> ErrorReply:
         status = next((status for words_, status in _CODES if any(map(words_.search, named))), 0)
         status = numbers[0] if numbers else status
     guessed = guessed and not status
-    said = _TUPLE.sub(lambda found: ".".join(_PART.findall(found[0])), "; ".join(pieces) or words)[:MAX_WORDS]
-    return ErrorReply(status or 500, named[0] if named else "", said, guessed)
+    sentence = _TUPLE.sub(lambda found: ".".join(_PART.findall(found[0])), "; ".join(pieces) or words)[:MAX_WORDS]
+    return ErrorReply(status or 500, named[0] if named else "", sentence, guessed)
 
 
 def _collect(value: Any, name: str, pieces: list[str], codes: list[str], depth: int = 0) -> None:
@@ -267,8 +267,8 @@ def error_in(event: Mapping[str, Any]) -> Any:
 
 def is_said(event: Mapping[str, Any]) -> bool:
     """Whether an event holds nothing but words, so that it is a refusal if no answer comes."""
-    said = any(isinstance(event.get(name), str | list) for name in _SAYING)
-    return not event.get("choices") and (said or "base_resp" in event)  # the last of MiniMax
+    has_words = any(isinstance(event.get(name), str | list) for name in _SAYING)
+    return not event.get("choices") and (has_words or "base_resp" in event)  # the last of MiniMax
 
 
 def numbers(words: str) -> list[int]:

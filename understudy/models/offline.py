@@ -136,11 +136,11 @@ def find_call(turn: Turn) -> Wanted | None:
 
 
 def _starter(text: str, agents: Iterable[AgentCard]) -> Wanted | None:
-    said = _plain(text)
-    for agent in agents if said else ():
+    words = _plain(text)
+    for agent in agents if words else ():
         for starter in agent.starters:
             tool = next((tool for tool in agent.tools if tool.name == starter.tool), None)
-            if tool is not None and _plain(starter.text) == said:
+            if tool is not None and _plain(starter.text) == words:
                 reason = f"“{starter.text}” is a starter of {agent.title or agent.name}"
                 return Wanted(agent, tool, starter.arguments, reason)
     return None

@@ -297,5 +297,5 @@ def find_provider(name: str, providers: Providers) -> tuple[ModelProvider, str]:
     near = difflib.get_close_matches(begun.lower(), [*providers, OFFLINE], 1, 0.6)
     meant = [provider if provider == OFFLINE else f"{provider}:{model or 'NAME'}" for provider in near]
     known = ", ".join(f"`{provider}:NAME`" for provider in providers)
-    asked = f"did you mean {meant[0]}? Use" if meant else "use"
-    raise UnknownModel(f"there is no model {name!r}; {asked} `offline`, or one of {known}")
+    hint = f"did you mean {meant[0]}? Use" if meant else "use"
+    raise UnknownModel(f"there is no model {name!r}; {hint} `offline`, or one of {known}")

@@ -205,13 +205,13 @@ def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
                 body = None if sent is None else json.loads(sent)
             except ValueError:
                 body = str(sent)
-            asked = Recorded(provider, self.command, f"/{path}", tape.masked(body, {}))
+            recorded_request = Recorded(provider, self.command, f"/{path}", tape.masked(body, {}))
             try:
                 if provider not in PROVIDERS:
                     self._refuse(404)
                 elif tape.record:
-                    self._pass_on(asked, sent)
-                elif (exchange := tape.find(asked)) is None:
+                    self._pass_on(recorded_request, sent)
+                elif (exchange := tape.find(recorded_request)) is None:
                     self._refuse(400)
                 else:
                     self._begin(exchange.status, exchange.headers)

@@ -63,12 +63,12 @@ _refused: Final = partial(ToolError, "invalid_arguments")
 
 def find_expression(text: str) -> str | None:
     """Return the arithmetic that a whole text consists of, such as “What is 15% of 80?”; None for any other text."""
-    asked = _ASKED.fullmatch(text) if len(text) <= MAX_LENGTH else None
-    expression = asked["expression"] if asked else ""
+    match = _ASKED.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    expression = match["expression"] if match else ""
     if (
-        not asked
+        not match
         or _OTHER.search(expression)
-        or (_DOUBTFUL.fullmatch(expression) and not (asked["cue"] or asked["equals"]))
+        or (_DOUBTFUL.fullmatch(expression) and not (match["cue"] or match["equals"]))
     ):
         return None
     with suppress(ToolError):

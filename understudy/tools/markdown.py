@@ -21,8 +21,8 @@ def answer_of(tool: str, status: str, summary: str, result: Any = None) -> str:
             # A summary that only lists the value's own fields, as `summarise` writes it, reads worse than the fields.
             first = next(iter(result), None) if isinstance(result, Mapping) else None
             bare = first is not None and summary.startswith(f"{first}: ")
-            said = "" if bare else _sentence(summary)
-            return "\n\n".join(([said] if said else []) + value(result, said)) or f"{name} is done."
+            sentence = "" if bare else _sentence(summary)
+            return "\n\n".join(([sentence] if sentence else []) + value(result, sentence)) or f"{name} is done."
         case "timed_out":
             return f"{name} took too long and was stopped."
         case "cancelled" | "killed":

@@ -74,8 +74,8 @@ def _read(
         if not read:
             continue
         for name in dict.fromkeys(name for others, _, _ in read for name in others):
-            said = [others[name] for others, _, _ in read if name in others]
-            distinct = [variant for number, variant in enumerate(said) if variant not in said[:number]]
+            variants = [others[name] for others, _, _ in read if name in others]
+            distinct = [variant for number, variant in enumerate(variants) if variant not in variants[:number]]
             properties.setdefault(name, distinct[0] if len(distinct) == 1 else {"anyOf": distinct})
         required |= set[str].intersection(*(needed for _, needed, _ in read))
         choices += [sorted(needed - required) for _, needed, _ in read if needed - required]

@@ -44,8 +44,8 @@ async def remember(
     before = await context.recall(name)
     await context.remember(name, text, days * DAY_S)
     instead = "" if before in (None, text) else ", in place of what was remembered under that name"
-    said = f"Remembered as {name} for {days} days{instead}"
-    return ToolResult({"name": name, "fact": text}, said)
+    sentence = f"Remembered as {name} for {days} days{instead}"
+    return ToolResult({"name": name, "fact": text}, sentence)
 
 
 @tool(retry_safe=True)

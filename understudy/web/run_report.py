@@ -118,8 +118,8 @@ def report(
 def _calls_taken(steps: Sequence[StepRecord]) -> frozenset[str | None]:
     """Return the ids of the finished calls of a run that the run made with which it goes on."""
     turns = [step.result for step in steps if step.kind == "model" and (step.result or {}).get("taken")]
-    asked = {call["call_id"] for turn in turns for call in turn.get("calls", ())}
-    tools = [step for step in steps if step.kind == "tool" and step.call_id in asked]
+    call_ids = {call["call_id"] for turn in turns for call in turn.get("calls", ())}
+    tools = [step for step in steps if step.kind == "tool" and step.call_id in call_ids]
     return frozenset(step.call_id for step in tools if step.ended_at == step.started_at)
 
 

@@ -35,7 +35,7 @@ class StreamRequests:
         for name, value in request.headers:
             headers.add(name.decode("latin-1").title(), value.decode("latin-1"))
         headers.setdefault("Host", "")  # HTTP/1.0 does without
-        asked = self.app.request_class(
+        http_request = self.app.request_class(
             "GET",
             "https" if request.secure else "http",
             request.path,
@@ -46,8 +46,8 @@ class StreamRequests:
             scope={"type": "http", "state": {"permit": request.permit}},  # type: ignore[typeddict-item]
             send_push_promise=_push_nothing,
         )
-        asked.body.set_complete()
-        answer = await self.app.handle_request(asked)
+        http_request.body.set_complete()
+        answer = await self.app.handle_request(http_request)
         assert isinstance(answer, Response)  # noqa: S101 - for the type checker: the application makes no other ones
         fields = answer.headers.items()
         if isinstance(answer.response, IterableBody) and isinstance(answer.response.iter, EventStream):

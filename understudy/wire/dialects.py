@@ -112,10 +112,10 @@ def agent_response(envelope: Envelope) -> Frame | None:
 def agent_event(envelope: Envelope) -> Frame:
     """Return the object of an answer as `agent_response` does, and any other event in the same members."""
     speaker = AskedAgent(envelope.agent_type, envelope.pillar) if envelope.agent_type is not None else None
-    asked = envelope.asked_agent or speaker
+    agent = envelope.asked_agent or speaker
     frame: Frame = {
-        "agent_type": None if asked is None else asked.agent_type,
-        "pillar": None if asked is None else asked.pillar,
+        "agent_type": None if agent is None else agent.agent_type,
+        "pillar": None if agent is None else agent.pillar,
         "message": envelope.message,
         "conversation_id": envelope.conversation_id,
         "type": envelope.event.type,

@@ -480,10 +480,10 @@ class _Opinion:
 @lru_cache(maxsize=512)  # a stream asks for the same sentence with every piece
 def _misspelt(sentence: str) -> float:
     """Return the rules' score of a sentence after correcting its misspelt words; 0 if there are none."""
-    said = respelt(sentence)
-    if said is None:
+    corrected = respelt(sentence)
+    if corrected is None:
         return 0.0
-    return max((hit.score for hit in _orders(said, 0, match_prefilters(said).whole)), default=0.0)
+    return max((hit.score for hit in _orders(corrected, 0, match_prefilters(corrected).whole)), default=0.0)
 
 
 def _least(text: str, seen: Window) -> float:

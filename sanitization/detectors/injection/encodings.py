@@ -122,9 +122,9 @@ def _blocks(match: re.Match[str], start: int) -> Iterator[Decoded]:
         block = run[max(0, at - OVERLAP) : at + BLOCK]
         if begin + at < start or len(block) < RUN_LEAST:
             continue
-        for said, how in _unrun(block):
-            if said:
-                yield Decoded(begin + at, min(begin + at + BLOCK, match.end()), said, how)
+        for decoded, how in _unrun(block):
+            if decoded:
+                yield Decoded(begin + at, min(begin + at + BLOCK, match.end()), decoded, how)
 
 
 def run_settled(text: str, start: int) -> int:
@@ -236,9 +236,9 @@ def tokens(text: str, start: int, how: str) -> Iterator[Decoded]:
         if preceded.search(text, max(0, begin - 16), begin):
             continue
         near = pattern.match(text, begin, begin + READ_MAX)
-        said = read(near[0]) if near else ""
-        if near and said.strip():
-            yield Decoded(begin, near.end(), said, how)
+        decoded = read(near[0]) if near else ""
+        if near and decoded.strip():
+            yield Decoded(begin, near.end(), decoded, how)
 
 
 def tokens_settled(text: str, start: int, how: str) -> int:
@@ -282,8 +282,8 @@ def escapes(text: str, start: int) -> Iterator[Decoded]:
         match = _ESCAPES.match(text, begin, begin + READ_MAX)
         if match:
             position = max(position, match.end())
-            said = unquote(html.unescape(_ONE.compiled.sub(_character, match[0])))
-            yield Decoded(begin, match.end(), said, "escapes")
+            decoded = unquote(html.unescape(_ONE.compiled.sub(_character, match[0])))
+            yield Decoded(begin, match.end(), decoded, "escapes")
 
 
 def escapes_settled(text: str, start: int) -> int:

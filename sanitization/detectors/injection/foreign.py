@@ -223,18 +223,18 @@ class Grammar(Stems):
 
     def _ignored(self, where: "_Where", start: int, end: int) -> Iterator[Weak]:
         low, high = where.sentence(start, end)
-        instructions, said = (_between(places, low, start, end, high) for places in (where.instructions, where.said))
-        weight = 0.6 if said >= 0 else 0.3 if instructions >= 0 else 0.0
+        instructions, verb = (_between(places, low, start, end, high) for places in (where.instructions, where.said))
+        weight = 0.6 if verb >= 0 else 0.3 if instructions >= 0 else 0.0
         if instructions >= 0 and _between(where.earlier, low, start, end, high) >= 0:
             weight = 0.65
         if weight:
             reason = f"tells to ignore earlier instructions ({self.language.name})"
-            yield Weak(start, max(end, instructions + 1, said + 1), "injection.override", weight, reason)
+            yield Weak(start, max(end, instructions + 1, verb + 1), "injection.override", weight, reason)
 
     def _revealed(self, where: "_Where", start: int, end: int) -> Iterator[Weak]:
         low, high = where.sentence(start, end)
-        asked = _QUESTION.match(where.view, low)
-        if not asked and _between(where.reveal, low, start, end, min(high, end + 40)) >= 0:
+        question = _QUESTION.match(where.view, low)
+        if not question and _between(where.reveal, low, start, end, min(high, end + 40)) >= 0:
             reason = f"asks for the assistant's own instructions ({self.language.name})"
             yield Weak(start, end, "injection.extraction", 0.55, reason)
 

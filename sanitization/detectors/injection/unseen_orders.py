@@ -47,8 +47,8 @@ class UnseenOrders:
         """Yield each run that spells an order, as a whole."""
         for run in _RUN.finditer(text, start):
             best, reasons = 0.0, tuple[str, ...]()
-            for said, how in _read(run[0]):
-                score, why = judged(said, how)
+            for hidden, how in _read(run[0]):
+                score, why = judged(hidden, how)
                 if score > best:
                     best, reasons = score, why
             if best:
@@ -67,9 +67,9 @@ def _read(run: str) -> Iterator[tuple[str, str]]:
         yield tags, "tag characters"
     codes = [ord(selector) for selector in _SELECTORS.findall(run)]
     if len(codes) >= DECODED_LEAST:
-        for said in (_bytes_of(codes, 16), _bytes_of(codes, 0)):
-            if len(said) >= DECODED_LEAST:
-                yield said, "variation selectors"
+        for hidden in (_bytes_of(codes, 16), _bytes_of(codes, 0)):
+            if len(hidden) >= DECODED_LEAST:
+                yield hidden, "variation selectors"
 
 
 def _bytes_of(codes: list[int], first: int) -> str:

@@ -329,8 +329,8 @@ def _rest_is_open(text: str, place: int, end: int, word: str) -> bool:
         return False
     if forms.TYPED_BEGUN.match(text, end):
         return True
-    said, goes_on = _said(text, end)
-    if goes_on or any(forms.SAID_BEGUN.match(text, at) for at in said):
+    spots, goes_on = _said(text, end)
+    if goes_on or any(forms.SAID_BEGUN.match(text, at) for at in spots):
         return True
     spaced = word in ("password", "bearer") or is_flag(lead)
     return bool(spaced and forms.BLANK_BEGUN.match(text, end))

@@ -75,20 +75,20 @@ class ResumedText:
         return self._decide() if self._open and not cut else NOTHING
 
     def _decide(self) -> NewText:
-        said, begun = "".join(self._held), self.shown
+        text, begun = "".join(self._held), self.shown
         self._open = False
         self._held.clear()
-        if said.startswith(begun):
-            return self._append(said[len(begun) :])
-        alike, overlap = sum(1 for _ in takewhile(bool, map(eq, begun, said))), _overlap(begun, said)
+        if text.startswith(begun):
+            return self._append(text[len(begun) :])
+        alike, overlap = sum(1 for _ in takewhile(bool, map(eq, begun, text))), _overlap(begun, text)
         if overlap >= MIN_OVERLAP and overlap >= alike:
-            return self._append(said[overlap:])
+            return self._append(text[overlap:])
         ended = begun.rstrip(" ").endswith(_ENDS)
         needed = MIN_ALIKE_AT_END if ended else min(MIN_ALIKE, (len(begun) + 1) // 2)
-        if alike >= needed and begun.find(said[:alike], 1) < 0:
-            self._pieces = [said]
-            return NewText(said, restart=True)
-        return self._append(said)
+        if alike >= needed and begun.find(text[:alike], 1) < 0:
+            self._pieces = [text]
+            return NewText(text, restart=True)
+        return self._append(text)
 
     def _append(self, text: str) -> NewText:
         self._pieces.append(text)

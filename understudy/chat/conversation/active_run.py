@@ -165,9 +165,9 @@ class ActiveRun:
         template = self.envelope_template
         if (template.agent_type, template.pillar) == (agent_type, pillar):
             return
-        asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
-        same = (agent_type, pillar) == (asked.agent_type, asked.pillar)
-        asked_agent = None if same else asked
+        speaker = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
+        same = (agent_type, pillar) == (speaker.agent_type, speaker.pillar)
+        asked_agent = None if same else speaker
         self.envelope_template = template.replace(agent_type=agent_type, pillar=pillar, asked_agent=asked_agent)
 
     def takes(self, attempt: str) -> bool:

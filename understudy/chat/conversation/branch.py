@@ -83,9 +83,9 @@ class RecentBranch:
     def committed(self, change: Change) -> None:
         """Take over a change that is stored."""
         if (run := change.run) is not None:
-            said = next((message for message in change.messages if message.id == run.message_id), None)
-            after = None if said is None or said.parent_id is None else said.parent_id.removeprefix(ANSWER)
-            self._open[run.id] = _Open(said, after)
+            request = next((message for message in change.messages if message.id == run.message_id), None)
+            after = None if request is None or request.parent_id is None else request.parent_id.removeprefix(ANSWER)
+            self._open[run.id] = _Open(request, after)
         for step in change.steps:
             self._add(step)
         end = change.run_end

@@ -192,8 +192,8 @@ class Run(Actor):
             retryable = ending not in (Ending.STOPPED, Ending.FORBIDDEN)
             return FinishRun(run_id, ending, sentence, error_id, retryable=retryable)
         scrub = self.log.services.content_filter.filter_for_storage
-        sentence, said = await scrub(sentence) or "", await scrub(error.said)
-        extra = {"run_id": run_id, "error_id": error_id, "detail": error.detail, "said": said}
+        sentence, detail = await scrub(sentence) or "", await scrub(error.said)
+        extra = {"run_id": run_id, "error_id": error_id, "detail": error.detail, "said": detail}
         log.warning("model.unavailable", extra=extra)
         return FinishRun(run_id, ending, sentence, error_id, error.retry_after_s, error.retryable)
 

@@ -61,9 +61,9 @@ def crash(call: ToolCallRecord, error: BaseException, run_id: str) -> ToolOutcom
     """Return the failure of a tool that raised something else than a `ToolError`, or that beside one, and log it."""
     error_id = new_error_id()
     log.error("tool.crashed", extra={"tool": call.request.name, "error_id": error_id, "run_id": run_id}, exc_info=error)
-    said = sentences_of(error)
-    sentence = f"{said or ERRORS['tool_failed'].text} (error {error_id})"
-    return failure(call, ToolStatus.FAILED, "tool_failed", sentence, own=not said)
+    sentences = sentences_of(error)
+    sentence = f"{sentences or ERRORS['tool_failed'].text} (error {error_id})"
+    return failure(call, ToolStatus.FAILED, "tool_failed", sentence, own=not sentences)
 
 
 def success(call: ToolCallRecord, result: ToolResult, *, by_user: bool = False) -> ToolOutcome:

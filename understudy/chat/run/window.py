@@ -167,11 +167,11 @@ def folded_result(item: ResultItem) -> ResultItem:
         body = msgspec.json.decode(unfenced(item.content))
     except (msgspec.DecodeError, UnicodeError):
         body = None
-    said = ""
+    text = ""
     if isinstance(body, dict):
-        said = str(body.get("summary") or body.get("error") or "")[:FOLDED_CHARACTERS]
+        text = str(body.get("summary") or body.get("error") or "")[:FOLDED_CHARACTERS]
     how = f'Folded. {RECALL} with call_id "{item.call_id}" shows the result.'
-    line = fenced({"summary": said, "left_out": how})
+    line = fenced({"summary": text, "left_out": how})
     return evolve(item, content=line) if len(line) < len(item.content) else item
 
 
@@ -228,14 +228,14 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
 
 def describe(items: Sequence[Item]) -> str:
     """Return a plain summary of items, for when no model makes one: what the user asked, and which tools were used."""
-    asked = [item.content for item in items if isinstance(item, MessageItem) and item.role == "user"]
+    requests = [item.content for item in items if isinstance(item, MessageItem) and item.role == "user"]
     earlier = [item.content for item in items if isinstance(item, NoteItem) and not item.origin.run_id]
     tools: dict[str, int] = {}
     for item in items:
         if isinstance(item, CallItem):
             tools[item.name] = tools.get(item.name, 0) + 1
     lines = [summary[:2_000] for summary in earlier]
-    lines += [f"The user asked: {' '.join(request.split())[:200]}" for request in asked[-20:]]
+    lines += [f"The user asked: {' '.join(request.split())[:200]}" for request in requests[-20:]]
     if tools:
         lines.append("Tools used: " + ", ".join(f"{name} ({count})" for name, count in sorted(tools.items())[:40]))
     return "\n".join(lines)[-6_000:]
@@ -306,8 +306,8 @@ class ModelInput:
     def asks_too_much(self) -> bool:
         """Return whether the text of the user's message alone has more tokens than the window."""
         at = newest_request(self.shown)
-        asked = self.shown[at] if at >= 0 else None
-        return isinstance(asked, MessageItem) and estimate(asked.content) * self.scale > self.limits.window_tokens
+        item = self.shown[at] if at >= 0 else None
+        return isinstance(item, MessageItem) and estimate(item.content) * self.scale > self.limits.window_tokens
 
     def fits(self, fixed_tokens: int, reserve: int) -> bool:
         """Return whether the next request needs no further compaction."""

@@ -282,11 +282,11 @@ class RunWork:
         `last` is the last turn of a model, None if a function has answered. Raises `AgentFailed` if a part closed
         the run, and the model then said nothing.
         """
-        said = "" if last is None else last.reply.text
+        last_text = "" if last is None else last.reply.text
         output, form = None, self.agent.output
         if form is not None:
-            output = await read_output(self.agent, form, self.job.owner, said, self.meter.closed_by)
-        if (closing := self.meter.closing) is not None and output is None and not said.strip():
+            output = await read_output(self.agent, form, self.job.owner, last_text, self.meter.closed_by)
+        if (closing := self.meter.closing) is not None and output is None and not last_text.strip():
             error_id = new_error_id()
             extra = {"run_id": self.job.run_id, "agent": self.agent.name, "error_id": error_id}
             log.error("agent.no_answer", extra=extra)

@@ -87,9 +87,9 @@ def closing_events(
         code = ERRORS[ending.value]
         error = Error(code.name, sentence or code.text, code.retryable and retryable, error_id, retry_after)
     events: list[Event] = []
-    asked = {agent.call_id: agent.agent_id for agent in run.agents.values() if agent.state == "asked"}
+    agent_ids = {agent.call_id: agent.agent_id for agent in run.agents.values() if agent.state == "asked"}
     for call in reversed(run.open_calls):
-        if (agent_id := asked.get(call.call_id)) is not None:
+        if (agent_id := agent_ids.get(call.call_id)) is not None:
             events.append(SubagentCompleted(agent_id, call.call_id, status, Usage(), now))
         events.append(_close_call(call, ending, now, "unknown" if call.call_id in in_doubt else None))
     agents = run.open_agents

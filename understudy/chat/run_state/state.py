@@ -136,11 +136,11 @@ class RunState:
             RunProtocolError: The event breaks the protocol; the state is unchanged.
         """
         moves, kind = list[tuple[str, str, str]](), event.type
-        said = f"{kind} {getattr(event, _WORDS[kind])}" if kind in _WORDS else kind
+        label = f"{kind} {getattr(event, _WORDS[kind])}" if kind in _WORDS else kind
         for noun, id_of, records in _MOVED.get(kind, ()):
             if (name := getattr(event, id_of, None)) is not None:
                 known = getattr(self, records).get(name)
-                moves.append((noun, NEW if known is None else known.state, said))
+                moves.append((noun, NEW if known is None else known.state, label))
         if isinstance(event, AgentThinking) and event.notice in KINDS["operator"]:
             moves.append(("operator", NEW if self.operator is None else "in_charge", event.notice))
         if isinstance(event, UnknownEvent):
@@ -149,9 +149,9 @@ class RunState:
             about = moves[-1][0] if moves else kind if kind in KINDS["run"] else "note"
             moves.append(("run", self.state, about))
         after: dict[str, str] = {}
-        for noun, state, said in moves:
-            if (moved := TRANSITIONS[noun].get(state, {}).get(said)) is None:
-                raise RunProtocolError(f"{kind} in run {self.run_id}: {noun} {state or 'new'}, {said}")
+        for noun, state, label in moves:
+            if (moved := TRANSITIONS[noun].get(state, {}).get(label)) is None:
+                raise RunProtocolError(f"{kind} in run {self.run_id}: {noun} {state or 'new'}, {label}")
             after[noun] = moved
         self.state = after["run"]
         match event:

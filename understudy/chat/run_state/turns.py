@@ -242,20 +242,20 @@ def read_turn(
     Raises:
         UnreadableSteps: The step cannot be decoded.
     """
-    said = _read(step, _RecordedReply)
+    record = _read(step, _RecordedReply)
     calls = []
-    for asked in said.calls:
-        request = ToolRequest(asked.call_id, asked.name, asked.arguments, asked.description, asked.problem)
-        began = tools.get(asked.call_id)
+    for written in record.calls:
+        request = ToolRequest(written.call_id, written.name, written.arguments, written.description, written.problem)
+        began = tools.get(written.call_id)
         result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
-        taken = said.taken and result is not None
-        call = ToolCallRecord(asked.call_id, request, asked.whole, began, result, taken=taken)
-        if logged and (known := logged.get(asked.call_id)) is not None:
-            call = evolve(known, request=request, whole=asked.whole, step=began, result=result, taken=taken)
+        taken = record.taken and result is not None
+        call = ToolCallRecord(written.call_id, request, written.whole, began, result, taken=taken)
+        if logged and (known := logged.get(written.call_id)) is not None:
+            call = evolve(known, request=request, whole=written.whole, step=began, result=result, taken=taken)
         calls.append(call)
     requests = tuple(call.request for call in calls)
-    reply = Reply(said.text, requests, said.handoff, said.usage, said.reasoning, said.state, said.cut)
-    return PastTurn(reply, tuple(calls), said.thoughts, said.found, step.number, step.arguments, said.taken)
+    reply = Reply(record.text, requests, record.handoff, record.usage, record.reasoning, record.state, record.cut)
+    return PastTurn(reply, tuple(calls), record.thoughts, record.found, step.number, step.arguments, record.taken)
 
 
 def _read(step: StepRecord, shape: type[_T]) -> _T:

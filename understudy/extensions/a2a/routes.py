@@ -287,10 +287,10 @@ def _reply(waits: Mapping[str, Wait], text: str, data: Mapping[str, Any]) -> tup
 
 def _decision(reply: object) -> Decision:
     """Return the decision that a reply stands for. Raises A2aError for any other reply: the task goes on waiting."""
-    said = str(reply).lower()
-    if " ".join(re.findall(r"\w+", said)) in YES:
+    word = str(reply).lower()
+    if " ".join(re.findall(r"\w+", word)) in YES:
         return Decision.ALLOW
-    if re.split(r"[^\w\s]", said.strip())[0].strip() in NO:
+    if re.split(r"[^\w\s]", word.strip())[0].strip() in NO:
         return Decision.DENY
     raise A2aError("INVALID_PARAMS", "The reply is neither a yes nor a no: reply with allow or deny.")
 

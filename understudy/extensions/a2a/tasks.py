@@ -147,9 +147,9 @@ class TaskTranslator:
     def _replied(self, name: str, event: events.ApprovalDecided | events.QuestionAnswered) -> list[A2aEvent]:
         """Have question and reply in the history; the task goes on if it waits for nothing else."""
         self.unheard.discard(name)
-        asked = self.waits.pop(name, None)
-        if asked is not None and (parts := _reply(event)):
-            self._history.append(self._message("AGENT", f"{self.task_id}-{name}", _asked(asked)))
+        wait = self.waits.pop(name, None)
+        if wait is not None and (parts := _reply(event)):
+            self._history.append(self._message("AGENT", f"{self.task_id}-{name}", _asked(wait)))
             self._history.append(self._message("USER", f"{self.task_id}-{name}-reply", parts))
         return [self._update(WORKING)] if self.state == INPUT_REQUIRED and not self.waits else []
 

@@ -333,8 +333,8 @@ def _check_origin(credential: dict[str, Any], site: Site) -> None:
         CommandRejected: It was (`forbidden`), or it is no credential (`invalid_command`).
     """
     try:
-        said = json.loads(base64url.decode(credential["response"]["clientDataJSON"]))
-        origin, framed = said["origin"], said.get("crossOrigin") is True  # in a page of another origin
+        client_data = json.loads(base64url.decode(credential["response"]["clientDataJSON"]))
+        origin, framed = client_data["origin"], client_data.get("crossOrigin") is True  # in a page of another origin
     except _MALFORMED:
         raise CommandRejected("invalid_command", NO_CREDENTIAL) from None
     if origin != site.origin or framed:

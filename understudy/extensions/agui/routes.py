@@ -64,14 +64,14 @@ async def agui() -> Response:
     body = await read_body(web_context().settings.limits.chunks_bytes)
     run_input = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
     resumed = [name for reply in run_input.replies if (name := await carry_out(caller, reply, LABEL)) is not None]
-    asked = await _asked(caller, run_input)
-    new = isinstance(asked, Say | Regenerate)
+    work = await _asked(caller, run_input)
+    new = isinstance(work, Say | Regenerate)
     results, waiting = await results_of_client(caller, run_input.thread_id, run_input.results, give_up=new)
     resumed += [name for result in results if (name := await carry_out(caller, result, LABEL)) is not None]
     translator = AguiTranslator(
         run_input.thread_id,
         run_input.run_id,
-        (asked.message_id or "") if isinstance(asked, Say | Regenerate) else "",
+        (work.message_id or "") if isinstance(work, Say | Regenerate) else "",
         run_input.parent_run_id,
         run_input.pauses,
         Interrupts(frozenset() if new else frozenset(resumed)),
@@ -79,10 +79,10 @@ async def agui() -> Response:
         UsageByModel(_models()),
         {call_id: name for call_id, (name, _) in run_input.results.items()},
     )
-    if isinstance(asked, Say | Regenerate):
+    if isinstance(work, Say | Regenerate):
         stream = AguiStream(translator)
-        return as_answer(await web_context().chat.follow(caller, run_input.thread_id, stream, asked, door=LABEL))
-    return await _joined(caller, translator, run_input, waiting or asked)
+        return as_answer(await web_context().chat.follow(caller, run_input.thread_id, stream, work, door=LABEL))
+    return await _joined(caller, translator, run_input, waiting or work)
 
 
 def _models() -> dict[str, str]:

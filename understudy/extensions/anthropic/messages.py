@@ -55,7 +55,7 @@ class _ReplyReader(AnswerReader):
 
     def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
         """Read an event, or a whole reply. Return what it says. Raises `ModelUnavailable`."""
-        said: list[ModelEvent] = []
+        events: list[ModelEvent] = []
         if (whole := event.get(WHOLE)) is not None:
             event = {"type": "message_start", "message": whole}
         index = event.get("index")
@@ -67,27 +67,27 @@ class _ReplyReader(AnswerReader):
                 self.before = self.usage if self.paused else self.before
                 self.paused = False
                 for place, block in enumerate(member(message, "content") or ()):
-                    said += self._begin(place, block)
+                    events += self._begin(place, block)
                 self._end(member(message, "stop_reason"), member(message, "usage"))
             case "content_block_start":
-                said = self._begin(index, event.get("content_block"))
+                events = self._begin(index, event.get("content_block"))
             case "content_block_delta":
                 kind = str(member(event["delta"], "type")).removesuffix("_delta")
                 if index not in self.places and kind in ("text", "thinking"):  # some gateways begin no block
                     self._begin(index, {"type": kind})
-                said = self._extend(self.places[index], event["delta"])
+                events = self._extend(self.places[index], event["delta"])
             case "content_block_stop":
                 self._close(self.places[index])
-                said = self._rest(self.places[index], event.get("content_block"))
+                events = self._rest(self.places[index], event.get("content_block"))
             case "message_delta":
                 self._end(member(event.get("delta"), "stop_reason"), event.get("usage"))
             case "message_stop":
                 for place, block in enumerate(member(event.get("message"), "content") or ()):
-                    said += self._rest(place, block) if place < len(self.blocks) else self._begin(place, block)
+                    events += self._rest(place, block) if place < len(self.blocks) else self._begin(place, block)
                 self.over = self.ended
         self.writes = bool(self.blocks) and bool(self.blocks[-1].get("text"))
         self.ended = self.ended or bool(whole and self.blocks)
-        return said
+        return events
 
     def _end(self, reason: Any, usage: Any) -> None:
         """Take the provider's reason for the end, if it has come, and its counts, which are those of all so far."""
@@ -206,10 +206,10 @@ class Anthropic(SdkModel):
         return await self.ask(turn, emit, build, partial(self._answer, turn))
 
     async def _answer(self, turn: Turn, body: Mapping[str, Any], emit: Emit) -> Reply:
-        answer, asked = _ReplyReader(), body["messages"]
+        answer, messages = _ReplyReader(), body["messages"]
         for _ in range(1 + MAX_PAUSES):
-            if said := [block for block in answer.blocks if block.get("text", "-")]:
-                body = {**body, "messages": [*asked, {"role": "assistant", "content": said}]}
+            if blocks := [block for block in answer.blocks if block.get("text", "-")]:
+                body = {**body, "messages": [*messages, {"role": "assistant", "content": blocks}]}
             await answer.hear(await self._begin(body), self.next, self.first_token_s, self.idle_s, emit)
             if not answer.paused:
                 break

@@ -178,7 +178,9 @@ def _only_sqlite(settings: Settings) -> None:
 
 
 def _describe_copy(copied: Copied, where: Path) -> OperationResult:
-    said = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
+    sentence = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
     if not copied.damaged:
-        return OperationResult(said)
-    return OperationResult(f"{said}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False)
+        return OperationResult(sentence)
+    return OperationResult(
+        f"{sentence}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False
+    )

@@ -59,9 +59,9 @@ def steps_of_continuation(
     taken = [step for step in steps if step.kind in (*TAKEN_OVER, *WRITTEN_KINDS) and not is_cut(step)]
     taken = [step for step in taken if step.kind != "model" or step.call_id is None]  # else it is a subagent's
     turns = [step for step in taken if step.kind == "model" and step.ended_at is not None]
-    asked = {call["call_id"] for step in turns for call in step.result["calls"]}
+    call_ids = {call["call_id"] for step in turns for call in step.result["calls"]}
     doubts = {call.call_id for turn in before.turns for call in turn.calls if call.in_doubt}
-    taken = [step for step in taken if step.kind != "tool" or (step.call_id in asked and
+    taken = [step for step in taken if step.kind != "tool" or (step.call_id in call_ids and
              (step.ended_at is not None or step.call_id in doubts))]  # fmt: skip
     taken = [evolve(step, status="started") if step.ended_at is None else step for step in taken]
     if undone(steps, taken):
@@ -79,7 +79,7 @@ def steps_of_continuation(
                  (invalid and step is last))]  # fmt: skip
     else:
         taken = _with_text(taken, steps, turns, text, HAND_WRITTEN if agent.run is not None else "model")
-    ids = own_ids(taken, asked, run_id)
+    ids = own_ids(taken, call_ids, run_id)
     own = [_taken(step, ids, run_id, now) for step in taken]
     if answered and closed and last is not None and last.name != HAND_WRITTEN:
         number = max(step.number for step in steps) + 1

@@ -35,15 +35,15 @@ def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: floa
         raise CommandRejected("invalid_command", "A run of a hand-written agent can only be forked from its message.")
     taken = [step for step in steps if step.number <= last and step.kind in TAKEN_OVER and step.ended_at is not None]
     taken = [step for step in taken if step.kind != "model" or step.call_id is None]  # else it is a subagent's
-    asked = {call["call_id"] for step in taken if step.kind == "model" for call in step.result["calls"]}
-    taken = [step for step in taken if step.kind != "tool" or step.call_id in asked]
+    call_ids = {call["call_id"] for step in taken if step.kind == "model" for call in step.result["calls"]}
+    taken = [step for step in taken if step.kind != "tool" or step.call_id in call_ids]
     while taken and not (taken[-1].kind == "tool" or (taken[-1].kind == "model" and _goes_on(taken[-1]))):
         taken.pop()
     if not taken:
         raise CommandRejected("invalid_command", f"No step up to {last} can be taken over; fork the run without one.")
     if undone(steps, taken):
         raise CommandRejected("invalid_command", "A call up to that step was undone; fork the run from before it.")
-    ids = own_ids(taken, asked, run_id)
+    ids = own_ids(taken, call_ids, run_id)
     return tuple(as_own(step, ids, run_id, now) for step in taken)
 
 

@@ -71,9 +71,9 @@ async def shown_run(caller: Identity, thread_id: str, shown: Sequence[str]) -> R
     store = web_context().store
     thread = await store.thread(caller.user, thread_id)
     newest = None if thread is None or thread.newest_run is None else await store.run(thread.newest_run)
-    asked = None if newest is None else await store.message(caller.user, newest.message_id)
+    message = None if newest is None else await store.message(caller.user, newest.message_id)
     for name in shown:
-        if newest is not None and asked is not None and name in (asked.id, asked.branch_of):
+        if newest is not None and message is not None and name in (message.id, message.branch_of):
             return newest
         runs = await store.read(queries.runs_of, caller.user, [name])
         for run in (await store.run(name.removeprefix(ANSWER)), *reversed(runs)):

@@ -113,10 +113,10 @@ class FrameworkRun(HandWritten):
         self.past.says = self.past.thoughts = 0
         self.past.asks.clear()
         number, text = msgspec.json.decode((await self._state()).get(SAID, NOTHING), type=tuple[int, str])
-        said = bool(text) and number == self.number and self.past.last is None
-        if said:
+        shown = bool(text) and number == self.number and self.past.last is None
+        if shown:
             await self.say(text)  # what of it was shown is not shown again
-        return Resumed(self.past.last is not None, said)
+        return Resumed(self.past.last is not None, shown)
 
     async def _take_state(self) -> None:
         """Copy the state of the run whose answer this one goes on with, unless this one has some of its own."""
@@ -181,8 +181,8 @@ class FrameworkRun(HandWritten):
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
         """Keep entries of the run's state, and remove others. Raises ToolError if they are too large."""
         async with self._saving:
-            said = msgspec.json.encode((self.number, replace_surrogates("".join(self._said))))
-            put = {**put, SAID: said}
+            progress = msgspec.json.encode((self.number, replace_surrogates("".join(self._said))))
+            put = {**put, SAID: progress}
             sizes = {key: size for key, size in self._sizes.items() if key not in drop}
             sizes |= {key: len(body) for key, body in put.items()}
             if (size := sum(sizes.values())) > MAX_RUN_BYTES:

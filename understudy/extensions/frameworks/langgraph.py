@@ -144,21 +144,21 @@ class GraphWork(AgentWork):
         A node may return a message as a dict or a pair, and a tool its result as the answer: these are not streamed.
         """
         values = values if isinstance(values, Mapping) else {"output": values}
-        said = "".join(self._said.values())
+        streamed = "".join(self._said.values())
         if (structured := values.get(STRUCTURED)) is not None:
             answer = as_json(structured)
             text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-            if _same(text, said) or any(_same(text, shown) for shown in self._said.values()):
+            if _same(text, streamed) or any(_same(text, shown) for shown in self._said.values()):
                 return
         elif MESSAGES in values:
             last = values[MESSAGES][-1] if values[MESSAGES] else None
             if not isinstance(last, AIMessage | ToolMessage) or str(last.id) in self._said:
                 return
-            if said and self.agent.nodes is not None:
+            if streamed and self.agent.nodes is not None:
                 return
             text = str(last.text)
         else:
-            text = "" if said else json.dumps(as_json(values), ensure_ascii=False)
+            text = "" if streamed else json.dumps(as_json(values), ensure_ascii=False)
         if text:
             await self.turn.say((PARAGRAPH if self.speaker is not None else "") + text)
 

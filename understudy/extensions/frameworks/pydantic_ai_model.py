@@ -126,15 +126,15 @@ class PydanticAIModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn, streaming its text and its thinking. Raises `ModelUnavailable`."""
         arrived, parameters = _Answer(), self._parameters(turn)
-        said = in_words(turn) if parameters.output_object is None else turn
-        history = build_messages(said, self.model.model_name, self.model.system)
-        asked = model_request_stream(
+        asked_turn = in_words(turn) if parameters.output_object is None else turn
+        history = build_messages(asked_turn, self.model.model_name, self.model.system)
+        opening = model_request_stream(
             self.model, history, model_settings=self._settings(turn), model_request_parameters=parameters
         )
         try:
             with trio.CancelScope(deadline=trio.current_time() + self.first_token_s) as scope:
                 async with AsyncExitStack() as stack:
-                    stream = await self._step(lambda: stack.enter_async_context(asked))
+                    stream = await self._step(lambda: stack.enter_async_context(opening))
                     events = aiter(stream)
                     while arrived.size <= answer.MAX_TEXT:
                         if (event := await self._step(lambda: anext(events, None))) is None:
@@ -253,14 +253,14 @@ def encode_state(
     None if it is nothing, or too much.
     """
     kept: list[dict[str, Any]] = []
-    said = ""
+    text = ""
     for part in reply.parts:
         if part.part_kind not in ("text", "thinking", "tool-call"):
             continue
         size = len(getattr(part, "content", ""))
         if part.part_kind == "text":
-            size += len(SEPARATOR) if said and kept[-1]["kind"] != "text" else 0
-            said += part.content
+            size += len(SEPARATOR) if text and kept[-1]["kind"] != "text" else 0
+            text += part.content
         kept.append({"kind": part.part_kind, "size": size, **_opaque(part)})
     opaque = any(kept_part.keys() > {"kind", "size"} for kept_part in kept) and len(reasoning) <= answer.MAX_STATE
     value = {"parts": kept, "reasoning": items.digest(reasoning)} if opaque else {}

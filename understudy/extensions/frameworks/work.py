@@ -128,9 +128,9 @@ class KeptWork(AgentWork):
 
     async def ask_whether(self, call_id: str, tool: str, given: Any) -> dict[str, Any]:
         """Ask whether a call may go on that is at work, or none of this run; no answer is no. Return the decision."""
-        asked = text_question(f"Allow {tool}?", msgspec.json.encode(given).decode(), YES_OR_NO)
+        question = text_question(f"Allow {tool}?", msgspec.json.encode(given).decode(), YES_OR_NO)
         with suppress(QuestionUnanswered):
-            if (await self.work.ask_once(question_key(call_id), asked))["allow"]:
+            if (await self.work.ask_once(question_key(call_id), question))["allow"]:
                 return {"arguments": None}
         return {"denied": "The user has not allowed it."}
 
@@ -158,10 +158,14 @@ def text_question(title: str, text: str, schema: Mapping[str, Any] | None = None
 
     A long title is moved to the text.
     """
-    asked = {"type": "string"} if schema is None else schema
-    if asked.get("type") != "object":
-        asked = {"type": "object", "properties": {"answer": {"title": "Answer", **asked}}, "required": ["answer"]}
-    return Question(title[:MAX_TITLE], asked, f"{title}\n{text}" if len(title) > MAX_TITLE else text)
+    answer_schema = {"type": "string"} if schema is None else schema
+    if answer_schema.get("type") != "object":
+        answer_schema = {
+            "type": "object",
+            "properties": {"answer": {"title": "Answer", **answer_schema}},
+            "required": ["answer"],
+        }
+    return Question(title[:MAX_TITLE], answer_schema, f"{title}\n{text}" if len(title) > MAX_TITLE else text)
 
 
 def as_json(value: Any, depth: int = 4) -> Any:

@@ -37,12 +37,12 @@ def to_question(server: str, message: str, schema: Mapping[str, Any]) -> Questio
         raise QuestionRefused(f"it has {len(properties)} fields, more than {MAX_FIELDS}")
     required = [name for name in schema.get("required") or () if name in properties]
     fields = {str(name)[:100]: _field(member) for name, member in properties.items()}
-    asked = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
+    form = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
     try:
-        Draft202012Validator.check_schema(asked)
+        Draft202012Validator.check_schema(form)
     except SchemaError as error:
         raise QuestionRefused(f"its schema is malformed: {error.message[:200]}") from None
-    return Question(f"{server} asks", asked, str(message)[:MAX_TEXT])
+    return Question(f"{server} asks", form, str(message)[:MAX_TEXT])
 
 
 def check_answer(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> None:

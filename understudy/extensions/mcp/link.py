@@ -146,7 +146,7 @@ class McpLink:
             if current is None or current.digest != definition.digest:
                 raise ToolError("tool_failed", f"{self.name} has changed {definition.name}; look at it anew.")
             try:
-                said = await make_call(self, connection, definition, arguments, context)
+                answer = await make_call(self, connection, definition, arguments, context)
             except TaskLost as lost:
                 if not definition.retry_safe or attempt == 2:
                     raise EffectUnknown("tool_failed", str(lost)) from None
@@ -168,7 +168,7 @@ class McpLink:
                 if attempt == 2:
                     raise ToolError("tool_failed", sentence) from None
             else:
-                return await to_tool_result(said, definition.name, context.files)
+                return await to_tool_result(answer, definition.name, context.files)
         raise AssertionError("unreachable")
 
     async def ask(self, request: Callable[["McpSession"], Awaitable[Any]], context: ToolContext | None = None) -> Any:
@@ -237,12 +237,12 @@ class McpLink:
         from understudy.extensions.mcp.connection import connect
 
         self._attempt = attempt = _Attempt()
-        said, start_s = deque[str](maxlen=5), self.server.start_s
+        lines, start_s = deque[str](maxlen=5), self.server.start_s
         try:
             with trio.CancelScope(deadline=trio.current_time() + start_s) as limit:
                 async with connect(
                     self.server,
-                    said,
+                    lines,
                     self.end,
                     attempt.set_changed,
                     version("understudy-server"),
@@ -258,7 +258,7 @@ class McpLink:
                     await self._serve(connection)
         except Exception as error:
             why = attempt.why or _reason(error)
-            return f"{why}; it said last: {said[-1]}" if said else why
+            return f"{why}; it said last: {lines[-1]}" if lines else why
         return f"it did not answer within {start_s:g} s"
 
     async def _serve(self, connection: "McpSession") -> None:

@@ -71,12 +71,12 @@ def read_text(block: Mapping[str, Any]) -> str | None:
 
 def _reason(blocks: Sequence[Mapping[str, Any]], structured: Any) -> str:
     """Return why a call failed: all texts of its result, and its structured content unless they repeat it."""
-    said = " ".join(filter(None, map(_words, blocks[:MAX_BLOCKS])))
-    if structured and not _repeats(said, structured):
+    words = " ".join(filter(None, map(_words, blocks[:MAX_BLOCKS])))
+    if structured and not _repeats(words, structured):
         while isinstance(structured, Mapping) and len(structured) == 1:  # {"error": {"message": "…"}}
             (structured,) = structured.values()
-        said = f"{said} {structured if isinstance(structured, str) else _json(structured)}".strip()
-    return said or "it gave no reason"
+        words = f"{words} {structured if isinstance(structured, str) else _json(structured)}".strip()
+    return words or "it gave no reason"
 
 
 async def _save(content: str, media_type: str, stem: str, files: Files) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _repeats(text: str, structured: Any) -> bool:
     if len(text) > 2 * MAX_VALUE_BYTES:
         return False
     try:
-        said = msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        said = text
-    return bool(said == structured or structured == {"result": said} or structured == {"result": text})
+        value = text
+    return bool(value == structured or structured == {"result": value} or structured == {"result": text})

@@ -127,11 +127,13 @@ async def callback(name: str) -> Response:
         return way_back_page("not_found", NONE)
     from understudy.extensions.mcp.oauth import flow
 
-    said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
-    if any(len(value) > MAX_CODE for value in said.values()):
+    parameters = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
+    if any(len(value) > MAX_CODE for value in parameters.values()):
         return way_back_page("invalid_command", "This is no answer of a sign-in.")
     cookie = request.cookies.get(COOKIE, "")
-    brought_back = flow.Callback(said["state"], said["code"], said["iss"], said["error"], cookie)
+    brought_back = flow.Callback(
+        parameters["state"], parameters["code"], parameters["iss"], parameters["error"], cookie
+    )
     try:
         owner, back = await flow.finish(users.accounts, server, brought_back)
     except SignInFailed as failed:

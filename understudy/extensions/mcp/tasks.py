@@ -56,7 +56,7 @@ async def finish(session: "McpSession", task_id: str, call: "ServerCall", label:
     Raises `TaskLost` if the server does not know it, `ToolError` if it was cancelled there, and what
     `McpSession.request` raises.
     """
-    said, noted = "", 0
+    status, noted = "", 0
     get = types.GetTaskRequest(params=types.GetTaskRequestParams(task_id=task_id))
     while True:
         try:
@@ -71,9 +71,9 @@ async def finish(session: "McpSession", task_id: str, call: "ServerCall", label:
         if state.get("status") != "working":
             break
         note, pause_ms = str(state.get("statusMessage") or ""), state.get("pollInterval")
-        if note and note != said:
-            said, noted = note, noted + 1
-            await call.progress(label, noted, None, said)
+        if note and note != status:
+            status, noted = note, noted + 1
+            await call.progress(label, noted, None, status)
         shortest, longest = POLL_S
         pause_s = pause_ms / 1000 if isinstance(pause_ms, int | float) else 1.0
         await trio.sleep(min(max(shortest, pause_s), longest))

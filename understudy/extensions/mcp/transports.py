@@ -127,7 +127,7 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
     )
     to_session, from_process = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_process, from_session = anyio.create_memory_object_stream[SessionMessage](0)
-    stopping, asked = False, dict[int | str, None]()
+    stopping, open_ids = False, dict[int | str, None]()
 
     def ended(why: str) -> None:
         if not stopping:
@@ -135,8 +135,8 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
 
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read, process, to_session, asked, ended)
-            nursery.start_soon(_write, process, from_session, to_session, asked, ended)
+            nursery.start_soon(_read, process, to_session, open_ids, ended)
+            nursery.start_soon(_write, process, from_session, to_session, open_ids, ended)
             nursery.start_soon(_log_errors, process, server.name, said)
             try:
                 yield from_process, to_process
@@ -386,8 +386,8 @@ async def _refusal(request: httpx2.Request, response: httpx2.Response) -> httpx2
     with suppress(httpx2.StreamError):
         body = await response.aread()
     await response.aclose()
-    said = _words(response, body)
-    sentence = f"HTTP {status} {response.reason_phrase}".rstrip() + (f": {said}" if said else "")
+    words = _words(response, body)
+    sentence = f"HTTP {status} {response.reason_phrase}".rstrip() + (f": {words}" if words else "")
     if "mcp-session-id" in request.headers and (
         status in (404, 410) or (status == 400 and "session" in body.decode(errors="replace").lower())
     ):
@@ -411,12 +411,12 @@ def _words(response: httpx2.Response, body: bytes) -> str:
     if kind.startswith("text/plain"):
         return " ".join(body.decode(errors="replace").split())[:MAX_REASON]
     with suppress(ValueError, RecursionError):
-        said = json.loads(body)
+        words = json.loads(body)
         for name in ("error", "error_description", "message", "detail"):
-            if isinstance(said, dict) and name in said:
-                said = said[name] if isinstance(said[name], dict | str) else said
-        if isinstance(said, str):
-            return " ".join(said.split())[:MAX_REASON]
+            if isinstance(words, dict) and name in words:
+                words = words[name] if isinstance(words[name], dict | str) else words
+        if isinstance(words, str):
+            return " ".join(words.split())[:MAX_REASON]
     return ""
 
 

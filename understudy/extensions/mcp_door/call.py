@@ -58,8 +58,8 @@ class FollowedCall:
 
     def questions(self, refusals: Mapping[str, str]) -> dict[str, ElicitRequest]:
         """Return what a client can ask its user, by name; `refusals` say why answers before were refused."""
-        asked = {name: elicitation(wait, refusals.get(name, "")) for name, wait in self.waits.items()}
-        return {name: request for name, request in asked.items() if request is not None}
+        requests = {name: elicitation(wait, refusals.get(name, "")) for name, wait in self.waits.items()}
+        return {name: request for name, request in requests.items() if request is not None}
 
     def result(self, files: Mapping[str, ContentBlock], *, asked: bool) -> CallToolResult:
         """Return the result of the call, which has ended. `asked`: of an agent, not of one of its tools."""

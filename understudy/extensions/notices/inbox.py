@@ -116,5 +116,5 @@ def _question(envelope: Envelope, event: QuestionAsked, call: ToolExecuting | No
 
 
 def _wait(kind: str, name: str, envelope: Envelope, event: ApprovalRequired | QuestionAsked) -> Item:
-    asked = {"seq": envelope.seq, "asked_at": envelope.timestamp, "expires_at": event.expires_at}
-    return {"kind": kind, "id": name, "call_id": event.call_id, "schema": event.schema, **asked}
+    times = {"seq": envelope.seq, "asked_at": envelope.timestamp, "expires_at": event.expires_at}
+    return {"kind": kind, "id": name, "call_id": event.call_id, "schema": event.schema, **times}

@@ -107,8 +107,8 @@ def members_of(body: bytes) -> dict[str, Any]:
     Raises:
         msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
     """
-    said = msgspec.json.decode(body, type=dict[str, Any])
-    return {name: value for name, value in said.items() if value is not None and value != ""}
+    members = msgspec.json.decode(body, type=dict[str, Any])
+    return {name: value for name, value in members.items() if value is not None and value != ""}
 
 
 async def revoke(url: str, client: OAuthClient, token: str, http: GuardedHttp) -> None:
@@ -132,8 +132,8 @@ def refusal(response: HttpResponse) -> OAuthError:
     if response.status == 429 or response.status >= 500:
         return Unreachable(f"its authorization server answers {response.status}")
     try:
-        said: Any = msgspec.json.decode(response.body)
-        code = said["error"]
+        members: Any = msgspec.json.decode(response.body)
+        code = members["error"]
     except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError):
         code = None
     if not isinstance(code, str) or response.status < 400 or code in TRANSIENT:

@@ -49,7 +49,7 @@ class ChatStream(AnswerReader):
 
     def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
         """Read one chunk of the stream, or a whole answer. Return what it says. Raises `ModelUnavailable`."""
-        said: list[ModelEvent] = []
+        events: list[ModelEvent] = []
         chunk = event.get(WHOLE) or event
         choices = chunk.get("choices") or ()
         counted = next((usage for holder in (chunk, *choices) if (usage := member(holder, "usage")) is not None), None)
@@ -57,18 +57,18 @@ class ChatStream(AnswerReader):
             self.usage = read_usage(counted)
         for choice in choices:  # one was asked for; some gateways put calls into a second one
             if (delta := member(choice, "delta")) is not None:
-                said += self._read(delta)
+                events += self._read(delta)
             if (message := member(choice, "message")) is not None:
-                said += self._read(message, whole=True)
+                events += self._read(message, whole=True)
             elif isinstance(text := member(choice, "text"), str):
-                said += self.say(text)
+                events += self.say(text)
             if is_reason(reason := member(choice, "finish_reason")):
                 self.ended, self.note = True, self.note or note_of_end(reason)
         self.writes = bool(self.texts)
         self.ended = self.ended or (self.progress > 0 and WHOLE in event)
         if counted is not None and not self.ended:
-            said.append(UsageSoFar(self.usage))
-        return said
+            events.append(UsageSoFar(self.usage))
+        return events
 
     def calls(self) -> list[WrittenCall]:
         """Return the calls. Raises `ModelUnavailable` for one whose arguments came in a call of their own."""

@@ -137,12 +137,12 @@ class ResponseReader(AnswerReader):
 
     def _say_part(self, place: int, number: int, part: Mapping[str, Any]) -> list[ModelEvent]:
         """Say a part of a message, as far as it has not come before."""
-        said: list[ModelEvent] = []
+        events: list[ModelEvent] = []
         for name, member in (("output_text", "text"), ("refusal", "refusal")):
             if text := _text(part.get(member)):
                 self.note = REFUSED if name == "refusal" else self.note
-                said += self._say((place, name, 0, number), text, whole=True)
-        return said
+                events += self._say((place, name, 0, number), text, whole=True)
+        return events
 
     def _take_item(self, place: int, item: Mapping[str, Any]) -> None:
         """Take an item that is whole: one that was sent before, or another one. Raises `ModelUnavailable`."""
@@ -169,9 +169,9 @@ class ResponseReader(AnswerReader):
         self.ended = self.over = True
         output = response.get("output")
         whole = [_object(item) for item in output] if isinstance(output, list) else []
-        streamed, said = bool(self.items), self._rest(whole)
+        streamed, events = bool(self.items), self._rest(whole)
         if not self._raw:
-            said += self._say((0, "output_text", 0, 0), _text(response.get("output_text")), whole=True)
+            events += self._say((0, "output_text", 0, 0), _text(response.get("output_text")), whole=True)
         for place, item in enumerate(whole):
             if not streamed or (item.get("type") == "function_call" and not self.note):
                 self._take_item(place, item)
@@ -179,7 +179,7 @@ class ResponseReader(AnswerReader):
         called = {(_text(call.get("call_id")) or place, repr(_value(call))) for place, call in calls}
         if whole and not self.note and len(called) != len(self._in_order("function_call")):
             raise unreadable("the end contradicts the stream")
-        return said
+        return events
 
     def _rest(self, output: Sequence[Mapping[str, Any]]) -> list[ModelEvent]:
         """Return what a whole answer says beyond what was streamed of its text."""

@@ -106,8 +106,8 @@ def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
     roles, groups = _list(_find(claims, names.roles)), _list(_find(claims, names.groups))
     granted: list[str] = []
     member: list[str] = []
-    for taken, said in ((granted, [role for role in roles if is_claim_text(role)][:MAX_ROLES]), (member, groups)):
-        for right in filter(is_claim_text, said):
+    for taken, texts in ((granted, [role for role in roles if is_claim_text(role)][:MAX_ROLES]), (member, groups)):
+        for right in filter(is_claim_text, texts):
             if not rights_fit([*granted, *member, right]):
                 break
             taken.append(right)

@@ -72,7 +72,7 @@ async def start(provider: Provider, seal: Seal, leads_to: str, redirect_uri: str
         raise _failed(provider, error, "cannot be started now") from None
     state, verifier, nonce = (secrets.token_urlsafe(32) for _ in range(3))
     own = provider.registration
-    asked = {
+    query = {
         "response_type": "code",
         "client_id": own.client_id,
         "redirect_uri": redirect_uri,
@@ -85,7 +85,7 @@ async def start(provider: Provider, seal: Seal, leads_to: str, redirect_uri: str
     }
     kept = _Start(verifier, nonce, leads_to, redirect_uri, provider.clock() + START_S)
     value = base64url.encode(seal.seal(kept, "openid start", state))
-    return BegunSignIn(with_query(at.authorization_endpoint, asked), cookie_of(state), value)
+    return BegunSignIn(with_query(at.authorization_endpoint, query), cookie_of(state), value)
 
 
 async def finish(provider: Provider, seal: Seal, given: BroughtBack) -> tuple[ProviderAnswer, str]:
@@ -104,8 +104,10 @@ async def finish(provider: Provider, seal: Seal, given: BroughtBack) -> tuple[Pr
         if given.error or not given.code:
             if given.error in ("temporarily_unavailable", "server_error"):
                 raise Unreachable(f"it answers {given.error}")
-            said = "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
-            raise SignInFailed("forbidden", f"The sign-in at {own.title} {said}.")
+            outcome = (
+                "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
+            )
+            raise SignInFailed("forbidden", f"The sign-in at {own.title} {outcome}.")
         answer = await provider.exchange(given.code, kept.verifier, kept.nonce, kept.redirect_uri)
     except OAuthError as error:
         raise _failed(provider, error, "could not be finished") from None

@@ -156,8 +156,8 @@ class Provider:
         if tokens.id_token is None:
             raise Untrusted("its answer holds no ID token: the scope openid is missing")
         claims = await self._checked(tokens.id_token, nonce=nonce)
-        said = await self._userinfo(at, tokens.access_token, claims["sub"])
-        user = self._user(claims if said is None else merged(claims, said))
+        userinfo = await self._userinfo(at, tokens.access_token, claims["sub"])
+        user = self._user(claims if userinfo is None else merged(claims, userinfo))
         session = claims.get("sid")
         return ProviderAnswer(tokens, user, session if isinstance(session, str) else "")
 
@@ -171,12 +171,12 @@ class Provider:
                 claims = await self._checked(tokens.id_token, subject=subject)
             elif at.userinfo_endpoint is None:
                 return ProviderAnswer(tokens, None)
-            said = await self._userinfo(at, tokens.access_token, subject)
+            userinfo = await self._userinfo(at, tokens.access_token, subject)
         except Unreachable:  # the new tokens must not be lost for that
             return ProviderAnswer(tokens, None)
-        if said is None and tokens.id_token is None:
+        if userinfo is None and tokens.id_token is None:
             return ProviderAnswer(tokens, None)
-        return ProviderAnswer(tokens, self._user(claims if said is None else merged(claims, said)))
+        return ProviderAnswer(tokens, self._user(claims if userinfo is None else merged(claims, userinfo)))
 
     def _user(self, claims: Mapping[str, Any]) -> ProviderUser:
         """Return the user of checked claims, and log those that the provider keeps elsewhere."""
@@ -237,10 +237,10 @@ class Provider:
             return None
         if "json" not in response.headers.get("content-type", ""):
             return None  # signed or encrypted, because its operator has chosen so: the ID token has to do
-        said: dict[str, Any] = _decoded(response.body, dict[str, Any], "what it says of a user is malformed")
-        if said.get("sub") != subject:
+        userinfo: dict[str, Any] = _decoded(response.body, dict[str, Any], "what it says of a user is malformed")
+        if userinfo.get("sub") != subject:
             raise Untrusted("its userinfo endpoint speaks of another user (sub)")
-        return said
+        return userinfo
 
     async def _discover(self) -> Metadata:
         issuer = self.registration.issuer

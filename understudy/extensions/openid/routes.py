@@ -74,10 +74,12 @@ async def callback() -> Response:
         return way_back_page("not_found", NO_PROVIDER)
     from understudy.extensions.openid import flow
 
-    said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
-    if any(len(value) > MAX_VALUE for value in said.values()):
+    parameters = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
+    if any(len(value) > MAX_VALUE for value in parameters.values()):
         return way_back_page("invalid_command", "This is no answer of a sign-in.", SIGN_IN)
-    brought_back = flow.BroughtBack(said["state"], said["code"], said["iss"], said["error"], request.cookies)
+    brought_back = flow.BroughtBack(
+        parameters["state"], parameters["code"], parameters["iss"], parameters["error"], request.cookies
+    )
     try:
         found, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, brought_back)
         begun = await signed_in.begin(found)
@@ -92,7 +94,7 @@ async def callback() -> Response:
         answer = Response(b"", status=303, headers={"Location": leads_to})
         value, secure = signed_in.sealing.handover(begun, signed_in.clock()), own_url().startswith("https:")
         set_cookie(answer, HANDOVER, value, HANDOVER_S, HANDOVER_PATH, "Strict", secure=secure)
-    answer.delete_cookie(flow.cookie_of(said["state"]), path=public_path("/auth"))
+    answer.delete_cookie(flow.cookie_of(parameters["state"]), path=public_path("/auth"))
     return answer
 
 

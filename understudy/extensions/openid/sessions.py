@@ -158,10 +158,10 @@ class ProviderSessions(UserSignIn):
             return None
         row = await self.store.read(provider_sessions.one, identity.user, identity.session, self.clock())
         kept = None if row is None else self.sealing.open(row)
-        asked = {"client_id": self.provider.registration.client_id, "post_logout_redirect_uri": leads_to}
-        url = with_query(at.end_session_endpoint, asked)
+        query = {"client_id": self.provider.registration.client_id, "post_logout_redirect_uri": leads_to}
+        url = with_query(at.end_session_endpoint, query)
         if kept is not None and kept.id_token:
-            hinted = with_query(at.end_session_endpoint, {"id_token_hint": kept.id_token, **asked})
+            hinted = with_query(at.end_session_endpoint, {"id_token_hint": kept.id_token, **query})
             url = hinted if len(hinted) <= MAX_LOGOUT_URL else url
         return url
 
@@ -186,12 +186,12 @@ class ProviderSessions(UserSignIn):
             Unreachable: The provider's keys cannot be fetched.
             CommandRejected, StorageUnavailable: A session cannot be ended now.
         """
-        said = await self.provider.logged_out(logout_token)
-        subject, session = map(self.sealing.digest, (said.subject, said.session))
-        first = said.id and await self.store.commit(
-            revoke_session(f"logout-{self.sealing.digest(said.id)}", said.expires_at, self.clock())
+        logout = await self.provider.logged_out(logout_token)
+        subject, session = map(self.sealing.digest, (logout.subject, logout.session))
+        first = logout.id and await self.store.commit(
+            revoke_session(f"logout-{self.sealing.digest(logout.id)}", logout.expires_at, self.clock())
         )
-        before = said.issued_at + (LEEWAY_S if first else 0.0)
+        before = logout.issued_at + (LEEWAY_S if first else 0.0)
         found = await self.store.read(provider_sessions.of_provider, subject, session)
         rows = [row for row in found if row.signed_in_at < before]
         for row in rows:

@@ -67,8 +67,8 @@ async def tree() -> ObservedTree:
     rights().check_server()
     view = web_context().parts[TreeApi]
     path, text = request.args.get("path", SYSTEM), request.args.get("text", "").strip()
-    asked = request.args.get("state")
-    state = State(one_of("state", asked, (choice.value for choice in State))) if asked else None
+    name = request.args.get("state")
+    state = State(one_of("state", name, (choice.value for choice in State))) if name else None
     limit, offset = whole_number("limit", 50, 1, 500), whole_number("offset", 0, 0, 10**6)
     levels = whole_number("levels", 1, 0, 8)
     if len(path) > MAX_TEXT or len(text) > MAX_TEXT:

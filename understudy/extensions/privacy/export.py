@@ -226,11 +226,11 @@ class Exporter:
         cursor, more = None, True
         while more:
             page = await self.archive.read(queries.messages_forward, row.owner, row.id, cursor, archive_queries.PAGE)
-            said = [message.id for message in page.items if message.role == "user"]
+            requests = [message.id for message in page.items if message.role == "user"]
             runs: dict[str, list[RunRecord]] = {}
-            for run in await self.archive.read(queries.runs_of, row.owner, said):
+            for run in await self.archive.read(queries.runs_of, row.owner, requests):
                 runs.setdefault(run.message_id, []).append(run)
-            left = [run.id for name in said for run in runs.get(name, [])] if steps else []
+            left = [run.id for name in requests for run in runs.get(name, [])] if steps else []
             read: dict[str, list[StepRecord]] = {}
             for message in page.items:
                 own = runs.get(message.id, [])

@@ -61,9 +61,9 @@ def export_data(
             archive = Archive(database)
             exporter = Exporter(archive, Vault(), time.time)
             async with aclosing(await _export_pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
-                asked = {"events": what.events, "thread": thread is not None}
+                detail = {"events": what.events, "thread": thread is not None}
                 target = None if owner is None else owner_of(owner, tenant)
-                commit_beside(settings, deed_of(EXPORTED, target, tenant, format=what.form, **asked))
+                commit_beside(settings, deed_of(EXPORTED, target, tenant, format=what.form, **detail))
                 async for piece in pieces:
                     await trio.to_thread.run_sync(file.write, piece)
 

@@ -138,13 +138,13 @@ class Transcript:
 
     def _branch(self, row: Message) -> str:
         """Describe how a message branches off; empty if it follows the message before."""
-        said = []
+        texts = []
         if row.branch_of is not None:
             before = self._number(row.branch_of)
-            said.append(f"{'instead of' if row.role == 'user' else 'another answer to'} {before}")
+            texts.append(f"{'instead of' if row.role == 'user' else 'another answer to'} {before}")
         if row.parent_id != self._last:
-            said.append("from the beginning" if row.parent_id is None else f"follows {self._number(row.parent_id)}")
-        return ", ".join(said)
+            texts.append("from the beginning" if row.parent_id is None else f"follows {self._number(row.parent_id)}")
+        return ", ".join(texts)
 
     def _number(self, message_id: str) -> str:
         """Return the number of a message, or the id of an answer that was never stored."""

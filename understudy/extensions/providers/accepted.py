@@ -146,24 +146,24 @@ def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, An
         return None
     if _UNKNOWN.search(words):
         return (evolve(accepted, left_out=accepted.left_out | {name}), name) if name in words else None
-    asked, window, input_tokens = int(sent[name]), _first(_WINDOW, plain), _first(_INPUT, plain)
+    limit, window, input_tokens = int(sent[name]), _first(_WINDOW, plain), _first(_INPUT, plain)
     if window >= MIN_WINDOW and (input_tokens or error.fault is ModelFault.TOO_LONG):
         room, longest = window - input_tokens, window // 4
-        if input_tokens and MIN_REPLY <= room < asked:
-            longest = min(asked, accepted.max_output or asked, longest)
+        if input_tokens and MIN_REPLY <= room < limit:
+            longest = min(limit, accepted.max_output or limit, longest)
             return evolve(accepted, window=window, max_output=longest, room=room), f"max_output={min(longest, room)}"
-        if input_tokens or longest >= asked:
+        if input_tokens or longest >= limit:
             return None
         return evolve(accepted, window=window, max_output=longest), f"max_output={longest}"
     if error.fault is ModelFault.TOO_LONG and not _OF_REPLY.search(words):
         return None
     smaller = [
-        number for number in numbers(words) if MIN_REPLY <= number < asked and str(number) not in error.detail.split()
+        number for number in numbers(words) if MIN_REPLY <= number < limit and str(number) not in error.detail.split()
     ]
     if smaller:
         longest = max(smaller) - ("exclusive" in words)
     elif "messages" in sent and "system" in sent:  # the Messages API needs the field
-        longest = asked // 2
+        longest = limit // 2
     else:
         return evolve(accepted, left_out=accepted.left_out | {name}), name
     return (evolve(accepted, max_output=longest), f"max_output={longest}") if longest >= MIN_REPLY else None
@@ -203,8 +203,8 @@ def _named(words: str, sent: Mapping[str, Any], accepted: Adaptation) -> str:
 
 def _said_levels(words: str, sent: Mapping[str, Any]) -> frozenset[str]:
     """Return the levels of effort below the one that was sent which a refusal lists; no thinking is none of them."""
-    asked = sent.get("reasoning_effort") or (sent.get("reasoning") or sent.get("output_config") or {}).get("effort")
-    below = _LEVELS[: _LEVELS.index(asked)] if asked in _LEVELS else ()
+    effort = sent.get("reasoning_effort") or (sent.get("reasoning") or sent.get("output_config") or {}).get("effort")
+    below = _LEVELS[: _LEVELS.index(effort)] if effort in _LEVELS else ()
     return frozenset(level for level in below if re.search(rf"\b{level}\b", words))
 
 

@@ -150,17 +150,17 @@ class AnswerReader:
         return self._take(TaggedText(reasoning + parts.reasoning, parts.text, parts.dropped))
 
     def _take(self, parts: TaggedText) -> list[ModelEvent]:
-        said: list[ModelEvent] = []
+        events: list[ModelEvent] = []
         if parts.dropped:
             self.texts.clear()
-            said.append(TextDropped())
+            events.append(TextDropped())
         if parts.reasoning:
             self.thoughts.append(parts.reasoning)
-            said.append(ReasoningDelta(parts.reasoning))
+            events.append(ReasoningDelta(parts.reasoning))
         if parts.text:
             self.texts.append(parts.text)
-            said.append(TextDelta(parts.text))
-        return said
+            events.append(TextDelta(parts.text))
+        return events
 
     @property
     def text(self) -> str:
@@ -192,8 +192,8 @@ class AnswerReader:
                     if event is None:
                         break
                     overheard.stop()
-                    for said in self.add(event):
-                        await emit(said)
+                    for said_event in self.add(event):
+                        await emit(said_event)
                     if self.progress != seen:
                         began, seen = trio.current_time(), self.progress
                 else:
@@ -202,8 +202,8 @@ class AnswerReader:
                     with suppress(ModelUnavailable):  # so that its connection can be used again
                         await next_event(events, min(GOODBYE_S, idle_s) if self.over else 0.0)
             if (whole := overheard.whole()) is not None:
-                for said in self.add({WHOLE: whole}):
-                    await emit(said)
+                for said_event in self.add({WHOLE: whole}):
+                    await emit(said_event)
             if not self.ended and self.refusal:
                 raise failure_of(self.refusal)
             if not self.ended and self.progress:
@@ -357,7 +357,7 @@ def read_calls(calls: Sequence[WrittenCall]) -> list[ToolRequest]:
 
 
 async def _whole_reply(turn: Turn, answer: AnswerReader, calls: Sequence[ToolRequest], emit: Emit) -> Reply:
-    said = Reply(answer.text, usage=answer.usage, reasoning=answer.reasoning[: answer.most_reasoning])
+    reply = Reply(answer.text, usage=answer.usage, reasoning=answer.reasoning[: answer.most_reasoning])
     handoff = next((call for call in calls if call.name == hand_over_name(turn.tools)), None)
     if turn.colleagues and handoff is not None:
         to, reason = handoff.arguments.get("to"), handoff.arguments.get("reason")
@@ -365,7 +365,7 @@ async def _whole_reply(turn: Turn, answer: AnswerReader, calls: Sequence[ToolReq
             sentence = "The language model asked for a colleague that does not exist."
             raise ModelUnavailable(sentence, True, "unknown colleague")
         reason = reason if isinstance(reason, str) and reason else f"{to} has better tools for this."
-        return evolve(said, handoff=Handoff(str(to), reason))
+        return evolve(reply, handoff=Handoff(str(to), reason))
     if calls:
         await emit(Thought("Next: " + ", ".join(call.description for call in calls)))
-    return evolve(said, calls=tuple(calls))
+    return evolve(reply, calls=tuple(calls))

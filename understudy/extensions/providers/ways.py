@@ -55,8 +55,8 @@ def _without_tool_role(body: _Body) -> _Body:
         if message["role"] == "tool":
             message = {"role": "user", "content": f"[Result of a tool: {message['content']}]"}
         elif calls := message.get("tool_calls"):
-            said = [f"[Call of a tool: {call['function']['name']} {call['function']['arguments']}]" for call in calls]
-            message = {"role": "assistant", "content": "\n".join(filter(None, (message["content"], *said)))}
+            lines = [f"[Call of a tool: {call['function']['name']} {call['function']['arguments']}]" for call in calls]
+            message = {"role": "assistant", "content": "\n".join(filter(None, (message["content"], *lines)))}
         if made and made[-1]["role"] == message["role"]:
             message = _joined(made.pop(), message)
         made.append(message)

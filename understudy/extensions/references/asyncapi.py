@@ -102,13 +102,13 @@ def _sockets() -> dict[str, Any]:
     for name, (path, description, default) in SOCKETS.items():
         for dialect in Dialect:
             query: Schema = {"type": "string", "const": dialect.value}
-            asked = object_of({"dialect": query, "session_token": TEXT}, [] if dialect is default else ["dialect"])
+            parameters = object_of({"dialect": query, "session_token": TEXT}, [] if dialect is default else ["dialect"])
             channel: dict[str, Any] = {
                 "address": path,
                 "description": description,
                 "servers": [{"$ref": "#/servers/sockets"}],
                 "messages": _refs([*commands, *_events(dialect)]),
-                "bindings": {"ws": {"method": "GET", "query": asked}},
+                "bindings": {"ws": {"method": "GET", "query": parameters}},
             }
             channels[f"{name}.{dialect.value}"] = channel
     return channels
@@ -119,14 +119,14 @@ def _streams() -> dict[str, Any]:
     for dialect in Dialect:
         query: Schema = {"type": "string", "const": dialect.value}
         needed = [] if dialect is Dialect.CANONICAL else ["dialect"]
-        asked = object_of({"dialect": query, "session_token": TEXT, "after": WHOLE}, needed)
+        parameters = object_of({"dialect": query, "session_token": TEXT, "after": WHOLE}, needed)
         channels[f"stream.{dialect.value}"] = {
             "address": STREAM,
             "description": "A thread's events as server-sent events; each `data` is one of these messages.",
             "servers": [{"$ref": "#/servers/streams"}],
             "parameters": {"thread_id": {"description": "A thread of the token's user."}},
             "messages": _refs(name for name in _events(dialect) if name != "chunk"),
-            "x-query": asked,
+            "x-query": parameters,
         }
     return channels
 

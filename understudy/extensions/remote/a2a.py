@@ -119,10 +119,10 @@ class A2aWork:
         try:
             await self._send(ASK, self._begin)
             for _ in range(MAX_ROUNDS):
-                asked = await self.turn.step("hear the remote agent", self._follow)
-                reply, self._asked = await self._ask(asked), True
+                wait = await self.turn.step("hear the remote agent", self._follow)
+                reply, self._asked = await self._ask(wait), True
                 await self._mark(ANSWER)
-                await self._send(ANSWER, partial(self._reply, asked, reply))
+                await self._send(ANSWER, partial(self._reply, wait, reply))
         except _Ended:
             await self._end()
             return

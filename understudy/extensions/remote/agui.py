@@ -80,15 +80,15 @@ class _Answer:
 
         A text that has come in pieces is left out: some servers give it another id then.
         """
-        said = set(self.texts.values())
+        texts = set(self.texts.values())
         for message in messages:
             name, content = str(message.get("id") or f"#{len(self.texts)}"), message.get("content")
             if isinstance(content, list):
                 content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
             own = message.get("role") == "assistant" and name not in self.others
-            if own and isinstance(content, str) and content not in said and not is_blank(content):
+            if own and isinstance(content, str) and content not in texts and not is_blank(content):
                 self.texts[name] = content
-                said.add(content)
+                texts.add(content)
 
     def change_state(self, operations: Any) -> None:
         """Apply the additions, replacements and removals of a JSON Patch (RFC 6902); leave aside what does not fit."""

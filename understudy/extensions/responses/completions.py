@@ -47,8 +47,8 @@ async def create() -> Response:
     else:
         tools = [] if body.get("tool_choice") == "none" else read_tools(body.get("tools"))
         name = door.agent_name(body)
-        asked = ResponseRequest(model=name, store=False, instructions=talk.instructions, tools=tools)
-        work = await door.message_work(caller, talk, asked, None)
+        wanted = ResponseRequest(model=name, store=False, instructions=talk.instructions, tools=tools)
+        work = await door.message_work(caller, talk, wanted, None)
     options = body.get("stream_options")
     with_usage = isinstance(options, dict) and options.get("include_usage") is True
     if body.get("stream"):

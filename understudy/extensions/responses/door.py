@@ -166,12 +166,12 @@ async def _goes_on(caller: Identity, given: Given, steered: str | None) -> Respo
     results = {entry["call_id"]: entry["content"] for entry in given.history if entry["role"] == "tool"}
     results = {call_id: results.get(call_id, "") for call_id in given.settled}
     ids = ", ".join(await store_files(caller, given.files))
-    said = PARAGRAPH.join(part for part in (given.text, ids and f"(Files: {ids})") if part)
+    text = PARAGRAPH.join(part for part in (given.text, ids and f"(Files: {ids})") if part)
     if steered is None:
         last = given.settled[-1]
-        results[last] = PARAGRAPH.join(part for part in (results[last], said) if part)
+        results[last] = PARAGRAPH.join(part for part in (results[last], text) if part)
     work = await results_work(caller, results)
-    return work if steered is None else evolve(work, replies=(Steer(steered, said), *work.replies))
+    return work if steered is None else evolve(work, replies=(Steer(steered, text), *work.replies))
 
 
 async def results_work(caller: Identity, outputs: Mapping[str, str]) -> ResponseWork:
@@ -186,8 +186,8 @@ async def results_work(caller: Identity, outputs: Mapping[str, str]) -> Response
     if (row := await store.read(queries.step_of_call, next(iter(outputs)))) is not None:
         run = row[1]
     envelopes = [] if run is None or run.owner != caller.user else await events_of(run)
-    asked = [envelope.event for envelope in envelopes if isinstance(envelope.event, QuestionAsked)]
-    waits = list(dict.fromkeys(tuple(question.calls or ()) for question in asked if question.asked_by == CLIENT))
+    questions = [envelope.event for envelope in envelopes if isinstance(envelope.event, QuestionAsked)]
+    waits = list(dict.fromkeys(tuple(question.calls or ()) for question in questions if question.asked_by == CLIENT))
     wait = next((number for number, calls in enumerate(waits) if outputs.keys() <= set(calls)), None)
     if run is None or wait is None:
         raise refused(f"No call waits for its result under this call_id: {next(iter(outputs))[:100]}.")

@@ -192,15 +192,15 @@ class ResponsesTranslator:
     def _wait_if_all_asked(self) -> list[JsonValue]:
         if (batch := self._batch) is None:
             return []
-        calls, said, used = batch.calls or (), batch.said or "", batch.usage or NO_USAGE
+        calls, text, used = batch.calls or (), batch.said or "", batch.usage or NO_USAGE
         if not set(calls) <= self._asked | self._settled:
             return []
         if self.response is not None:
             shown = [self._wanted[call] for call in calls if call in self._asked and call in self._wanted]
-            events = self._writer.function_calls(shown, said)
-            return [*events, *self._end("completed", said, usage=usage_object(used, self._writer.used))]
+            events = self._writer.function_calls(shown, text)
+            return [*events, *self._end("completed", text, usage=usage_object(used, self._writer.used))]
         self.parts += 1
-        self._writer.before, self._writer.used, self._late = said, used, []
+        self._writer.before, self._writer.used, self._late = text, used, []
         return []
 
     # Ends

@@ -151,7 +151,7 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
         raise refused("A conversation that is stored cannot go on with `store` false.")
     if conversation is not None and (thread := await web_context().store.thread(caller.user, conversation)):
         before = None if thread.newest_run is None else await web_context().store.run(thread.newest_run)
-    asked = ResponseRequest(
+    wanted = ResponseRequest(
         model=door.agent_name(body),
         metadata=_metadata(body.get("metadata")),
         previous=previous,
@@ -161,7 +161,7 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
         tools=[] if body.get("tool_choice") == "none" else read_tools(body.get("tools")),
         conversation=conversation if before is None else before.thread_id,
     )
-    return await door.message_work(caller, talk, asked, before), stored
+    return await door.message_work(caller, talk, wanted, before), stored
 
 
 async def _resolved(caller: Identity, value: Any) -> Any:
@@ -245,14 +245,14 @@ async def _response(run: RunRecord, name: ResponseId, envelopes: list[Envelope])
 
 
 async def _trimmed(run: RunRecord, name: ResponseId) -> JsonValue:
-    asked = ResponseRequest(model=run.pillar or run.agent_type, conversation=run.thread_id)
+    wanted = ResponseRequest(model=run.pillar or run.agent_type, conversation=run.thread_id)
     answer = await web_context().store.message(run.owner, f"{ANSWER}{run.id}")
     text = "" if answer is None else answer.content
     shown = web_context().content_filter.vault.restore_text(run.owner, run.thread_id, text)
     status = {"success": "completed", "cancelled": "cancelled"}.get(run.status, "failed")
     message = {"id": f"msg_{run.id}", "type": "message", "role": "assistant", "content": [text_part(shown)]}
     output = [{**message, "status": "completed" if status == "completed" else "incomplete"}]
-    return response_object(asked, name, run.started_at) | {"status": status, "output": output}
+    return response_object(wanted, name, run.started_at) | {"status": status, "output": output}
 
 
 async def _message(run: RunRecord) -> list[JsonValue]:

@@ -191,8 +191,8 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
     due_at = row.next_due_at
     if fresh or due_at is None or not given.enabled:
         due_at = next(timing.due_times(now), None) if given.enabled else None
-    said = {name: getattr(given, name) for name in MEMBERS if name in Schedule.__annotations__}
-    schedule = evolve(row, **said, when=when, next_due_at=due_at)
+    members = {name: getattr(given, name) for name in MEMBERS if name in Schedule.__annotations__}
+    schedule = evolve(row, **members, when=when, next_due_at=due_at)
     say = say_of(schedule, now, context.agents)
     try:
         await context.chat.commands.check(identity_of(schedule), say)

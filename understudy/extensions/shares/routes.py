@@ -89,14 +89,14 @@ class PageOfLink(Struct):
 async def make(thread_id: str) -> NewShare:
     """Make a link to a thread as it is now."""
     check_id("thread_id", thread_id)
-    owner, asked = identity().user, await read_json(ShareRequest, FORM, BODY_BYTES)
-    check_id("run_id", asked.run_id)
+    owner, body = identity().user, await read_json(ShareRequest, FORM, BODY_BYTES)
+    check_id("run_id", body.run_id)
     if not _are_on():
         raise CommandRejected("forbidden", "This server makes no links to conversations.")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     share_id, store = digest_of(token), web_context().store
     await say(MADE, target=owner, share=share_id)
-    stored = await store.commit(add_share(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
+    stored = await store.commit(add_share(share_id, owner, thread_id, body.run_id, body.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
     made = next((share for share in await store.read(storage.of_owner, owner, thread_id) if share.id == share_id), None)

@@ -32,8 +32,8 @@ async def steer(request: Request[Steer], services: Services) -> Accepted:
     with request.waiting(services):
         run = await own_run(identity.user, command.run_id, services)
         if command.mode is SteerMode.AFTER:
-            asked = await own_message(identity.user, run.message_id, "user", services)
-            way = await route_of(identity, asked, services)
+            message = await own_message(identity.user, run.message_id, "user", services)
+            way = await route_of(identity, message, services)
     if way is not None:
         check_agent(identity, way.agent, services)
         say = Say(command.content, way.thread_id, steer_id, way.conversation_id)

@@ -182,13 +182,14 @@ class Steering(ThreadPart):
             message_id = uuid.uuid4().hex
         content, run_id = SEPARATOR.join(steer.content for steer in waiting), uuid.uuid4().hex
         template = live.envelope_template
-        asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
+        speaker = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
         following = ActiveRun(
             evolve(live.request, run_id=run_id, message_id=message_id, content=content, references=(),
                    findings_summary=None, agent_id=None),
             RunState(run_id),
             template.replace(
-                run_id=run_id, message_id=message_id, agent_type=asked.agent_type, pillar=asked.pillar, asked_agent=None
+                run_id=run_id, message_id=message_id,
+                agent_type=speaker.agent_type, pillar=speaker.pillar, asked_agent=None
             ),
         )  # fmt: skip
         names = (message_id, run_id, content, (), self.thread.newest_answer, None)

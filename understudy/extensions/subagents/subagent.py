@@ -188,8 +188,8 @@ class SubagentWork(RunWork):
     async def finish(self, last: PastTurn | None) -> None:
         """Keep the answer."""
         if (form := self.agent.output) is not None:
-            said = "" if last is None else last.reply.text
-            output = await read_output(self.agent, form, self.job.owner, said, self.meter.closed_by)
+            text = "" if last is None else last.reply.text
+            output = await read_output(self.agent, form, self.job.owner, text, self.meter.closed_by)
             self.value = output.value
             return
         if self.meter.closed_by is not None:
@@ -203,8 +203,8 @@ class Subagent(Actor):
     supervision = Supervision()
 
     def __init__(self, call: RunCall, attempt: CallAttempt, tool: Tool, request: str) -> None:
-        asking, asked, agent = call.executor, call.subagent, tool.agent
-        assert asked is not None  # noqa: S101 - for the type checker: the call asks it
+        asking, subagent, agent = call.executor, call.subagent, tool.agent
+        assert subagent is not None  # noqa: S101 - for the type checker: the call asks it
         services, before = asking.services, asking.subagents.get(call.call_id) or Past()
         job = evolve(asking.job, content=request, agent=agent.name, settings={})
         live, queue = asking.log.live, asking.log.queue
@@ -213,13 +213,13 @@ class Subagent(Actor):
         meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
         meter.within = asking.meter
         parts = parts_of(services.parts.of_runs, job, agent)
-        self.tools = asked.tools = ToolExecutor(
+        self.tools = subagent.tools = ToolExecutor(
             job, services, run_log, asking.questions, meter, asking.subagents, call, parts
         )
         stream: Any = CollectedText()
-        self.work = SubagentWork(job, services, run_log, self.tools, stream, agent, before, meter, [asked.agent_id])
+        self.work = SubagentWork(job, services, run_log, self.tools, stream, agent, before, meter, [subagent.agent_id])
         self.work.before = tuple(asking.conversation.items) if tool.history else ()
-        self.asked, self.attempt = asked, attempt
+        self.asked, self.attempt = subagent, attempt
 
     async def receive(self, message: object, context: Context) -> None:
         """Start the work; handle ended tool calls, the permit after a wait for the user, and an urgent steer."""

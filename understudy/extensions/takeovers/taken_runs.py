@@ -79,5 +79,5 @@ class TakenRuns(ThreadPart):
             if run.operator != ask.by:
                 raise CommandRejected("taken_over")
             return None
-        said = operators_act("taken over", ask.reason)
-        return AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
+        sentence = operators_act("taken over", ask.reason)
+        return AgentThinking(agent_id, sentence, self.thread.now, TAKEN_OVER, ask.by, ask.reason)

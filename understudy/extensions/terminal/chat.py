@@ -430,7 +430,7 @@ class ChatSession:
     async def show_event(self, received: Received) -> None:
         """Show one event of the server."""
         message_id = received.message_id or ""
-        asked = self.pending.get(message_id)
+        pending = self.pending.get(message_id)
         match received.event:
             case Welcome():
                 if self.ever_online and not self.online:
@@ -456,9 +456,9 @@ class ChatSession:
                 self._prompt()
             case Drain():
                 self.screen.note("! the server goes away for a moment", "yellow")
-            case Error() as error if asked is not None:
+            case Error() as error if pending is not None:
                 if received.run_id is not None:
-                    self._note_cut(message_id, asked, asked.shown)
+                    self._note_cut(message_id, pending, pending.shown)
                 self._fault(message_id, error, repeated=received.repeated)
             case Error() as error if message_id in self.continuing and received.refusal:
                 self._fault(self.continuing.pop(message_id), error, repeated=received.repeated)
@@ -474,8 +474,8 @@ class ChatSession:
                 self._show_fault(error)
             case Error() as error if not message_id and received.thread_id is None:
                 self._show_fault(error)
-            case _ if asked is not None:
-                await self._show_run_event(message_id, asked, received)
+            case _ if pending is not None:
+                await self._show_run_event(message_id, pending, received)
 
     def _indent(self, agent_id: str) -> str:
         """Return the indentation of what an agent does: that of a subagent stands below the call that asks it."""

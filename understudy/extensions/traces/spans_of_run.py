@@ -181,8 +181,12 @@ class SpansOfRun(RunPart):
     def _end_calls(self, calls: Sequence[RunCall], now: float, error: str) -> None:
         """Record the calls that have not ended, from the innermost one."""
         for call in calls:
-            if (asked := call.subagent) is not None and asked.tools and (below := self._below(asked)) is not None:
-                below._end_calls(asked.tools.begun_calls(), now, error)
+            if (
+                (subagent := call.subagent) is not None
+                and subagent.tools
+                and (below := self._below(subagent)) is not None
+            ):
+                below._end_calls(subagent.tools.begun_calls(), now, error)
             self._end_call(CallMade(call, call.began, now, error))
 
     def _below(self, asked: CallSubagent) -> "SpansOfRun | None":

@@ -127,13 +127,13 @@ async def widget(thread_id: str) -> Widget:
 async def call(thread_id: str) -> dict[Literal["message_id", "run_id"], str]:
     """Call a tool for the app of a tool call; its outcome is in the events of the run."""
     caller = identity()
-    asked = await read_json(CallRequest, CALL_FORM, CALL_BYTES)
-    check_id("request_id", asked.request_id)
-    app = await _shown(thread_id, asked.call_id)
+    body = await read_json(CallRequest, CALL_FORM, CALL_BYTES)
+    check_id("request_id", body.request_id)
+    app = await _shown(thread_id, body.call_id)
     thread = await web_context().store.thread(caller.user, thread_id)
     if thread is not None and thread.archived:
         raise CommandRejected("forbidden", "This chat is archived; take it back to use its widgets.")
-    names = [tool.name for tool in app.link.offer.tools.values() if tool.remote == asked.name and tool.for_widgets]
+    names = [tool.name for tool in app.link.offer.tools.values() if tool.remote == body.name and tool.for_widgets]
     if not names:
         raise CommandRejected("not_found", f"{app.link.name} has no tool of that name for its widgets.")
     usable, of_run = agents_of_caller(), app.step.result.get("agent")
@@ -143,11 +143,11 @@ async def call(thread_id: str) -> dict[Literal["message_id", "run_id"], str]:
         WidgetCall(
             f"Call {names[0]}.",
             thread_id,
-            f"{WIDGET}{asked.request_id}",
+            f"{WIDGET}{body.request_id}",
             agent_type=agent.agent_type,
             pillar=agent.pillar,
-            context=asked.arguments,
-            settings={"tool": names[0], WIDGET_SETTING: {"server": app.link.name, "call_id": asked.call_id}},
+            context=body.arguments,
+            settings={"tool": names[0], WIDGET_SETTING: {"server": app.link.name, "call_id": body.call_id}},
         ),
     )
     return {"message_id": accepted.message_id, "run_id": accepted.run_id}

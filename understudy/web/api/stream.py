@@ -32,8 +32,8 @@ async def stream(thread_id: str) -> Response:
     """Stream the events after `Last-Event-ID`, or else `after`, then every new one."""
     caller = identity(in_query=True)  # a browser's EventSource can set no header
     after = parse_last_event_id(request.headers.get("Last-Event-ID"), request.args.get("after"))
-    asked = request.args.get("dialect")
-    dialect = next((known for known in Dialect if known.value == asked), Dialect.CANONICAL)
+    name = request.args.get("dialect")
+    dialect = next((known for known in Dialect if known.value == name), Dialect.CANONICAL)
     if request.method == "HEAD":
         if await web_context().store.thread(caller.user, thread_id) is None:
             raise CommandRejected("not_found", "There is no conversation of that name.")

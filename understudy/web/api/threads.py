@@ -119,19 +119,19 @@ async def change(thread_id: str) -> dict[str, Any]:
     """Rename, pin, archive or tag a thread: `{"title"?, "pinned"?, "archived"?, "tags"?}`."""
     owner, context = identity().user, web_context()
     await existing(thread_id)
-    asked = await read_json(ThreadRequest, CHANGE_FORM, TITLE_BYTES)
-    tags = None if asked.tags is None else await _filtered_tags(owner, asked.tags)
-    if asked.title is not None:
-        given = " ".join(asked.title.split())
+    body = await read_json(ThreadRequest, CHANGE_FORM, TITLE_BYTES)
+    tags = None if body.tags is None else await _filtered_tags(owner, body.tags)
+    if body.title is not None:
+        given = " ".join(body.title.split())
         if not 0 < len(given) <= MAX_TITLE:
             raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
         title = await context.content_filter.filter_note(owner, given)
         await context.store.commit(rename_thread(owner, thread_id, " ".join(title.split()) or UNTITLED))
     now = context.services.clock()
-    if asked.pinned is not None:
-        await context.store.commit(mark_thread(owner, thread_id, "pinned", now if asked.pinned else None))
-    if asked.archived is not None:
-        await context.store.commit(mark_thread(owner, thread_id, "archived", now if asked.archived else None))
+    if body.pinned is not None:
+        await context.store.commit(mark_thread(owner, thread_id, "pinned", now if body.pinned else None))
+    if body.archived is not None:
+        await context.store.commit(mark_thread(owner, thread_id, "archived", now if body.archived else None))
     if tags is not None:
         await context.store.commit(tag_thread(owner, thread_id, tuple(tags)))
     context.chat.commands.announce_change(owner, thread_id)

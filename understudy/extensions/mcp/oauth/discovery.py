@@ -61,8 +61,8 @@ async def discover(server: McpServer, http: GuardedHttp, wanted: str | None = No
         Unreachable: A server does not answer, or has no metadata.
     """
     # The developer's own address is called as it is; what it answers is another's word.
-    said = await GuardedHttp(private=True).post_json(server.url, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
-    challenge = said.headers.get("www-authenticate", "") if said.status in (401, 403) else ""
+    answer = await GuardedHttp(private=True).post_json(server.url, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    challenge = answer.headers.get("www-authenticate", "") if answer.status in (401, 403) else ""
     resource, issuer, scopes = resource_url_from_server_url(server.url), "", ""
     found = await _protected_resource(server, parameter_of(challenge, "resource_metadata"), http)
     if found is not None:

@@ -111,8 +111,8 @@ async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tupl
         log.warning("mcp.issuer_mismatch", extra={"server": server.name, "issuer": given.issuer[:200]})
         raise SignInFailed("forbidden", "The answer comes from another server than the one that was asked.")
     if given.error or not given.code:
-        said = "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
-        raise SignInFailed("forbidden", f"The sign-in at {server.name} {said}.")
+        outcome = "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
+        raise SignInFailed("forbidden", f"The sign-in at {server.name} {outcome}.")
     try:
         tokens = await grants.exchange(
             kept.at, kept.client, given.code, kept.verifier, kept.redirect_uri, accounts.http(server), accounts.clock()

@@ -71,7 +71,7 @@ def authorization_url(
     at: AuthorizationServer, client: OAuthClient, redirect_uri: str, state: str, verifier: str
 ) -> str:
     """Return the address to which the user's browser is sent."""
-    asked = {
+    query = {
         "response_type": "code",
         "client_id": client.id,
         "redirect_uri": redirect_uri,
@@ -82,7 +82,7 @@ def authorization_url(
         **({"scope": at.scope} if at.scope else {}),
         **({"prompt": "consent"} if "offline_access" in at.scope.split() else {}),  # OpenID Connect, section 11
     }
-    return with_query(at.authorization_endpoint, asked)
+    return with_query(at.authorization_endpoint, query)
 
 
 async def exchange(
