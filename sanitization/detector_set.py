@@ -35,11 +35,7 @@ def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detect
     do not need: the automaton is built once and meets its states once.
     """
     rules = policy.rules(direction)
-    content = (
-        CONTENT
-        if Category.INJECTION in rules
-        else [detector for detector in CONTENT if not isinstance(detector, Injection)]
-    )
+    content = CONTENT if Category.INJECTION in rules else [part for part in CONTENT if not isinstance(part, Injection)]
     every = [Numbered(number, detector) for number, detector in enumerate((*DISGUISES, *content, *extra))]
     chosen = [numbered for numbered in every if numbered.detector.category in rules]
     first = tuple([numbered for numbered in chosen if numbered.number < len(DISGUISES)])
@@ -55,11 +51,7 @@ def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detect
     prefilters.append(Percent.prefilters)
     coded = len(prefilters) - 1  # the number of all that read percent codes: they have one prefilter
     deciding = tuple(
-        [
-            (number, detector.concerns)
-            for number, detector in others
-            if not detector.prefilters and hasattr(detector, "concerns")
-        ]
+        [(number, part.concerns) for number, part in others if not part.prefilters and hasattr(part, "concerns")]
     )
     find_active = build_prefilter(
         tuple(prefilters), frozenset([*(number for number, _ in chosen), *([coded] if others else [])]), deciding

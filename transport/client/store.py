@@ -49,9 +49,7 @@ class FileOutbox:
             return []
         try:
             commands = json.loads(body)["commands"]
-            whole = all(
-                isinstance(command["type"], str) and isinstance(command["payload"], dict) for command in commands
-            )
+            whole = all(isinstance(entry["type"], str) and isinstance(entry["payload"], dict) for entry in commands)
         except (ValueError, LookupError, TypeError):
             whole = False
         if not whole:

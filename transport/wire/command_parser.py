@@ -65,10 +65,7 @@ class CommandParser:
         self._untyped = untyped
         # For each kind of command its fields: the name, the check, and whether the field is required.
         self._fields = {
-            kind: [
-                (attribute.name, checks[attribute.name].read, attribute.default is attrs.NOTHING)
-                for attribute in attrs.fields(kind)
-            ]
+            kind: [(part.name, checks[part.name].read, part.default is attrs.NOTHING) for part in attrs.fields(kind)]
             for kind in commands.values()
         }
 

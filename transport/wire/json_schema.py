@@ -58,26 +58,22 @@ def components_of(kind: Any, template: str) -> tuple[Schema, dict[str, Schema]]:
 def whole(schema: Schema) -> Schema:
     """Return the schema of a class as it is encoded: with its members that have a default too."""
     members, required = schema.get("properties", {}), schema.get("required", ())
-    needed = [name for name, member in members.items() if name in required or "default" in member]
-    plain = {
-        name: {key: value for key, value in member.items() if key != "default"} for name, member in members.items()
-    }
+    needed = [name for name, part in members.items() if name in required or "default" in part]
+    plain = {name: {key: value for key, value in part.items() if key != "default"} for name, part in members.items()}
     return schema | ({"properties": plain, "required": needed} if members else {})
 
 
 def members_of(kind: type[Any]) -> dict[str, Schema]:
     """Return the schema of each field of a class, by its name in Python, with those of other classes in it."""
-    _, components = components_of(kind, "{name}")
+    _, parts = components_of(kind, "{name}")
 
     def inline(value: Any) -> Any:
         if isinstance(value, dict):
             return (
-                inline(components[value["$ref"]])
-                if "$ref" in value
-                else {key: inline(member) for key, member in value.items()}
+                inline(parts[value["$ref"]]) if "$ref" in value else {key: inline(part) for key, part in value.items()}
             )
         return list(map(inline, value)) if isinstance(value, list) else value
 
-    components = {name: whole(schema) for name, schema in components.items()}
-    members: dict[str, Schema] = inline(components[kind.__name__]["properties"])
+    parts = {name: whole(schema) for name, schema in parts.items()}
+    members: dict[str, Schema] = inline(parts[kind.__name__]["properties"])
     return members

@@ -77,9 +77,7 @@ def _starters(value: Iterable[str | Starter]) -> tuple[Starter, ...]:
 
 def _translations(value: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return {
-        language: {
-            name: _starters(translation) if name == "starters" else translation for name, translation in texts.items()
-        }
+        language: {name: _starters(given) if name == "starters" else given for name, given in texts.items()}
         for language, texts in value.items()
     }
 

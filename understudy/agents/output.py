@@ -126,10 +126,8 @@ def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
             raise Unsupported("members of any name")
         needed = schema.get("required", ())
         kept["properties"] = {
-            name: _strict(member)
-            if name in needed or _takes_null(member)
-            else {"anyOf": [_strict(member), {"type": "null"}]}
-            for name, member in members.items()
+            name: _strict(part) if name in needed or _takes_null(part) else {"anyOf": [_strict(part), {"type": "null"}]}
+            for name, part in members.items()
         }
         kept["required"], kept["additionalProperties"] = list(members), False
     return kept

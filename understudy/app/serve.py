@@ -92,9 +92,7 @@ def run_server(
     if settings.output_tokens < settings.models.max_output:
         limited = {"asked": settings.models.max_output, "tokens": settings.output_tokens}
         log.warning("model.output_limited", extra=limited)
-    if left_out := [
-        variable for variable in sorted(os.environ) if variable.startswith("UNDERSTUDY_") and is_left_out(variable)
-    ]:
+    if left_out := [name for name in sorted(os.environ) if name.startswith("UNDERSTUDY_") and is_left_out(name)]:
         log.info("settings.variables_left_out", extra={"variables": ", ".join(left_out)})
     for name, meant in unknown_variables().items():
         log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})

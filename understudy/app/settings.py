@@ -404,9 +404,7 @@ def _faults_of_extensions(found: Found) -> Iterator[str]:
     with suppress(ExtensionFault):  # `check_settings` tells of it
         on = chosen(names if isinstance(names, list) else [])
         for name, (_, source) in found.items():
-            extension = next(
-                (candidate for candidate in installed().values() if name.startswith(f"{table_of(candidate)}.")), None
-            )
+            extension = next((other for other in installed().values() if name.startswith(f"{table_of(other)}.")), None)
             if extension is not None and extension.name not in on:
                 off = f"the extension {extension.name} is off"
                 yield f"{name} in {source} has no effect: {off}; remove it, or have it on"
@@ -541,9 +539,7 @@ def _read_rows(table: str, given: Any, path: Path, faults: list[str]) -> Iterato
     if not isinstance(given, dict):
         faults.append(f'{table} in {path} must be a table of tables: [{APP}.{table}."NAME"]')
         return
-    known = {
-        attribute.name: attribute for attribute in fields(ROWS[table]) if attribute.name not in ("name", "variables")
-    }
+    known = {member.name: member for member in fields(ROWS[table]) if member.name not in ("name", "variables")}
     for name, row in given.items():
         where = f'{table}."{name}"'
         if not isinstance(row, dict):

@@ -207,12 +207,8 @@ class ContentFilter:
         )
         self.tokenises = Action.TOKENISE in (*self.policy.inbound.values(), *self.policy.kinds.values())
         # Plain text is not rendered as a page: markup has no effect there.
-        tool: Rules = {
-            category: action for category, action in self.policy.tool.items() if category is not Category.MARKUP
-        }
-        outbound: Rules = {
-            category: action for category, action in self.policy.outbound.items() if category is not Category.MARKUP
-        }
+        tool: Rules = {kind: action for kind, action in self.policy.tool.items() if kind is not Category.MARKUP}
+        outbound: Rules = {kind: action for kind, action in self.policy.outbound.items() if kind is not Category.MARKUP}
         words = evolve(self.policy, tool=tool, outbound=outbound)
         self._chart_words, self._output_words = (
             self._build_sanitizer(words, direction, self._clean) for direction in (Direction.TOOL, Direction.OUTBOUND)

@@ -33,8 +33,7 @@ def is_unread(finding: Finding) -> bool:
 def is_suspect(findings: Iterable[Finding]) -> bool:
     """Return whether a text still has apparent instructions, or may have: a model must treat it as data."""
     return any(
-        finding.action is Action.FLAG and (finding.category is Category.INJECTION or is_unread(finding))
-        for finding in findings
+        find.action is Action.FLAG and (find.category is Category.INJECTION or is_unread(find)) for find in findings
     )
 
 
@@ -99,9 +98,7 @@ class KindCount(TypedDict):
 
 def count_by_kind(findings: Iterable[Finding]) -> list[KindCount]:
     """Count the reported findings by category, kind and action."""
-    counts = Counter(
-        (finding.category.value, finding.kind, finding.action.value) for finding in findings if is_reported(finding)
-    )
+    counts = Counter((find.category.value, find.kind, find.action.value) for find in findings if is_reported(find))
     return [
         {"category": category, "kind": kind, "action": action, "count": count}
         for (category, kind, action), count in sorted(counts.items())

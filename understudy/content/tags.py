@@ -26,8 +26,6 @@ def clean_tags(given: Sequence[str]) -> tuple[str, ...]:
 
 def _clean(given: str) -> str:
     tag = "-".join(unicodedata.normalize("NFC", given.lower()).split()).removeprefix("#")
-    if not 0 < len(tag) <= MAX_TAG or not all(
-        letter in "-_" or unicodedata.category(letter)[0] in "LMN" for letter in tag
-    ):
+    if not 0 < len(tag) <= MAX_TAG or not all(char in "-_" or unicodedata.category(char)[0] in "LMN" for char in tag):
         raise CommandRejected("invalid_command", RULE)
     return tag

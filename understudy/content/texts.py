@@ -178,9 +178,7 @@ def chart_words(chart: Mapping[str, Any]) -> dict[str, Any]:
     """Return the visible words of a chart: those of its drawing, and its specification but for the schema's address."""
     svg, spec = chart.get("svg"), chart.get("spec")
     drawn = [unescape("".join(found)) for found in _DRAWN.findall(svg)] if isinstance(svg, str) else []
-    shown_spec = (
-        {name: member for name, member in spec.items() if name != "$schema"} if isinstance(spec, Mapping) else spec
-    )
+    shown_spec = {name: part for name, part in spec.items() if name != "$schema"} if isinstance(spec, Mapping) else spec
     return {"title": chart.get("title"), "spec": shown_spec, "drawn": drawn}
 
 
@@ -298,24 +296,17 @@ class _Walk:
     def _text(self, text: str, name: str = "") -> str:
         if name:
             before = len(name) + 2
-            sanitized = self.sanitizer.sanitize(f"{name}: {text}")
-            if (
-                sanitized.findings
-                and all(finding.start >= before for finding in sanitized.findings)
-                and not sanitized.blocked
-            ):
-                shifted = [
-                    evolve(finding, start=finding.start - before, end=finding.end - before)
-                    for finding in sanitized.findings
-                ]
-                self.texts.append(evolve(sanitized, text=sanitized.text[before:], findings=tuple(shifted)))
-                return sanitized.text[before:]
-            if _is_clean(sanitized):
-                return sanitized.text[before:]
-        sanitized = self.sanitizer.sanitize(text)
-        if not _is_clean(sanitized):
-            self.texts.append(sanitized)
-        return sanitized.text
+            clean = self.sanitizer.sanitize(f"{name}: {text}")
+            if clean.findings and all(find.start >= before for find in clean.findings) and not clean.blocked:
+                shifted = [evolve(find, start=find.start - before, end=find.end - before) for find in clean.findings]
+                self.texts.append(evolve(clean, text=clean.text[before:], findings=tuple(shifted)))
+                return clean.text[before:]
+            if _is_clean(clean):
+                return clean.text[before:]
+        clean = self.sanitizer.sanitize(text)
+        if not _is_clean(clean):
+            self.texts.append(clean)
+        return clean.text
 
 
 def moment(at: float) -> str:

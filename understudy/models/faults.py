@@ -273,7 +273,4 @@ def is_said(event: Mapping[str, Any]) -> bool:
 
 def numbers(words: str) -> list[int]:
     """Return the whole numbers in a provider's words; `4,096` is one."""
-    return [
-        int(number.replace(",", ""))
-        for number in re.findall(r"(?<![\w.-])\d{1,3}(?:,\d{3})+|(?<![\w.-])\d{1,9}", words)
-    ]
+    return [int(run.replace(",", "")) for run in re.findall(r"(?<![\w.-])\d{1,3}(?:,\d{3})+|(?<![\w.-])\d{1,9}", words)]

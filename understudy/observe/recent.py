@@ -190,9 +190,7 @@ class Recent:
         """Return the counts of a kind in the last minutes by name."""
         counts: Counter[str] = Counter()
         for minute in self._last(minutes):
-            counts.update(
-                {name: count for (counted_kind, name), count in minute.counted.items() if counted_kind == kind}
-            )
+            counts.update({name: count for (of, name), count in minute.counted.items() if of == kind})
         return counts
 
     def slowest(self, minutes: int, limit: int = SLOWEST) -> Sequence[Operation]:

@@ -164,11 +164,7 @@ class Cassette:
         """Return why a request is not on the cassette."""
         what = f"{asked.method} {asked.path} of {asked.provider}"
         again = f"Record anew with {RECORD}=1 and a key."
-        alike = [
-            exchange
-            for exchange in self.exchanges
-            if (exchange.provider, exchange.path) == (asked.provider, asked.path)
-        ]
+        alike = [past for past in self.exchanges if (past.provider, past.path) == (asked.provider, asked.path)]
         if not alike:
             return f"{self.path} has no recording of {what}. {again}"
         if any(_key(exchange) == _key(asked) for exchange in alike):
@@ -330,15 +326,10 @@ def _write(path: Path, exchanges: Sequence[Recorded]) -> None:
     """Write the file whole, or not at all."""
     kept = [
         {
-            "request": {
-                "provider": exchange.provider,
-                "method": exchange.method,
-                "path": exchange.path,
-                "body": exchange.body,
-            },
-            "response": {"status": exchange.status, "headers": dict(exchange.headers), "answer": exchange.answer},
+            "request": {"provider": made.provider, "method": made.method, "path": made.path, "body": made.body},
+            "response": {"status": made.status, "headers": dict(made.headers), "answer": made.answer},
         }
-        for exchange in exchanges
+        for made in exchanges
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")

@@ -64,17 +64,13 @@ _refused: Final = partial(ToolError, "invalid_arguments")
 def find_expression(text: str) -> str | None:
     """Return the arithmetic that a whole text consists of, such as “What is 15% of 80?”; None for any other text."""
     match = _ASKED.fullmatch(text) if len(text) <= MAX_LENGTH else None
-    expression = match["expression"] if match else ""
-    if (
-        not match
-        or _OTHER.search(expression)
-        or (_DOUBTFUL.fullmatch(expression) and not (match["cue"] or match["equals"]))
-    ):
+    term = match["expression"] if match else ""
+    if not match or _OTHER.search(term) or (_DOUBTFUL.fullmatch(term) and not (match["cue"] or match["equals"])):
         return None
     with suppress(ToolError):
-        kinds = {getattr(node, "id", type(node)) for node in ast.walk(_parsed(expression)[0])}
+        kinds = {getattr(node, "id", type(node)) for node in ast.walk(_parsed(term)[0])}
         if ast.Constant in kinds and not kinds.isdisjoint({ast.BinOp, *_NAMES}):
-            return expression
+            return term
     return None
 
 
@@ -110,14 +106,12 @@ def _value(node: Any, source: str, depth: int = 0) -> Decimal:
         value = _value(node.operand, source, depth + 1) * (-1 if isinstance(node.op, ast.USub) else 1)
     else:  # a call, or a constant, which is a function of nothing
         name = getattr(node, "func", node).id
-        value = _FUNCTIONS[name](*(_value(argument, source, depth + 1) for argument in getattr(node, "args", ())))
-    for operation in reversed(chain):
-        right = _value(operation.right, source, depth + 1)
-        if isinstance(operation.op, (ast.Add, ast.Sub)) and (
-            _is_percentage(operation.left) or _is_percentage(operation.right)
-        ):
+        value = _FUNCTIONS[name](*(_value(part, source, depth + 1) for part in getattr(node, "args", ())))
+    for step in reversed(chain):
+        right = _value(step.right, source, depth + 1)
+        if isinstance(step.op, (ast.Add, ast.Sub)) and (_is_percentage(step.left) or _is_percentage(step.right)):
             raise _refused("An added percentage is ambiguous: write 10% of 200, 200 + 10% of 200 or 200 * 110%.")
-        value = _OPERATORS[type(operation.op)](value, right)
+        value = _OPERATORS[type(step.op)](value, right)
     if not value.is_finite():
         raise decimal.InvalidOperation
     return value

@@ -125,9 +125,7 @@ def _object(result: Mapping[str, Any], said: str) -> list[str]:
     drawn = isinstance(result.get("text"), str)  # a tree that comes with a drawing of itself is shown once
     if not said:
         lines = [
-            f"- **{label(key)}**: {_cell(member)}"
-            for key, member in result.items()
-            if not isinstance(member, list | dict)
+            f"- **{label(key)}**: {_cell(part)}" for key, part in result.items() if not isinstance(part, list | dict)
         ]
         blocks += ["\n".join(lines[:20])] if lines else []
     for key, member in result.items():

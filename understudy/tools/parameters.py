@@ -228,9 +228,7 @@ def _alternatives(schema: Any, whole: Mapping[str, Any], seen: set[int]) -> Iter
 def _kinds_of(schema: Mapping[str, Any]) -> Collection[str]:
     """Return the types that a schema without choices may be met by; all of them if it does not say."""
     kinds = schema.get("type")
-    if kinds is None and (
-        values := schema.get("enum") or [schema[keyword] for keyword in ("const",) if keyword in schema]
-    ):
+    if kinds is None and (values := schema.get("enum") or [schema[name] for name in ("const",) if name in schema]):
         kinds = [_JSON_KINDS.get(type(value), "string") for value in values]
     return _KINDS if kinds is None else kinds if isinstance(kinds, list) else [kinds]
 

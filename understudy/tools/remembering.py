@@ -74,9 +74,7 @@ async def forget(
 ) -> ToolResult:
     """Forget something that is remembered about the user, when they ask for it themselves."""
     names = (
-        [entry.name for entry in await context.memory.search("", VALUES)]
-        if everything
-        else [await _meant(what, context)]
+        [kept.name for kept in await context.memory.search("", VALUES)] if everything else [await _meant(what, context)]
     )
     gone = [name for name in names if await context.forget(name)]
     return ToolResult({"forgotten": gone}, f"Forgotten: {', '.join(gone)}" if gone else "Nothing was remembered")

@@ -221,9 +221,7 @@ def to_json(value: Any, _depth: int = 0) -> Any:
         case Mapping():
             return _object(value.items(), _depth)
         case _ if attrs.has(type(value)):
-            return _object(
-                ((attribute.alias, getattr(value, attribute.name)) for attribute in attrs.fields(type(value))), _depth
-            )
+            return _object(((part.alias, getattr(value, part.name)) for part in attrs.fields(type(value))), _depth)
         case _ if is_foreign(type(value)):
             try:
                 plain = foreign_to_plain(value, to_json)

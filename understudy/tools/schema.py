@@ -249,9 +249,7 @@ def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         members = {field.alias: field.type for field in fields}
         factory: Any = attrs.Factory
         defaults = {field.alias: field.default for field in fields if field.default is not attrs.NOTHING}
-        defaults = {
-            name: attrs.NOTHING if isinstance(default, factory) else default for name, default in defaults.items()
-        }
+        defaults = {name: attrs.NOTHING if isinstance(value, factory) else value for name, value in defaults.items()}
     elif dataclasses.is_dataclass(kind):
         passed = {name: hint.type for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar)}
         hints |= passed

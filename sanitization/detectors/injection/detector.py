@@ -210,9 +210,7 @@ class Injection:
 def _tail(text: str, start: int) -> int:
     """Return where a word of another script begins at the end of a text that may become the first of an order."""
     known, longest = tails()
-    lowered = "".join(
-        letter.lower() if letter.isascii() else letter for letter in text[max(start, len(text) - longest) :]
-    )
+    lowered = "".join(char.lower() if char.isascii() else char for char in text[max(start, len(text) - longest) :])
     for length in range(len(lowered), 0, -1):
         if lowered[-length:] in known:
             return len(text) - length

@@ -201,9 +201,7 @@ def _morse(run: str) -> str:
 
 def _numbers(base: int) -> Callable[[str], str]:
     def read(run: str) -> str:
-        numbers = [
-            int(digits, base) for digits in re.findall("[0-9A-Fa-f]+", run.replace("0x", " ").replace("\\x", " "))
-        ]
+        numbers = [int(code, base) for code in re.findall("[0-9A-Fa-f]+", run.replace("0x", " ").replace("\\x", " "))]
         return _text(bytes(number for number in numbers if number < 256))
 
     return read

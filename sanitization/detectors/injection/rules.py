@@ -138,7 +138,7 @@ def trie(listed: Iterable[str], *, open_end: bool, spell: Callable[[str], str] =
 
 
 def _branches(node: Mapping[str, Mapping[str, Any]], open_end: bool, spell: Callable[[str], str]) -> str:
-    branches = []
+    parts = []
     for character, below in sorted(node.items(), reverse=True):
         if not character:
             continue
@@ -146,14 +146,12 @@ def _branches(node: Mapping[str, Mapping[str, Any]], open_end: bool, spell: Call
         while len(below) == 1 and "" not in below and not open_end:
             [(character, below)] = below.items()
             text += spell(character)
-        branches.append(
-            text + (f"(?:{_branches(below, open_end, spell)})" if len(below) > 1 or "" not in below else "")
-        )
+        parts.append(text + (f"(?:{_branches(below, open_end, spell)})" if len(below) > 1 or "" not in below else ""))
     if open_end:
-        branches.append("$")
+        parts.append("$")
     if "" in node:
-        branches.append("")
-    return "|".join(branches)
+        parts.append("")
+    return "|".join(parts)
 
 
 @frozen

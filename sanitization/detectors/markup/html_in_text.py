@@ -93,16 +93,12 @@ def snippet(text: str, start: int, addresses: Addresses) -> Snippet | None:
 
 
 def _wrong(text: str, tag: Tag, addresses: Addresses) -> str | None:
-    for attribute in tag.attributes(text):
-        if attribute.name in _ADDRESSED:
-            kind = _leads(text, tag, attribute.name, attribute.value, addresses)
+    for pair in tag.attributes(text):
+        if pair.name in _ADDRESSED:
+            kind = _leads(text, tag, pair.name, pair.value, addresses)
             if kind:
                 return kind
-        elif (
-            HANDLERS.fullmatch(attribute.name)
-            and _BY_ITSELF.fullmatch(attribute.name)
-            and _CALLS.search(attribute.value)
-        ):
+        elif HANDLERS.fullmatch(pair.name) and _BY_ITSELF.fullmatch(pair.name) and _CALLS.search(pair.value):
             return "markup.html.handler"
     return None
 

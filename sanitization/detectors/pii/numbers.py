@@ -180,12 +180,7 @@ def bech32(address: str) -> bool:
     if not prefix or -1 in values:
         return False
     check = 1
-    for value in (
-        *(ord(character) >> 5 for character in prefix),
-        0,
-        *(ord(character) & 31 for character in prefix),
-        *values,
-    ):
+    for value in (*(ord(char) >> 5 for char in prefix), 0, *(ord(char) & 31 for char in prefix), *values):
         top = check >> 25
         check = (check & 0x1FFFFFF) << 5 ^ value
         for place, generator in enumerate(_GENERATORS):

@@ -166,10 +166,8 @@ def first_open(text: str, searched: str, literals: Sequence[str], earliest: int,
 
     `searched` is the text, or the text in lower case. The end of the text if there is none.
     """
-    starts = (
-        place for literal in literals for place in places(searched, literal, earliest) if begun.match(text, place)
-    )
-    return min(starts, default=len(text))
+    spots = (place for literal in literals for place in places(searched, literal, earliest) if begun.match(text, place))
+    return min(spots, default=len(text))
 
 
 def held_word(text: str, word: int, most: int = 2 * HELD) -> int:

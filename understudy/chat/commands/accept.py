@@ -210,10 +210,7 @@ async def regenerate(request: Request[Regenerate], services: Services) -> Accept
         again = Again(message)
         if command.call_id is not None:
             row = await services.store.read(queries.step_of_call, command.call_id)
-            if row is None or (row[1].owner, row[1].message_id) != (
-                identity.user,
-                message.id,
-            ):
+            if row is None or (row[1].owner, row[1].message_id) != (identity.user, message.id):
                 raise CommandRejected("not_found", "There is no tool call of that name in the work on this message.")
             again = Again(message, row[1].id, row[0].number - 1)
         way = await route_of(identity, message, services)

@@ -74,9 +74,7 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
         settings=accepted.settings or {},
     )
     template = logged[-1] if logged else wrap_about_run(run, accepted)
-    starts = [
-        entry.timestamp for entry in logged if isinstance(entry.event, AgentStarted) or _is_resumption(entry.event)
-    ]
+    starts = [item.timestamp for item in logged if isinstance(item.event, AgentStarted) or _is_resumption(item.event)]
     times = {"began_at": max(starts, default=run.started_at), "heard_at": template.timestamp or run.started_at}
     attempt = ResumeAttempt.next_of(run, past, finished_steps=finished, later_release=later, **times)
     live = ActiveRun(request, state, template, attempt=attempt)

@@ -319,10 +319,8 @@ class HandWritten:
     async def _run_function(self, progress: CallProgress) -> None:
         work, job, agent = self.work, self.work.job, self.work.agent
         files = SavedFiles(work.services.attachments(job.owner), work.gathered.files)
-        context = work.tools.context(
-            work.agent_id, progress, CallMeans(self.doing.in_order(self.asker.ask)), files=files
-        )
-        fields = {member.name: getattr(context, member.name) for member in attrs.fields(type(context))}
+        basis = work.tools.context(work.agent_id, progress, CallMeans(self.doing.in_order(self.asker.ask)), files=files)
+        fields = {member.name: getattr(basis, member.name) for member in attrs.fields(type(basis))}
         make = partial(AgentTurn, message=job.content, items=tuple(work.input.items), data=job.context or {})
         of_client = tuple(name for name, tool in work.equipped().tools.items() if tool.client)
         turn = make(**fields, client_tools=of_client, work=self._means(), given_up=self.doing.given_up)

@@ -343,16 +343,14 @@ def _check_origin(credential: dict[str, Any], site: Site) -> None:
 
 
 def _registered(credential: dict[str, Any], challenge: bytes, site: Site) -> Passkey:
-    verified = webauthn.verify_registration_response(
+    proof = webauthn.verify_registration_response(
         credential=credential,
         expected_challenge=challenge,
         expected_rp_id=site.name,
         expected_origin=site.origin,
         require_user_verification=True,
     )
-    return Passkey(
-        base64url.encode(verified.credential_id), "", verified.credential_public_key, verified.sign_count, "", 0.0
-    )
+    return Passkey(base64url.encode(proof.credential_id), "", proof.credential_public_key, proof.sign_count, "", 0.0)
 
 
 def _verified(credential: dict[str, Any], challenge: bytes, site: Site, passkey: Passkey) -> int:

@@ -69,15 +69,9 @@ def list_accounts(data_dir: Path | None, database_url: str | None) -> None:
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():
-        for account in accounts_of(settings):
-            state = state_of(account, time.time())
-            fields = (
-                account.owner,
-                state,
-                ",".join(account.roles),
-                ",".join(account.groups),
-                moment(account.created_at),
-            )
+        for row in accounts_of(settings):
+            state = state_of(row, time.time())
+            fields = (row.owner, state, ",".join(row.roles), ",".join(row.groups), moment(row.created_at))
             click.echo("\t".join(map(one_line, fields)))
 
 

@@ -164,13 +164,9 @@ class _ReplyReader(AnswerReader):
     def calls(self) -> list[WrittenCall]:
         """Return the calls."""
         return [
-            (
-                written(block.get("id")),
-                written(block.get("name")),
-                self.arguments.get(n) or [written(block.get("input"))],
-            )
-            for n, block in enumerate(self.blocks)
-            if block["type"] == "tool_use"
+            (written(call.get("id")), written(call.get("name")), self.arguments.get(n) or [written(call.get("input"))])
+            for n, call in enumerate(self.blocks)
+            if call["type"] == "tool_use"
         ]
 
 

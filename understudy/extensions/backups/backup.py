@@ -178,9 +178,7 @@ def _only_sqlite(settings: Settings) -> None:
 
 
 def _describe_copy(copied: Copied, where: Path) -> OperationResult:
-    sentence = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
+    report = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
     if not copied.damaged:
-        return OperationResult(sentence)
-    return OperationResult(
-        f"{sentence}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False
-    )
+        return OperationResult(report)
+    return OperationResult(f"{report}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False)

@@ -35,9 +35,7 @@ class Frameworks(Extension):
         from understudy.extensions.frameworks.tables import agent_states
 
         shown = ("run_id", "key", "body", "updated_at")  # of at most 8 MiB each
-        return [
-            UserData("agent_states", agent_states, lambda row: {column: row._mapping[column] for column in shown}, 4)
-        ]
+        return [UserData("agent_states", agent_states, lambda row: {name: row._mapping[name] for name in shown}, 4)]
 
     def models(self) -> "Mapping[str, Callable[..., Model]]":
         """Models that Pydantic AI asks: of Google, Cohere, and those of Amazon."""

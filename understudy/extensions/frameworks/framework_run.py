@@ -209,9 +209,7 @@ class FrameworkRun(HandWritten):
 def _as_tool(name: str, call: OwnCall) -> Tool:
     """Return a tool that waits until the framework has made the call."""
     description = call.description or f"Calling {name}"
-    properties: dict[str, Any] = {argument: {} for argument in call.arguments} | dict(
-        call.parameters.get("properties", {})
-    )
+    properties: dict[str, Any] = {key: {} for key in call.arguments} | dict(call.parameters.get("properties", {}))
     schema = {"type": "object", "properties": properties}
     accepts = Parameters(schema, description, None, dict.fromkeys(properties, Any), ())
     options = {"retry_safe": True, "approval": call.approval, "on_server_loop": True, "timeout_s": float("inf")}

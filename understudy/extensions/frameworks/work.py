@@ -158,14 +158,10 @@ def text_question(title: str, text: str, schema: Mapping[str, Any] | None = None
 
     A long title is moved to the text.
     """
-    answer_schema = {"type": "string"} if schema is None else schema
-    if answer_schema.get("type") != "object":
-        answer_schema = {
-            "type": "object",
-            "properties": {"answer": {"title": "Answer", **answer_schema}},
-            "required": ["answer"],
-        }
-    return Question(title[:MAX_TITLE], answer_schema, f"{title}\n{text}" if len(title) > MAX_TITLE else text)
+    form = {"type": "string"} if schema is None else schema
+    if form.get("type") != "object":
+        form = {"type": "object", "properties": {"answer": {"title": "Answer", **form}}, "required": ["answer"]}
+    return Question(title[:MAX_TITLE], form, f"{title}\n{text}" if len(title) > MAX_TITLE else text)
 
 
 def as_json(value: Any, depth: int = 4) -> Any:

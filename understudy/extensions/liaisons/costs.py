@@ -84,15 +84,13 @@ def _read(costs: Sequence[str]) -> dict[str, float]:
 def _sentence(value: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
     named = [f"{name} by {cut:,.2f}" for name, cut in sorted(cuts.items(), key=lambda line: -line[1]) if cut > 0]
     more = f" and {len(named) - 4} more" if len(named) > 4 else ""
-    sentence = f"{value['percent']:g} % of {value['total']:,.2f} is {value['target']:,.2f}. Largest first, cut "
-    sentence += f"{', '.join(named[:4])}{more}"
+    text = f"{value['percent']:g} % of {value['total']:,.2f} is {value['target']:,.2f}. Largest first, cut "
+    text += f"{', '.join(named[:4])}{more}"
     plan = value["largest_first"]
     if not plan["reached"]:
-        sentence += (
-            f": that saves {plan['saved_percent']:g} %, as no line is cut by more than {plan['limit_percent']:g} %"
-        )
-    sentence += f"; in proportion, every line gives {value['percent']:g} %."
+        text += f": that saves {plan['saved_percent']:g} %, as no line is cut by more than {plan['limit_percent']:g} %"
+    text += f"; in proportion, every line gives {value['percent']:g} %."
     if value["sample"]:
         sample = ", ".join(f"{name} {amount:,.0f}" for name, amount in SAMPLE.items())
-        return f"These are sample figures ({sample}); the form takes your own lines. {sentence}"
-    return sentence
+        return f"These are sample figures ({sample}); the form takes your own lines. {text}"
+    return text

@@ -38,10 +38,7 @@ async def open_catalogue(server: "WebContext") -> None:
     """
     servers = [mcp_server for agent in with_subagents(server.agents.values()).values() for mcp_server in agent.servers]
     if servers:
-        modules = [
-            "connection",
-            *(("oauth.flow", "oauth.keeper") if any(mcp_server.per_user for mcp_server in servers) else ()),
-        ]
+        modules = ["connection", *(("oauth.flow", "oauth.keeper") if any(entry.per_user for entry in servers) else ())]
         try:  # in a thread: it takes a second
             for name in modules:
                 await trio.to_thread.run_sync(import_module, f"understudy.extensions.mcp.{name}")

@@ -127,15 +127,13 @@ async def callback(name: str) -> Response:
         return way_back_page("not_found", NONE)
     from understudy.extensions.mcp.oauth import flow
 
-    parameters = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
-    if any(len(value) > MAX_CODE for value in parameters.values()):
+    query = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
+    if any(len(value) > MAX_CODE for value in query.values()):
         return way_back_page("invalid_command", "This is no answer of a sign-in.")
     cookie = request.cookies.get(COOKIE, "")
-    brought_back = flow.Callback(
-        parameters["state"], parameters["code"], parameters["iss"], parameters["error"], cookie
-    )
+    brought = flow.Callback(query["state"], query["code"], query["iss"], query["error"], cookie)
     try:
-        owner, back = await flow.finish(users.accounts, server, brought_back)
+        owner, back = await flow.finish(users.accounts, server, brought)
     except SignInFailed as failed:
         return way_back_page(failed.code, failed.message)
     except StorageUnavailable:

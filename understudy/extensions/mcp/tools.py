@@ -91,12 +91,8 @@ def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
         kinds = ("resources", "resource_templates")
         listed = [row for kind in kinds for row in await link.ask(methodcaller("list_all", kind), context)]
         rows = [
-            {
-                name: resource[name]
-                for name in ("uri", "uriTemplate", "name", "description", "mimeType")
-                if resource.get(name)
-            }
-            for resource in listed[:MAX_RESOURCES]
+            {name: entry[name] for name in ("uri", "uriTemplate", "name", "description", "mimeType") if entry.get(name)}
+            for entry in listed[:MAX_RESOURCES]
         ]
         more = "" if len(listed) <= MAX_RESOURCES else f", of which the first {MAX_RESOURCES:,} are listed"
         return ToolResult(rows, f"{len(listed):,} resources of {link.name}{more}")

@@ -43,9 +43,7 @@ class FollowedCall:
             case ToolCompleted() as completed:
                 self.completed = completed
                 self.files += completed.files or ()
-                self.waits = {
-                    name: waiting for name, waiting in self.waits.items() if waiting.call_id != completed.call_id
-                }
+                self.waits = {name: item for name, item in self.waits.items() if item.call_id != completed.call_id}
             case ApprovalRequired(call_id=name) as wait:
                 self.waits[APPROVAL + name] = wait
             case QuestionAsked(question_id=name) as wait:

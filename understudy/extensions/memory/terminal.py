@@ -14,9 +14,7 @@ async def run_memory_command(ask: Ask, _agent: str, words: str) -> list[str]:
     entries = await _entries(ask)
     name, _, text = words.partition(" ")
     if not name:
-        return [f"{_place(entry)}: {_written(entry['value'])}" for entry in entries] or [
-            "nothing is remembered about you"
-        ]
+        return [f"{_place(row)}: {_written(row['value'])}" for row in entries] or ["nothing is remembered about you"]
     meant = _meant(entries, name)
     if meant is None or not text.strip():
         return [f"{_choice(entries, name)}, and a text"]

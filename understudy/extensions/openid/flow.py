@@ -104,10 +104,8 @@ async def finish(provider: Provider, seal: Seal, given: BroughtBack) -> tuple[Pr
         if given.error or not given.code:
             if given.error in ("temporarily_unavailable", "server_error"):
                 raise Unreachable(f"it answers {given.error}")
-            outcome = (
-                "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
-            )
-            raise SignInFailed("forbidden", f"The sign-in at {own.title} {outcome}.")
+            why = "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
+            raise SignInFailed("forbidden", f"The sign-in at {own.title} {why}.")
         answer = await provider.exchange(given.code, kept.verifier, kept.nonce, kept.redirect_uri)
     except OAuthError as error:
         raise _failed(provider, error, "could not be finished") from None

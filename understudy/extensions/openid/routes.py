@@ -74,14 +74,12 @@ async def callback() -> Response:
         return way_back_page("not_found", NO_PROVIDER)
     from understudy.extensions.openid import flow
 
-    parameters = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
-    if any(len(value) > MAX_VALUE for value in parameters.values()):
+    query = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
+    if any(len(value) > MAX_VALUE for value in query.values()):
         return way_back_page("invalid_command", "This is no answer of a sign-in.", SIGN_IN)
-    brought_back = flow.BroughtBack(
-        parameters["state"], parameters["code"], parameters["iss"], parameters["error"], request.cookies
-    )
+    brought = flow.BroughtBack(query["state"], query["code"], query["iss"], query["error"], request.cookies)
     try:
-        found, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, brought_back)
+        found, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, brought)
         begun = await signed_in.begin(found)
     except SignInFailed as failed:
         answer = way_back_page(failed.code, failed.message, SIGN_IN)
@@ -94,7 +92,7 @@ async def callback() -> Response:
         answer = Response(b"", status=303, headers={"Location": leads_to})
         value, secure = signed_in.sealing.handover(begun, signed_in.clock()), own_url().startswith("https:")
         set_cookie(answer, HANDOVER, value, HANDOVER_S, HANDOVER_PATH, "Strict", secure=secure)
-    answer.delete_cookie(flow.cookie_of(parameters["state"]), path=public_path("/auth"))
+    answer.delete_cookie(flow.cookie_of(query["state"]), path=public_path("/auth"))
     return answer
 
 

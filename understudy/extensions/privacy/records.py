@@ -34,9 +34,7 @@ def run_of(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:
         "conversation_id": run.conversation_id,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
-        "steps": [
-            asdict(step, recurse=False, filter=lambda attribute, _: attribute.name != "run_id") for step in steps
-        ],
+        "steps": [asdict(step, recurse=False, filter=lambda member, _: member.name != "run_id") for step in steps],
     }
 
 

@@ -157,9 +157,7 @@ def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, An
         return evolve(accepted, window=window, max_output=longest), f"max_output={longest}"
     if error.fault is ModelFault.TOO_LONG and not _OF_REPLY.search(words):
         return None
-    smaller = [
-        number for number in numbers(words) if MIN_REPLY <= number < limit and str(number) not in error.detail.split()
-    ]
+    smaller = [size for size in numbers(words) if MIN_REPLY <= size < limit and str(size) not in error.detail.split()]
     if smaller:
         longest = max(smaller) - ("exclusive" in words)
     elif "messages" in sent and "system" in sent:  # the Messages API needs the field

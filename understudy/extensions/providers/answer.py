@@ -277,9 +277,7 @@ def read_usage(counted: Any) -> Usage:
     details = [detail for detail in top.values() if isinstance(detail, Mapping)]
     odd = [] if counted is None or isinstance(counted, Mapping) else ["usage"]
     for name, names in _COUNTS.items():
-        for key, value in (
-            (key, counts[key]) for counts in (top, *details) for key in names if counts.get(key) is not None
-        ):
+        for key, value in ((key, part[key]) for part in (top, *details) for key in names if part.get(key) is not None):
             number = _count(value)
             if number is None:
                 odd.append(key)

@@ -40,9 +40,7 @@ class RepetitionOfRun(RunPart):
         self._looked_at += len(outcomes)
         taken = {call.call_id for turn in work.past.turns if turn.taken for call in turn.calls}
         calls = [
-            (outcome.request.name, outcome.request.arguments, outcome.value)
-            for outcome in outcomes
-            if outcome.call_id not in taken
+            (past.request.name, past.request.arguments, past.value) for past in outcomes if past.call_id not in taken
         ]
         if work.agent.run is not None or not calls:
             return None

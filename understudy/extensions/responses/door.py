@@ -128,8 +128,7 @@ async def message_work(
     if before is not None:
         if any(entry["role"] != "tool" for entry in history):
             raise refused("In a conversation that the server has, the input is only the new message of the user.")
-        # results that no run waits for any more
-        text = PARAGRAPH.join([*(entry["content"] for entry in history), text])
+        text = PARAGRAPH.join([*(item["content"] for item in history), text])  # results that no run waits for any more
         accepted = next((envelope.event for envelope in await events_of(before)), None)
         if isinstance(accepted, MessageAccepted):
             history = (accepted.settings or {}).get("history", ())

@@ -34,9 +34,7 @@ async def run_schedules_command(ask: Ask, agent: str, words: str) -> list[str]:
         return [f"scheduled: {describe(made)}"]
     listed = (await ask("GET", "/api/schedules"))["schedules"]
     if not verb:
-        return [f"{number}  {describe(schedule)}" for number, schedule in enumerate(listed, 1)] or [
-            "there are no schedules"
-        ]
+        return [f"{number}  {describe(row)}" for number, row in enumerate(listed, 1)] or ["there are no schedules"]
     if verb not in (*CHANGES, "delete"):
         return list(USAGE)
     if not (rest.strip().isdecimal() and 1 <= int(rest) <= len(listed)):

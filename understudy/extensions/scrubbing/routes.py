@@ -72,16 +72,9 @@ async def sanitize() -> SanitizedText:
     )
 
 
-def _finding(finding: Finding, units: tuple[int, int]) -> ShownFinding:
-    replacement = finding.replacement if finding.action is not Action.FLAG else None
-    place = (finding.start, finding.end, *units)
+def _finding(find: Finding, units: tuple[int, int]) -> ShownFinding:
+    replacement = find.replacement if find.action is not Action.FLAG else None
+    place = (find.start, find.end, *units)
     return ShownFinding(
-        finding.kind,
-        finding.category,
-        finding.action,
-        *place,
-        finding.score,
-        replacement,
-        finding.detector,
-        finding.reasons,
+        find.kind, find.category, find.action, *place, find.score, replacement, find.detector, find.reasons
     )

@@ -182,14 +182,13 @@ class Steering(ThreadPart):
             message_id = uuid.uuid4().hex
         content, run_id = SEPARATOR.join(steer.content for steer in waiting), uuid.uuid4().hex
         template = live.envelope_template
-        speaker = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
+        agent = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
         following = ActiveRun(
             evolve(live.request, run_id=run_id, message_id=message_id, content=content, references=(),
                    findings_summary=None, agent_id=None),
             RunState(run_id),
             template.replace(
-                run_id=run_id, message_id=message_id,
-                agent_type=speaker.agent_type, pillar=speaker.pillar, asked_agent=None
+                run_id=run_id, message_id=message_id, agent_type=agent.agent_type, pillar=agent.pillar, asked_agent=None
             ),
         )  # fmt: skip
         names = (message_id, run_id, content, (), self.thread.newest_answer, None)

@@ -23,9 +23,7 @@ def clean_title(written: str) -> str:
     Return an empty string if that is no title: it has no letter and no digit, or is a sentence or more.
     """
     line = next((line for line in written.splitlines() if any(map(str.isalnum, line)) and "```" not in line), "")
-    line = "".join(
-        letter for letter in line if (letter not in _BIDI and unicodedata.category(letter) != "Cc") or letter == "\t"
-    )
+    line = "".join(char for char in line if (char not in _BIDI and unicodedata.category(char) != "Cc") or char == "\t")
     line = _LINK.sub(r"\1", _MARKUP.sub("", line.strip()))
     line = _LABEL.sub("", line.strip(_AROUND)).strip(_AROUND)
     words = line.removesuffix(".").removesuffix("\u3002").strip(_AROUND).split()

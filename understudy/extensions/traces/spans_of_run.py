@@ -181,12 +181,8 @@ class SpansOfRun(RunPart):
     def _end_calls(self, calls: Sequence[RunCall], now: float, error: str) -> None:
         """Record the calls that have not ended, from the innermost one."""
         for call in calls:
-            if (
-                (subagent := call.subagent) is not None
-                and subagent.tools
-                and (below := self._below(subagent)) is not None
-            ):
-                below._end_calls(subagent.tools.begun_calls(), now, error)
+            if (agent := call.subagent) is not None and agent.tools and (below := self._below(agent)) is not None:
+                below._end_calls(agent.tools.begun_calls(), now, error)
             self._end_call(CallMade(call, call.began, now, error))
 
     def _below(self, asked: CallSubagent) -> "SpansOfRun | None":
