@@ -44,9 +44,9 @@ class Placeholders:
 
     def assign(self, kind: str, text: str) -> str | None:
         """Return the placeholder of a text of this kind, or None if the limit is reached or the text is too long."""
-        known = self._names.get((kind, text))
-        if known:
-            return known
+        placeholder = self._names.get((kind, text))
+        if placeholder:
+            return placeholder
         if len(self._names) >= self._limit or len(text) > VALUE_MAX:
             return None
         word = _UNFIT.sub("_", kind.rpartition(".")[2])[:WORD_MAX] or "find"

@@ -65,8 +65,8 @@ class CleanTexts:
 
     def covers(self, digest: bytes, categories: frozenset[Category]) -> bool:
         """Return whether the text was scanned for all these categories, without a find."""
-        known = self._known.get(digest)
-        return known is not None and categories <= known
+        cached = self._known.get(digest)
+        return cached is not None and categories <= cached
 
     def add(self, digest: bytes, categories: frozenset[Category]) -> None:
         """Remember that a scan for these categories found nothing."""

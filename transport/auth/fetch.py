@@ -39,10 +39,10 @@ def is_fetchable(url: str) -> bool:
     """Return whether `fetch` accepts this URL: http or https, a host, no user or password."""
     try:
         where = urlsplit(url)
-        known = where.scheme in PORTS and bool(where.hostname) and where.port != 0 and "@" not in where.netloc
+        valid = where.scheme in PORTS and bool(where.hostname) and where.port != 0 and "@" not in where.netloc
     except ValueError:
         return False
-    return known and url.isascii() and url.isprintable() and " " not in url
+    return valid and url.isascii() and url.isprintable() and " " not in url
 
 
 def is_base(url: str) -> bool:
@@ -176,8 +176,8 @@ async def _exchange(
             pass
         received: dict[str, str] = {}
         for name, value in event.headers:
-            known, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            received[known] = f"{received[known]}, {text}" if known in received else text
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            received[key] = f"{received[key]}, {text}" if key in received else text
         yield event.status_code, received, partial(_read_body, client, stream, where)
     finally:
         await trio.aclose_forcefully(stream)  # at once, without waiting for the closing handshake of TLS

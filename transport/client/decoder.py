@@ -82,11 +82,11 @@ def read_event(frame: object, events: Events) -> Received:
     names: dict[str, Any] = {name: frame.get(name) for name in _NAMES}
     if not all(name is None or isinstance(name, str) for name in names.values()):
         raise UnreadableEvent("a name in an event's envelope is not text")
-    message, known = frame.get("message"), events.get(frame["type"])
+    message, kind = frame.get("message"), events.get(frame["type"])
     return Received(
-        _event(frame["type"], known, frame.get("data")), _seconds(frame.get("timestamp")), seq, **names,
+        _event(frame["type"], kind, frame.get("data")), _seconds(frame.get("timestamp")), seq, **names,
         message=message if isinstance(message, str) else "", raw=frame,
-        terminal=known is not None and known.terminal and (known is not Error or names["run_id"] is not None),
+        terminal=kind is not None and kind.terminal and (kind is not Error or names["run_id"] is not None),
     )  # fmt: skip
 
 

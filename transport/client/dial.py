@@ -42,8 +42,8 @@ class SocketUrl:
     def parse(cls, url: str, subprotocol: str | None = None) -> "SocketUrl":
         """Parse `ws://host:port/path` or `wss://…`. Raises ValueError for any other URL."""
         parts: SplitResult = urlsplit(url)
-        known = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
-        if not known or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:
+        valid = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+        if not valid or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError("that is not the address of a WebSocket; ws://127.0.0.1:8002/ws is one")
         secure = parts.scheme == "wss"
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

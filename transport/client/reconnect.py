@@ -65,9 +65,9 @@ class ConnectionEnd:
 
 def ended_by_close(code: int, reason: str) -> ConnectionEnd:
     """Return the end of a connection closed with this code, by the registry; unknown codes allow reconnecting."""
-    known = CLOSES.get(code)
+    close = CLOSES.get(code)
     words = f"closed with {code}" + (f": {reason}" if reason else "")
-    if known is None or known.reconnect:
+    if close is None or close.reconnect:
         return ConnectionEnd(words)
     return ConnectionEnd(words, SocketClosed(code, reason), token=code == 4401)
 

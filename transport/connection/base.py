@@ -157,15 +157,15 @@ class ClientConnection(Actor):
         extra = self._names(error_id) | {"code": rejected.code}
         # Rate-limit refusals are logged at debug level, so that a flood cannot fill the disk; the metrics count them.
         quiet = logging.DEBUG if rejected.code == "rate_limited" else logging.INFO
-        known = ERRORS[rejected.code]
-        log.log(logging.WARNING if known.http_status >= _OUR_FAULT else quiet, "command.refused", extra=extra)
-        error = Error(rejected.code, rejected.message, known.retryable, error_id, rejected.retry_after)
+        fault = ERRORS[rejected.code]
+        log.log(logging.WARNING if fault.http_status >= _OUR_FAULT else quiet, "command.refused", extra=extra)
+        error = Error(rejected.code, rejected.message, fault.retryable, error_id, rejected.retry_after)
         self._send_event(error, rejected.message, names)
 
     def _close_when_drained(self, code: int, reason: str | None = None) -> bool:
         """Close once the queue has been sent. Return False, for callers that return whether to go on."""
-        known = CLOSES.get(code)
-        text = reason if reason is not None else known.reason if known is not None else ""
+        close = CLOSES.get(code)
+        text = reason if reason is not None else close.reason if close is not None else ""
         self._outbox.tell(CloseWhenDrained(code, text, self._limits.drain_s))
         return False
 

@@ -290,12 +290,12 @@ class WebSocketConnection(ClientConnection):
             identity = await self._callbacks.verify(token)
         except Unauthenticated as refused:
             raise CommandRejected(refused.code, refused.message) from refused
-        known = self._require_identity()
-        if (identity.user, identity.tenant) != (known.user, known.tenant):
+        before = self._require_identity()
+        if (identity.user, identity.tenant) != (before.user, before.tenant):
             # The client now acts for another user, identity must not see this user's events.
             self._close_with = 4403, "That token is for another user."
             raise CommandRejected("forbidden", self._close_with[1])
-        if identity.session != known.session:
+        if identity.session != before.session:
             raise CommandRejected("forbidden", "That token is for another session.")
         self._set_identity(identity)
 

@@ -74,8 +74,8 @@ def error_body(code: str, message: str | None = None, error_id: str | None = Non
 
     `message` defaults to the text of the code. The log line with the same `error_id` has the details.
     """
-    known = ERRORS[code]
-    error = {"code": code, "message": message or known.text, "retryable": known.retryable}
+    fault = ERRORS[code]
+    error = {"code": code, "message": message or fault.text, "retryable": fault.retryable}
     return {"error": error if error_id is None else error | {"error_id": error_id}}
 
 

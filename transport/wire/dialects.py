@@ -43,11 +43,11 @@ _WIRE_FIELDS: Final[dict[type[Event], Sequence[tuple[str, str, bool]]]] = {}
 
 def wire_fields(kind: type[Event]) -> Sequence[tuple[str, str, bool]]:
     """Return for each field its attribute, its name on the wire, and whether it is omitted if None."""
-    known = _WIRE_FIELDS.get(kind)
-    if known is None:
-        known = [(field.name, wire_name(field), field.default is None) for field in attrs.fields(kind)]
-        _WIRE_FIELDS[kind] = known
-    return known
+    fields = _WIRE_FIELDS.get(kind)
+    if fields is None:
+        fields = [(field.name, wire_name(field), field.default is None) for field in attrs.fields(kind)]
+        _WIRE_FIELDS[kind] = fields
+    return fields
 
 
 def event_data(event: Event) -> Frame:

@@ -69,8 +69,8 @@ class PartialResult(Event):
 
         Sent text cannot be revoked in most protocols: the rest of an answer that is written anew is not shown there.
         """
-        known, fresh = self.text[: len(sent) - self.offset], self.text[len(sent) - self.offset :]
-        continues = self.offset <= len(sent) and sent.startswith(known, self.offset)
+        old, fresh = self.text[: len(sent) - self.offset], self.text[len(sent) - self.offset :]
+        continues = self.offset <= len(sent) and sent.startswith(old, self.offset)
         return fresh if continues else ""
 
 

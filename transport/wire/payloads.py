@@ -82,10 +82,10 @@ class ChunkAssembler:
         `message_too_large` beyond `max_bytes`, `busy` beyond the budget.
         """
         self.expire(now)
-        known = self._open.get(chunk.id)
-        if known is None:
-            known = self._start_frame(chunk, now)
-        if chunk.index != known.chunks or chunk.count != known.count:
+        opened = self._open.get(chunk.id)
+        if opened is None:
+            opened = self._start_frame(chunk, now)
+        if chunk.index != opened.chunks or chunk.count != opened.count:
             self._discard(chunk.id)
             raise CommandRejected("invalid_command", "A chunk does not follow the one before it; send them all again.")
         data = chunk.data.encode()
@@ -95,14 +95,14 @@ class ChunkAssembler:
         if not self.budget.reserve(len(data)):
             self._discard(chunk.id)
             raise CommandRejected("busy", "Too many large messages are on their way; try again in a moment.", 5.0)
-        known.text += data
-        known.chunks += 1
-        known.touched = now
+        opened.text += data
+        opened.chunks += 1
+        opened.touched = now
         self._size += len(data)
-        if known.chunks < known.count:
+        if opened.chunks < opened.count:
             return None
         self._discard(chunk.id)
-        return known.text.decode()
+        return opened.text.decode()
 
     def expire(self, now: float) -> None:
         """Discard partial frames whose next chunk is overdue."""

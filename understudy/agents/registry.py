@@ -27,11 +27,11 @@ def all_agents(
             extension's agents cannot be loaded, an agent needs an extension that is off, or there is no agent at all.
     """
     others = {} if builtin is not None and not builtin else _of_extensions(extensions)
-    known = (*BUILTIN, *others)
-    builtin = known if builtin is None else builtin
-    if unknown := [name for name in builtin if name not in known]:
-        meant = did_you_mean(unknown[0], known)
-        raise ValueError(f"there is no built-in agent {unknown[0]!r}{meant}; there are: {', '.join(known)}")
+    every = (*BUILTIN, *others)
+    builtin = every if builtin is None else builtin
+    if unknown := [name for name in builtin if name not in every]:
+        meant = did_you_mean(unknown[0], every)
+        raise ValueError(f"there is no built-in agent {unknown[0]!r}{meant}; there are: {', '.join(every)}")
     named: dict[str, Agent] = {}
     for agent in own:
         if agent.name in named:

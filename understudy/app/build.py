@@ -96,12 +96,12 @@ async def build_app(
     tool_threads.set(threads := ToolThreads(metrics.runs.tool_thread_lost))
     metrics.runs.observe_tool_threads(lambda: threads.working, lambda: threads.lost.total())
     breakers, recorder = Breakers(metrics.actors), ActorEventRecorder(metrics.actors, time.time)
-    known = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
-    models = await trio.to_thread.run_sync(open_models, settings, known, extensions, breakers)
+    named = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
+    models = await trio.to_thread.run_sync(open_models, settings, named, extensions, breakers)
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     database = await trio.to_thread.run_sync(open_database, settings)
     content_filter = ContentFilter(policy, metrics.findings, detectors)
-    tool_loop, built = build_tool_loop(known, lifespan), Parts()
+    tool_loop, built = build_tool_loop(named, lifespan), Parts()
     tree = build_tree(database, metrics, recorder, shared=settings.on_postgresql)
     metrics.describe_build(RELEASE)
     metrics.actors.observe_tree(tree.system.tree)
@@ -138,7 +138,7 @@ async def build_app(
             )  # fmt: skip
             services = Services(
                 store=store,
-                agents=known,
+                agents=named,
                 models=models,
                 content_filter=content_filter,
                 limiter=run_limiter,

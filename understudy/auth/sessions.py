@@ -409,8 +409,8 @@ class Sessions:
                 identity = self._with_owner(self.tokens.verify_expired(token, self.longest_s if late else None))
             except Unauthenticated:
                 raise refused from None
-            known = self.sign_in_of(identity) is not None if late else identity.user.startswith(ANONYMOUS)
-            if not known:
+            valid = self.sign_in_of(identity) is not None if late else identity.user.startswith(ANONYMOUS)
+            if not valid:
                 raise
         self.check_not_revoked(identity)
         return identity

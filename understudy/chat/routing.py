@@ -52,8 +52,8 @@ def find_agent(
             raise CommandRejected("pillar_required")
         chosen = next((name for name, its_pillar in agents.items() if its_pillar == pillar), None)
         if chosen is None:
-            known = ", ".join(sorted(agent for agent in agents.values() if agent)) or "none"
-            raise CommandRejected("unknown_pillar", f"Unknown pillar: {pillar}. There are: {known}.")
+            names = ", ".join(sorted(agent for agent in agents.values() if agent)) or "none"
+            raise CommandRejected("unknown_pillar", f"Unknown pillar: {pillar}. There are: {names}.")
         return chosen
     if agent_type in agents and agents[agent_type] is None:
         return agent_type

@@ -202,9 +202,9 @@ class RunLimiter(Generic[WaiterT]):
 
     def counts(self, whose: Callable[[str], bool]) -> dict[str, int]:
         """Count the runs of the owners for which `whose` is true: those with a permit, and those without."""
-        known = sum(count for owner, count in self._runs.by_owner.items() if whose(owner))
+        held = sum(count for owner, count in self._runs.by_owner.items() if whose(owner))
         running = sum(count for owner, count in self.held.by_owner.items() if whose(owner))
-        return {"runs": running, "runs_waiting": known - running}
+        return {"runs": running, "runs_waiting": held - running}
 
     def tenant_at_limit(self, run_id: str) -> bool:
         """Return whether a run waits because its tenant holds all permits that a tenant may hold."""

@@ -37,10 +37,10 @@ class ServerAddress:
         """
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
-            known = parts.scheme in ("http", "https", "ws", "wss") and parts.hostname and parts.port != 0
+            valid = parts.scheme in ("http", "https", "ws", "wss") and parts.hostname and parts.port != 0
         except ValueError:
-            known = None
-        if not known or "@" in parts.netloc or not url.isprintable():
+            valid = None
+        if not valid or "@" in parts.netloc or not url.isprintable():
             raise ServerFailed(f"{one_line(url)!r} is not an address; http://127.0.0.1:8002 is one")
         return cls(parts.scheme in ("https", "wss"), parts.netloc, parts.path.rstrip("/").removesuffix("/ws"))
 

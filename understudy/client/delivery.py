@@ -36,8 +36,8 @@ class ChatExchange(Exchange):
 
 
 def _failed(error: Error) -> RunFailed:
-    known: dict[str, Any] = {"retryable": error.retryable, "retry_after": error.retry_after}
-    return RunFailed(error.code, error.message, error.error_id, **known)
+    fields: dict[str, Any] = {"retryable": error.retryable, "retry_after": error.retry_after}
+    return RunFailed(error.code, error.message, error.error_id, **fields)
 
 
 class ChatDelivery(EventDelivery):

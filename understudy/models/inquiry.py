@@ -33,14 +33,14 @@ async def ask_provider(name: str, client: ProviderModel) -> Inquiry:
     began, model = trio.current_time(), name.partition(":")[2]
     try:
         with trio.fail_after(ASK_S):
-            known = await client.known_models()
+            names = await client.known_models()
     except trio.TooSlowError:
         return Inquiry("mend", f"{name}: the provider did not answer within {ASK_S:g} s")
     except ModelUnavailable as error:
         return _failed(name, client.provider.key_variable, error)
     took = f"answered in {(trio.current_time() - began) * 1000:.0f} ms"
-    if not any(model == offered or offered.endswith(f"/{model}") for offered in known):
-        near = difflib.get_close_matches(model, known, 3, 0.5)
+    if not any(model == offered or offered.endswith(f"/{model}") for offered in names):
+        near = difflib.get_close_matches(model, names, 3, 0.5)
         perhaps = f"; it has {', '.join(near)}" if near else ""
         return Inquiry("mend", f"{name}: the provider {took} and accepts the key, but does not know the model{perhaps}")
     return Inquiry("ok", f"{name}: the provider {took}, accepts the key and knows the model")

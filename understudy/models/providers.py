@@ -260,8 +260,8 @@ class ProviderModel:
         """Return the names of the models that the provider has. Raises `ModelUnavailable`."""
         if self.provider.client or not hasattr(self.client, "known_models"):
             raise ModelUnavailable("The provider has no list of models.", False, "404", None, ModelFault.ADDRESS)
-        known: list[str] = await self.client.known_models()
-        return known
+        names: list[str] = await self.client.known_models()
+        return names
 
     async def aclose(self) -> None:
         """Close the client's idle connections. The model cannot be used afterwards."""
@@ -296,6 +296,6 @@ def find_provider(name: str, providers: Providers) -> tuple[ModelProvider, str]:
     begun, _, model = name.replace("/", ":").partition(":")
     near = difflib.get_close_matches(begun.lower(), [*providers, OFFLINE], 1, 0.6)
     meant = [provider if provider == OFFLINE else f"{provider}:{model or 'NAME'}" for provider in near]
-    known = ", ".join(f"`{provider}:NAME`" for provider in providers)
+    names = ", ".join(f"`{provider}:NAME`" for provider in providers)
     hint = f"did you mean {meant[0]}? Use" if meant else "use"
-    raise UnknownModel(f"there is no model {name!r}; {hint} `offline`, or one of {known}")
+    raise UnknownModel(f"there is no model {name!r}; {hint} `offline`, or one of {names}")

@@ -81,8 +81,8 @@ def trace_id(run_id: str) -> str:
 
 def span_of(run_id: str, *names: str) -> SpanContext:
     """Return the span of a run that these names tell from its others; without any the root, its message's."""
-    known = "\0".join((run_id, *names)).encode()
-    return SpanContext(trace_id(run_id), blake2b(known, digest_size=SPAN_ID_BYTES).hexdigest())
+    key = "\0".join((run_id, *names)).encode()
+    return SpanContext(trace_id(run_id), blake2b(key, digest_size=SPAN_ID_BYTES).hexdigest())
 
 
 def parse_header(value: object) -> SpanContext | None:

@@ -74,8 +74,8 @@ def errors_in(error: BaseException) -> Iterator[BaseException]:
 
 def sentences_of(error: BaseException) -> str:
     """Return the sentences for the user of the `ToolError` and `InvalidResult` in an error, "" if it has none."""
-    known = [str(failure) for failure in errors_in(error) if isinstance(failure, ToolError | InvalidResult)]
-    return " ".join(dict.fromkeys(known))
+    sentences = [str(failure) for failure in errors_in(error) if isinstance(failure, ToolError | InvalidResult)]
+    return " ".join(dict.fromkeys(sentences))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def names_asyncio(function: Callable[..., Any]) -> bool:
     while isinstance(function, partial):
         function = function.func
     function = inspect.unwrap(getattr(function, "__func__", function))
-    code, known = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
     if code is None:
         return False
     codes, names = [code], set[str]()
@@ -55,7 +55,7 @@ def names_asyncio(function: Callable[..., Any]) -> bool:
         body = codes.pop()
         names.update(body.co_names)
         codes += [const for const in body.co_consts if inspect.iscode(const)]
-    roots = {_root(known[name]) for name in names if name in known} | (names & {"asyncio", "trio", "anyio"})
+    roots = {_root(scope[name]) for name in names if name in scope} | (names & {"asyncio", "trio", "anyio"})
     return "asyncio" in roots and not roots & {"trio", "anyio"}
 
 

@@ -74,13 +74,13 @@ def with_table(
 
     Also return the names of the required parameters that are still missing. `parameters` is the tool's JSON schema.
     """
-    known, missing = dict(arguments), []
+    fields, missing = dict(arguments), []
     for name in parameters.get("required", ()):
-        if name not in known and tables and takes_table(parameters, name):
-            known[name] = tables[-1]
-        elif name not in known:
+        if name not in fields and tables and takes_table(parameters, name):
+            fields[name] = tables[-1]
+        elif name not in fields:
             missing.append(name)
-    return known, missing
+    return fields, missing
 
 
 def takes_table(parameters: Mapping[str, Any], name: str) -> bool:

@@ -113,8 +113,8 @@ def _referred(whole: Mapping[str, Any], reference: Any) -> Any:
 
 def takes_object(kind: Any) -> bool:
     """Return whether a schema of this `type` may be met by an object."""
-    known = _known_kinds(kind)
-    return known == "object" or (isinstance(known, list) and "object" in known)
+    kinds = _known_kinds(kind)
+    return kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
 
 
 def _plain(schema: Any, whole: Mapping[str, Any]) -> Any:
@@ -163,8 +163,8 @@ def _items(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:
 def _known_kinds(kinds: Any) -> Any:
     """Return a `type` with the names that JSON Schema has; None if there is none."""
     if isinstance(kinds, list):
-        known = [kind for kind in map(_known_kinds, kinds) if kind is not None]
-        return known or None
+        names = [kind for kind in map(_known_kinds, kinds) if kind is not None]
+        return names or None
     return _KINDS.get(kinds.lower()) if isinstance(kinds, str) else None
 
 

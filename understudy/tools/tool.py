@@ -125,8 +125,8 @@ class Tool:
             raise ToolError("invalid_arguments", f"{self.name} takes its arguments by name, as an object.")
         for name in arguments:
             if name not in types:
-                known = ", ".join(f"`{type_}`" for type_ in types) or "nothing"
-                raise ToolError("invalid_arguments", f"{self.name} has no parameter `{name}`; it takes {known}.")
+                names = ", ".join(f"`{type_}`" for type_ in types) or "nothing"
+                raise ToolError("invalid_arguments", f"{self.name} has no parameter `{name}`; it takes {names}.")
         for name in self._accepts.required:
             if name not in arguments:
                 raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")

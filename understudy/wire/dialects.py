@@ -85,8 +85,8 @@ def flat(envelope: Envelope) -> Frame:
     """
     frame = struct_members(build_frame(envelope, "data", UNSET))
     data = event_data(envelope.event)
-    known = () if isinstance(envelope.event, UnknownEvent) else wire_fields(type(envelope.event))
-    for _, name, optional in known:
+    fields = () if isinstance(envelope.event, UnknownEvent) else wire_fields(type(envelope.event))
+    for _, name, optional in fields:
         if optional and name not in data:  # the envelope's member of that name is another
             frame.pop(name, None)
     for name, value in data.items():

@@ -88,12 +88,12 @@ def window(text: str, at: int) -> Window:
     start = (
         _sentence_start(text, _letter_before(text, at - NEAR, start), at) or _sentence_start(text, start, at) or start
     )
-    known = len(text) >= at + AHEAD + _SEEN_OF_BOUNDARY
+    complete = len(text) >= at + AHEAD + _SEEN_OF_BOUNDARY
     end, after, sure = _sentence_end(text, at, at + ON)
     if not sure:
-        return Window(at, start, end, end, known)
+        return Window(at, start, end, end, complete)
     next_end, _, sure = _sentence_end(text, after, at + AHEAD)
-    return Window(at, start, end, max(end, next_end), known or sure)
+    return Window(at, start, end, max(end, next_end), complete or sure)
 
 
 def _sentence_start(text: str, start: int, at: int) -> int:

@@ -59,8 +59,8 @@ class Reader:
         key = (rule.name, at - first, window)
         if key not in self._known:
             self._known[key] = self._judged(rule, window, at - first)
-        known = self._known[key]
-        return Weak(at, at + known[0], rule.kind, known[1], rule.reason) if known else None
+        cached = self._known[key]
+        return Weak(at, at + cached[0], rule.kind, cached[1], rule.reason) if cached else None
 
     @staticmethod
     def _judged(rule: OrderRule, window: str, at: int) -> tuple[int, float] | None:
@@ -209,10 +209,10 @@ class Injection:
 
 def _tail(text: str, start: int) -> int:
     """Return where a word of another script begins at the end of a text that may become the first of an order."""
-    known, longest = tails()
+    forms, longest = tails()
     lowered = "".join(char.lower() if char.isascii() else char for char in text[max(start, len(text) - longest) :])
     for length in range(len(lowered), 0, -1):
-        if lowered[-length:] in known:
+        if lowered[-length:] in forms:
             return len(text) - length
     return len(text)
 

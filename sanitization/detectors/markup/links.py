@@ -277,9 +277,9 @@ def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
         address = address.rstrip(".,;:!?*_")
         end = place + len(address)
     at = _HOST.match(address)
-    known = at is not None and at[0].rpartition("/")[2].lower() in addresses.links
+    listed = at is not None and at[0].rpartition("/")[2].lower() in addresses.links
     # Most addresses have no part long enough to hide a text, no name before the host, and nothing that is encoded.
-    worth = not known and ("&" in address or "@" in address or _HIDING.search(address) is not None)
+    worth = not listed and ("&" in address or "@" in address or _HIDING.search(address) is not None)
     kind = bare(address) if worth else None
     return _Reading(Hit(place, end, kind, 0.9, GONE, place) if kind else None, edge)
 

@@ -140,8 +140,8 @@ def card(number: str) -> bool:
 def aba_routing(number: str) -> bool:
     """ABA routing transit number: a Federal Reserve prefix, weights 3, 7, 1, a multiple of ten."""
     first = int(number[:2])
-    known = first <= 12 or 21 <= first <= 32 or 61 <= first <= 72 or first == 80
-    return known and not uniform(number) and weighted(number, (3, 7, 1) * 3) % 10 == 0
+    valid = first <= 12 or 21 <= first <= 32 or 61 <= first <= 72 or first == 80
+    return valid and not uniform(number) and weighted(number, (3, 7, 1) * 3) % 10 == 0
 
 
 _BASE58: Final = {

@@ -98,12 +98,12 @@ async def _files(request: Request[Any], say: Say, services: Services) -> tuple[s
 
 def _settings(request: Request[Any], say: Say, way: Route, services: Services) -> JsonObject:
     """Return the settings of a message that this server knows. Raises CommandRejected (`invalid_command`)."""
-    agent, limits, known = services.agents[way.agent], services.settings.limits, services.settings.message
+    agent, limits, rules = services.agents[way.agent], services.settings.limits, services.settings.message
     most, limit_s = agent.budget.within(limits, agent.name), agent.run_limit_s(limits.run_s)
     most = most.lowered(Budget(wall_s=limit_s))
     tools = [tool.name for tool in services.permissions.for_user(agent, request.identity).tools]
-    settings = check_settings(say.settings, limit_s, most, agent, tools, known)
-    if unknown := unknown_settings(say.settings, known):
+    settings = check_settings(say.settings, limit_s, most, agent, tools, rules)
+    if unknown := unknown_settings(say.settings, rules):
         request.note(services, IGNORED.format(unknown))
     return settings
 

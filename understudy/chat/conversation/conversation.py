@@ -261,10 +261,10 @@ class Conversation(Actor):
 
     async def _check_effects(self, run_id: str) -> None:
         """Check that the effects of a run that are to be finished are known. Raises `Outrun` if they are not."""
-        known = {doubt.step.run_id for doubt in self.settling.doubts.values()}.union(
+        run_ids = {doubt.step.run_id for doubt in self.settling.doubts.values()}.union(
             *(part.at_work for part in self.parts)
         )
-        if run_id not in known and any(run.id == run_id for run in await self._open_effects()):
+        if run_id not in run_ids and any(run.id == run_id for run in await self._open_effects()):
             raise Outrun(f"effects of run {run_id} are not known")
 
     async def _open_effects(self) -> Sequence[RunRecord]:

@@ -341,8 +341,8 @@ class RunCall(Asker):
         if refused:
             sentence = refused
         elif tool is None:
-            known, name = ", ".join([*tools][:MAX_LISTED]) or "none", self.step.name
-            sentence = f"There is no tool “{name}” here{did_you_mean(name, tools)}. This agent has: {known}."
+            names, name = ", ".join([*tools][:MAX_LISTED]) or "none", self.step.name
+            sentence = f"There is no tool “{name}” here{did_you_mean(name, tools)}. This agent has: {names}."
             if past.in_doubt:  # of an MCP server that is away
                 sentence, self.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True
         elif stops.in_force and (stop := stops.find(*stoppable(tool))) is not None:

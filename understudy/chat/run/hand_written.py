@@ -515,9 +515,9 @@ class HandWritten:
         """Record a handoff, and end the function."""
         work = self.work
         if not await self._expect("handoff", name) and name not in (colleagues := work.colleagues()):
-            known = ", ".join(colleagues) or "none"
+            names = ", ".join(colleagues) or "none"
             meant = did_you_mean(name, colleagues)
-            sentence = f"{work.agent.name} has no colleague called {name}{meant}. Its colleagues: {known}."
+            sentence = f"{work.agent.name} has no colleague called {name}{meant}. Its colleagues: {names}."
             raise ToolError("not_found", sentence)
         turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))
         self.handed = turn.reply.handoff

@@ -173,11 +173,11 @@ class RunWork:
         logged = [agent_id for agent_id, _ in self.past.agents]
         if not logged and self.job.agent_id is not None:
             logged.append(self.job.agent_id)
-        known = logged[number] if number < len(logged) else None
-        started = agent_started(agent, now, known or self.past.taken_agent(agent.name))
+        event = logged[number] if number < len(logged) else None
+        started = agent_started(agent, now, event or self.past.taken_agent(agent.name))
         self.agent_ids.append(started.agent_id)
         self.thoughts.agent_id = started.agent_id
-        if known is None:
+        if event is None:
             found = self.job.findings_summary if number == 0 else None
             await self.log.record(started, *([] if found is None else [found]))
         for part in self.tools.parts.begin:

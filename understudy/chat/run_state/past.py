@@ -117,10 +117,10 @@ class Past:
 
         Its steps are found by that id.
         """
-        known = {agent_id for agent_id, _ in self.agents}
+        taken = {agent_id for agent_id, _ in self.agents}
         ids = (str((step.arguments or {}).get("agent_id", "")) for step in self.written)
         return next(
-            (agent_id for agent_id in ids if agent_id not in known and agent_id.rpartition("-")[0] == name), None
+            (agent_id for agent_id in ids if agent_id not in taken and agent_id.rpartition("-")[0] == name), None
         )
 
     def calls_in_doubt(self, agent: Agent | None, client_tools: Collection[str] = ()) -> tuple[str, ...]:

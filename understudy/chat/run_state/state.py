@@ -139,8 +139,8 @@ class RunState:
         label = f"{kind} {getattr(event, _WORDS[kind])}" if kind in _WORDS else kind
         for noun, id_of, records in _MOVED.get(kind, ()):
             if (name := getattr(event, id_of, None)) is not None:
-                known = getattr(self, records).get(name)
-                moves.append((noun, NEW if known is None else known.state, label))
+                record = getattr(self, records).get(name)
+                moves.append((noun, NEW if record is None else record.state, label))
         if isinstance(event, AgentThinking) and event.notice in KINDS["operator"]:
             moves.append(("operator", NEW if self.operator is None else "in_charge", event.notice))
         if isinstance(event, UnknownEvent):

@@ -109,20 +109,20 @@ class JoinLink(Struct):
 @blueprint.get("", query={"cursor": str}, errors=OF_ONE)
 async def listing() -> AccountsPage:
     """List the accounts by name, in pages."""
-    known, cursor = _known(), request.args.get("cursor")
+    local, cursor = _known(), request.args.get("cursor")
     after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
     accounts = await web_context().store.archive.read(queries.page, after)
-    rows = [_row(account, known.clock()) for account in accounts]
+    rows = [_row(account, local.clock()) for account in accounts]
     return AccountsPage(rows, encode(accounts[-1].owner) if len(accounts) == PAGE else None)
 
 
 @blueprint.post("", status=201, body=InviteUser, errors=ERRORS)
 async def invite() -> JoinLink:
     """Make an account, and return the path of the link with which its user joins."""
-    known, form = _known(), '{"name": "…", "roles"?: ["…"], "groups"?: ["…"], "hours"?: 72}'
+    local, form = _known(), '{"name": "…", "roles"?: ["…"], "groups"?: ["…"], "hours"?: 72}'
     body = await read_json(InviteUser, form)
     name, (roles, groups) = _name(body.name), _rights(body.roles, body.groups)
-    made, now = make_invite(), known.clock()
+    made, now = make_invite(), local.clock()
     account = Account(name, roles, groups, "", digest_of(made), now + body.hours * HOUR_S, now)
     await say(INVITED, target=name, as_operator=True, again=False)
     if not await web_context().store.commit(add_account(account)):
@@ -133,9 +133,9 @@ async def invite() -> JoinLink:
 @blueprint.post("/<name>/invite", status=201, body=ResetAccount, errors=ERRORS)
 async def reset(name: str) -> JoinLink:
     """Take the password of an account away, end its sessions, and return another link."""
-    known, owner = _known(), _other(name)
+    local, owner = _known(), _other(name)
     body = await read_json(ResetAccount, '{"hours"?: 72}')
-    made, expires_at = make_invite(), known.clock() + body.hours * HOUR_S
+    made, expires_at = make_invite(), local.clock() + body.hours * HOUR_S
     await _existing(owner)
     await say(INVITED, target=owner, as_operator=True, again=True)
     await _change(invite_again(owner, digest_of(made), expires_at), owner)
@@ -145,14 +145,14 @@ async def reset(name: str) -> JoinLink:
 @blueprint.patch("/<name>", body=ChangeAccount, errors=(*ERRORS, "last_operator"))
 async def change(name: str) -> ShownAccount:
     """Replace the roles and groups of an account, or disable it."""
-    known, owner = _known(), _other(name)
+    local, owner = _known(), _other(name)
     body = await read_json(ChangeAccount, '{"roles": ["…"], "groups": ["…"]} or {"disabled": true}')
     if body.disabled == (body.roles is not None or body.groups is not None):
         raise CommandRejected("invalid_command", "Send either roles and groups, or disabled.")
     before = await _existing(owner)
     if body.disabled:
         await say(DISABLED, target=owner, as_operator=True)
-        await _change(disable_account(owner, known.clock(), OPERATORS), owner)
+        await _change(disable_account(owner, local.clock(), OPERATORS), owner)
     else:
         roles, groups = _rights(
             before.roles if body.roles is None else body.roles,
@@ -160,7 +160,7 @@ async def change(name: str) -> ShownAccount:
         )
         await say(CHANGED, target=owner, as_operator=True)
         await _change(change_rights(owner, roles, groups, OPERATORS), owner)
-    return _row(await _existing(owner), known.clock())
+    return _row(await _existing(owner), local.clock())
 
 
 def _known() -> "LocalAccounts":

@@ -131,8 +131,8 @@ class AguiTranslator:
             return []
         if self._end_reason is not None:
             code, message = self._end_reason
-        known = ERRORS[code]
-        return self._failed(Error(code, message or known.text, known.retryable, ""))
+        fault = ERRORS[code]
+        return self._failed(Error(code, message or fault.text, fault.retryable, ""))
 
     def _without_run(self, envelope: Envelope) -> list[AguiEvent]:
         """Translate an event of no run: an alert, or the reason of an end that follows."""

@@ -109,15 +109,15 @@ def _own_state(state: Any) -> dict[str, Any] | None:
 
 def _with_parts(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the user's messages that have parts, as far as they are valid."""
-    known = {}
+    valid = {}
     for raw in messages:
         if raw.get("role") == "user" and isinstance(raw.get("content"), list):
             try:
                 message = UserMessage.model_validate(raw)
             except ValidationError:
                 continue
-            known[message.id] = message.model_dump(by_alias=True, mode="json")
-    return known
+            valid[message.id] = message.model_dump(by_alias=True, mode="json")
+    return valid
 
 
 def _tools(given: RunAgentInput) -> tuple[dict[str, Any], ...]:

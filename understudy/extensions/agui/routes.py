@@ -133,13 +133,13 @@ async def _asked(caller: Identity, given: "AguiRequest") -> RunRecord | Say | Re
     if run is not None and (run.request_id == key or given.goes_on):
         return run
     at_work = run is not None and run.ended_at is None
-    sent, known = await stored_version(caller, given.say, given.files, anew=not at_work)
+    sent, stored = await stored_version(caller, given.say, given.files, anew=not at_work)
     if run is not None and at_work:
-        if known is not None and known.id == run.message_id:
+        if stored is not None and stored.id == run.message_id:
             return run
         await web_context().chat.stop(caller, run.id)
-    if known is not None:
-        return Regenerate(known.id, key)
+    if stored is not None:
+        return Regenerate(stored.id, key)
     return await new_version(caller, _with_tools(sent, given), given.files, given.shown, key)
 
 

@@ -41,8 +41,8 @@ def audit(
     from understudy.extensions.audit.storage import AuditFilter, entry_of
     from understudy.storage.owners import owner_of
 
-    if action is not None and action not in (known := every_action()):
-        raise click.UsageError(f"--action must be one of {', '.join(known)}")
+    if action is not None and action not in (actions := every_action()):
+        raise click.UsageError(f"--action must be one of {', '.join(actions)}")
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():
         owner = None if user is None else owner_of(user, tenant)

@@ -287,9 +287,9 @@ def _clock(settings: Settings) -> CheckResult:
         return CheckResult(
             "clock", "mend", f"{shown}, which is past: set the clock, or session tokens fail when it is set"
         )
-    known = (settings.database_folder / DATABASE_FILE, settings.secret_file)
+    paths = (settings.database_folder / DATABASE_FILE, settings.secret_file)
     try:
-        written = max((path.stat().st_mtime for path in known if path.exists()), default=now)
+        written = max((path.stat().st_mtime for path in paths if path.exists()), default=now)
     except OSError:
         written = now  # an earlier check reports files that cannot be read
     if written > now + CLOCK_SLACK_S:

@@ -223,9 +223,9 @@ def read_message(
     text = read.text if read.text.strip() else FILE_ONLY if read.files else text_of_data(values)
     fields = {**fields, "content": text}
     if agent is not None:
-        known = agents.get(agent)
+        chosen = agents.get(agent)
         fields |= {"agent_type": agent, "pillar": None}
-        fields |= {} if known is None else {"agent_type": known.agent_type, "pillar": known.pillar}
+        fields |= {} if chosen is None else {"agent_type": chosen.agent_type, "pillar": chosen.pillar}
     ids, named = [file for file in read.files if isinstance(file, str)], fields.get("references", [])
     if ids and isinstance(named, list):
         fields["references"] = [*named, *ids]

@@ -99,8 +99,8 @@ class FileRetention(Poller):
         names = await folder.older_than(before)
         for first in range(0, len(names), TOGETHER):
             began, some = trio.current_time(), names[first : first + TOGETHER]
-            known = await self.store.archive.read(known_files, some)
-            strays = [name for name in some if name not in known]
+            rows = await self.store.archive.read(known_files, some)
+            strays = [name for name in some if name not in rows]
             await folder.remove("", strays)
             if strays:
                 self.count(len(strays))

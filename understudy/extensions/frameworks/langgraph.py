@@ -324,5 +324,5 @@ def usage_of(given: Mapping[str, Any]) -> Usage:
     inputs, outputs = given.get("input_token_details") or {}, given.get("output_token_details") or {}
     details = {"cached": inputs.get("cache_read"), "cache_written": inputs.get("cache_creation")}
     details["reasoning"] = outputs.get("reasoning")
-    known = {name: int(value) for name, value in details.items() if value is not None}
-    return Usage(int(given.get("input_tokens", 0)), int(given.get("output_tokens", 0)), 1, **known)
+    counts = {name: int(value) for name, value in details.items() if value is not None}
+    return Usage(int(given.get("input_tokens", 0)), int(given.get("output_tokens", 0)), 1, **counts)

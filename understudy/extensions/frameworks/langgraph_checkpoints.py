@@ -60,8 +60,8 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
 
     def __init__(self, graph: Any, work: FrameworkWork, shown: Callable[[], Awaitable[None]]) -> None:
         schemas = [state for state in (getattr(graph, "builder", None) and graph.builder.state_schema,) if state]
-        known = build_serde_allowlist(schemas=schemas, channels=graph.channels)
-        super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(known)))
+        modules = build_serde_allowlist(schemas=schemas, channels=graph.channels)
+        super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(modules)))
         self.work, self.shown = work, shown
         self.begun = False
         self.stored = asyncio.Event()  # set, and made anew, when something was stored

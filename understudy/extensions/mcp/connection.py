@@ -131,10 +131,10 @@ class McpSession:
             raise ValueError(f"no list of {what}")
         entries = [entry for entry in listed if isinstance(entry, dict)]
         if what == "tools":  # the SDK keeps which arguments are sent as headers, and says which tools may not be used
-            known = [tool for entry in entries if (tool := _tool_of_sdk(entry))]
-            page = types.ListToolsResult(tools=list(known))
+            tools = [tool for entry in entries if (tool := _tool_of_sdk(entry))]
+            page = types.ListToolsResult(tools=list(tools))
             kept = self.client.session._absorb_tool_listing(page, complete=params.cursor is None and not cursor).tools
-            dropped = {definition.name for definition in known} - {definition.name for definition in kept}
+            dropped = {definition.name for definition in tools} - {definition.name for definition in kept}
             entries = [entry for entry in entries if entry.get("name") not in dropped]
         return entries, cursor if isinstance(cursor, str) else None
 

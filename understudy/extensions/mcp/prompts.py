@@ -49,10 +49,10 @@ class Prompt:
     def check(self, given: Mapping[str, str]) -> None:
         """Raise `ToolError` ``invalid_arguments``, with a sentence, unless it can be got with these arguments."""
         wrong = partial(ToolError, "invalid_arguments")
-        known = {argument.name for argument in self.arguments}
+        names = {argument.name for argument in self.arguments}
         for name, value in given.items():
-            if name not in known:
-                takes = ", ".join(sorted(known)) or "none"
+            if name not in names:
+                takes = ", ".join(sorted(names)) or "none"
                 raise wrong(f"{self.name} has no argument {name[:MAX_NAME]!r}; it takes {takes}.")
             if len(value) > MAX_ARGUMENT:
                 raise wrong(f"The argument {name!r} has more than {MAX_ARGUMENT:,} characters.")
@@ -104,9 +104,9 @@ def read_messages(said: Mapping[str, Any]) -> list[dict[str, str]]:
 
 async def prompts_of(link: McpLink) -> dict[str, Prompt]:
     """Return the prompts of a server by name, read again after `FRESH_S`. Raises `ToolError` and `SignedOut`."""
-    known: tuple[float, dict[str, Prompt]] | None = link.offer.made.get(_KEPT)
-    if known is not None and trio.current_time() < known[0] + FRESH_S:
-        return known[1]
+    kept: tuple[float, dict[str, Prompt]] | None = link.offer.made.get(_KEPT)
+    if kept is not None and trio.current_time() < kept[0] + FRESH_S:
+        return kept[1]
     prompts: dict[str, Prompt] = {}
     for name, prompt in read_prompts(await link.ask(lambda connection: connection.list_all("prompts"))).items():
         try:

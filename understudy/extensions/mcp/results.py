@@ -121,9 +121,9 @@ def _content(block: Mapping[str, Any]) -> tuple[str | None, str]:
 
 def _described(block: Mapping[str, Any]) -> Any:
     """Return a block without a file as JSON: of a link or an embedded text what is for models."""
-    known = embedded(block) if block.get("type") in ("resource", "resource_link") else {}
+    inner = embedded(block) if block.get("type") in ("resource", "resource_link") else {}
     names = ("uri", "name", "title", "description", "mimeType", "text")
-    return {name: known[name] for name in names if known.get(name) is not None} or dict(block)
+    return {name: inner[name] for name in names if inner.get(name) is not None} or dict(block)
 
 
 def _json(value: Any) -> str:

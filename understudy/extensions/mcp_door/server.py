@@ -225,8 +225,8 @@ async def _recognise_answers(ctx: Context, call_next: CallNext) -> HandlerResult
     """Leave out what is no answer to a form, which servers ignore: the SDK would refuse the request for it."""
     answers = (ctx.params or {}).get("inputResponses")
     if isinstance(answers, dict):
-        known = {name: answer for name, answer in answers.items() if is_answer(answer)}
-        ctx = replace(ctx, params={**(ctx.params or {}), "inputResponses": known})
+        valid = {name: answer for name, answer in answers.items() if is_answer(answer)}
+        ctx = replace(ctx, params={**(ctx.params or {}), "inputResponses": valid})
     return await call_next(ctx)
 
 

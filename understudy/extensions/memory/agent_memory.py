@@ -115,10 +115,10 @@ class AgentMemory:
         away it comes from the cache; if the cache has none, it is left out.
         """
         try:
-            known = await self._all(FRESH_S)
+            entries = await self._all(FRESH_S)
         except ToolError:
             return ""
-        return describe_for_model(_entries(known), request, searchable=searchable)
+        return describe_for_model(_entries(entries), request, searchable=searchable)
 
     async def _all(self, fresh_s: float = 0.0) -> Sequence[Remembered]:
         now = self.clock()

@@ -78,14 +78,14 @@ async def change(notebook: str, name: str) -> RememberedValue:
     ttl_s = None if body.days is None else body.days * DAY_S
     memory = _memory(notebook)
     with _refusals():
-        known = {entry.name: entry for entry in await memory.entries()}
-        seen = known[name].updated_at if body.if_updated_at is None and name in known else body.if_updated_at
+        entries = {entry.name: entry for entry in await memory.entries()}
+        seen = entries[name].updated_at if body.if_updated_at is None and name in entries else body.if_updated_at
         if seen is None:
-            if not known and notebook not in _notebooks():
+            if not entries and notebook not in _notebooks():
                 raise CommandRejected("not_found", "None of your agents has a memory of that name.")
             await memory.remember(name, body.value, TTL_S if ttl_s is None else ttl_s, by_user=True)
         elif not await memory.amend(name, body.value, seen, ttl_s):
-            raise _changed(name in known)
+            raise _changed(name in entries)
         stored = next((entry for entry in await memory.entries() if entry.name == name), None)
     if stored is None:
         raise _changed(False)

@@ -41,8 +41,8 @@ def build_request(turn: Turn, model: str, wants: Collection[str] = ()) -> dict[s
         body["tools"] = [{"type": "function", "function": asdict(tool, recurse=False)} for tool in tools]
     if (output := turn.output) is not None:
         form = {"name": output.name, "schema": dict(output.schema), "strict": output.strict}
-        known = {"type": "json_schema", "json_schema": form}
-        body["response_format"] = known if output.schema else {"type": "json_object"}
+        shape = {"type": "json_schema", "json_schema": form}
+        body["response_format"] = shape if output.schema else {"type": "json_object"}
     return body | _options(turn, bool(tools))
 
 

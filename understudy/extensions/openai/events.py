@@ -146,13 +146,13 @@ class ResponseReader(AnswerReader):
 
     def _take_item(self, place: int, item: Mapping[str, Any]) -> None:
         """Take an item that is whole: one that was sent before, or another one. Raises `ModelUnavailable`."""
-        known = next((earlier for earlier in self.items if earlier.is_same(place, item)), None)
-        if known is None:
+        before = next((earlier for earlier in self.items if earlier.is_same(place, item)), None)
+        if before is None:
             self.items.append(_Item(place, item))
-        elif _value(known.given) != _value(item) and not (_is_blank(known.given) or _is_blank(item)):
+        elif _value(before.given) != _value(item) and not (_is_blank(before.given) or _is_blank(item)):
             raise unreadable("the end contradicts the stream")
-        elif not _is_blank(item) or _is_blank(known.given):
-            known.given = item
+        elif not _is_blank(item) or _is_blank(before.given):
+            before.given = item
         if len(self.items) > _MAX_ITEMS or len(written(item.get("arguments"))) > MAX_ARGUMENTS:
             raise oversized()
 

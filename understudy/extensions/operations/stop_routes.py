@@ -71,15 +71,15 @@ def _kind(kind: str, name: str) -> Kind:
     for choice in KINDS:
         if choice == kind and len(name) <= MAX_NAME:
             return choice
-    known = ", ".join(KINDS)
-    raise CommandRejected("invalid_command", f"A stop has a kind, {known}, and a name of up to {MAX_NAME} characters.")
+    kinds = ", ".join(KINDS)
+    raise CommandRejected("invalid_command", f"A stop has a kind, {kinds}, and a name of up to {MAX_NAME} characters.")
 
 
 def _known() -> set[tuple[str, str]]:
     """Return the kinds and names of what this node has."""
     context = web_context()
     agents, default = context.agents, context.models.default
-    known = {("model", name) for candidate in (None, *agents.values()) for name in model_names(candidate, default)}
+    named = {("model", name) for candidate in (None, *agents.values()) for name in model_names(candidate, default)}
     for name, agent in agents.items():
-        known |= {("agent", name), *(("tool", tool.name) for tool in agent.tools)}
-    return known
+        named |= {("agent", name), *(("tool", tool.name) for tool in agent.tools)}
+    return named

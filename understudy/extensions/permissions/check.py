@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def check(path: Path, settings: "Settings", agents: Sequence[Agent]) -> CheckResult:
     """Check the file as the server would; without `agents`, its form only, as it may name yours."""
     try:
-        known = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
+        named = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
         limits, prices = settings.of(SpendingSettings), settings.models.prices
-        fits = partial(check_rules, agents=known, default_model=settings.model, limits=limits, prices=prices)
+        fits = partial(check_rules, agents=named, default_model=settings.model, limits=limits, prices=prices)
         file = PermissionsFile(path, Permissions(), fits)
         rules = file.read() if agents else file.parse()
     except ValueError as error:

@@ -262,11 +262,11 @@ def note_of_end(reason: Any) -> str:
     """
     word = str(reason).strip().lower().replace("-", "_")
     note = next((meaning for words, meaning in _ENDS if words.search(word)), None)
-    known = word if re.fullmatch(r"[a-z_: ]{1,64}", word) else "other words"  # which may be anything
+    shown = word if re.fullmatch(r"[a-z_: ]{1,64}", word) else "other words"  # which may be anything
     if note == FAILED:
-        raise ModelUnavailable("The language model failed; try again in a moment.", True, f"it ended by {known}")
+        raise ModelUnavailable("The language model failed; try again in a moment.", True, f"it ended by {shown}")
     if note is None:
-        log.warning("model.unknown_end", extra={"reason": known})
+        log.warning("model.unknown_end", extra={"reason": shown})
     return INCOMPLETE if note is None else note
 
 

@@ -39,10 +39,10 @@ async def models() -> AgentsAsModels:
 @blueprint.get("/<agent>", errors=("not_found", "rate_limited", "internal"))
 async def model(agent: str) -> AgentAsModel:
     """Return one agent as a model."""
-    known = agents_of_caller().get(agent)
-    if known is None:
+    chosen = agents_of_caller().get(agent)
+    if chosen is None:
         raise CommandRejected("not_found", "There is no agent of that name.")
-    return _model(known)
+    return _model(chosen)
 
 
 def _model(agent: Agent) -> AgentAsModel:

@@ -33,9 +33,9 @@ def set_memberships(connection: Connection, owner: str, entries: tuple[str, ...]
     table, of_owner, today = tables.memberships, _m.owner == owner, day_of(at)
     left = update(table).where(of_owner, IN_FORCE, _m.entry.not_in(entries))
     connection.execute(left.values(last_day=today))
-    known = memberships(connection, owner)
+    before = memberships(connection, owner)
     for entry in entries:
-        if entry in known:
+        if entry in before:
             continue
         # One that ended on this day goes on, so that no day is in two rows.
         back = update(table).where(of_owner, _m.entry == entry, _m.last_day == today).values(last_day=None)

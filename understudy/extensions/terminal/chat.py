@@ -124,9 +124,9 @@ def find_agent(agents: Sequence[Mapping[str, Any]], name: str | None) -> Mapping
             return agent
     if name is None:
         raise UnknownAgent("there is no agent here for you")
-    known = [one_line(agent.get("pillar") or agent.get("name")) for agent in agents]
-    meant = did_you_mean(name, known)
-    raise UnknownAgent(f"there is no agent {one_line(name)!r} here{meant}; there are {', '.join(known)}")
+    names = [one_line(agent.get("pillar") or agent.get("name")) for agent in agents]
+    meant = did_you_mean(name, names)
+    raise UnknownAgent(f"there is no agent {one_line(name)!r} here{meant}; there are {', '.join(names)}")
 
 
 MAX_PROMPT: Final = 200

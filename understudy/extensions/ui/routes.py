@@ -140,16 +140,16 @@ def _say(
 async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[NewFile, ...]) -> Say | Regenerate:
     """Return the command that a request stands for: a message, an edit of one, or another answer to it."""
     again = given.trigger == REGENERATE or given.message_id is not None
-    sent, known = await stored_version(caller, say, files, anew=again)
+    sent, stored = await stored_version(caller, say, files, anew=again)
     names = [name for name in (say.message_id, sent.message_id) if name]
     runs = await web_context().store.read(queries.runs_of, caller.user, names) if again else []
     at_work = bool(runs) and runs[-1].status in UNFINISHED
-    if known is not None and given.trigger != REGENERATE and (at_work or not runs):
+    if stored is not None and given.trigger != REGENERATE and (at_work or not runs):
         return sent
     if at_work:  # its client does not wait for that answer any more
         await web_context().chat.stop(caller, runs[-1].id)
-    if known is not None:
-        return Regenerate(known.id, request.headers.get(KEY))
+    if stored is not None:
+        return Regenerate(stored.id, request.headers.get(KEY))
     return await new_version(caller, sent, files, [message.id for message in reversed(given.messages[:-1])])
 
 

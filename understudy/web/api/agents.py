@@ -141,9 +141,9 @@ async def _compressed(answer: Response) -> Response:
 @blueprint.get("/tools", errors=("internal",))
 async def tools() -> dict[Literal["tools"], list[ToolOfAgents]]:
     """List every tool of these agents."""
-    known = {tool.name: tool for agent in agents_of_caller().values() for tool in _own(agent).tools}
+    by_name = {tool.name: tool for agent in agents_of_caller().values() for tool in _own(agent).tools}
     listed = [
         ToolOfAgents(tool.name, tool.description, dict(tool.parameters), tool.approval_mode, tool.retry_safe)
-        for tool in known.values()
+        for tool in by_name.values()
     ]
     return {"tools": listed}

@@ -140,9 +140,9 @@ async def _client(accounts: Accounts, server: McpServer, at: AuthorizationServer
     name = _digest("\n".join((at.issuer, server.url, redirect_uri, at.scope)))
     for _ in range(2):
         sealed = await accounts.store.read(sign_ins.client, name)
-        known = None if sealed is None else accounts.seal.open(sealed, OAuthClient, "client", name)
-        if known is not None:
-            return known
+        client = None if sealed is None else accounts.seal.open(sealed, OAuthClient, "client", name)
+        if client is not None:
+            return client
         made = evolve(await grants.register(at, redirect_uri, accounts.http(server)), registered_as=name)
         if sealed is not None:  # sealed with another secret
             await accounts.store.commit(drop_client(name))

@@ -63,8 +63,8 @@ def put_sign_in(connection: Connection, sign_in: SignIn, replaces: str | None = 
     if replaces is not None:
         this = update(sign_ins).where(*of_this, _s.stamp == replaces)
         return connection.execute(this.values(**values)).rowcount > 0
-    known = select(schema.users.c.id).where(schema.users.c.id == sign_in.owner)
-    if connection.execute(known).first() is None:
+    owner = select(schema.users.c.id).where(schema.users.c.id == sign_in.owner)
+    if connection.execute(owner).first() is None:
         return False
     insert = put(connection, sign_ins).values(**values)
     connection.execute(insert.on_conflict_do_update(index_elements=["owner", "server"], set_=values))
