@@ -133,10 +133,10 @@ class EventDelivery:
         thread_id, seq = event.thread_id, event.seq
         if thread_id is None or seq is None:
             return True
-        own = [command for command in settled if command.accepted_by(event)]
+        accepted = [command for command in settled if command.accepted_by(event)]
         began = thread_id not in self.cursors.last_seqs
-        judgement = self.cursors.judge(thread_id, seq, waiting=not own and self._awaits_acceptance(thread_id))
-        if began and any(command.message_id in self._resent for command in own):
+        judgement = self.cursors.judge(thread_id, seq, waiting=not accepted and self._awaits_acceptance(thread_id))
+        if began and any(command.message_id in self._resent for command in accepted):
             self.cursors.mark_incomplete(thread_id)  # it may have been accepted earlier, with more events since
             self.gap_found.set()
         if judgement is Judgement.GAP:

@@ -171,16 +171,16 @@ class _Waiting:
 
     def add(self, permit: ConnectionPermit, peer: str) -> None:
         """Add a connection that begins to wait."""
-        own = self._by_peer.setdefault(peer, OrderedDict())
-        own[permit] = None
-        self._resize(peer, len(own) - 1, len(own))
+        peers = self._by_peer.setdefault(peer, OrderedDict())
+        peers[permit] = None
+        self._resize(peer, len(peers) - 1, len(peers))
 
     def discard(self, permit: ConnectionPermit, peer: str) -> None:
         """Remove a connection that stopped waiting."""
-        own = self._by_peer[peer]
-        del own[permit]
-        self._resize(peer, len(own) + 1, len(own))
-        if not own:
+        held = self._by_peer[peer]
+        del held[permit]
+        self._resize(peer, len(held) + 1, len(held))
+        if not held:
             del self._by_peer[peer]
 
     def longest_of(self, peer: str) -> ConnectionPermit | None:

@@ -29,8 +29,8 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     UnusableCertificate if a file cannot be read or is not PEM, if they do not match, and if clients would refuse the
     certificate for its dates.
     """
-    own = _FIRST.search(_content(certificate))
-    if own is None:
+    match = _FIRST.search(_content(certificate))
+    if match is None:
         raise UnusableCertificate(f"the certificate file {certificate} holds no certificate in PEM form")
     if b"PRIVATE KEY-----" not in _content(key):
         raise UnusableCertificate(f"the key file {key} holds no private key in PEM form")
@@ -44,7 +44,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise UnusableCertificate(f"the key in {key} is not that of the certificate in {certificate}") from error
         raise UnusableCertificate(f"OpenSSL cannot use {certificate} with {key} ({error.reason})") from error
-    _try_out(context, own[0].decode("ascii", "replace"), certificate)
+    _try_out(context, match[0].decode("ascii", "replace"), certificate)
     return context
 
 

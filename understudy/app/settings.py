@@ -159,8 +159,8 @@ class Settings:
 
     def of(self, kind: type[T]) -> T:
         """Return the settings of an extension, which have this class."""
-        own: T = self.own[kind] if kind in self.own else kind()
-        return own
+        table: T = self.own[kind] if kind in self.own else kind()
+        return table
 
     def url_at(self, port: int) -> str:
         """Return the server's URL for a browser, on this port."""
@@ -272,13 +272,13 @@ def with_values(settings: Settings, **given: Any) -> Settings:
             members.setdefault(table, {})[member] = value
         else:
             values[name] = value
-    own = {**settings.own, **values.pop("own", {})}
+    tables = {**settings.own, **values.pop("own", {})}
     for table, changed in members.items():
         if (kind := extension_tables().get(table)) is None:
             values[table] = evolve(values.get(table, getattr(settings, table)), **changed)
         else:
-            own[kind] = evolve(own.get(kind, kind()), **changed)
-    return evolve(settings, **{"own": own} | values)
+            tables[kind] = evolve(tables.get(kind, kind()), **changed)
+    return evolve(settings, **{"own": tables} | values)
 
 
 @frozen
@@ -348,8 +348,8 @@ def extension_tables() -> Mapping[str, type[Any]]:
 def setting_tables() -> Mapping[str, type[Any]]:
     """Return the classes of the settings that are tables, those of extensions too, by the names of the tables."""
     kinds = {attribute.name: attribute.type or str for attribute in fields(Settings) if attribute.name not in TABLES}
-    own = {name: kind for name, kind in kinds.items() if attrs.has(kind)}
-    return {**own, **extension_tables()}
+    tables = {name: kind for name, kind in kinds.items() if attrs.has(kind)}
+    return {**tables, **extension_tables()}
 
 
 def table_of(extension: Extension) -> str:

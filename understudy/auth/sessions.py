@@ -104,8 +104,8 @@ class RenewableTokens(Tokens):
         return self._slow_by(grace_s).verify(token)
 
     def _slow_by(self, seconds: float) -> Tokens:
-        own, *accepted = self._keys
-        return Tokens(own, lambda: self.clock() - seconds, self._tenant_claim, accepted)
+        secret, *accepted = self._keys
+        return Tokens(secret, lambda: self.clock() - seconds, self._tenant_claim, accepted)
 
 
 class Session(Struct):
@@ -325,10 +325,10 @@ class Sessions:
         """
         identity = self._verify_late(token)
         if identity.session.startswith(SIGNED_IN):
-            own = self.sign_in_of(identity)
-            if own is None:  # the settings had that sign-in once
+            sign_in = self.sign_in_of(identity)
+            if sign_in is None:  # the settings had that sign-in once
                 raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
-            session = await own.renew(identity, token)
+            session = await sign_in.renew(identity, token)
         else:
             anonymous = self.anonymous and identity.user.startswith(ANONYMOUS)
             session = self.renew(token, local if anonymous else ())
@@ -338,8 +338,8 @@ class Sessions:
 
     def sign_in_of(self, identity: Identity) -> UserSignIn | None:
         """Return the sign-in that has begun a session; None if it is no more, or the session began otherwise."""
-        own = self.sign_in
-        return own if own is not None and identity.session.startswith(own.prefix) else None
+        sign_in = self.sign_in
+        return sign_in if sign_in is not None and identity.session.startswith(sign_in.prefix) else None
 
     async def end_all_sessions(self, user: str) -> None:
         """End all sessions of a user, without a token of theirs: every token issued until now is refused.
@@ -368,8 +368,8 @@ class Sessions:
         """
         identity = self._verify_late(token)
         await self.revoke(identity)
-        if (own := self.sign_in_of(identity)) is not None:
-            await own.forget(identity.user, identity.session)
+        if (sign_in := self.sign_in_of(identity)) is not None:
+            await sign_in.forget(identity.user, identity.session)
         return identity
 
     def verify_for_sign_out(self, token: str) -> Identity:

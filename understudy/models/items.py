@@ -185,7 +185,7 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
     open_calls: list[CallItem] = []
     results: dict[str, ResultItem] = {}
     used: set[str] = set()
-    own: list[str] = []  # ids of the reply at hand, of the calls to come
+    ids: list[str] = []  # ids of the reply at hand, of the calls to come
     renamed: dict[str, str] = {}
 
     def close() -> None:
@@ -193,7 +193,7 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
             placed.pop()
         for call in open_calls:
             placed.append(results.get(call.id) or ResultItem(call.id, call.name, "failed", NO_RESULT, call.origin))
-        for collected in (open_calls, results, renamed, own):
+        for collected in (open_calls, results, renamed, ids):
             collected.clear()
 
     for item in items:
@@ -206,7 +206,7 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
             case CallItem(id=call_id):
                 if results:  # a further turn
                     close()
-                own_id = own.pop(0) if own else ""
+                own_id = ids.pop(0) if ids else ""
                 unique = own_id if own_id and own_id not in used else _made_id(call_id, used)
                 used.add(unique)
                 renamed[call_id] = unique
@@ -218,7 +218,7 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
                     close()
                 if placed and isinstance(placed[-1], ReasoningItem):
                     placed.pop()
-                own[:] = state.ids if state is not None and (state.provider, state.model) == (provider, model) else ()
+                ids[:] = state.ids if state is not None and (state.provider, state.model) == (provider, model) else ()
                 placed.append(item)
             case _:
                 if not item.content.strip():

@@ -196,8 +196,8 @@ class ModelProvider:
             raise ValueError(f"the provider {self.name}: {error}") from None
 
     def _limits(self, limits: ModelLimits) -> ModelLimits:
-        own = {name: value for name in asdict(limits) if (value := getattr(self, name)) is not None}
-        limits = evolve(limits, **own)
+        changed_limits = {name: value for name in asdict(limits) if (value := getattr(self, name)) is not None}
+        limits = evolve(limits, **changed_limits)
         return evolve(limits, max_output=min(limits.max_output, limits.window_tokens // 2))
 
     def _sdk(self, client: Api) -> Callable[..., Any]:

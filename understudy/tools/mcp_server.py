@@ -178,8 +178,8 @@ def _words(target: str | Sequence[str]) -> tuple[str, ...]:
 def _name_of_host(url: str) -> str:
     """Return a name made of a host: `linear` of `https://mcp.linear.app/mcp`."""
     labels = (urlsplit(url).hostname or "").split(".")
-    own = [label for label in labels[:-1] or labels if label.lower() not in _COMMON and not label.isdigit()]
-    return _named(own[-1] if own else "mcp")
+    telling = [label for label in labels[:-1] or labels if label.lower() not in _COMMON and not label.isdigit()]
+    return _named(telling[-1] if telling else "mcp")
 
 
 def _name_of_command(words: Sequence[str]) -> str:
@@ -193,6 +193,6 @@ def _name_of_command(words: Sequence[str]) -> str:
 
 def _named(text: str) -> str:
     parts = [part for part in _PLAIN.split(text.lower()) if part]
-    own = [part for part in parts if part not in _COMMON] or parts or ["mcp"]
-    name = "_".join(own)
+    telling = [part for part in parts if part not in _COMMON] or parts or ["mcp"]
+    name = "_".join(telling)
     return (name if name[0].isalpha() else f"mcp_{name}")[:MAX_NAME].rstrip("_")

@@ -122,10 +122,10 @@ def _register(app: QuartTrio, blueprint: Blueprint, extension: str) -> None:
     variable = [(_pattern(form), method) for form, method in taken if "<" in form]
     app.register_blueprint(blueprint)
     of_it = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(f"{blueprint.name}."))
-    own = {(_form(rule), method) for rule in of_it for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
-    for path, method in sorted(own & taken):
+    forms = {(_form(rule), method) for rule in of_it for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    for path, method in sorted(forms & taken):
         raise ExtensionFault(f"the extension {extension} claims {method} {path}, which there is already; leave it out")
-    for path, method in sorted(own):
+    for path, method in sorted(forms):
         if "<" not in path and any(at == method and form.fullmatch(path) for form, at in variable):
             wrong = f"claims {method} {path}, which another route with a variable answers already"
             raise ExtensionFault(f"the extension {extension} {wrong}; leave it out")

@@ -97,9 +97,9 @@ class HttpRoute:
     @property
     def refusals(self) -> Sequence[str]:
         """All codes, each once: its own, with those of a body that is read as a type of this server."""
-        body, own = self.described.get("body"), self.described.get("errors", ())
-        reads = own and body not in (None, JsonObject) and "form" not in self.described
-        return tuple(dict.fromkeys((*(OF_BODY if reads else ()), *own)))
+        body, codes = self.described.get("body"), self.described.get("errors", ())
+        reads = codes and body not in (None, JsonObject) and "form" not in self.described
+        return tuple(dict.fromkeys((*(OF_BODY if reads else ()), *codes)))
 
 
 class Routes(Blueprint):
@@ -169,8 +169,8 @@ def up_to(most: int, least: int = 1) -> Any:
 def shape(name: str, of: type[Any] | None = None, without: Sequence[str] = (), /, **members: Any) -> Any:
     """Return the type `name` of an object: with the columns of a row, and these members, absent or not if `UNSET` may
     be their value."""
-    own = {} if of is None else get_type_hints(of, include_extras=True)
-    fields = [(member, hint) for member, hint in own.items() if member not in without]
+    hints = {} if of is None else get_type_hints(of, include_extras=True)
+    fields = [(member, hint) for member, hint in hints.items() if member not in without]
     fields += [(member, hint, *[UNSET] * (UnsetType in get_args(hint))) for member, hint in members.items()]
     return defstruct(name, fields, kw_only=True)
 

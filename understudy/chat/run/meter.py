@@ -192,8 +192,8 @@ class Meter:
 @lru_cache(maxsize=256)  # few of them, and no more than data
 def _bounds(budget: Budget, limits: RunLimits, agent: str) -> tuple[Budget, Mapping[str, str]]:
     """Return the budget of the runs of an agent on a server with these limits, and whose each bound is."""
-    own = {name: getattr(budget, name) is not None for name in LIMIT_OF}
-    whose = {name: "the agent's budget" if own[name] else "the server's limit" for name in LIMIT_OF}
+    bounded = {name: getattr(budget, name) is not None for name in LIMIT_OF}
+    whose = {name: "the agent's budget" if bounded[name] else "the server's limit" for name in LIMIT_OF}
     return budget.within(limits, agent), whose
 
 

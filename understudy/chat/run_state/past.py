@@ -143,19 +143,19 @@ def _read(
     waiting = calls_that_ask(state.questions) & state.calls.keys()
     calls = {**state.calls, **{call_id: evolve(state.calls[call_id], asking=True) for call_id in waiting}}
     others = state.agents.keys() - {agent.agent_id for agent in agents}
-    own = [step for step in steps if step.kind != "model" or step.call_id == scope]
-    read = read_turns(own, scope, calls).asked_again(own)
+    within = [step for step in steps if step.kind != "model" or step.call_id == scope]
+    read = read_turns(within, scope, calls).asked_again(within)
     return Past(
         agents=tuple((agent.agent_id, agent.name) for agent in agents),
         turns=read.turns,
         cut=read.cut,
         thoughts=tuple(thought for agent_id, thought in state.thoughts if agent_id not in others),
         last_step=max(state.steps, default=0),
-        summaries=tuple(step for step in own if step.kind == "summary"),
+        summaries=tuple(step for step in within if step.kind == "summary"),
         questions=state.questions,
         steers=read.steers,
-        written=tuple(step for step in own if step.kind in WRITTEN_KINDS and not is_cut(step)),
-        used=tuple(usage_of(step) or Usage() for step in own if _asks_model(step) and step.ended_at is not None),
+        written=tuple(step for step in within if step.kind in WRITTEN_KINDS and not is_cut(step)),
+        used=tuple(usage_of(step) or Usage() for step in within if _asks_model(step) and step.ended_at is not None),
     )
 
 

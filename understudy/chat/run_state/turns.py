@@ -69,9 +69,9 @@ class CutTurn:
         cls, turns: Sequence[PastTurn], step: StepRecord, text: str, findings: Sequence[Finding], taken: bool = False
     ) -> "CutTurn":
         """Return the turn that was interrupted after these; `findings` are those in the text of all."""
-        own = tuple(findings[len(turns[-1].findings) if turns else 0 :])
-        goes_on = bool(text) and all(finding.action is Action.FLAG for finding in own)
-        return cls(step, text, own, goes_on, taken)
+        added = tuple(findings[len(turns[-1].findings) if turns else 0 :])
+        goes_on = bool(text) and all(finding.action is Action.FLAG for finding in added)
+        return cls(step, text, added, goes_on, taken)
 
 
 @frozen

@@ -28,8 +28,8 @@ class A2aError(Exception):
     def as_json(self) -> dict[str, Any]:
         """Return the `error` of a JSON-RPC response."""
         info = {"@type": INFO, "reason": self.reason, "domain": "a2a-protocol.org"}
-        own = {"metadata": {"code": self.code}} if self.code else {}
-        return {"code": NUMBERS[self.reason], "message": self.message, "data": [info | own]}
+        extra = {"metadata": {"code": self.code}} if self.code else {}
+        return {"code": NUMBERS[self.reason], "message": self.message, "data": [info | extra]}
 
 
 def refusal(code: str, message: str) -> A2aError:

@@ -112,8 +112,8 @@ async def told_capabilities() -> dict[str, Any]:
     agent = usable.get(request.args.get("agent", next(iter(usable), "")))
     if agent is None:
         raise CommandRejected("not_found", "There is no agent of that name.")
-    own = web_context().permissions.for_user(agent, identity())
-    return capabilities(own, web_context().models.of(agent.model), web_context().settings.limits)
+    shown = web_context().permissions.for_user(agent, identity())
+    return capabilities(shown, web_context().models.of(agent.model), web_context().settings.limits)
 
 
 async def _asked(caller: Identity, given: "AguiRequest") -> RunRecord | Say | Regenerate | None:

@@ -80,11 +80,11 @@ def steps_of_continuation(
     else:
         taken = _with_text(taken, steps, turns, text, HAND_WRITTEN if agent.run is not None else "model")
     ids = own_ids(taken, call_ids, run_id)
-    own = [_taken(step, ids, run_id, now) for step in taken]
+    copies = [_taken(step, ids, run_id, now) for step in taken]
     if answered and closed and last is not None and last.name != HAND_WRITTEN:
         number = max(step.number for step in steps) + 1
-        own.append(_go_on(run_id, number, now))
-    return tuple(own)
+        copies.append(_go_on(run_id, number, now))
+    return tuple(copies)
 
 
 def _with_text(
@@ -113,8 +113,8 @@ def _taken(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) ->
     """Return a step as the run's own. The text of the turn that was cut stays as it is."""
     if step.kind == "model" and step.ended_at is None:
         return evolve(step, run_id=run_id, started_at=now)
-    own = as_own(step, ids, run_id, now)
-    return evolve(own, result=own.result | {"taken": True}) if step.kind == "model" else own
+    copy = as_own(step, ids, run_id, now)
+    return evolve(copy, result=copy.result | {"taken": True}) if step.kind == "model" else copy
 
 
 def _go_on(run_id: str, number: int, now: float) -> StepRecord:

@@ -334,9 +334,9 @@ def _identify_listener(settings: Settings, place: str) -> CheckResult:
 
 def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[CheckResult]:
     """Check each model of the setting and of these agents; unless `ask` is False its provider is asked."""
-    own = [subagent.model for subagent in with_subagents(agents).values() if isinstance(subagent.model, str)]
+    models = [subagent.model for subagent in with_subagents(agents).values() if isinstance(subagent.model, str)]
     try:
-        names = dict.fromkeys(name for model in (settings.model, *own) for name in chain(model))
+        names = dict.fromkeys(name for model in (settings.model, *models) for name in chain(model))
     except ValueError as error:
         yield CheckResult("model", "mend", str(error))
         return

@@ -168,10 +168,10 @@ class FrameworkRun(HandWritten):
 
     async def load(self, run_id: str) -> dict[str, bytes]:
         """Return the state that the agent has kept in a run of this thread."""
-        own = await self._state(run_id)
+        state = await self._state(run_id)
         if run_id == self.work.job.run_id:
-            self._sizes = {key: len(body) for key, body in own.items()}
-        return {key: body for key, body in own.items() if key != SAID}
+            self._sizes = {key: len(body) for key, body in state.items()}
+        return {key: body for key, body in state.items() if key != SAID}
 
     async def _state(self, run_id: str = "") -> dict[str, bytes]:
         job, scope = self.work.job, self._scope

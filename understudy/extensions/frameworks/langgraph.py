@@ -163,9 +163,9 @@ class GraphWork(AgentWork):
             await self.turn.say((PARAGRAPH if self.speaker is not None else "") + text)
 
     def _config(self) -> Any:
-        own = self.agent.config
+        config = self.agent.config
         ids = {"thread_id": self.turn.thread_id, "run_id": self.turn.run_id, "user_id": self.turn.owner}
-        return own | {"configurable": {**own.get("configurable", {}), **ids}}
+        return config | {"configurable": {**config.get("configurable", {}), **ids}}
 
     async def _input(self, checkpoints: RunCheckpoints) -> Mapping[str, Any]:
         """Return the graph's input, with the messages since the last run that left a checkpoint, which is used."""

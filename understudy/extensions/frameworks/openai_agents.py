@@ -245,9 +245,9 @@ class SdkWork(KeptWork):
         if name not in self.calls:
             self._speaker = None  # a call ends a paragraph
             arguments = _arguments(given) if changed is None else changed
-            own = self.calls[name] = OwnCall(tool.name, arguments, tool.description, tool.params_json_schema)
+            call = self.calls[name] = OwnCall(tool.name, arguments, tool.description, tool.params_json_schema)
             try:
-                await own.begin(self.work)
+                await call.begin(self.work)
             except ToolError as error:
                 del self.calls[name]
                 return error.message
@@ -259,11 +259,11 @@ class SdkWork(KeptWork):
 
     async def ended(self, name: str, result: object) -> None:
         """Keep the result of a call, and show it."""
-        if (own := self.calls.pop(name, None)) is None:
+        if (call := self.calls.pop(name, None)) is None:
             return
         kept = _encoded(result if isinstance(result, OUTPUTS) else str(result))
         await self.save(f"t/{name}", kept)
-        await own.end(msgspec.json.decode(kept))
+        await call.end(msgspec.json.decode(kept))
 
     async def _decide(self, item: ToolApprovalItem) -> dict[str, Any]:
         """Return the user's decision about a call."""

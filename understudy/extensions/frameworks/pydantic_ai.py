@@ -189,12 +189,12 @@ class PydanticWork(KeptWork):
         key, name = f"t/{call.tool_call_id}", call.tool_call_id
         if (kept := self.state.get(key)) is not None:
             return unwrap_tool_call_result(JSON_CODEC.load(CallToolResult, msgspec.json.decode(kept)))
-        if (own := self.calls.get(name)) is None:
+        if (entry := self.calls.get(name)) is None:
             about, schema = definition.description or "", definition.parameters_json_schema
             self._apart = False  # a call ends a paragraph
-            own = self.calls[name] = OwnCall(call.tool_name, as_json(call.args_as_dict()), about, schema)
+            entry = self.calls[name] = OwnCall(call.tool_name, as_json(call.args_as_dict()), about, schema)
             try:
-                await own.begin(self.work)
+                await entry.begin(self.work)
             except ToolError as error:
                 raise exceptions.ToolFailed(error.message) from error
         failed: Exception | None = None
@@ -222,9 +222,9 @@ class PydanticWork(KeptWork):
         del self.calls[name]
         await self.save(key, msgspec.json.encode(replace_surrogates(JSON_CODEC.dump(CallToolResult, result))))
         if failed is not None:
-            await own.end(error=ToolError("tool_failed", str(failed.__cause__ or failed)[:1000]))
+            await entry.end(error=ToolError("tool_failed", str(failed.__cause__ or failed)[:1000]))
             raise failed
-        await own.end(as_json(getattr(value, "return_value", value)))
+        await entry.end(as_json(getattr(value, "return_value", value)))
         return value
 
     async def decide(self, requests: DeferredToolRequests) -> DeferredToolResults:
@@ -291,6 +291,6 @@ def _dump(messages: list[ModelMessage]) -> bytes:
 
 def _checks_output(capability: AbstractCapability[Any]) -> bool:
     """Return whether a capability may refuse or change an output."""
-    own = type(capability)
-    changed = [name for name in _OF_OUTPUT if getattr(own, name) is not getattr(AbstractCapability, name)]
+    kind = type(capability)
+    changed = [name for name in _OF_OUTPUT if getattr(kind, name) is not getattr(AbstractCapability, name)]
     return bool(changed) and not isinstance(capability, Instrumentation)

@@ -118,12 +118,12 @@ class KeptWork(AgentWork):
 
     async def ask_consent(self, call_id: str, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for consent to a call that is going to be made. Return the decision."""
-        own = OwnCall(tool, given, approval=True)
+        call = OwnCall(tool, given, approval=True)
         try:
-            arguments = dict(await own.begin(self.work))
+            arguments = dict(await call.begin(self.work))
         except ToolError as error:
             return {"denied": error.message}
-        self.calls[call_id] = own
+        self.calls[call_id] = call
         return {"arguments": None if arguments == given else arguments}
 
     async def ask_whether(self, call_id: str, tool: str, given: Any) -> dict[str, Any]:

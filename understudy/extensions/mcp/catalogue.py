@@ -101,8 +101,8 @@ class McpCatalogue(ToolServers):
         """
         if not agent.servers:
             return agent
-        own = [tool for tool in agent.tools if not tool.server]
-        taken = {tool.name for tool in own}
+        local = [tool for tool in agent.tools if not tool.server]
+        taken = {tool.name for tool in local}
         of_agent = self.of_agent(agent, off, owner)
         links = [link for link in of_agent if link.offered]
         tools = [tool for link in links for tool in self._tools_of(link) if tool.name not in taken]
@@ -113,7 +113,7 @@ class McpCatalogue(ToolServers):
             for link in of_agent
             if isinstance(link, UserLink) and link.state is LinkState.SIGNED_OUT and not link.offer.tools
         ]
-        return agent.with_tools((*own, *tools))
+        return agent.with_tools((*local, *tools))
 
     def for_widget(self, agent: Agent, server: str, off: Collection[str] = (), owner: str | None = None) -> Agent:
         """Return the agent with the tools that user interfaces of this server may call now, and no others."""

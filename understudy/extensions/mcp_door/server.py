@@ -108,11 +108,11 @@ class McpDoor:
     def _targets(self, caller: Identity) -> dict[str, McpTarget]:
         permissions = self._context.permissions
         usable = permissions.usable(self._context.agents, caller)
-        own = {name: permissions.for_user(agent, caller) for name, agent in usable.items()}
-        key = tuple((name, len(agent.tools), *(tool.name for tool in agent.tools)) for name, agent in own.items())
+        agents = {name: permissions.for_user(agent, caller) for name, agent in usable.items()}
+        key = tuple((name, len(agent.tools), *(tool.name for tool in agent.tools)) for name, agent in agents.items())
         kept = self._known.get(key)
         if kept is None:
-            kept = self._known[key] = targets(own)
+            kept = self._known[key] = targets(agents)
             if len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
         return kept

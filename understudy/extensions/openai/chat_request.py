@@ -76,20 +76,20 @@ def build_messages(
     """
     built: list[dict[str, Any]] = []
     notes: list[str] = []
-    own = _own(None, model, wants)
+    state = _own(None, model, wants)
     for item in settled(items, STATE, model):
         match item:
             case ReasoningItem():
-                own = _own(item, model, wants)
+                state = _own(item, model, wants)
                 continue
             case MessageItem(role="assistant", content=content):
                 if (
                     built and built[-1]["role"] == "assistant" and "tool_calls" not in built[-1]
                 ):  # of two agents, or of a text and its continuation
                     _add_text(built[-1], content)
-                    built[-1] |= own["message"]
+                    built[-1] |= state["message"]
                 else:
-                    built.append({"role": "assistant", "content": content, **own["message"]})
+                    built.append({"role": "assistant", "content": content, **state["message"]})
             case MessageItem(content=content, files=files, images=images):
                 text = "\n\n".join(part for part in (*notes, user_text(content, files)) if part)
                 notes.clear()
@@ -105,10 +105,10 @@ def build_messages(
             case CallItem(id=call_id, name=name, arguments=arguments):
                 if not built or built[-1]["role"] != "assistant":
                     built.append({"role": "assistant", "content": None})
-                built[-1] |= own["message"]
+                built[-1] |= state["message"]
                 function = {"name": tool_name(name), "arguments": msgspec.json.encode(arguments).decode()}
                 calls = built[-1].setdefault("tool_calls", [])
-                kept = own["calls"].get(str(len(calls)), {})
+                kept = state["calls"].get(str(len(calls)), {})
                 if not (calls or kept) and "thought_signature" in wants:
                     kept = UNSIGNED
                 calls.append({"id": call_id, "type": "function", "function": function, **kept})
@@ -120,7 +120,7 @@ def build_messages(
             case _:
                 notes.append(noted(item.content))
         if not isinstance(item, MessageItem) or item.role == "user":
-            own = _own(None, model, wants)
+            state = _own(None, model, wants)
     if notes:
         built.append({"role": "user", "content": "\n\n".join(notes)})
     if built and built[0]["role"] == "assistant":

@@ -48,11 +48,11 @@ class OpenId(Extension):
         """Let users sign in at the provider, if one is set."""
         from understudy.extensions.openid.settings import OpenIdSettings
 
-        own = server.settings.of(OpenIdSettings)
-        if own.issuer:
+        table = server.settings.of(OpenIdSettings)
+        if table.issuer:
             from understudy.extensions.openid.sessions import open_provider_sessions
 
-            server.sessions.sign_in = found = open_provider_sessions(own, server)
+            server.sessions.sign_in = found = open_provider_sessions(table, server)
             server.parts.add(found)
 
     def routes(self) -> "Sequence[Blueprint]":

@@ -71,17 +71,17 @@ async def start(provider: Provider, seal: Seal, leads_to: str, redirect_uri: str
     except OAuthError as error:
         raise _failed(provider, error, "cannot be started now") from None
     state, verifier, nonce = (secrets.token_urlsafe(32) for _ in range(3))
-    own = provider.registration
+    registration = provider.registration
     query = {
         "response_type": "code",
-        "client_id": own.client_id,
+        "client_id": registration.client_id,
         "redirect_uri": redirect_uri,
-        "scope": " ".join(own.scopes),
+        "scope": " ".join(registration.scopes),
         "state": state,
         "nonce": nonce,
         "code_challenge": challenge_of(verifier),
         "code_challenge_method": "S256",
-        **({"prompt": own.prompt} if own.prompt else {}),
+        **({"prompt": registration.prompt} if registration.prompt else {}),
     }
     kept = _Start(verifier, nonce, leads_to, redirect_uri, provider.clock() + START_S)
     value = base64url.encode(seal.seal(kept, "openid start", state))
@@ -95,17 +95,17 @@ async def finish(provider: Provider, seal: Seal, given: BroughtBack) -> tuple[Pr
         raise SignInFailed(
             "not_found", "This sign-in has expired, was finished already, or was begun in another browser. Start again."
         )
-    own = provider.registration
+    registration = provider.registration
     try:
         at = await provider.metadata()
-        if given.issuer != own.issuer and (given.issuer or at.authorization_response_iss_parameter_supported):
+        if given.issuer != registration.issuer and (given.issuer or at.authorization_response_iss_parameter_supported):
             log.warning("sign_in.issuer_mismatch", extra={"issuer": given.issuer[:200]})
             raise SignInFailed("forbidden", "The answer comes from another server than the one that was asked.")
         if given.error or not given.code:
             if given.error in ("temporarily_unavailable", "server_error"):
                 raise Unreachable(f"it answers {given.error}")
             why = "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
-            raise SignInFailed("forbidden", f"The sign-in at {own.title} {why}.")
+            raise SignInFailed("forbidden", f"The sign-in at {registration.title} {why}.")
         answer = await provider.exchange(given.code, kept.verifier, kept.nonce, kept.redirect_uri)
     except OAuthError as error:
         raise _failed(provider, error, "could not be finished") from None

@@ -180,10 +180,10 @@ class Provider:
 
     def _user(self, claims: Mapping[str, Any]) -> ProviderUser:
         """Return the user of checked claims, and log those that the provider keeps elsewhere."""
-        own = self.registration
-        if elsewhere := kept_elsewhere(claims, own.claims):
-            log.warning("sign_in.claims_elsewhere", extra={"issuer": own.issuer, "claims": elsewhere})
-        return user_of(claims, own.claims)
+        registration = self.registration
+        if elsewhere := kept_elsewhere(claims, registration.claims):
+            log.warning("sign_in.claims_elsewhere", extra={"issuer": registration.issuer, "claims": elsewhere})
+        return user_of(claims, registration.claims)
 
     async def revoke(self, refresh_token: str) -> None:
         """Have a refresh token revoked, if the provider does that. Raises `Untrusted` and `Unreachable`."""
@@ -210,12 +210,12 @@ class Provider:
         return at, await ask_for_tokens(at.token_endpoint, self._client(at), form, self.http)
 
     def _client(self, at: Metadata) -> OAuthClient:
-        own = self.registration
-        if not own.client_secret:
-            return OAuthClient(own.client_id)
+        registration = self.registration
+        if not registration.client_secret:
+            return OAuthClient(registration.client_id)
         offered = at.token_endpoint_auth_methods_supported or ("client_secret_basic",)  # the default of Discovery, 3
         method = next((method for method in METHODS[:2] if method in offered), "client_secret_basic")
-        return OAuthClient(own.client_id, own.client_secret, method)
+        return OAuthClient(registration.client_id, registration.client_secret, method)
 
     async def _userinfo(self, at: Metadata, access_token: str, subject: str) -> Mapping[str, Any] | None:
         """Return what the provider says of a user beyond the ID token (OpenID Connect Core, 5.3), None if nothing.

@@ -45,14 +45,14 @@ def parse_rules(read: Mapping[str, Any]) -> Rules:
     for key, bounds in _table(read, "budgets", faults).items():
         try:
             read_allowed([key], "it")
-            own = bounds
+            alone = bounds
             if isinstance(bounds, dict) and TOGETHER in bounds:
                 if key.startswith("user:"):
                     raise ValueError(f"one user has nothing {TOGETHER}; give the bounds without it")
                 together[key] = _read_allowance(bounds[TOGETHER])
-                own = {name: value for name, value in bounds.items() if name != TOGETHER}
-            if own or key not in together:
-                budgets[key] = _read_allowance(own)
+                alone = {name: value for name, value in bounds.items() if name != TOGETHER}
+            if alone or key not in together:
+                budgets[key] = _read_allowance(alone)
         except (TypeError, ValueError) as error:
             faults.append(f"budgets.{key}: {error}")
     rules = Rules(tuple(groups), lists["agents"], lists["tools"], lists["models"], budgets, together)

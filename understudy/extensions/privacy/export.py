@@ -233,9 +233,9 @@ class Exporter:
             left = [run.id for name in requests for run in runs.get(name, [])] if steps else []
             read: dict[str, list[StepRecord]] = {}
             for message in page.items:
-                own = runs.get(message.id, [])
+                answering = runs.get(message.id, [])
                 answers = []
-                for run in own:
+                for run in answering:
                     if steps and run.id not in read:
                         read = await self.archive.read(archive_queries.steps, left[left.index(run.id) :])
                     answers.append((run, read.get(run.id, [])))

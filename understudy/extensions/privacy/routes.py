@@ -109,12 +109,12 @@ async def _erase(owner: str, *, as_operator: bool = False) -> dict[Literal["thre
         StorageUnavailable: Accounts cannot be read, or the changes not be stored.
     """
     context = web_context()
-    own = context.sessions.sign_in
-    if own is not None:
-        await own.check_erasable(owner)
+    sign_in = context.sessions.sign_in
+    if sign_in is not None:
+        await sign_in.check_erasable(owner)
     await say(ERASED, target=owner, as_operator=as_operator)
-    if own is not None:
-        await own.shut_out(owner)
+    if sign_in is not None:
+        await sign_in.shut_out(owner)
     erased = await context.parts[Eraser].user(owner)
     if not erased.whole:
         raise CommandRejected("busy", "New messages arrived all the while; wait for them to end, and try again.", 5.0)

@@ -218,11 +218,11 @@ def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
                 data = data | {"properties": more | aliases | data["properties"]}
             return object_of(members | {name: data}, [*required, name], description=about(kind))
         case Dialect.FLAT:
-            own = {name: schema for name, schema in data["properties"].items() if name not in ("timestamp", "data")}
+            fields = {name: schema for name, schema in data["properties"].items() if name not in ("timestamp", "data")}
             if "data" in data["properties"]:
-                own["details"] = data["properties"]["data"]
+                fields["details"] = data["properties"]["data"]
             needed = [name for name in data.get("required", []) if name not in ("timestamp", "data")]
-            return object_of(members | own, list(dict.fromkeys([*required, *needed])), description=about(kind))
+            return object_of(members | fields, list(dict.fromkeys([*required, *needed])), description=about(kind))
     raise ValueError(f"{dialect} has no frame of its own for each event")
 
 

@@ -181,11 +181,11 @@ async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
     if len(response.content) > MAX_CARD:
         raise ModelUnavailable("The card of the remote agent is too large.", retryable=False)
     card = parse_agent_card(response.json())
-    own = [interface for interface in card.supported_interfaces if same_origin(url, interface.url)]
-    if card.supported_interfaces and not own:
+    interfaces = [interface for interface in card.supported_interfaces if same_origin(url, interface.url)]
+    if card.supported_interfaces and not interfaces:
         raise ModelUnavailable("The card of the remote agent names another server than its own.", retryable=False)
     del card.supported_interfaces[:]
-    card.supported_interfaces.extend(own)
+    card.supported_interfaces.extend(interfaces)
     return card
 
 

@@ -55,6 +55,6 @@ async def create() -> Response:
         return as_answer(await door.open_stream(caller, work, ChatTranslator(with_usage), cancel=True))
     whole = await door.collect(await door.open_stream(caller, work, cancel=True))
     if whole["status"] == "failed":
-        own = whole["error"]["understudy"]
-        raise CommandRejected(own["code"] if own["code"] in ERRORS else "internal", whole["error"]["message"])
+        detail = whole["error"]["understudy"]
+        raise CommandRejected(detail["code"] if detail["code"] in ERRORS else "internal", whole["error"]["message"])
     return as_json(completion(whole))

@@ -150,8 +150,8 @@ def usage_object(usage: Usage, before: Usage) -> JsonValue:
 def failure_object(error: Error) -> JsonValue:
     """Return the error of a failed response. The server's own code and error id stand beside the API's code."""
     code = _FAILURES.get(error.code, "server_error")
-    own = {"code": error.code, "error_id": error.error_id, "retryable": error.retryable}
-    return {"code": code, "message": error.message, "type": code, "param": None, "understudy": own}
+    extra = {"code": error.code, "error_id": error.error_id, "retryable": error.retryable}
+    return {"code": code, "message": error.message, "type": code, "param": None, "understudy": extra}
 
 
 def function_item(call_id: str, name: str, arguments: str, status: str = "completed") -> JsonValue:

@@ -164,10 +164,10 @@ def _columns(schedule: Schedule) -> dict[str, Any]:
 
 def _schedule(row: Any) -> Schedule:
     """Return the schedule of a row."""
-    own = {name: getattr(row, name) for name in Schedule.__annotations__ if name in _s}
+    columns = {name: getattr(row, name) for name in Schedule.__annotations__ if name in _s}
     when = When(*(getattr(row, name) for name in When.__annotations__))
     last = LastFiring(*(getattr(row, f"last_{name}") for name in LastFiring.__annotations__))
-    return Schedule(**own, when=when, last=None if row.last_due_at is None else last)
+    return Schedule(**columns, when=when, last=None if row.last_due_at is None else last)
 
 
 def of_owner(connection: Connection, owner: str) -> list[Schedule]:
@@ -192,8 +192,8 @@ def due(connection: Connection) -> Due:
 
 def record_of(row: Schedule) -> dict[str, Any]:
     """Return a schedule with what became of its last due time, null if none has come."""
-    own = {name: value for name, value in _columns(row).items() if name not in _INTERNAL}
-    return own | {"last": None if row.last is None else asdict(row.last)}
+    columns = {name: value for name, value in _columns(row).items() if name not in _INTERNAL}
+    return columns | {"last": None if row.last is None else asdict(row.last)}
 
 
 def export_of(row: Any) -> dict[str, Any]:

@@ -46,13 +46,13 @@ def otlp_sender(endpoint: str, headers: Mapping[str, str], version: str, instanc
                 raise OSError(f"{variable} names {file}, which has no certificate to read: {error.strerror}") from error
     # Each failed request is an error in the library's log; here the first one is a line, and each is in the metric.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
-    own: dict[str, str | int] = {
+    attributes: dict[str, str | int] = {
         SERVICE_NAME: "understudy",
         SERVICE_VERSION: version,
         SERVICE_INSTANCE_ID: instance,
         PROCESS_PID: os.getpid(),
     }
-    resource = Resource.create(own)
+    resource = Resource.create(attributes)
     scope = InstrumentationScope("understudy", version)
     exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, headers=dict(headers), timeout=SEND_S)
 

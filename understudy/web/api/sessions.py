@@ -30,8 +30,8 @@ class SignOutRequest:
 @blueprint.get("/auth", token=False)
 async def ways() -> WaysIn:
     """Say how users of the page sign in: `by` which extension, and at which identity `provider`; null for none."""
-    own = web_context().sessions.sign_in
-    return WaysIn() if own is None else own.ways()
+    sign_in = web_context().sessions.sign_in
+    return WaysIn() if sign_in is None else sign_in.ways()
 
 
 @blueprint.post(
@@ -76,8 +76,8 @@ async def sign_out() -> dict[Literal["url"], str | None]:
     body = await read_json(SignOutRequest, '{"everywhere": false}', BODY_BYTES)
     sessions = web_context().sessions
     caller = sessions.verify_for_sign_out(bearer())
-    own = sessions.sign_in_of(caller)
-    url = None if own is None else await own.logout_url(caller, f"{own_url()}/")
+    sign_in = sessions.sign_in_of(caller)
+    url = None if sign_in is None else await sign_in.logout_url(caller, f"{own_url()}/")
     await say(SESSIONS_ENDED, by=caller, target=caller.user, all=body.everywhere)
     if body.everywhere:
         await sessions.end_all_sessions(caller.user)

@@ -16,8 +16,8 @@ Shown = Callable[[str], str]
 
 def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
     """Return a thread with its title restored."""
-    own = asdict(row, filter=lambda attribute, _: attribute.name not in _OURS)
-    return own | {
+    members = asdict(row, filter=lambda attribute, _: attribute.name not in _OURS)
+    return members | {
         "title": shown(row.title),
         "pinned": row.pinned_at is not None,
         "archived": row.archived,
@@ -32,9 +32,9 @@ def newest_of(run: RunRecord | None) -> dict[str, str] | None:
 
 def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) -> dict[str, Any]:
     """Return a message with its position in the tree and, for a user's message, the runs that answered it."""
-    own = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
+    members = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
     feedback = {"rating": row.rating, "note": row.note}
-    return own | {
+    return members | {
         "content": shown(row.content),
         "next_steps": [{**step, "label": shown(str(step["label"]))} for step in row.next_steps or ()],
         "files": list(row.files or ()),
