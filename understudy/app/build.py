@@ -43,7 +43,7 @@ from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, ServerStatus
 from understudy.observe.loop_lag import LoopLag
 from understudy.observe.metrics import Metrics
-from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, RECOVERY
+from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, RECOVERY, WRITER
 from understudy.storage.database import Database
 from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, StorageUnavailable
 from understudy.storage.store import Store
@@ -111,7 +111,8 @@ async def build_app(
                 await tool_loop.open(system)
             store = Store(
                 database,
-                tree.writer,
+                partial(system.find, WRITER),
+                ended=lambda: system.killed,
                 on_circuit=breakers.record_change,
                 on_reads=metrics.storage.reads_began,
                 on_read=metrics.storage.read,

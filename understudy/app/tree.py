@@ -18,9 +18,8 @@ from attrs import evolve, frozen
 from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Restart, StartChild, Supervisor
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.metrics import Metrics
-from understudy.observe.paths import CLUSTER, WRITER
+from understudy.observe.paths import CLUSTER
 from understudy.storage.database import Database
-from understudy.storage.errors import StorageUnavailable
 from understudy.storage.writer import StoreWriter
 
 BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
@@ -50,16 +49,6 @@ class Tree:
         if ref is None:
             raise ActorDied(path)
         return ref
-
-    def writer(self) -> ActorRef | None:
-        """Return the writer of the database; None while it is restarted.
-
-        Raises:
-            StorageUnavailable: The tree was killed, so there is no writer any more.
-        """
-        if self.system.killed:
-            raise StorageUnavailable("the server is at its end")
-        return self.system.find(WRITER)
 
     async def start_in_cluster(self, child: ChildSpec) -> None:
         """Start a child of the cluster supervisor, now and whenever that supervisor restarts."""

@@ -50,8 +50,8 @@ class Store:
     `read(query, *arguments)` returns what a function returns that takes a connection and these arguments: see
     `queries`, and the modules of the features. `search` does so in a thread of its own, for reads that may take long.
 
-    `writer` returns the ref of the StoreWriter of the same database, or None while there is none; it raises
-    StorageUnavailable if there will be none any more, which ends every write at once. Every read and write
+    `writer` returns the ref of the StoreWriter of the same database, or None while there is none. `ended` says whether
+    there will be none any more: then no write waits for it. Every read and write
     raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable for values that no
     database can hold. The deadline begins again whenever the database has answered others for which this read or write
     waits. `on_circuit` is called when the circuit of reads opens or closes; `on_reads` when reads get a thread, with
@@ -64,6 +64,7 @@ class Store:
         database: Database,
         writer: Callable[[], ActorRef | None],
         *,
+        ended: Callable[[], bool] = bool,
         deadline_s: float = COMMIT_DEADLINE_S,
         on_circuit: Callable[[CircuitChange], None] | None = None,
         on_reads: Callable[[Sequence[float], float], None] = lambda *_: None,
@@ -76,6 +77,7 @@ class Store:
         self.on_act: Callable[[Deed], Write] | None = None
         """Returns what stores a deed; None: none is stored. See `acts`."""
         self._writer = writer
+        self._ended = ended
         self._permits = trio.Semaphore(WAITING)
         self._committed = 0
         # No call timeout: each read has a deadline, and if both expired, as after a pause, this one would be reported.
@@ -106,14 +108,16 @@ class Store:
         cause: StorageUnavailable | None = None
         try:
             while True:
-                writer = self._writer()
                 try:
+                    writer = self._writer()
                     if writer is None:
                         raise StorageUnavailable("the writer is not there")
                     left_s = deadline - trio.current_time()
                     answer = await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
                 except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
                     cause = error if isinstance(error, StorageUnavailable) else cause
+                    if self._ended():
+                        raise StorageUnavailable("the server is at its end") from error
                     if deadline - trio.current_time() <= RETRY_S:
                         if urgent or not isinstance(error, AskTimeout) or self._committed == before:
                             # The database's reason says more than the timeout of the last try.
@@ -149,18 +153,15 @@ class Store:
         A later change of the same `key` takes its place. `refused` is called with the error if it cannot be stored. If
         the writer dies meanwhile it is lost, without a call.
         """
-        try:
-            writer = self._writer()
-        except StorageUnavailable as error:
-            refused(error)
-        else:
-            if writer is None or not writer.try_tell(WriteLater(key, change, refused)):
-                refused(StorageUnavailable("the writer has no room for what may be lost"))
+        writer = self._writer()
+        if writer is None or not writer.try_tell(WriteLater(key, change, refused)):
+            refused(StorageUnavailable("the writer has no room for what may be lost"))
 
     async def flush(self) -> None:
         """Store what `commit_later` was given, so that a read finds it; what fails is reported there."""
-        with suppress(ActorDied, AskTimeout, MailboxFull, StorageUnavailable):
-            if (writer := self._writer()) is not None:
+        writer = self._writer()
+        if writer is not None:
+            with suppress(ActorDied, AskTimeout, MailboxFull):
                 await writer.ask(Flush(), timeout_s=self.deadline_s)
 
     async def commit_urgent(self, write: Write, deadline_s: float | None = None) -> int:

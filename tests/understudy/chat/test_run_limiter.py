@@ -206,9 +206,9 @@ class Server:
         count = self.held.get(name or "", 0)
         return count + (count < held and name in self.waits)
 
-    def look(self, other: "Server") -> None:
-        owners = other.limiter.queue.by_owner()
-        self.held, self.waits = dict(other.limiter.held.by_owner), {other.limiter.limit_of(name)[1] for name in owners}
+    def report(self) -> tuple[dict[str, int], set[str | None]]:
+        owners = self.limiter.queue.by_owner()
+        return dict(self.limiter.held.by_owner), {self.limiter.limit_of(name)[1] for name in owners}
 
 
 def two_servers(per_user: int) -> tuple[Server, Server]:
@@ -219,9 +219,8 @@ def two_servers(per_user: int) -> tuple[Server, Server]:
 
 
 def look(one: Server, other: Server) -> list[tuple[str, str]]:
-    """Have the servers look at each other, and grant what is free by that."""
-    one.look(other)
-    other.look(one)
+    """Have the servers report at the same time, read each other's report, and grant what is free by that."""
+    (other.held, other.waits), (one.held, one.waits) = one.report(), other.report()
     return one.limiter.offer() + other.limiter.offer()
 
 
