@@ -229,7 +229,9 @@ class FaultInjector:
             ledger.log(f"{name}: {error!r}")
             queued = not isinstance(request, ChildrenRequest) and request not in ledger.taken
             goes_on = isinstance(error, ActorDied) and self.system.find(error.path) is ref
-            if goes_on and queued and not ref._cell.inbox.closed:  # else it drains, and takes no more
+            # One that drains takes no more; one that was told to end for good refuses an ask that would not wait.
+            ends = goes_on and (ref._cell.inbox.closed or (fail_fast and ref._cell.incarnation.ending.no_restart))
+            if goes_on and queued and not ends:
                 ledger.violation(f"{name}: failed in the queue of an actor that goes on")
         finally:
             ledger.open_asks -= 1
