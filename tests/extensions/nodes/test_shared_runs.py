@@ -1,6 +1,7 @@
 """Concurrent runs of users and tenants over two servers on one PostgreSQL."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.extensions.nodes import joining
 from understudy.extensions.nodes.membership import Member
 from understudy.extensions.nodes.shared_limits import SharedLimits, key_of
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.limits import Limits
 from understudy.storage.owners import owner_of
 from understudy.wire.events import FinalResponse
@@ -75,11 +77,12 @@ async def stored_end(running: Running, thread_id: str) -> str:
     """Wait until the run of Ada's thread has ended in the log. Return the status of its answer, or its code."""
     with trio.fail_after(60):
         while True:
-            last = from_log((await running.store.events("ada", thread_id, 0))[-1].body).event
-            if isinstance(last, FinalResponse):
-                return last.status.value
-            if isinstance(last, Error):
-                return last.code
+            with suppress(StorageUnavailable):  # the database comes back
+                last = from_log((await running.store.events("ada", thread_id, 0))[-1].body).event
+                if isinstance(last, FinalResponse):
+                    return last.status.value
+                if isinstance(last, Error):
+                    return last.code
             await trio.sleep(0.05)
 
 
