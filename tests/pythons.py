@@ -1,4 +1,4 @@
-"""Runs the tests of the three libraries on every other Python that their classifiers name.
+"""Runs the whole suite on every other Python that the classifiers name.
 
 python -m tests.pythons FOLDER [VERSION]
 
@@ -15,19 +15,15 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-LIBRARIES: Final = ("actors", "sanitization", "transport")
+MANIFESTS: Final = (ROOT / "pyproject.toml", *sorted((ROOT / "packaging").glob("*/pyproject.toml")))
+"""Of the product, and of the packages beside it."""
 CLASSIFIER: Final = "Programming Language :: Python :: 3."
 
 
 def claimed(manifest: Path) -> list[str]:
     """Return the versions that the classifiers of a package name, such as 3.12."""
     project = tomllib.loads(manifest.read_text(encoding="utf-8"))["project"]
-    return [each.rpartition(" ")[2] for each in project["classifiers"] if each.startswith(CLASSIFIER)]
-
-
-def manifest_of(library: str) -> Path:
-    """Return the manifest of a library."""
-    return ROOT / "packaging" / library / "pyproject.toml"
+    return [name.rpartition(" ")[2] for name in project["classifiers"] if name.startswith(CLASSIFIER)]
 
 
 def interpreter(version: str) -> str | None:
@@ -48,8 +44,8 @@ def interpreter(version: str) -> str | None:
 
 
 def main(folder: Path, versions: Sequence[str]) -> int:
-    """Run the tests on each of these versions. Return 1 if any fails."""
-    failed, tests = [], " ".join(f"tests/{each}" for each in LIBRARIES)
+    """Run the suite on each of these versions. Return 1 if any fails."""
+    failed = []
     for version in versions:
         python = interpreter(version)
         if python is None:
@@ -57,7 +53,7 @@ def main(folder: Path, versions: Sequence[str]) -> int:
             failed.append(version)
             continue
         print(f"Python {version}", flush=True)
-        command = ["make", "test", f"PYTHON={python}", f"VENV={folder / version}", f"ARGS=-q {tests}"]
+        command = ["make", "test", f"PYTHON={python}", f"VENV={folder / version}", "ARGS=-q"]
         if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
             failed.append(version)
     print(f"failed: {', '.join(failed)}" if failed else f"passed: {', '.join(versions)}")
@@ -66,5 +62,5 @@ def main(folder: Path, versions: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    others = [each for each in claimed(manifest_of(LIBRARIES[0])) if each != own]
+    others = [version for version in claimed(MANIFESTS[0]) if version != own]
     sys.exit(main(Path(sys.argv[1]).resolve(), sys.argv[2:] or others))

@@ -6,10 +6,8 @@ import sys
 
 import pytest
 
-from tests.pythons import ROOT, claimed, interpreter
+from tests.pythons import MANIFESTS, ROOT, claimed, interpreter
 
-MANIFESTS = (ROOT / "pyproject.toml", *sorted((ROOT / "packaging").glob("*/pyproject.toml")))
-"""Of the product, and of the packages beside it."""
 VERSIONS = claimed(MANIFESTS[0])
 TEMPLATE = "understudy/extensions/projects/template"
 SHIPPED = ("deploy/Dockerfile", f"{TEMPLATE}/Dockerfile.txt", f"{TEMPLATE}/pyproject.toml.txt")
