@@ -1,8 +1,9 @@
 """The loop of asyncio alone: calls, their cancellation, and what becomes of one that blocks it."""
 
 import asyncio
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -77,6 +78,49 @@ async def test_a_cancelled_call_is_given_cancelled_error_and_one_that_swallows_i
                 await trio.to_thread.run_sync(began.wait)
                 nursery.cancel_scope.cancel()
         assert seen == ["cancelled", "stays"]
+
+
+async def test_what_a_call_started_beside_itself_has_ended_when_the_loop_has(caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[str] = []
+    background: set[asyncio.Task[None]] = set()
+
+    async def wait(name: str) -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            ended.append(name)
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            ended.append("generator")
+
+    async def start(_: object) -> AsyncIterator[int]:
+        background.add(asyncio.create_task(wait("task")))
+        left = numbers()
+        await anext(left)
+        return left
+
+    async def shield(_: object) -> None:
+        background.add(task := asyncio.create_task(wait("shielded")))
+        began.set()
+        await asyncio.shield(task)
+
+    began = threading.Event()
+    async with opened() as loop:
+        left = await loop.run("start", start, Given())  # type: ignore[type-var]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(loop.run, "shield", shield, Given())
+            await trio.to_thread.run_sync(began.wait)
+            nursery.cancel_scope.cancel()
+    assert sorted(ended) == ["generator", "shielded", "task"]
+    assert all(task.done() for task in background)
+    del left
+    background.clear()
+    gc.collect()
+    assert not caplog.messages
 
 
 async def test_a_blocked_loop_is_replaced(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -78,9 +78,21 @@ class AsyncioThread(ToolThread):
         self._events.stop()
 
     async def _end_soon(self) -> None:
+        """End the calls, then the tasks that a framework started beside them, then async generators, then the loop.
+
+        A task that still waits when its loop is closed would be destroyed with a warning, wherever it is collected.
+        """
+        deadline = self._events.time() + LAST_S
         tasks = [call.task for call in self.calls if isinstance(call, AsyncioCall) and call.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_S)
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=max(0.0, deadline - self._events.time()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._events.shutdown_asyncgens()
         self.cancel()
 
     def _run_loop(self) -> None:
