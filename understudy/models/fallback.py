@@ -1,10 +1,10 @@
-"""A chain of models: if one does not answer, the next one goes on.
+"""A chain of models: when one fails, the next one continues its answer.
 
-1. A model counts as silent once its own client has given up: its circuit is open, its retries are used up, it refused
-   the request, or nothing came in time. The last one's failure is the chain's.
-2. What was said before a failure stays, and the next model is asked to go on after it, as after a crash.
-3. A model that failed rests for `REST_S`, so that each further turn does not wait for it again. If all rest, all are
-   asked.
+1. A model has failed once its own client gives up: its circuit is open, its retries are used up, it refused the
+   request, or its answer did not begin in time. The last model's error is the chain's.
+2. Text written before a failure stays, and the next model is asked to continue after it, as after a crash.
+3. A model that cannot be reached or is busy is skipped for `REST_S`, so that later turns do not wait for it again. If
+   all models are to be skipped, none is.
 """
 
 import math
@@ -32,12 +32,12 @@ from understudy.models.model import (
 from understudy.models.resilient import SILENT, ResilientModel
 
 REST_S = 60.0
-"""Seconds for which a model that failed is not asked while another one can be."""
+"""Seconds for which a failed model is skipped."""
 
 
 @define
-class _Said:
-    """What one model of the chain says: its events go to `emit`. `scope` has no deadline once it has begun."""
+class _Answer:
+    """Forwards one model's events to `emit`, and collects its text. Its first event removes the deadline of `scope`."""
 
     emit: Emit
     text: list[str] = field(factory=list)
@@ -68,7 +68,7 @@ class FallbackModel:
 
     @property
     def limits(self) -> ModelLimits:
-        """What fits into each of them. The offline model is no measure: it has no window."""
+        """The smallest window and output; images and documents if any model takes them. The offline model has none."""
         limits = [limits_of(model) for model in self.models if getattr(model, "limits", None) is not None]
         return ModelLimits(
             min((limit.window_tokens for limit in limits), default=ModelLimits().window_tokens),
@@ -84,44 +84,44 @@ class FallbackModel:
         if (failed := self.names[0]) != self.names[awake[0]]:
             await emit(_changed(failed, self.names[awake[0]]))
         for place, number in enumerate(awake):
-            left = len(awake) - place
-            model, name, saying = self.models[number], self.names[number], _Said(emit, scope=_scope(left))
+            remaining = len(awake) - place
+            model, name, answer = self.models[number], self.names[number], _Answer(emit, scope=_scope(remaining))
             try:
-                going_on = evolve(turn, partial_text=turn.partial_text + text) if text else turn
-                reply = await self._ask(model, going_on, saying, last=left == 1)
+                continued = evolve(turn, partial_text=turn.partial_text + text) if text else turn
+                reply = await self._ask(model, continued, answer, last=remaining == 1)
             except ModelUnavailable as error:
-                if error.fault in (ModelFault.AWAY, ModelFault.BUSY):  # not if one message made it fail
+                if error.fault in (ModelFault.AWAY, ModelFault.BUSY):  # other faults are those of one request
                     self._rests_until[name] = trio.current_time() + REST_S
-                if left == 1:
+                if remaining == 1:
                     raise
-                # The parts of an object by two models would be no object: that is begun again.
-                text = "" if turn.output is not None else text + "".join(saying.text)
+                # Halves of a JSON object by two models do not fit together, so the next model begins it again.
+                text = "" if turn.output is not None else text + "".join(answer.text)
                 await emit(_changed(name, self.names[awake[place + 1]]))
             else:
                 self._rests_until.pop(name, None)
                 return evolve(reply, text=text + reply.text) if text else reply
-        raise AssertionError  # the last one returns or raises
+        raise AssertionError  # the last model returns or raises
 
-    async def _ask(self, model: Model, turn: Turn, saying: _Said, *, last: bool) -> Reply:
-        """Ask one model. Unless it is the `last`, it is not asked again after a silence, and has its share of time."""
-        with saying.scope:
+    async def _ask(self, model: Model, turn: Turn, answer: _Answer, *, last: bool) -> Reply:
+        """Ask one model. Unless it is the `last`, its answer must begin in time, and a timeout is not retried."""
+        with answer.scope:
             if isinstance(model, ResilientModel) and not last:
-                return await model.respond(turn, saying, patient=False)
-            return await model.respond(turn, saying)
+                return await model.respond(turn, answer, patient=False)
+            return await model.respond(turn, answer)
         raise ModelUnavailable(SILENT, True, "no answer in time", None, ModelFault.AWAY)
 
     def _awake(self) -> list[int]:
-        """Return the numbers of the models that do not rest, in order; all if all rest."""
+        """Return the indices of the models that are not skipped, in order; of all models if all failed."""
         now = trio.current_time()
         awake = [n for n, name in enumerate(self.names) if self._rests_until.get(name, -math.inf) <= now]
         return awake or list(range(len(self.names)))
 
 
-def _scope(left: int) -> trio.CancelScope:
-    """Return the scope of a model until it begins: its share of the caller's time, all of it for the last one."""
+def _scope(models: int) -> trio.CancelScope:
+    """Return the scope in which an answer must begin: the caller's remaining time, divided by the `models` left."""
     now = trio.current_time()
-    left_s = trio.current_effective_deadline() - now
-    return trio.CancelScope(deadline=math.inf if left == 1 else now + left_s / left)
+    remaining_s = trio.current_effective_deadline() - now
+    return trio.CancelScope(deadline=math.inf if models == 1 else now + remaining_s / models)
 
 
 def _changed(failed: str, successor: str) -> ModelChanged:

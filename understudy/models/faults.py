@@ -1,8 +1,8 @@
-"""What providers say of a failed request, read as one of a few faults: by status, code and words. Pure.
+"""Classifies a provider's error reply as one of a few faults, by its status, code and words. Pure.
 
-1. One table for all APIs, as a status means something else at each provider. The first row that fits counts.
-2. An error within a stream has no status: its code stands for one.
-3. A provider's words may quote anything. They decide here, and go no further than the log, scrubbed.
+1. One table serves all APIs, because the meaning of a status differs between providers. The first row that fits counts.
+2. An error within a stream has no status: one is derived from its code.
+3. A provider's words may quote anything. They are used here, and go no further than the log, which scrubs them.
 """
 
 import re
@@ -14,17 +14,17 @@ from attrs import frozen
 from understudy.models.model import LOADS, TOO_LONG, ModelFault, ModelUnavailable
 
 MAX_WORDS: Final = 4_000
-"""Characters of a provider's words that are read."""
+"""Characters of a provider's words that are read; the others are ignored."""
 MAX_WORD: Final = 1_000
-"""Characters of one text in them: some quote the whole request."""
+"""Characters that are read of one text in a reply: some quote the whole request."""
 _TUPLE, _PART = re.compile(r"\('\w+'(?:, (?:'\w+'|\d+))+,?\)"), re.compile(r"\w+")
 """A path of a field as Python writes it, `('body', 'text', 'format')`, and the names in it."""
 _QUOTING: Final = ("input", "failed_generation", "url", "request_id")
-"""Members of an error that quote what was sent, or say nothing."""
+"""Members of an error that are not read: they quote the request, or have no meaning."""
 _SAYING: Final = ("message", "msg", "detail", "error_msg", "title")
-"""Members with the words of an error that has no `error`."""
+"""Members that hold the words of an event without a member `error`."""
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""The form of codes that are put into the log; anything else may be the provider's own text."""
+"""The form of codes that may be logged; anything else may be text that quotes the request."""
 
 REFUSED_KEY: Final = "The language model's provider refused this server's key."
 SENTENCES: Final[Mapping[ModelFault, str]] = {
@@ -38,19 +38,19 @@ SENTENCES: Final[Mapping[ModelFault, str]] = {
     ModelFault.FAILED: "The language model failed; try again in a moment.",
     ModelFault.AWAY: "The language model failed; try again in a moment.",
 }
-"""What the user reads, but for an unknown model."""
+"""The sentences for the user; that for `ADDRESS` is passed to `failure`."""
 UNKNOWN_MODEL: Final = "The provider does not know the language model."
 OVERLOADED: Final = "The language model is overloaded; try again in a moment."
 SLOW: Final = "The language model took too long to answer."
 
 
 def said_by(pattern: str) -> re.Pattern[str]:
-    """Return what finds words of a provider, in any case and on any line."""
+    """Compile a pattern for a provider's words: it ignores case and matches across lines."""
     return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
 
 _AWAY: Final = (408, 502, 503, 504, 520, 521, 522, 523, 524, 529)
-"""Statuses that concern the server and no request; those from 520 are of a proxy, but for Anthropic's 529."""
+"""Statuses of failures that any request would meet. Proxies send those from 520, except 529, which is Anthropic's."""
 _CODES: Final = tuple(
     (re.compile(words), status)
     for words, status in (
@@ -67,19 +67,19 @@ _CODES: Final = tuple(
         (r"invalid|above_max|below_min|too_long|unsupported|bad_?request|validation|badrequest", 400),
     )
 )
-"""The status for which a code stands in an error without one, by parts of the code."""
+"""The status to assume for an error without one, by the first pattern found in its code."""
 _ROWS: Final = tuple(
     (fault, statuses, said_by(words))
     for fault, statuses, words in (
-        # What the model has written cannot be read by its own server (Groq): it may write something else.
+        # The server could not parse what its model wrote (Groq). Another attempt may write something else.
         (
             ModelFault.FAILED,
             (),
             r"tool_use_failed|json_validate_failed|output_parse_failed|failed to (call a function|gener)",
         ),
-        # More in one request than is allowed in a minute: it never passes (Groq 413, OpenAI 429).
+        # One request exceeds the limit of a minute, so it never passes (Groq 413, OpenAI 429).
         (ModelFault.TOO_LONG, (), r"request too large|reduce your message size|tokens must be reduced"),
-        # A limit that is over soon, in words that also speak of a quota (Gemini) or a way to pay (Groq).
+        # A limit that ends soon, although the words also mention a quota (Gemini) or payment (Groq).
         (ModelFault.BUSY, (400,), r"throttl|too many requests|rate.?limit"),
         (ModelFault.BUSY, (429,), r"retry in \d|retrydelay|try again in \d|per (minute|min|second|day)\b|wait before"),
         (
@@ -142,12 +142,12 @@ _ROWS: Final = tuple(
         ),
     )
 )
-"""Faults by statuses (all without any) and words, as OpenAI, Azure, Anthropic, Bedrock, Gemini, Mistral, Groq, Qwen,
-DeepSeek, Moonshot, Z.ai, xAI, OpenRouter, LiteLLM, vLLM, SGLang, llama.cpp, Ollama and LM Studio say them."""
+"""Faults by statuses (no statuses: any) and words, as OpenAI, Azure, Anthropic, Bedrock, Gemini, Mistral, Groq, Qwen,
+DeepSeek, Moonshot, Z.ai, xAI, OpenRouter, LiteLLM, vLLM, SGLang, llama.cpp, Ollama and LM Studio write them."""
 _WAIT: Final = said_by(
     r"(?:again in|retry (?:in|after)|retrydelay:) ?(?:(\d{1,4})m(?!s))?(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|s))?"
 )
-"""How long to wait, in words: OpenAI's and Groq's `1m2.5s` or `20ms`, Gemini's `retryDelay`, Azure's `20 seconds`."""
+"""The time to wait: OpenAI's and Groq's `1m2.5s` or `20ms`, Gemini's `retryDelay`, Azure's `20 seconds`."""
 _STATUS: Final[Mapping[int, ModelFault]] = {
     401: ModelFault.KEY,
     402: ModelFault.ACCOUNT,
@@ -159,7 +159,7 @@ _STATUS: Final[Mapping[int, ModelFault]] = {
     498: ModelFault.BUSY,
     501: ModelFault.REFUSED,
 }
-"""Faults by status alone. Of the others those below 500 are refusals, and those from 500 failures."""
+"""Faults by status alone. Any other status is `REFUSED` below 500, and `FAILED` from 500."""
 
 _OF_REASONING: Final = said_by(r"signature|thinking|reasoning|encrypted|\brs_|(call|use).?id")
 _OF_ATTACHMENTS: Final = said_by(
@@ -169,8 +169,8 @@ _OF_ATTACHMENTS: Final = said_by(
 
 @frozen
 class ErrorReply:
-    """What a provider has said of a failed request: the `status` of the answer or, within a stream, the one that its
-    code stands for; the `code` for the log; and its `words`. `guessed`: nothing says a status, so its words count."""
+    """A provider's error reply: its `status` or, within a stream, the one derived from its code; the `code` for the
+    log; and its `words`. `guessed`: the status is unknown, so only the words count."""
 
     status: int
     code: str
@@ -179,7 +179,7 @@ class ErrorReply:
 
     @property
     def fault(self) -> ModelFault:
-        """The fault that it is."""
+        """The fault of the first row that fits the status and the words, else that of the status alone."""
         codes = {400, 429, 500} if self.guessed else {self.status}
         for fault, statuses, words in _ROWS:
             if (not statuses or codes & {*statuses}) and words.search(self.words):
@@ -190,14 +190,14 @@ class ErrorReply:
 
     @property
     def about(self) -> str:
-        """What a refusal seems to mean: ``attachments``, ``reasoning`` or, if its words say neither, nothing."""
+        """The parts that a refusal seems to concern: ``attachments``, ``reasoning``, or "" if it names neither."""
         if _OF_REASONING.search(self.words):
             return "reasoning"
         return "attachments" if _OF_ATTACHMENTS.search(self.words) else ""
 
 
 def read_told(body: Any, status: int = 0, words: str = "") -> ErrorReply:
-    """Return what the body of an error says, of any form. `words` stand for a body that says nothing."""
+    """Read the body of an error reply, of any form. `words` are used if the body has none. `status` 0 is unknown."""
     pieces: list[str] = []
     codes: list[str] = []
     _collect(body, "", pieces, codes)
@@ -205,15 +205,15 @@ def read_told(body: Any, status: int = 0, words: str = "") -> ErrorReply:
     named = [code for code in codes if _CODE.fullmatch(code)]
     guessed = not 400 <= status <= 599
     if guessed:
-        status = next((status for words_, status in _CODES if any(map(words_.search, named))), 0)
+        status = next((status for pattern, status in _CODES if any(map(pattern.search, named))), 0)
         status = numbers[0] if numbers else status
     guessed = guessed and not status
-    sentence = _TUPLE.sub(lambda found: ".".join(_PART.findall(found[0])), "; ".join(pieces) or words)[:MAX_WORDS]
-    return ErrorReply(status or 500, named[0] if named else "", sentence, guessed)
+    text = _TUPLE.sub(lambda match: ".".join(_PART.findall(match[0])), "; ".join(pieces) or words)[:MAX_WORDS]
+    return ErrorReply(status or 500, named[0] if named else "", text, guessed)
 
 
 def _collect(value: Any, name: str, pieces: list[str], codes: list[str], depth: int = 0) -> None:
-    """Add the texts of an error to `pieces`, each behind its name, and its codes to `codes`."""
+    """Add the texts of an error to `pieces`, each after its member's name, and its codes to `codes`."""
     if depth > 6 or len(pieces) > 100 or name in _QUOTING or value is None:
         return
     if isinstance(value, Mapping):
@@ -234,7 +234,7 @@ def _collect(value: Any, name: str, pieces: list[str], codes: list[str], depth: 
 def failure(
     told: ErrorReply, kind: str, not_found: str = UNKNOWN_MODEL, retry_after_s: float | None = None
 ) -> ModelUnavailable:
-    """Return the error for the user. `kind` is for the log; `not_found` is the sentence for an unknown model."""
+    """Return the error to be raised. `kind` is for the log; `not_found` is the user's sentence for an unknown model."""
     fault = told.fault
     sentence = SENTENCES.get(fault, not_found)
     if fault is ModelFault.AWAY and told.status in (408, 504, 524):
@@ -248,27 +248,27 @@ def failure(
     if retry_after_s is None and (match := _WAIT.search(told.words)) and any(match.groups()):
         seconds = float(match[2] or 0) / (1000 if match[3] == "ms" else 1)
         retry_after_s = min(60 * int(match[1] or 0) + seconds, 3600.0)
-    made = ModelUnavailable(sentence, retryable, detail, retry_after_s if retryable else None, fault=fault)
-    made.words, made.about = told.words, told.about
-    return made
+    error = ModelUnavailable(sentence, retryable, detail, retry_after_s if retryable else None, fault=fault)
+    error.words, error.about = told.words, told.about
+    return error
 
 
 def failure_of(error: Any) -> ModelUnavailable:
-    """Return the error for the user of an error within a stream, of any form."""
+    """Return the error to be raised for an error within a stream, of any form."""
     return failure(read_told(error), "in the stream")
 
 
 def error_in(event: Mapping[str, Any]) -> Any:
-    """Return the error in an event of a stream, or in a whole answer, whatever else it has; None without one."""
+    """Return the error in an event of a stream or in a whole answer, even if it also has content; None without one."""
     choices = event.get("choices")
-    holders = (event, *(choices if isinstance(choices, list) else ()))
-    return next((body[name] for body in holders if body for name in ("error", "errors") if body.get(name)), None)
+    bodies = (event, *(choices if isinstance(choices, list) else ()))
+    return next((body[name] for body in bodies if body for name in ("error", "errors") if body.get(name)), None)
 
 
 def is_said(event: Mapping[str, Any]) -> bool:
-    """Whether an event holds nothing but words, so that it is a refusal if no answer comes."""
+    """Return whether an event has words but no part of an answer. It is an error then, if no answer follows."""
     has_words = any(isinstance(event.get(name), str | list) for name in _SAYING)
-    return not event.get("choices") and (has_words or "base_resp" in event)  # the last of MiniMax
+    return not event.get("choices") and (has_words or "base_resp" in event)  # `base_resp` is MiniMax's
 
 
 def numbers(words: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Asks a provider about a model of a setting, without asking the model anything: that costs nothing."""
+"""Checks with a provider that a configured model can be used. It requests only the list of models, which is free."""
 
 import difflib
 import logging
@@ -17,19 +17,19 @@ ASK_S: Final = 10.0
 """Seconds for a provider to answer."""
 
 LEVELS: Final = {"note": logging.INFO, "mend": logging.WARNING}
-"""Levels of what is logged at the start, by the state of the finding."""
+"""Levels at which a server logs inquiries when it starts, by their state."""
 
 
 @frozen
 class Inquiry:
-    """What was found out about a model, as a sentence. `state` is `ok`, `note` or `mend`, as in `understudy doctor`."""
+    """The outcome of a check of a model, as a sentence. `state` is one of those of `understudy doctor`."""
 
     state: Literal["ok", "note", "mend"]
     text: str
 
 
 async def ask_provider(name: str, client: ProviderModel) -> Inquiry:
-    """Ask the provider of a model of a setting, which has this `client`, for the models that it has."""
+    """Check that the provider of the model `name` answers, accepts the key and knows the model."""
     began, model = trio.current_time(), name.partition(":")[2]
     try:
         with trio.fail_after(ASK_S):
@@ -41,13 +41,13 @@ async def ask_provider(name: str, client: ProviderModel) -> Inquiry:
     took = f"answered in {(trio.current_time() - began) * 1000:.0f} ms"
     if not any(model == offered or offered.endswith(f"/{model}") for offered in names):
         near = difflib.get_close_matches(model, names, 3, 0.5)
-        perhaps = f"; it has {', '.join(near)}" if near else ""
-        return Inquiry("mend", f"{name}: the provider {took} and accepts the key, but does not know the model{perhaps}")
+        hint = f"; it has {', '.join(near)}" if near else ""
+        return Inquiry("mend", f"{name}: the provider {took} and accepts the key, but does not know the model{hint}")
     return Inquiry("ok", f"{name}: the provider {took}, accepts the key and knows the model")
 
 
 def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
-    """Return the finding of a request that failed. The provider's own text is in none."""
+    """Return the outcome of a failed request. It never quotes the provider, whose text may contain anything."""
     if LOADS in error.detail:
         return Inquiry("note", f"{name}: the server is starting, and loads its model")
     match error.fault:
@@ -66,7 +66,7 @@ def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
 
 
 async def log_not_ready(clients: Mapping[str, ProviderModel]) -> None:
-    """Ask the providers of these models, by name, and log which cannot be used, as a server does when it starts."""
+    """Check these models, by name, and log those that cannot be used. A server does this when it starts."""
     for name, client in clients.items():
         inquiry = await ask_provider(name, client)
         if inquiry.state != "ok":

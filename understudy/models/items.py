@@ -1,4 +1,4 @@
-"""The input of a model as a list of items: what was said, reasoned, called, returned, handed over and noted. Pure.
+"""The input of a model as a list of items: messages, reasoning, calls, results, handoffs and notes. Pure.
 
 Items are oldest first. The items of one turn of a model follow each other: reasoning, text, calls; then the results of
 the calls. `settled` brings any list into the order that providers accept.
@@ -14,11 +14,9 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import evolve, field, frozen
 
 NO_RESULT: Final = '{"status":"failed","error":"No result was kept."}'
-"""The content of the result of a call that was interrupted, or whose result is gone."""
-
-
+"""The content of the result of a call that was interrupted, or whose result was lost."""
 NO_TEXT: Final = "(no text)"
-"""The content of a user's message without text and files: an answer to it needs a question."""
+"""The content of a user's message without text and files, because providers refuse an empty one."""
 
 
 @frozen
@@ -68,10 +66,10 @@ Part: TypeAlias = ImagePart | DocumentPart
 
 @frozen
 class ProviderState:
-    """What a provider wants back with its own reply, such as encrypted reasoning; opaque to the server.
+    """Data that a provider must get back with its own reply, such as encrypted reasoning; opaque to the server.
 
-    It is given back only to the same `provider` and `model`. `value` is JSON; `ids` are those that it gave the calls of
-    the reply, in their order.
+    It is given back only to the same `provider` and `model`. `value` is JSON; `ids` are the provider's ids of the
+    reply's calls, in their order.
     """
 
     provider: str
@@ -117,13 +115,13 @@ class CallItem:
 
 
 def _why(content: str) -> str:
-    """Return what is shown of a result: why its call failed, and nothing of a value."""
+    """Return the text of a result in a repr: the error of a failed call, and nothing of a value."""
     return repr(content) if re.search(r'(\A|\n){"status":', content) else "..."
 
 
 @frozen
 class ResultItem:
-    """The result of the call `call_id`. `status` is a value of `transport.wire.events.ToolStatus`."""
+    """The result of the call `call_id`. `status` is a value of `understudy.wire.events.ToolStatus`."""
 
     call_id: str
     name: str
@@ -159,7 +157,7 @@ Item: TypeAlias = MessageItem | ReasoningItem | CallItem | ResultItem | HandoffI
 
 
 def digest(text: str) -> str:
-    """Return a short digest, which tells a text that was changed."""
+    """Return a short digest by which a changed text is recognized."""
     return hashlib.blake2s(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -176,16 +174,16 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
 
     1. Every call has exactly one result, and the results follow the calls of their turn directly, in their order. A
        call without a result gets `NO_RESULT`; a result without a call, or a second one, is left out.
-    2. No text is empty: one of an agent is left out, and one of the user says so.
-    3. Ids of calls are unique. The model is given those that it made; any other is made anew, in the form that all
-       providers take.
+    2. No text is empty: an agent's is left out, and a user's is replaced by `NO_TEXT`.
+    3. Ids of calls are unique. A call of this model keeps the id that its provider made; any other call gets a new id
+       in a form that all providers take.
     4. Reasoning is followed by its turn's text or call; otherwise it is left out.
     """
     placed: list[Item] = []
     open_calls: list[CallItem] = []
     results: dict[str, ResultItem] = {}
     used: set[str] = set()
-    ids: list[str] = []  # ids of the reply at hand, of the calls to come
+    ids: list[str] = []  # the provider's ids of the calls that follow in the current reply
     renamed: dict[str, str] = {}
 
     def close() -> None:
@@ -204,10 +202,10 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
                     content = item.content if item.content.strip() else NO_RESULT
                     results[call_id] = evolve(item, call_id=call_id, content=content)
             case CallItem(id=call_id):
-                if results:  # a further turn
+                if results:  # this call begins another turn
                     close()
                 own_id = ids.pop(0) if ids else ""
-                unique = own_id if own_id and own_id not in used else _made_id(call_id, used)
+                unique = own_id if own_id and own_id not in used else _new_id(call_id, used)
                 used.add(unique)
                 renamed[call_id] = unique
                 item = evolve(item, id=unique)
@@ -232,10 +230,10 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
     return placed
 
 
-def _made_id(given: str, used: Collection[str]) -> str:
-    """Return an id of nine letters and digits, which is all that Mistral's API takes; always the same for a call."""
+def _new_id(call_id: str, used: Collection[str]) -> str:
+    """Return an unused id of nine letters and digits, as Mistral's API demands. Every turn gets the same for a call."""
     for number in count():
-        digest = hashlib.blake2s(f"{given} {number}".encode("utf-8", "surrogatepass")).digest()
-        if (made := base64.b32encode(digest).decode()[:9]) not in used:
-            return made
+        digest = hashlib.blake2s(f"{call_id} {number}".encode("utf-8", "surrogatepass")).digest()
+        if (new_id := base64.b32encode(digest).decode()[:9]) not in used:
+            return new_id
     raise AssertionError  # the count has no end

@@ -1,6 +1,6 @@
-"""Keys and other secrets: from the environment, a file that it names, or the credentials folder of systemd.
+"""Reads keys and other secrets from the environment, a file that it names, or the credentials folder of systemd.
 
-A secret is never in an error of this module, nor is a part of it.
+No error of this module contains a secret or a part of one.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 MAX_KEY_BYTES: Final = 16 * 1024
-"""Bytes of a file that may be a key; a longer one is another file."""
+"""Bytes that the file of a key may have. A longer file is refused: it is some other file."""
 _OTHERS: Final = stat.S_IRWXO
 
 
@@ -19,11 +19,10 @@ class BadKey(ValueError):
 
 
 def read_key(variable: str) -> str:
-    """Return the key of this name, empty without one: the variable, else the content of the file that `variable`_FILE
-    names, else that of the file of this name in CREDENTIALS_DIRECTORY.
+    """Return the value of the environment variable, else of the file that `file_of` finds; empty without either.
 
     Raises:
-        BadKey: The file cannot be read, or what is found is no text of one line.
+        BadKey: The file cannot be read, or the key has characters that no HTTP header takes.
     """
     if key := os.environ.get(variable, "").strip():
         return _checked(key, variable)
@@ -32,21 +31,19 @@ def read_key(variable: str) -> str:
 
 
 def file_of(variable: str) -> tuple[Path, str] | None:
-    """Return the file that `variable`_FILE names, else that of the variable's name in CREDENTIALS_DIRECTORY if it is
-    there, with the name of the variable that led there; None without either."""
-    named, folder = os.environ.get(f"{variable}_FILE", "").strip(), os.environ.get("CREDENTIALS_DIRECTORY", "")
-    if named:
-        return Path(named), f"{variable}_FILE"
+    """Return the file of a secret and the variable that points to it: the file that `variable`_FILE names, else the
+    file `variable` in the folder CREDENTIALS_DIRECTORY, if it exists. Return None without either."""
+    name, folder = os.environ.get(f"{variable}_FILE", "").strip(), os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if name:
+        return Path(name), f"{variable}_FILE"
     if folder and (path := Path(folder) / variable).is_file():
         return path, "CREDENTIALS_DIRECTORY"
     return None
 
 
 def read_secret(path: Path, variable: str) -> str:
-    """Return the text of a file found by `file_of`, without the space around it.
-
-    Others than the owner and the group of the file may read it only on a file system that is mounted read-only, as
-    Docker and Kubernetes mount secrets into a container, with modes that all may read.
+    """Return the text of a file that `file_of` found, without surrounding space. All may be allowed to read it only on
+    a read-only file system: Docker and Kubernetes mount secrets into a container in that way.
 
     Raises:
         BadKey: The file cannot be read, is empty or too large, or others may read it.
@@ -74,7 +71,7 @@ def _read_file(path: Path, variable: str, encoding: str) -> str:
 
 
 def _checked(key: str, where: str) -> str:
-    """Return a key that can be sent in a header of HTTP."""
+    """Return the key, unless it has characters that no HTTP header takes. Raises BadKey with `where` it is from."""
     if not all(33 <= ord(letter) <= 126 for letter in key):
         raise BadKey(f"{where} is no key: it has spaces, line breaks or letters that no key has")
     return key

@@ -1,9 +1,9 @@
-"""Answers where no language model is connected. Nothing is guessed:
+"""Answers turns on a server without a language model, by fixed rules.
 
-1. A text that is a starter makes that starter's call; one that is arithmetic is calculated; a table that is attached is
-   profiled. Whoever of the agent and its colleagues has the tool does it.
-2. Every other text gets the list of what can be done by a form, and how to connect a language model.
-3. The same turn gets the same answer, so that an interrupted answer goes on after the text that was shown.
+1. A text that equals a starter makes the starter's call; arithmetic is calculated; an attached table is profiled. The
+   agent makes the call, or hands over to the colleague that has the tool.
+2. Any other text is answered with the list of tools that have a form, and how to connect a language model.
+3. The same turn gets the same answer, so an interrupted answer continues after the text that was shown.
 """
 
 import math
@@ -47,12 +47,12 @@ MAX_TEXT: Final = 2_000
 PACE_S: Final = 3.0
 """Seconds of pauses in one answer; a longer answer is written faster, because pauses count as work of the run."""
 LATE_S: Final = 0.01
-"""Seconds that an answer catches up on, as a sleep ends up to 8 ms late; one held up for longer goes on at its pace."""
+"""Seconds of delay that an answer makes up for, because a sleep may end 8 ms late. A longer delay stays."""
 
 
 @frozen
 class Wanted:
-    """A call that a message stands for: of this `agent`, which is the one that is asked or a colleague."""
+    """The call that a message stands for. `agent`, which has the tool, is the agent of the turn or a colleague."""
 
     agent: AgentCard
     tool: ToolCard
@@ -83,7 +83,7 @@ class OfflineModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn: with a call, a handoff to the colleague who has the tool, or the results as text.
 
-        Raises `ModelUnavailable` if the answer is to have a form that only a language model could fill.
+        Raises `ModelUnavailable` for a summary, a title, or an answer with a schema: only a language model writes them.
         """
         await trio.lowlevel.checkpoint()
         if turn.output is not None or turn.purpose != "answer":
@@ -124,12 +124,12 @@ class OfflineModel:
                 await emit(TextDelta(piece))
                 now = trio.current_time()
                 due = max(due + pause_s, now - LATE_S)
-                await sleep(max(0.0, due - now))  # of 0 seconds: a checkpoint
+                await sleep(max(0.0, due - now))  # 0 seconds are a checkpoint
         return Reply(text, usage=_usage(turn, text))
 
 
 def find_call(turn: Turn) -> Wanted | None:
-    """Return the call that the newest message stands for: a starter's, a calculation, or the profile of its table."""
+    """Return the call that the newest message stands for: a starter's, a calculation, or the profile of a table."""
     text = turn.request if len(turn.request) <= MAX_TEXT else ""
     agents = (evolve(turn.agent, tools=turn.tools), *turn.colleagues)
     return _starter(text, agents) or _calculation(text, agents) or _profile(turn, agents)
@@ -156,7 +156,7 @@ def _calculation(text: str, agents: Iterable[AgentCard]) -> Wanted | None:
 
 
 def _profile(turn: Turn, agents: Iterable[AgentCard]) -> Wanted | None:
-    """Return the call of the first tool that needs nothing but the table that is attached."""
+    """Return a call of the first tool whose only required argument is an attached table."""
     if not any(map(is_table, turn.files)):
         return None
     for agent in agents:
@@ -168,7 +168,7 @@ def _profile(turn: Turn, agents: Iterable[AgentCard]) -> Wanted | None:
 
 
 def is_table(card: FileCard) -> bool:
-    """Whether a file is a table according to its card."""
+    """Return whether a file is a table, by its columns or the end of its name."""
     return card.columns is not None or card.name.lower().endswith(_TABLES)
 
 

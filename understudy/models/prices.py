@@ -16,8 +16,8 @@ MILLION: Final = 1_000_000
 class Price:
     """The price of one model, for a million tokens.
 
-    `cached_input`, of input that the provider had cached, and `cache_write`, of input that it puts into its cache, are
-    that of `input` unless given.
+    `cached_input` is for input that the provider has in its cache, `cache_write` for input that it puts into its cache;
+    both default to `input`.
     """
 
     input: float = field(validator=ge(0.0))

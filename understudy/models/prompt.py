@@ -1,6 +1,6 @@
-"""The parts of a turn that every provider's request has in words: instructions, tools, files, the wish to go on. Pure.
+"""Writes the parts of a turn that every provider's request contains: instructions, tools, files, the request to go on.
 
-Their form on the wire is each provider's own; see the extensions that bring its clients.
+Each provider's client, in its extension, puts them into its own form. Pure.
 """
 
 import re
@@ -24,9 +24,9 @@ CONTINUE: Final = (
     "Your answer was cut off by an accident where the text above ends, and the user has seen all of that text. Go on "
     "exactly there, if need be in the middle of a word: do not repeat any of it, do not begin again, do not comment."
 )
-"""What a model is told after the text of an interrupted answer."""
+"""The request after the text of an interrupted answer."""
 GO_ON: Final = "Go on."
-"""What the user's side says if there is nothing else to answer."""
+"""The user's message that asks for an answer when the conversation has no other message to answer."""
 _IN_JSON: Final = "Your final answer is one JSON object, and nothing else. It fits this schema:"
 _BAD_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_COLUMNS: Final = 100
@@ -34,7 +34,7 @@ _MAX_COLUMNS: Final = 100
 
 
 def noted(note: str) -> str:
-    """Return a note of the server as it stands in a user's message."""
+    """Return a note of the server, marked as such, to be put into a user's message."""
     return f"[Note of the server, not of the user: {note}]"
 
 
@@ -49,8 +49,8 @@ def hand_over_name(tools: Sequence[ToolCard]) -> str:
 def offered_tools(turn: Turn) -> list[ToolCard]:
     """Return the tools of a request, the handoff last.
 
-    A turn that may not use the tools of its agent has them all the same, and the colleagues: the provider's prompt
-    cache keeps what is before the newest items, and Anthropic's API wants the tools of earlier calls described.
+    The last turn of a run, which may not call tools, lists the agent's tools and colleagues too: changed tools would
+    lose the provider's prompt cache, and Anthropic's API wants the tools of earlier calls described.
     """
     cards, colleagues = turn.tools or turn.agent.tools, _listed_colleagues(turn)
     tools = [card if card.parameters else evolve(card, parameters=_NO_PARAMETERS) for card in cards]
@@ -64,8 +64,8 @@ def offered_tools(turn: Turn) -> list[ToolCard]:
 def tool_choice(turn: Turn) -> str | None:
     """Return ``auto``, ``required``, ``none``, the name of the tool to be called, or None: left to the provider.
 
-    A required or named tool is free again after the run's first call; one that is not among the turn's may not be
-    called by this user. Call it only for a turn with `offered_tools`.
+    The choice is no longer forced after the run's first call, nor if this user may not call the named tool. Call this
+    only for a turn with `offered_tools`.
     """
     choice = turn.settings.tool_choice
     if not (turn.tools or turn.colleagues):
@@ -82,7 +82,7 @@ def _listed_colleagues(turn: Turn) -> Sequence[AgentCard]:
 
 
 def in_words(turn: Turn, *, is_object: bool = False) -> Turn:
-    """Return a turn whose note says the form of the answer; `is_object`: the request says that it is some object."""
+    """Return a turn with its output schema in a note, for an API without schemas. `is_object`: it has a JSON mode."""
     if (output := turn.output) is None:
         return turn
     note = NoteItem(f"{_IN_JSON}\n{msgspec.json.encode(output.schema).decode()}")
@@ -121,5 +121,5 @@ def describe_files(cards: Sequence[FileCard]) -> str:
 
 
 def tool_name(name: str) -> str:
-    """Return the name of a called tool as APIs accept it: a model may have asked for one that cannot exist."""
+    """Return the name of a called tool in a form that APIs accept: a model may have made up an invalid name."""
     return _BAD_IN_NAMES.sub("_", name)[:64] or "unknown"

@@ -1,7 +1,7 @@
-"""The providers of models by name: each with its address, its key, the API that it speaks and its client of an SDK.
+"""The providers of models by name: each has an address, a key, an API and the SDK's client that speaks it.
 
-`openai`, `openai-chat` and `anthropic` are there without a setting. `[understudy.providers.NAME]` of a settings file
-adds one, or changes one of these.
+`openai`, `openai-chat` and `anthropic` are built in. `[understudy.providers.NAME]` of a settings file adds a provider,
+or changes one of these.
 """
 
 import difflib
@@ -28,20 +28,20 @@ OFFLINE: Final = "offline"
 AZURE_VERSION: Final = "2025-04-01-preview"
 """The `api-version` of Azure OpenAI unless `api_version`, or the SDK's variable OPENAI_API_VERSION, names another."""
 BEARER: Final = "AWS_BEARER_TOKEN_BEDROCK"
-"""The variable of a key of Bedrock, by the name that Amazon gives it."""
+"""Amazon's variable for a key of Bedrock."""
 NO_KEY: Final = "none"
-"""Sent to a server on this machine or in this network that has no key: the SDKs want some."""
+"""The key for a server in this network that wants none: the SDKs demand some key."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
 _ENDPOINT: Final = re.compile(r"/(?:chat/completions|responses|messages)/*$")
 
 
 @frozen
 class Api:
-    """An API, or an SDK's client for one company's cloud, which speaks some of `apis`.
+    """An API, or an SDK's client for the cloud of one company, which serves `apis`.
 
-    The clients of an API are made by its `extension`, those of a cloud by `maker`, a name behind its module. Either has
-    parameters for the key, the address and, in `options`, for other members of a provider. `extra` brings what it
-    needs, and for a cloud the `package` that finds this machine's credentials if there is no key.
+    An `extension` makes the clients of an API, a `maker` (``MODULE:NAME``) those of a cloud. `url`, `key` and `options`
+    name its parameters for a provider's address, key and further members. `extra` is the extra to install. `package`
+    finds this machine's credentials for the cloud if no key is set.
     """
 
     extra: str
@@ -55,7 +55,7 @@ class Api:
 
 
 OF_MANY: Final = ("chat", "responses", "messages")
-"""APIs of many servers, so that their addresses have to be set."""
+"""APIs that many servers speak, so that a provider must set its address."""
 APIS: Final[Mapping[str, Api]] = {
     "chat": Api("openai", "openai"),
     "responses": Api("openai", "openai"),
@@ -73,7 +73,7 @@ CLIENTS: Final[Mapping[str, Api]] = {
     "foundry": Api("anthropic", "", "anthropic:AsyncAnthropicFoundry", "", _CLAUDE),
     "vertex": Api("vertex", "", "anthropic:AsyncAnthropicVertex", "google.auth", _CLAUDE, _GOOGLE, key="access_token"),
 }
-"""The clients beside an SDK's own. None of them has a list of the models that can be used."""
+"""The SDKs' clients for clouds. None of them can list the models that can be used."""
 
 
 class UnknownModel(ValueError):
@@ -81,17 +81,17 @@ class UnknownModel(ValueError):
 
 
 def _check_address(url: str, where: str) -> None:
-    """Raise ValueError for a malformed address, which is not quoted, as it may hold a password."""
+    """Raise ValueError for a malformed address. It is not quoted, because it may contain a password."""
     if url and (not is_fetchable(url) or "?" in url or "#" in url):
         raise ValueError(f"{where} must be an address such as https://api.mistral.ai/v1, without user and query")
 
 
 def _has_credentials(package: str) -> bool:
-    """Whether a package finds credentials of its cloud on this machine. Blocks. Raises ImportError without it."""
+    """Return whether the package finds its cloud's credentials here. Blocks. Raises ImportError without the package."""
     finder = import_module(package)
     try:
         return bool(finder.Session().get_credentials() if package == "boto3" else finder.default())
-    except Exception:  # of many kinds, as there are many places to look at; each says that none can be used
+    except Exception:  # the errors are of many kinds; each means that no credentials can be used
         return False
 
 
@@ -105,10 +105,10 @@ def _default_variables(provider: "ModelProvider") -> str:
 
 @frozen
 class ModelProvider:
-    """A provider of models. Raises ValueError for members that do not go together.
+    """A provider of models. Raises ValueError for members that exclude each other.
 
-    Its key and its address are those of the variables `variables`_API_KEY and `variables`_BASE_URL if they are set,
-    else `key` and `url`; without `variables` none is read. The members of `ModelLimits` are None for the server's.
+    The environment variables `variables`_API_KEY and `variables`_BASE_URL override `key` and `url`; if `variables` is
+    empty, none is read. A member of `ModelLimits` that is None has the server's value.
     """
 
     name: str
@@ -151,12 +151,12 @@ class ModelProvider:
         times: Mapping[str, float],
         extensions: Mapping[str, Extension] | None = None,
     ) -> "ProviderModel":
-        """Return one of its models. `extensions`: those that are on, None for all. Blocks, most of a second where the
-        SDK is not imported yet.
+        """Return a model of this provider. `extensions` are those that are on, None for all. Blocks, for most of a
+        second when the SDK is imported for the first time.
 
         Raises:
             ExtensionFault: The extension with the API's client is off.
-            ExtraNotInstalled: The SDK, or what finds credentials of the cloud, is not installed.
+            ExtraNotInstalled: The SDK, or the package that finds the cloud's credentials, is not installed.
             ValueError: The key or another member is missing or wrong; the text names it.
         """
         api, client = APIS[self.api], CLIENTS.get(self.client)
@@ -201,14 +201,14 @@ class ModelProvider:
         return evolve(limits, max_output=min(limits.max_output, limits.window_tokens // 2))
 
     def _sdk(self, client: Api) -> Callable[..., Any]:
-        """Return what makes the SDK's client for a cloud, of the arguments that make the SDK's own."""
+        """Return a function that makes the SDK's client for a cloud; it takes the arguments of the SDK's own client."""
         kind = resolve_name(client.maker)
         options = {theirs: getattr(self, ours) for ours, theirs in client.options.items()}
         if self.client == "azure":
             options["api_version"] = self.api_version or os.environ.get("OPENAI_API_VERSION") or AZURE_VERSION
 
         def make(*, api_key: str | None, base_url: str | None, **more: Any) -> Any:
-            if self.client == "azure":  # the client adds what is behind the host, for each model another path
+            if self.client == "azure":  # the client adds the path, which differs for each model
                 base_url = re.sub("/openai(/v1)?/*$", "", base_url or "")
             arguments = {**options, client.key: api_key, client.url: base_url}
             return kind(**{name: value for name, value in arguments.items() if value}, **more)
@@ -218,7 +218,7 @@ class ModelProvider:
 
 @define(eq=False)
 class ProviderModel:
-    """A `Model` of a provider. What it wants back with its own replies goes to no other provider of the same API."""
+    """A `Model` of a provider. The state of its replies goes back to it only, not to other providers of its API."""
 
     provider: ModelProvider
     client: Any
@@ -236,7 +236,7 @@ class ProviderModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn. Raises `ModelUnavailable`."""
-        turn = evolve(turn, items=tuple(map(self._of_own, turn.items)))
+        turn = evolve(turn, items=tuple(map(self._with_own_state, turn.items)))
         try:
             reply: Reply = await self.client.respond(turn, emit)
         except Exception as error:
@@ -247,10 +247,10 @@ class ProviderModel:
             if reply.state is None:
                 return reply
             return evolve(reply, state=evolve(reply.state, provider=f"{self.name}/{reply.state.provider}"))
-        raise failure  # outside the except clause: it carries nothing of what the SDK says
+        raise failure  # outside the except clause, so that the SDK's error, which may have secrets, is not its context
 
-    def _of_own(self, item: Item) -> Item:
-        """Return an item with the state of a reply only if that reply was this provider's."""
+    def _with_own_state(self, item: Item) -> Item:
+        """Return an item without the state of another provider's reply, and the client's name in that of its own."""
         if not isinstance(item, ReasoningItem) or item.state is None:
             return item
         name, _, kind = item.state.provider.rpartition("/")
@@ -277,25 +277,25 @@ Providers: TypeAlias = Mapping[str, ModelProvider]
 
 
 def with_settings(rows: Mapping[str, Mapping[str, Any]]) -> Providers:
-    """Return all providers, by name: those of `rows`, each a table of the settings, and those that are built in.
+    """Return all providers by name: the built-in ones, and those that `rows`, tables of the settings, add or change.
 
-    Raises ValueError for a table whose members do not go together.
+    Raises ValueError for a table whose members exclude each other.
     """
-    changed = {
+    configured = {
         name: evolve(BUILT_IN[name], **row) if name in BUILT_IN else ModelProvider(name, **row)
         for name, row in rows.items()
     }
-    return {**BUILT_IN, **changed}
+    return {**BUILT_IN, **configured}
 
 
 def find_provider(name: str, providers: Providers) -> tuple[ModelProvider, str]:
     """Return the provider of a model `PROVIDER:NAME`, and the name of the model there. Raises UnknownModel."""
-    begun, _, model = name.partition(":")
-    if model and begun in providers:
-        return providers[begun], model
-    begun, _, model = name.replace("/", ":").partition(":")
-    near = difflib.get_close_matches(begun.lower(), [*providers, OFFLINE], 1, 0.6)
-    meant = [provider if provider == OFFLINE else f"{provider}:{model or 'NAME'}" for provider in near]
+    prefix, _, model = name.partition(":")
+    if model and prefix in providers:
+        return providers[prefix], model
+    prefix, _, model = name.replace("/", ":").partition(":")
+    near = difflib.get_close_matches(prefix.lower(), [*providers, OFFLINE], 1, 0.6)
+    suggestions = [provider if provider == OFFLINE else f"{provider}:{model or 'NAME'}" for provider in near]
     names = ", ".join(f"`{provider}:NAME`" for provider in providers)
-    hint = f"did you mean {meant[0]}? Use" if meant else "use"
+    hint = f"did you mean {suggestions[0]}? Use" if suggestions else "use"
     raise UnknownModel(f"there is no model {name!r}; {hint} `offline`, or one of {names}")

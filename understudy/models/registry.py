@@ -28,7 +28,7 @@ from understudy.models.timeouts import Timeouts, timeouts_of
 
 
 def chain(name: str) -> tuple[str, ...]:
-    """Return the models that a name has, separated by commas. Raises UnknownModel for an empty one, or one twice."""
+    """Split a name into its models, separated by commas. Raises UnknownModel for an empty or repeated one."""
     names = tuple(part.strip() for part in name.split(","))
     if not all(names) or len(set(names)) < len(names):
         raise UnknownModel(f"{name!r} is no list of models: each is named once, with a comma between two")
@@ -36,16 +36,16 @@ def chain(name: str) -> tuple[str, ...]:
 
 
 def costs_unknown(name: str, prices: PriceTable) -> bool:
-    """Return whether nothing would be counted for a model: it has no price, and is not the free offline one."""
+    """Return whether a model's cost cannot be counted: it has no price, and is not the free offline model."""
     return name != OFFLINE and prices.price(name) is None
 
 
 class Models:
     """The models of a server, each created once. Close it when the server stops.
 
-    `default` names the model of agents without one; the offline model writes `words_per_s`. `on_change` is called if
-    a model's breaker opens or closes. `limits` and `timeouts` are those of models behind a network, of `providers`,
-    whose clients are brought by `extensions`: those that are on, None for all. `prices` are those of all models.
+    `default` names the model of agents without one; the offline model writes `words_per_s`. `on_change` is called when
+    a model's breaker opens or closes. `limits` and `timeouts` apply to the models of `providers`, whose clients
+    `extensions` bring: those that are on, None for all. `prices` are those of all models.
 
     Raises:
         UnknownModel, ExtraNotInstalled, ValueError: See `of`, for the default model.
@@ -66,14 +66,14 @@ class Models:
         self.providers = providers
         self.default, self._words_per_s, self._on_change = default, words_per_s, on_change
         self._limits, self._timeouts, self._extensions = limits, timeouts or {}, extensions
-        self.hint: Callable[[], Awaitable[str]] | None = None  # how to connect a model of this machine, if there is one
+        self.hint: Callable[[], Awaitable[str]] | None = None  # says how to connect a model server of this machine
         self._models: dict[str, Model] = {}
-        self.clients: dict[str, ProviderModel] = {}  # of all models behind a network that were created so far
+        self.clients: dict[str, ProviderModel] = {}  # of all models of providers that were created so far
         self.breakers: list[Breaker] = []
         self.of(default)
 
     def of(self, wanted: str | Model | None) -> Model:
-        """Return the model object or the model of that name; the default for None.
+        """Return the model of that name, created on first use, or the model object itself; the default for None.
 
         Raises:
             UnknownModel: Its provider is unknown.
@@ -93,7 +93,7 @@ class Models:
         return model
 
     def use(self, name: str, url: str) -> None:
-        """Let agents without a model use that of a local server, which speaks its provider's API at `url`. Blocks.
+        """Make a local server's model the default. The server speaks the API of the provider at `url`. Blocks.
 
         Raises:
             ExtraNotInstalled: The extra of its client is not installed.
@@ -104,10 +104,10 @@ class Models:
 
     def _open(self, name: str, provider: ModelProvider, model: str) -> ResilientModel:
         times = timeouts_of(name, self._timeouts)
-        self.clients[name] = opened = provider.open(model, self._limits, times, self._extensions)
-        made = ResilientModel(opened, f"model {name}", self._on_change)
-        self.breakers.append(made.breaker)
-        return made
+        self.clients[name] = client = provider.open(model, self._limits, times, self._extensions)
+        resilient = ResilientModel(client, f"model {name}", self._on_change)
+        self.breakers.append(resilient.breaker)
+        return resilient
 
     async def aclose(self) -> None:
         """Close the connections of all models that hold any."""

@@ -1,11 +1,11 @@
 """A model client with retries and a circuit breaker.
 
 1. A request is retried only before the first text of its answer; after that the caller decides.
-2. The circuit counts only what concerns the server whatever it is asked: no connection, a timeout, 502 to 504, 529. A
-   refused key or a failed request is one user's, who must not stop all others.
-3. An attempt whose answer does not begin in its share of the run's time is given up, so that there is time for the
-   others. A request that nobody waits for, which has no other, has all of it and is not repeated.
-4. What a provider refuses for good, of a conversation, is left out and asked for once more: see `refused`.
+2. The breaker counts only failures that any request to the server would meet: no connection, a timeout, 502 to 504,
+   529. A refused key or request concerns one user, and must not stop the others.
+3. An attempt whose answer does not begin in its share of the run's time is given up, so that later attempts have time.
+   A request for a title, which no user waits for, has one attempt, and all of the time.
+4. Parts of a conversation that a provider refuses for good are left out, and the turn is asked again: see `refused`.
 5. While the circuit is open, calls fail at once and carry the time to retry. One call at a time probes the provider,
    and its first text closes the circuit.
 """
@@ -42,14 +42,14 @@ from understudy.models.refused import RefusedParts, lighter, most_tools, names_o
 log = logging.getLogger(__name__)
 
 CIRCUIT: Final = CircuitSpec(trip=FailureCount(limit=5), reset=Backoff(min_s=1.0, max_s=30.0))
-"""Opens after five attempts in a row, retries included, that did not reach the provider."""
+"""The circuit opens after five attempts in a row, retries included, that did not reach the provider."""
 RETRY: Final = Retry(attempts=3, backoff=Backoff(min_s=0.25, max_s=4.0), on=(ModelUnavailable,))
 MAX_WAIT_S: Final = 8.0
-"""Seconds; if a retry would have to wait longer the call fails at once, as its user waits."""
+"""Seconds; a call fails at once if its retry had to wait longer, because a user waits for it."""
 MIN_ATTEMPT_S: Final = 1.0
-"""Seconds that an attempt has at least, however little time the run has left."""
+"""Least seconds for an attempt, however little time the run has left."""
 IDLE: Final = ("timeout", "no answer in time")
-"""Details of the errors of a model that was silent until its time was over."""
+"""Details of the errors of a model that did not answer in time."""
 SILENT: Final = "The language model did not answer in time; try again in a moment."
 LEFT_OUT: Final = "Left out, as the language model does not take it: {}"
 UNREACHABLE: Final = "The language model cannot be reached; try again in a moment."
@@ -57,7 +57,7 @@ UNREACHABLE: Final = "The language model cannot be reached; try again in a momen
 
 @frozen
 class _FailedAttempt:
-    """A failed attempt; `reached` says whether its server can be reached."""
+    """A failed attempt; `reached`: the server answered, so the breaker does not count it."""
 
     error: ModelUnavailable
     reached: bool
@@ -65,8 +65,8 @@ class _FailedAttempt:
 
 @define
 class _Attempt:
-    """One attempt at an answer: forwards the model's events to `emit`, behind the `notice`, which may be empty. `begun`
-    says whether there was an event."""
+    """One attempt at an answer: forwards the model's events to `emit`, the first one after `notice` unless that is
+    empty. `begun`: the answer has begun; then `scope` has no deadline."""
 
     emit: Emit
     breaker: Breaker
@@ -78,7 +78,7 @@ class _Attempt:
         if not (self.begun or isinstance(event, UsageSoFar)):
             self.begun = True
             self.scope.deadline = math.inf
-            self.breaker.succeed()  # so that other calls need not wait for the end of this answer
+            self.breaker.succeed()  # now, so that other calls need not wait for the end of this answer
             if self.notice:
                 await self.emit(Thought(self.notice))
         await self.emit(event)
@@ -96,13 +96,13 @@ class ResilientModel:
     titles: bool = field(init=False)
     breaker: Breaker = field(init=False)
     _random: Random = field(factory=Random, init=False, repr=False)
-    _most_tools: int = field(default=0, init=False)  # that the model takes; 0: no limit is known
+    _most_tools: int = field(default=0, init=False)  # tools that the model takes; 0: no limit is known
     _refused: RefusedParts = field(factory=RefusedParts, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.name, self.notice = self.model.name, self.model.notice
         self.titles = getattr(self.model, "titles", False) is True
-        # No timeout for a whole call: the client has one for each piece, and the run has one for everything.
+        # A whole call has no timeout: the client limits the wait for each piece, and the run has a deadline.
         self.breaker = Breaker(
             self.label,
             CIRCUIT,
@@ -119,20 +119,20 @@ class ResilientModel:
     async def respond(self, turn: Turn, emit: Emit, *, patient: bool = True) -> Reply:
         """Answer one turn. Raises `ModelUnavailable`, with `retry_after_s` if the time is known.
 
-        Unless `patient`, a model that was silent until its time was over is not asked again.
+        Unless `patient`, an attempt that timed out is not repeated.
         """
         original = whole = turn = self._refused.spare(turn)
         if self._most_tools:
             whole = turn = with_tools(original, self._most_tools)
-        refused: ModelUnavailable | None = None
-        others: list[Turn] = []
+        refusal: ModelUnavailable | None = None
+        lighter_turns: list[Turn] = []
         attempts = 1 if turn.purpose == "title" else RETRY.attempts
         for attempt in count(1):
             names = "" if turn is whole else names_of_left_out(whole, turn)
             notice = LEFT_OUT.format(names) if names else ""
-            attempted = _Attempt(emit, self.breaker, notice, scope=_scope(attempts + 1 - attempt))
+            answer = _Attempt(emit, self.breaker, notice, scope=_scope(attempts + 1 - attempt))
             try:
-                result = await self.breaker.call(self._attempt, turn, attempted)
+                result = await self.breaker.call(self._attempt, turn, answer)
             except CircuitOpen as open_circuit:
                 retry_after_s = max(1.0, open_circuit.retry_after_s)
                 raise ModelUnavailable(UNREACHABLE, True, "circuit open", retry_after_s, ModelFault.AWAY) from None
@@ -140,8 +140,8 @@ class ResilientModel:
                 if turn is not whole:
                     self._refused.remember(whole, turn)
                 return result
-            error, silent = result.error, result.error.detail in IDLE
-            if error.used is not None and not attempted.begun:
+            error, timed_out = result.error, result.error.detail in IDLE
+            if error.used is not None and not answer.begun:
                 await emit(AttemptLost(error.used))
             if most := most_tools(turn, error):
                 self._most_tools, whole = most, with_tools(original, most)
@@ -150,38 +150,38 @@ class ResilientModel:
                 await emit(Thought(f"The language model takes {most} tools at most: some are left out"))
                 continue
             wait_s = None
-            if error.retryable and not attempted.begun and attempts > 1 and (patient or not silent):
+            if error.retryable and not answer.begun and attempts > 1 and (patient or not timed_out):
                 wait_s = RETRY.delay_s(attempt, error, self._random.random())
             if wait_s is None or wait_s > MAX_WAIT_S:
-                if refused is None and not attempted.begun:
-                    refused, others = error, lighter(turn, error)
-                if attempted.begun or not others:
-                    raise _told(refused or error, whole)
-                turn = others.pop(0)
+                if refusal is None and not answer.begun:
+                    refusal, lighter_turns = error, lighter(turn, error)
+                if answer.begun or not lighter_turns:
+                    raise _for_user(refusal or error, whole)
+                turn = lighter_turns.pop(0)
                 log.warning("model.parts_refused", extra={"model": self.label, "about": error.about})
                 continue
             log.info("model.asked_again", extra={"model": self.label, "detail": error.detail, "wait_s": wait_s})
             await trio.sleep(wait_s)
         raise AssertionError  # the count has no end
 
-    async def _attempt(self, turn: Turn, attempted: _Attempt) -> Reply | _FailedAttempt:
+    async def _attempt(self, turn: Turn, answer: _Attempt) -> Reply | _FailedAttempt:
         try:
-            with attempted.scope:
-                return await self.model.respond(turn, attempted)
+            with answer.scope:
+                return await self.model.respond(turn, answer)
         except ModelUnavailable as error:
-            return _FailedAttempt(error, reached=attempted.begun or error.fault is not ModelFault.AWAY)
+            return _FailedAttempt(error, reached=answer.begun or error.fault is not ModelFault.AWAY)
         return _FailedAttempt(ModelUnavailable(SILENT, True, "no answer in time", None, ModelFault.AWAY), reached=False)
 
 
-def _told(error: ModelUnavailable, turn: Turn) -> ModelUnavailable:
-    """Return the error for the user of a turn: if that is one message, there is no conversation that is too long."""
+def _for_user(error: ModelUnavailable, turn: Turn) -> ModelUnavailable:
+    """Return the error with its sentence for the user: in a turn of one message, that message is what is too long."""
     if error.fault is ModelFault.TOO_LONG and len(turn.items) == 1:
         error.message = MESSAGE_TOO_LONG
     return error
 
 
 def _scope(attempts: int) -> trio.CancelScope:
-    """Return the scope of the first of these attempts until its answer begins: its share of the caller's time left."""
+    """Return the scope in which an answer must begin: the caller's remaining time, divided by the `attempts` left."""
     now = trio.current_time()
-    left_s = trio.current_effective_deadline() - now
-    return trio.CancelScope(deadline=now + max(left_s / max(1, attempts), MIN_ATTEMPT_S))
+    remaining_s = trio.current_effective_deadline() - now
+    return trio.CancelScope(deadline=now + max(remaining_s / max(1, attempts), MIN_ATTEMPT_S))

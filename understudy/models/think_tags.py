@@ -1,8 +1,10 @@
-"""Reasoning that a server writes into the text, between marks such as `<think>` or `[THINK]`. Pure.
+"""Splits reasoning that a server writes into the text, between marks such as `<think>`, from the answer. Pure.
 
-1. A mark counts at the beginning of the text, and behind reasoning; elsewhere it is text: the answer may be about it.
-2. Some templates have written the opening mark themselves. Then the text up to a closing one was reasoning, though it
-   was taken for text before. A mark in code or quotes, between blanks, or behind an opening one is an answer about it.
+1. An opening mark counts only at the beginning of the text, or directly after closed reasoning. Elsewhere it is text,
+   because an answer may write about marks.
+2. Some chat templates write the opening mark into the prompt, so the text has a closing mark only. All text before it
+   is then reasoning, although it was returned as text (`TaggedText.dropped`). In code, in quotes, between spaces, or
+   after an opening mark, such a closing mark is text.
 """
 
 import re
@@ -11,7 +13,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 WATCHED: Final = 64 * 1024
-"""Characters of a text in which a closing mark without an opening one is looked for."""
+"""Characters of a text in which a closing mark without an opening one is searched; a later one is text."""
 _TAGS: Final = (
     *("think", "thinking", "thought", "thoughts", "reasoning", "reason", "reflection", "scratchpad", "inner_monologue"),
     *("reasoning_content", "seed:think", "mm:think", "longcat_think", "ant:thinking", "antthinking"),
@@ -34,30 +36,30 @@ _MARKS: Final[dict[str, tuple[str, ...]]] = {
         for name in ("analysis", "commentary")
     },
 }
-"""Opening marks in lower case, and those that close each: of Qwen, DeepSeek and most others, Seed, Magistral, Kimi,
-GLM, Command, Apertus, MedGemma, OpenThinker, Gemma, and of gpt-oss, whose answer follows in a channel of its own."""
+"""The closing marks of each opening mark, in lower case, as Qwen, DeepSeek and most others, Seed, Magistral, Kimi, GLM,
+Command, Apertus, MedGemma, OpenThinker and Gemma write them, and gpt-oss, which answers in a separate channel."""
 _CLOSERS: Final = tuple(mark for marks in _MARKS.values() for mark in marks if "/" in mark)
-"""Marks that may close reasoning whose opening one a template has written."""
-_BEFORE_TEXT: Final = (_START + _ANSWER, _ANSWER, "<|start_response|>", "<|begin_of_solution|>")
-_BEHIND_TEXT: Final = ("<|return|>", "<|end|>", "<|end_response|>", "<|end_of_solution|>")
-"""Marks of the last ones before their answer, and behind it."""
-_BEGINNINGS: Final = (*_MARKS, *_BEFORE_TEXT)
+"""Closing marks that end reasoning whose opening mark the chat template wrote."""
+_ANSWER_OPENERS: Final = (_START + _ANSWER, _ANSWER, "<|start_response|>", "<|begin_of_solution|>")
+_ANSWER_CLOSERS: Final = ("<|return|>", "<|end|>", "<|end_response|>", "<|end_of_solution|>")
+"""Marks that gpt-oss, Command and OpenThinker write before and after the answer itself."""
+_OPENERS: Final = (*_MARKS, *_ANSWER_OPENERS)
 _TAG: Final = r"(?:</(?:think|thinking|thought|reasoning|seed:think)>|\[/think\]|◁/think▷)"
-_CLOSED: Final = re.compile(
-    rf"""(?:(?:\A|\n)[ \t]*  # a mark that begins a line
-        |(?<=[^\s`'"(\u2018\u201c]))  # or stands directly behind the reasoning
+_LONE_CLOSER: Final = re.compile(
+    rf"""(?:(?:\A|\n)[ \t]*  # the mark begins a line
+        |(?<=[^\s`'"(\u2018\u201c]))  # or follows the reasoning without a space
         {_TAG}(?=[^`'")\u2019\u201d])  # and is not quoted
-        |{_TAG}[ \t]*\n  # or one that ends a line""",
+        |{_TAG}[ \t]*\n  # or the mark ends a line""",
     re.VERBOSE | re.IGNORECASE,
 )
-_OPENED: Final = re.compile(_TAG.replace("/", ""), re.IGNORECASE)
-_BACK: Final = 32
-"""Characters before a piece in which such a line may begin."""
+_OPENER: Final = re.compile(_TAG.replace("/", ""), re.IGNORECASE)
+_LOOKBACK: Final = 32
+"""Characters before a new piece that are searched again: more than `_LONE_CLOSER` matches, apart from spaces."""
 
 
 @frozen
 class TaggedText:
-    """What a piece settles: `reasoning`, then `text`. `dropped`: the text before was none; `reasoning` has it."""
+    """Classified input: `reasoning`, then `text`. `dropped`: all text returned before is part of the `reasoning`."""
 
     reasoning: str = ""
     text: str = ""
@@ -66,48 +68,48 @@ class TaggedText:
 
 @define
 class ThinkTags:
-    """Splits a text that comes in pieces. `opened`: the template has written the opening mark before, as is known."""
+    """Splits a text that arrives in pieces. `opened`: the chat template is known to have written the opening mark."""
 
     opened: bool = False
-    _reasons: bool = False  # in reasoning whose opening mark is not in the text
-    _held: str = ""  # the beginning of the text, or the end of a part: it may be a piece of a mark
-    _closing: tuple[str, ...] = ()  # the marks that end the reasoning, or the text; empty in a text that none ends
-    _begun: bool = False  # in text
-    _watching: bool = True  # no reasoning has been closed
-    _seen: str = ""
+    _template_opened: bool = False  # in reasoning whose opening mark is not in the text
+    _held: str = ""  # input that is not classified yet, because it may be the beginning of a mark
+    _closers: tuple[str, ...] = ()  # marks that end the current reasoning or answer; empty if none can end it
+    _in_text: bool = False
+    _watching: bool = True  # a closing mark without an opening one may still come: rule 2
+    _watched: str = ""  # all text so far, kept while watching
     _opened_text: list[str] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._reasons, self._closing = self.opened, _CLOSERS if self.opened else ()
+        self._template_opened, self._closers = self.opened, _CLOSERS if self.opened else ()
 
     def feed(self, piece: str) -> TaggedText:
-        """Add a piece. Return what it settles."""
-        if self._begun and not self._closing:
+        """Add the next piece. Return the input that can be classified now."""
+        if self._in_text and not self._closers:
             return self._watch(piece) if self._watching else TaggedText(text=piece)
         self._held += piece
         reasoning: list[str] = []
-        while not self._begun:
-            if self._closing:
+        while not self._in_text:
+            if self._closers:
                 settled, closed = self._take()
                 reasoning.append(settled)
                 if closed:
-                    self._reasons, self._closing, self._watching = False, (), False
+                    self._template_opened, self._closers, self._watching = False, (), False
                     continue
-                if self._reasons:
+                if self._template_opened:
                     self._opened_text.append(settled)
                 break
-            elif opening := next((mark for mark in _MARKS if self._begins_with(mark)), ""):
-                self._closing = _MARKS[opening]
-            elif any(self._begins_with(mark) for mark in _BEFORE_TEXT):
-                self._begun, self._watching, self._closing = True, False, _BEHIND_TEXT
-            elif (start := self._held.lstrip().lower()) and not any(mark.startswith(start) for mark in _BEGINNINGS):
-                self._begun = True
-                self._watching = self._watching and start[0] != "{"  # an object, which may speak of marks
+            elif opener := next((mark for mark in _MARKS if self._strip_mark(mark)), ""):
+                self._closers = _MARKS[opener]
+            elif any(self._strip_mark(mark) for mark in _ANSWER_OPENERS):
+                self._in_text, self._watching, self._closers = True, False, _ANSWER_CLOSERS
+            elif (start := self._held.lstrip().lower()) and not any(mark.startswith(start) for mark in _OPENERS):
+                self._in_text = True
+                self._watching = self._watching and start[0] != "{"  # a JSON object may quote marks
             else:
                 break
-        if not self._begun:
+        if not self._in_text:
             return TaggedText("".join(reasoning))
-        if self._closing:
+        if self._closers:
             return TaggedText("".join(reasoning), self._take()[0])
         held, self._held = self._held, ""
         if self._watching:
@@ -115,60 +117,61 @@ class ThinkTags:
         return TaggedText("".join(reasoning), held.lstrip())
 
     def finish(self, *, cut: bool = False) -> TaggedText:
-        """Return what was held back. Reasoning that nothing closes, unless it was cut, the template had not opened."""
+        """Return the input held back so far. In an answer that was not `cut` off, reasoning that the template should
+        have opened, but that no mark closed, was text."""
         held, self._held = self._held, ""
-        if self._reasons and not cut:
+        if self._template_opened and not cut:
             self.opened = False
             return TaggedText(text="".join((*self._opened_text, held)))
-        if self._closing and not self._begun:
+        if self._closers and not self._in_text:
             return TaggedText(reasoning=held)
         return TaggedText(text=held if held.strip() else "")
 
-    def _begins_with(self, mark: str) -> bool:
-        """Take a mark off the beginning of what is held. Return whether it was there."""
+    def _strip_mark(self, mark: str) -> bool:
+        """Remove a mark, and the space before it, from the beginning of `_held`. Return whether it was there."""
         start = self._held.lstrip()
         if found := start[: len(mark)].lower() == mark:
             self._held = start[len(mark) :]
         return found
 
     def _take(self) -> tuple[str, bool]:
-        """Take off what is held as far as no closing mark can be in it. Return it, and whether a mark stands behind."""
+        """Take the text before a closing mark, or a part of one, from `_held`. Return it, and whether a mark closed it."""
         low = self._held.lower()
-        low = low if len(low) == len(self._held) else self._held
-        places = [(at, mark) for mark in self._closing if (at := low.find(mark)) >= 0]
-        if not places:
-            at = len(low) - max(_part_of_mark(low, mark) for mark in self._closing)
+        low = low if len(low) == len(self._held) else self._held  # lower case may change the length, and so the indices
+        matches = [(at, mark) for mark in self._closers if (at := low.find(mark)) >= 0]
+        if not matches:
+            at = len(low) - max(_mark_prefix(low, mark) for mark in self._closers)
             taken, self._held = self._held[:at], self._held[at:]
             return taken, False
-        at, mark = min(places)
+        at, mark = min(matches)
         taken = self._held[:at]
-        kept = any(beginning.startswith(mark) for beginning in _BEGINNINGS)  # it begins what follows
-        self._held = self._held[at if kept else at + len(mark) :]
+        opens_next = any(opener.startswith(mark) for opener in _OPENERS)  # then it stays, to be read as an opening mark
+        self._held = self._held[at if opens_next else at + len(mark) :]
         return taken, True
 
     def _watch(self, piece: str) -> TaggedText:
-        """Return a piece of text, unless it closes reasoning that was taken for text."""
-        before = len(self._seen)
-        self._seen += piece
-        closing = _CLOSED.finditer(self._seen, max(0, before - _BACK))
-        closed = next((tag for tag in closing if not _is_quoted(self._seen[: tag.start()])), None)
-        if closed is not None:
-            reasoning, rest = self._seen[: closed.start()], self._seen[closed.end() :]
-            self._watching, self._begun, self._seen, self.opened = False, False, "", True
-            after = self.feed(rest)
+        """Return a piece as text, unless it has a closing mark that makes all text so far reasoning: see rule 2."""
+        size = len(self._watched)
+        self._watched += piece
+        closers = _LONE_CLOSER.finditer(self._watched, max(0, size - _LOOKBACK))
+        closer = next((match for match in closers if not _is_about_marks(self._watched[: match.start()])), None)
+        if closer is not None:
+            reasoning, answer = self._watched[: closer.start()], self._watched[closer.end() :]
+            self._watching, self._in_text, self._watched, self.opened = False, False, "", True
+            after = self.feed(answer)
             return TaggedText(reasoning + after.reasoning, after.text, dropped=True)
-        if len(self._seen) > WATCHED:
-            self._watching, self._seen = False, ""
+        if len(self._watched) > WATCHED:
+            self._watching, self._watched = False, ""
         return TaggedText(text=piece)
 
 
-def _is_quoted(before: str) -> bool:
-    """Return whether text ends in code, or speaks of the opening mark."""
-    in_line = before[before.rfind("\n") + 1 :].replace("```", "")
-    in_code = before.count("```") % 2 == 1 or in_line.count("`") % 2 == 1
-    return in_code or _OPENED.search(before) is not None
+def _is_about_marks(text: str) -> bool:
+    """Return whether a closing mark after this text is in code, or follows an opening mark: see rule 2."""
+    line = text[text.rfind("\n") + 1 :].replace("```", "")
+    in_code = text.count("```") % 2 == 1 or line.count("`") % 2 == 1
+    return in_code or _OPENER.search(text) is not None
 
 
-def _part_of_mark(text: str, mark: str) -> int:
+def _mark_prefix(text: str, mark: str) -> int:
     """Return how many characters at the end of a text may be the beginning of a mark."""
     return next((size for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])), 0)

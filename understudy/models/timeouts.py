@@ -7,24 +7,24 @@ from attrs import asdict, field, frozen
 from attrs.validators import gt, le, optional
 
 IDLE_S: Final = 120.0
-"""Seconds between two pieces of text, unless set: a busy server may pause, and an answer that is cut is half an answer.
-A connection that is lost is noticed before, and the user can stop the run and go on with it."""
+"""Default limit in seconds between two pieces of text. A busy server may pause, and giving up cuts the answer in half;
+a lost connection is noticed earlier, and the user can stop the run and continue it."""
 MAX_S: Final = 3_600.0
 
 
 @frozen
 class Times:
-    """The times of a model: until an answer begins and while it thinks, and between two pieces of its text."""
+    """How long a model may be silent: until its answer begins or while it reasons, and between two pieces of text."""
 
     first_token_s: float | None = field(default=None, validator=optional([gt(0.0), le(MAX_S)]))
     idle_s: float | None = field(default=None, validator=optional([gt(0.0), le(MAX_S)]))
 
 
 Timeouts: TypeAlias = Mapping[str, Times]
-"""By the name of a provider (``anthropic``) or of a model (``anthropic:NAME``), those that are set."""
+"""The times that are set, by the name of a provider (``anthropic``) or of a model (``anthropic:NAME``)."""
 
 
-def timeouts_of(name: str, given: Timeouts) -> dict[str, float]:
-    """Return the times of a model: its own, else those of its provider; one that is in neither is left out."""
-    rows = [asdict(given[key]) for key in (name.partition(":")[0], name) if key in given]
+def timeouts_of(name: str, timeouts: Timeouts) -> dict[str, float]:
+    """Return the times of a model: its own, else its provider's. A time that neither sets is left out."""
+    rows = [asdict(timeouts[key]) for key in (name.partition(":")[0], name) if key in timeouts]
     return {kind: value for row in rows for kind, value in row.items() if value is not None}
