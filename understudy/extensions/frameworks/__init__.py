@@ -1,18 +1,18 @@
 """Agents of other frameworks, one module each. They hold what is particular to a framework, whose extra may be missing.
 
-A module is imported by who uses its framework. What they share stands in `work`, and what they need of a run in
-`understudy.agents.framework`.
+A module is imported by those who use its framework. All share `work`; `understudy.agents.framework` shows them a run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from actors import ChildSpec
 from understudy.extension import Extension, UserData
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-    from actors import ChildSpec
     from understudy.models.model import Model
     from understudy.web.context import WebContext
 
@@ -59,11 +59,8 @@ class Frameworks(Extension):
         server.parts.add(FrameworkRuns(FrameworkRun))
         server.parts.closing.push_async_callback(loop.close)
 
-    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+    def children(self, server: "WebContext") -> Sequence[ChildSpec]:
         """What watches the loop."""
-        from functools import partial
-
-        from actors import ChildSpec
         from understudy.extensions.frameworks.asyncio_thread import AsyncioLoop
         from understudy.tools.loop import ToolLoopActor
 

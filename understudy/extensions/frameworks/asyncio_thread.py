@@ -1,13 +1,12 @@
 """A thread with a loop of asyncio alone, for agents of other frameworks: not all of them work on trio's.
 
-1. All calls share the loop, so that clients and pools of a framework outlive a call. A loop that is blocked is replaced
-   as that of the tools is: see `understudy.tools.loop`.
-2. A call that is cancelled, or whose thread is closed, is given asyncio's CancelledError. The server does not wait for
-   one that swallows it.
+1. All calls share the loop, so clients and pools of a framework outlive a call. `ToolLoop` replaces a blocked one.
+2. A call that is cancelled, or whose thread is closed, gets asyncio's CancelledError. The server leaves one that stays.
 """
 
 import asyncio
 import logging
+from asyncio import SelectorEventLoop
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from typing import Final
@@ -23,7 +22,7 @@ from understudy.tools.loop_call import GRACE_S, LoopCall
 log = logging.getLogger(__name__)
 
 LAST_S: Final = GRACE_S / 2
-"""Seconds for cancelled calls before the loop is closed: the server waits a little longer."""
+"""Seconds for cancelled calls, and half of it for what they leave, before the loop closes. The server waits longer."""
 
 
 @define(eq=False)
@@ -55,7 +54,8 @@ class AsyncioThread(ToolThread):
 
     def __init__(self, lifespans: Mapping[str, Lifespan], system: ActorSystem | None, *, asyncio: bool) -> None:
         super().__init__(lifespans, system, asyncio=False)
-        self._events, self._ending = _Loop(), False
+        self._events = SelectorEventLoop()  # made directly: trio-asyncio replaces the policy that would make one
+        self._ending = False
 
     def post(self, function: Callable[[], object]) -> bool:
         """Run a function on the asyncio loop. Return False if that has ended."""
@@ -78,20 +78,15 @@ class AsyncioThread(ToolThread):
         self._events.stop()
 
     async def _end_soon(self) -> None:
-        """End the calls, then the tasks that a framework started beside them, then async generators, then the loop.
-
-        A task that still waits when its loop is closed would be destroyed with a warning, wherever it is collected.
-        """
-        deadline = self._events.time() + LAST_S
+        """End the calls, then the tasks that a framework started beside them, then async generators, then the loop."""
         tasks = [call.task for call in self.calls if isinstance(call, AsyncioCall) and call.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_S)
-        if others := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others, timeout=max(0.0, deadline - self._events.time()))
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(LAST_S / 2):
+                for task in (others := asyncio.all_tasks() - {asyncio.current_task()}):
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
                 await self._events.shutdown_asyncgens()
         self.cancel()
 
@@ -112,7 +107,3 @@ class AsyncioThread(ToolThread):
 
 class AsyncioLoop(ToolLoop):
     """The loop of agents of other frameworks, which the extension opens if there are any."""
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """An asyncio loop, made directly: trio-asyncio replaces the policy that would make one."""
