@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 from click.testing import CliRunner
-from playwright.sync_api import Page, ViewportSize, expect
-from served import Server, current_browser, picture, watched
+from playwright.sync_api import Page, expect
+from served import NARROW, WIDE, Server, current_browser, picture, watched
 
 from understudy.cli.main import main as understudy
 
-WIDE: ViewportSize = {"width": 1280, "height": 800}
-NARROW: ViewportSize = {"width": 360, "height": 740}
 GOOD = "tree sky blue lamp"
 NEWER = "river under old stones"
 

@@ -11,14 +11,12 @@ import time
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import Page, ViewportSize, expect
-from served import Server, current_browser, picture, watched
+from playwright.sync_api import Page, expect
+from served import NARROW, WIDE, Server, current_browser, picture, watched
 
 from transport.auth.tokens import Tokens
 
 SECRET = "0123456789abcdef" * 3
-WIDE: ViewportSize = {"width": 1280, "height": 800}
-NARROW: ViewportSize = {"width": 360, "height": 740}
 
 
 def main(folder: Path, shots: Path | None) -> None:

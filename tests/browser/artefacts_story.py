@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 from making_agents import png
-from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
-from served import Server, current_browser, picture, watched
+from playwright.sync_api import Locator, Page, Route, expect
+from served import NARROW, WIDE, Server, current_browser, picture, watched
 
-WIDE: ViewportSize = {"width": 1280, "height": 800}
-NARROW: ViewportSize = {"width": 360, "height": 740}
 LINES = "each => { const text = new Range(); text.selectNodeContents(each); return text.getClientRects().length; }"
 """Counts the lines of an element's text."""
 FADES = "each => getComputedStyle(each, '::after').content !== 'none'"

@@ -7,11 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, ViewportSize, expect
-from served import Server, current_browser, picture, watched
-
-WIDE: ViewportSize = {"width": 1280, "height": 800}
-NARROW: ViewportSize = {"width": 360, "height": 740}
+from playwright.sync_api import Locator, Page, expect
+from served import NARROW, WIDE, Server, current_browser, picture, watched
 
 SIZE = """(card) => {
   const fields = [...card.querySelectorAll("input, select, textarea")];

@@ -10,16 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, ViewportSize, WebSocketRoute, expect
-from served import Server, current_browser, picture, watched
+from served import NARROW, SEQ, Server, current_browser, picture, watched
 
-NARROW: ViewportSize = {"width": 360, "height": 740}
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 SECRET = "gh" + "p_" + "a1B2c3D4e5F6" * 3
-SEQ = """async (thread) => {
-  const token = JSON.parse(localStorage["understudy.session"]).session_token;
-  const answer = await fetch(`/api/threads/${thread}`, { headers: { Authorization: `Bearer ${token}` } });
-  return (await answer.json()).last_seq;
-}"""
 ANSWER = (
     "I wrote to [email-1] and used the key [redacted], which ends in •••• •••• •••• 1234.\n\n"
     "```\ntoken = [redacted]\nstep = [step-1]\n```"

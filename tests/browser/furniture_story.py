@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
-from served import Server, current_browser, picture, plays_common_parts, watched
-
-NARROW: ViewportSize = {"width": 360, "height": 740}
-WIDE: ViewportSize = {"width": 1280, "height": 800}
-
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+from served import NARROW, WIDE, Server, current_browser, picture, plays_common_parts, watched
 
 KEPT = "threadId => Object.keys(localStorage).some(key => key.endsWith(threadId))"
 """Whether a browser keeps something of a chat."""

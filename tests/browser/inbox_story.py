@@ -7,11 +7,9 @@ import re
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, ViewportSize, expect
-from served import Server, current_browser, picture, watched
+from playwright.sync_api import Locator, Page, expect
+from served import NARROW, WIDE, Server, current_browser, picture, watched
 
-WIDE: ViewportSize = {"width": 1280, "height": 800}
-NARROW: ViewportSize = {"width": 360, "height": 740}
 HIDEABLE = """
   window.notices = [];
   Object.defineProperty(document, "visibilityState", { get: () => (window.away ? "hidden" : "visible") });

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
-from served import Server, current_browser, picture, plays_common_parts, watched
+from served import WIDE, Server, current_browser, picture, plays_common_parts, watched
 
-WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 390, "height": 844}
 
 

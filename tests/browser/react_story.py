@@ -15,8 +15,8 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, ViewportSize, expect
-from served import Server, current_browser, picture, site, watched
+from playwright.sync_api import Page, expect
+from served import NARROW, Server, current_browser, picture, site, watched
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # a story is a program of its own
@@ -25,7 +25,6 @@ from tests.servers.npm import install  # noqa: E402
 
 BUILD_S = 60
 CANCELLED_S = 20
-NARROW: ViewportSize = {"width": 360, "height": 740}
 DOCUMENTED = "http://127.0.0.1:8002"
 MAIN = f"""
 import {{ createRoot }} from "react-dom/client";

@@ -34,6 +34,14 @@ READY = "understudy is ready on "
 WAIT_MS = 60_000
 """Longest wait for what must come: three stories at a time share a small machine with a server and a browser each."""
 expect.set_options(timeout=WAIT_MS)
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+SEQ = """async (thread) => {
+  const token = JSON.parse(localStorage["understudy.session"]).session_token;
+  const answer = await fetch(`/api/threads/${thread}`, { headers: { Authorization: `Bearer ${token}` } });
+  return (await answer.json()).last_seq;
+}"""
+"""Evaluated in a page with a thread's id: the number of the thread's last event, as the server has it."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",

@@ -8,11 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, ViewportSize, expect
-from served import Server, current_browser, picture, watched
-
-WIDE: ViewportSize = {"width": 1280, "height": 800}
-NARROW: ViewportSize = {"width": 360, "height": 740}
+from playwright.sync_api import Page, expect
+from served import NARROW, WIDE, Server, current_browser, picture, watched
 
 
 def main(folder: Path, shots: Path | None) -> None:

@@ -9,17 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, ViewportSize, WebSocketRoute, expect
-from served import Server, current_browser, picture, plays_common_parts, watched
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, WebSocketRoute, expect
+from served import NARROW, SEQ, WIDE, Server, current_browser, picture, plays_common_parts, watched
 
 LONG_MS = 30_000
-NARROW: ViewportSize = {"width": 360, "height": 740}
-SEQ = """async (thread) => {
-  const token = JSON.parse(localStorage["understudy.session"]).session_token;
-  const answer = await fetch(`/api/threads/${thread}`, { headers: { Authorization: `Bearer ${token}` } });
-  return (await answer.json()).last_seq;
-}"""
-WIDE: ViewportSize = {"width": 1280, "height": 800}
 
 
 def ask(page: Page, text: str) -> None:
@@ -199,19 +192,26 @@ def offline(page: Page, context: BrowserContext) -> None:
     answer(page, "81")
 
 
-def switched(browser: Browser, server: Server, problems: list[str]) -> None:
-    """Another agent shows its own chats, with a way back; the draft stays with its chat; a new chat keeps the agent."""
+def answered(browser: Browser, server: Server, problems: list[str]) -> Page:
+    """Return the page of a new user whose first chat has one answer."""
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
     page.goto(server.address)
     ask(page, "What is 15% of 80?")
     answer(page, "12")
+    return page
+
+
+def pick(page: Page, agent: str) -> None:
+    """Choose another agent in the menu of the composer."""
+    page.get_by_role("button", name=re.compile("^Agent: ")).click()
+    page.get_by_role("option", name=re.compile(f"^{agent}")).click()
+
+
+def switched(browser: Browser, server: Server, problems: list[str]) -> None:
+    """Another agent shows its own chats, with a way back; the draft stays with its chat; a new chat keeps the agent."""
+    page = answered(browser, server, problems)
     thread, title = page.url, "What is 15% of 80?"
-
-    def pick(agent: str) -> None:
-        page.get_by_role("button", name=re.compile("^Agent: ")).click()
-        page.get_by_role("option", name=re.compile(f"^{agent}")).click()
-
-    pick("Content")
+    pick(page, "Content")
     expect(page.get_by_role("heading", name="Content")).to_be_visible()
     assert page.url != thread
     ask(page, "What is 7 + 8?")
@@ -220,12 +220,12 @@ def switched(browser: Browser, server: Server, problems: list[str]) -> None:
     expect(page.locator(".thread-title", has_text=title)).to_be_visible()
     assert page.url == thread
     expect(page.get_by_role("button", name=re.compile("^Back to "))).to_be_hidden()
-    pick("Content")
+    pick(page, "Content")
     answer(page, "15")
     page.go_back()
     expect(page.locator(".thread-title", has_text=title)).to_be_visible()
     page.get_by_role("textbox", name="Message", exact=True).fill("What is 8 + 8?")
-    pick("Content")
+    pick(page, "Content")
     page.keyboard.press("Enter")
     answer(page, "16")
     assert page.url == thread
@@ -236,16 +236,12 @@ def switched(browser: Browser, server: Server, problems: list[str]) -> None:
 
 def sent_while_switching(browser: Browser, server: Server, problems: list[str]) -> None:
     """A message that is sent before the chat of the picked agent is found goes to that agent in this chat."""
-    page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
-    page.goto(server.address)
-    ask(page, "What is 15% of 80?")
-    answer(page, "12")
+    page = answered(browser, server, problems)
     thread = page.url
     held: list[Route] = []
     page.route(re.compile(r"/api/threads\?"), lambda route: held.append(route))
-    page.get_by_role("button", name=re.compile("^Agent: ")).click()
     with page.expect_request(re.compile(r"/api/threads\?")):
-        page.get_by_role("option", name=re.compile("^Content")).click()
+        pick(page, "Content")
     ask(page, "What is 9 + 8?")
     answer(page, "17")
     for route in held:
@@ -255,6 +251,27 @@ def sent_while_switching(browser: Browser, server: Server, problems: list[str]) 
     assert page.url == thread
     expect(page.get_by_role("button", name=re.compile("^Back to "))).to_be_hidden()
     expect(page.get_by_role("button", name="Agent: Content")).to_be_visible()
+
+
+def picked_twice(browser: Browser, server: Server, problems: list[str]) -> None:
+    """Of two agents picked one after the other the last one's chat is shown, and a menu opened meanwhile stays open."""
+    page = answered(browser, server, problems)
+    thread = page.url
+    held: list[Route] = []
+    page.route(re.compile(r"/api/threads\?limit=50$"), lambda route: held.append(route))
+    for agent in ("Content", "Story"):
+        with page.expect_request(re.compile(r"/api/threads\?limit=50$")):
+            pick(page, agent)
+    page.get_by_role("button", name=re.compile("^Agent: ")).click()
+    first, last = held
+    first.continue_()
+    page.evaluate("fetch('/healthz').then((answer) => answer.text())")  # the page has the first answer before this one
+    assert page.url == thread
+    last.continue_()
+    expect(page.get_by_role("heading", name="Story")).to_be_visible()
+    assert page.url != thread
+    expect(page.get_by_role("option", name=re.compile("^Story"))).to_be_visible()
+    page.close()
 
 
 def turned(browser: Browser, server: Server, problems: list[str]) -> None:
@@ -373,6 +390,7 @@ def main(folder: Path, shots: Path | None) -> None:
             if plays_common_parts():
                 told(browser, server, shots, problems)
                 sent_while_switching(browser, server, problems)
+                picked_twice(browser, server, problems)
             turned(browser, server, problems)
             kept(page, server)
             assert not problems, problems

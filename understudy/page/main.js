@@ -169,8 +169,8 @@ class Page extends ChatPage {
     else if (!id) this.create();
   }
 
-  /** `instead`: the chat takes the place of the present one also for Back; one that the address does not name never stays. */
-  open(threadId, { fresh = false, instead = location.hash === "" } = {}) {
+  // `instead`: it takes the present chat's place also for Back; one that the address does not name never stays. `late`: what has the focus keeps it.
+  open(threadId, { fresh = false, instead = location.hash === "", late = false } = {}) {
     const state = this.client.open(threadId, { fresh });
     this.back.hidden = true;
     if (threadId !== this.current) this.panel.close();
@@ -188,27 +188,28 @@ class Page extends ChatPage {
       this.composer.follow(this.agentOf(threadId, this.client.stateOrEmpty(threadId)));
     }, LOADING_MS);
     this.sidebar.select(threadId);
-    this.sidebar.toggle(false);
+    if (!late) this.sidebar.toggle(false);
     this.showTitle();
     this.composer.show(runningTurn(state), steerableTurn(state));
     this.#showGuide();
-    this.composer.focus();
+    if (!late || document.activeElement === document.body) this.composer.focus();
   }
 
   /**
    * Another agent was picked. Its own latest chat is shown, with a way back, unless a message is being written, or sent
-   * meanwhile: that goes to the picked agent in this chat.
+   * meanwhile: that goes to the picked agent in this chat. Of several agents picked one after the other the last one's chat is shown.
    */
   async switched(agent) {
     this.transcript.refresh();
     const from = this.current;
+    this.switching = agent;
     const state = this.client.stateOrEmpty(from);
     if (this.composer.holds || state.turns.length === 0 || this.agentOf(from, state)?.name === agent.name) return;
     const { threadId, turns } = await this.client.switchAgent(agent.agent_type, agent.pillar ?? null);
     const said = this.composer.holds || this.client.stateOrEmpty(from).turns.at(-1)?.key !== state.turns.at(-1).key;
-    if (this.current !== from || threadId === from || said) return;
+    if (this.switching !== agent || this.current !== from || threadId === from || said) return;
     setText(this.back, t("chat.back_to", { title: this.title.textContent }));
-    this.open(threadId, { fresh: turns.length === 0 && !this.sidebar.thread(threadId) });
+    this.open(threadId, { fresh: turns.length === 0 && !this.sidebar.thread(threadId), late: true });
     this.composer.pick(agent);
     this.transcript.refresh();
     this.back.onclick = () => this.open(from);
@@ -271,11 +272,10 @@ class Page extends ChatPage {
 
   create() {
     const state = this.client.state(this.current);
-    if (!this.missing && state?.turns.length === 0 && state.seq === 0 && location.hash) {
+    if (!this.missing && state?.turns.length === 0 && state.seq === 0 && location.hash) { // this one is new already
       this.sidebar.toggle(false);
       this.transcript.settled();
-      this.composer.focus(); // this one is new already
-      return;
+      return this.composer.focus();
     }
     const { picked } = this.composer.picker;
     this.open(randomId(), { fresh: true });
@@ -348,7 +348,7 @@ class Page extends ChatPage {
     if (threadId !== this.current) return;
     const next = randomId();
     if (elsewhere) this.drafts.write(next, draft);
-    this.open(next, { fresh: true, instead: true });
+    this.open(next, { fresh: true, instead: true, late: elsewhere });
     if (elsewhere) this.toasts.show(t("chat.deleted_elsewhere"));
   }
 

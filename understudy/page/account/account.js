@@ -1,5 +1,6 @@
 /** Who is signed in: a button at the foot of the side bar, with a menu for what one signs in with, help on keys, and to sign out. */
 
+import { showUntilClosed } from "../elements/dialog.js";
 import { el, freshId, setText } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { Menu } from "../elements/menu.js";
@@ -79,11 +80,6 @@ export class Account {
         anyway = true;
       }
     });
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      this.button.focus();
-    });
-    document.body.append(dialog);
-    dialog.showModal();
+    showUntilClosed(dialog).then(() => this.button.focus());
   }
 }

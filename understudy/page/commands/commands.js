@@ -1,6 +1,6 @@
 /** What a user can do on the page by its name: the entries of the palette, and the sheet that lists the keys. */
 
-import { dialogHead } from "../elements/dialog.js";
+import { dialogHead, showUntilClosed } from "../elements/dialog.js";
 import { el, freshId } from "../elements/dom.js";
 import { commandKey } from "./keys.js";
 import { Palette } from "./palette.js";
@@ -22,11 +22,9 @@ export class Commands {
       [commandKey("K"), "keys.palette"], [commandKey("O", { shift: true }), "keys.create"], [`?  ${commandKey("/")}`, "keys.sheet"],
       [t("key.enter"), "keys.send"], [`${t("key.shift")}+${t("key.enter")}`, "keys.line"], ["↑", "keys.edit"], [t("key.escape"), "keys.stop"],
     ];
-    const dialog = el("dialog.dialog.keys", { "aria-labelledby": id, onclose: () => dialog.remove() },
+    showUntilClosed(el("dialog.dialog.keys", { "aria-labelledby": id },
       dialogHead(id, t("keys.title")),
-      el("dl.keys-list", {}, rows.map(([key, what]) => el("div", {}, el("dt", {}, t(what)), el("dd", {}, key.split("  ").map((one) => el("kbd", {}, one)))))));
-    document.body.append(dialog);
-    dialog.showModal();
+      el("dl.keys-list", {}, rows.map(([key, what]) => el("div", {}, el("dt", {}, t(what)), el("dd", {}, key.split("  ").map((one) => el("kbd", {}, one))))))));
   }
 
   #actions() {

@@ -1,6 +1,7 @@
 /** The command palette: chats, agents and actions by what is typed. A combobox with a list (WAI-ARIA 1.2). */
 
 import { composing, el, freshId, setText } from "../elements/dom.js";
+import { showUntilClosed } from "../elements/dialog.js";
 import { icon } from "../elements/icons.js";
 import { t } from "../client/messages.js";
 
@@ -33,11 +34,8 @@ export class Palette {
     this.none = el("p.hint.palette-none", { role: "status" });
     this.dialog = el("dialog.dialog.palette", { "aria-label": t("palette.label") },
       el("div.palette-head", {}, icon("search"), this.input), this.list, this.none);
-    const { dialog } = this;
-    dialog.addEventListener("close", () => dialog.remove()); // another one may be open by then
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-    document.body.append(this.dialog);
-    this.dialog.showModal();
+    showUntilClosed(this.dialog);
     this.groups = this.entries();
     this.more = [];
     this.#draw();

@@ -81,7 +81,7 @@ export class LeftWork {
       page.client.delivery.pump();
     }
     if (at?.key !== key || page.composer.holds || page.client.stateOrEmpty(page.current).turns.length > 0) return;
-    page.open(at.thread, { fresh: at.fresh, instead: true });
+    page.open(at.thread, { fresh: at.fresh, instead: true, late: true });
     if (at.place) readOnAt(page, at.place);
   }
 }

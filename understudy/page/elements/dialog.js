@@ -11,6 +11,18 @@ export function dialogHead(id, title) {
   }, icon("close")));
 }
 
+/** Shows a `<dialog>` over the page, and removes it when it is closed. Resolves then, to whether it was closed with "yes". */
+export function showUntilClosed(dialog) {
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    }, { once: true });
+  });
+}
+
 /** Resolves to true when the user agrees to what cannot be taken back. */
 export function confirmed({ title, text, agree }) {
   return answered(title, text,
@@ -30,14 +42,7 @@ function answered(title, text, ...buttons) {
   const dialog = el("dialog.dialog", { "aria-labelledby": id },
     el("h2", { id }, title), el("p", {}, text),
     el("div.dialog-actions", {}, ...buttons.map((button) => button((answer) => dialog.close(answer)))));
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(dialog.returnValue === "yes");
-    });
-  });
+  return showUntilClosed(dialog);
 }
 
 /**
@@ -78,14 +83,7 @@ export function asked({ title, text, label, agree, accept }) {
     el("div.dialog-actions", {},
       el("button.secondary", { type: "button", onclick: () => dialog.close("no") }, t("action.not_now")), submit));
   const dialog = el("dialog.dialog", { "aria-labelledby": id }, form);
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(dialog.returnValue === "yes");
-    });
-  });
+  return showUntilClosed(dialog);
 }
 
 const SHOWN_MS = 8000;

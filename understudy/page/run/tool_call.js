@@ -1,7 +1,7 @@
 /** Calls of tools that a user makes without words: a starter, a next step, and the form of what these leave open. */
 
 import { t } from "../client/messages.js";
-import { dialogHead } from "../elements/dialog.js";
+import { dialogHead, showUntilClosed } from "../elements/dialog.js";
 import { el, freshId } from "../elements/dom.js";
 import { LazyFields } from "../forms/lazy_fields.js";
 
@@ -64,15 +64,14 @@ class ToolForm {
       this.dialog.close();
       onCall(answer);
     };
-    this.dialog = el("dialog.dialog.tool-form", { "aria-labelledby": id, onclose: () => this.dialog.remove() },
+    this.dialog = el("dialog.dialog.tool-form", { "aria-labelledby": id },
       dialogHead(id, label), el("p.hint", { dir: "auto" }, tool.description),
       el("form.question-form", { noValidate: true, onsubmit: submit }, this.fields.element,
         el("div.dialog-actions", {}, el("button.primary", { type: "submit" }, t("action.send")))));
   }
 
   open() {
-    document.body.append(this.dialog);
-    this.dialog.showModal();
+    showUntilClosed(this.dialog);
     this.fields.focus();
   }
 }

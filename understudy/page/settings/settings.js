@@ -1,7 +1,7 @@
 /** The settings: one dialog of sections, and those of the chat page. */
 
 import { t } from "../client/messages.js";
-import { dialogHead, confirmed } from "../elements/dialog.js";
+import { confirmed, dialogHead, showUntilClosed } from "../elements/dialog.js";
 import { arrange, el, freshId, setText } from "../elements/dom.js";
 import { languageSection } from "./language.js";
 import { clearCopies } from "../client/connection/session.js";
@@ -22,10 +22,9 @@ export class Settings {
     const id = freshId("settings");
     this.head = dialogHead(id, t("settings.title"));
     this.shown = new Map();
-    this.dialog = el("dialog.dialog.settings", { "aria-labelledby": id, onclose: () => this.dialog.remove() }, this.head);
+    this.dialog = el("dialog.dialog.settings", { "aria-labelledby": id }, this.head);
     this.#arrange();
-    document.body.append(this.dialog);
-    this.dialog.showModal();
+    showUntilClosed(this.dialog);
     if (focus) this.dialog.querySelector(focus)?.focus();
   }
 

@@ -1,6 +1,7 @@
 /** The dialog of a chat's tags: typed, chosen from the user's own, and removed; kept when it is saved. */
 
 import { composing, el, freshId, setText } from "../elements/dom.js";
+import { showUntilClosed } from "../elements/dialog.js";
 import { icon } from "../elements/icons.js";
 import { MAX_TAG, MOST_TAGS, suggested, tagOf } from "../client/tags.js";
 import { t } from "../client/messages.js";
@@ -18,7 +19,7 @@ export class TagsDialog {
     });
     this.fault = el("p.field-error", { id: faultId, role: "alert" });
     this.submit = el("button.primary", { type: "submit" }, t("action.save"));
-    this.element = el("dialog.dialog.tags", { "aria-labelledby": id, onclose: () => this.element.remove() },
+    this.element = el("dialog.dialog.tags", { "aria-labelledby": id },
       el("form", { noValidate: true, onsubmit: (event) => this.#submit(event) },
         el("h2", { id }, t("tags.title")), el("p", { id: ruleId }, t("tags.rule", { count: MOST_TAGS })),
         this.list, this.input, this.fault, this.offered,
@@ -27,8 +28,7 @@ export class TagsDialog {
   }
 
   open() {
-    document.body.append(this.element);
-    this.element.showModal();
+    showUntilClosed(this.element);
     this.#draw();
     this.input.focus();
   }

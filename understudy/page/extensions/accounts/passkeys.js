@@ -1,6 +1,6 @@
 /** Passkeys: what the browser and the server do with them, and the dialog of one's own. */
 
-import { confirmed, dialogHead } from "../../elements/dialog.js";
+import { confirmed, dialogHead, showUntilClosed } from "../../elements/dialog.js";
 import { el, freshId, setText } from "../../elements/dom.js";
 import { askServer } from "./password_form.js";
 import { MESSAGES } from "./messages/sign_in.js";
@@ -81,15 +81,14 @@ export class PasskeysDialog {
     const form = el("form", { noValidate: true, onsubmit: (event) => this.#add(event) },
       el("div.field", {}, el("label.field-label", { for: this.name.id }, t("accounts.passkey_name")), this.name),
       el("div.dialog-actions", {}, this.submit));
-    this.element = el("dialog.dialog", { "aria-labelledby": id, onclose: () => this.element.remove() },
+    this.element = el("dialog.dialog", { "aria-labelledby": id },
       dialogHead(id, t("account.passkeys")), el("p", {}, t("accounts.passkeys_text")), this.list, this.hint,
       able ? form : el("p.hint", {}, t("accounts.passkeys_not_here")));
   }
 
   open() {
-    document.body.append(this.element);
     this.name.value = proposedName();
-    this.element.showModal();
+    showUntilClosed(this.element);
     return this.#load("");
   }
 

@@ -1,6 +1,7 @@
 /** A form with a password, on the page where one joins and in the dialog where one signs in, and what it asks the server. */
 
 import { errorText, t } from "../../client/messages.js";
+import { showUntilClosed } from "../../elements/dialog.js";
 import { el, freshId, setText } from "../../elements/dom.js";
 
 const ASK_MS = 20_000; // others may sign in at the same moment, and a password takes a while to check
@@ -95,13 +96,7 @@ export function passwordDialog({ title, text = null, send, other = null, ...form
     send: (...typed) => send(() => dialog.close(), ...typed),
   });
   const dialog = el("dialog.dialog", { "aria-labelledby": id }, element);
-  document.body.append(dialog);
-  dialog.showModal();
+  const closed = showUntilClosed(dialog);
   focus();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve();
-    });
-  });
+  return closed;
 }

@@ -1,6 +1,6 @@
 /** "Servers": a dialog with the MCP servers of the user's agents, to switch off and on in the open chat. */
 
-import { dialogHead } from "../../elements/dialog.js";
+import { dialogHead, showUntilClosed } from "../../elements/dialog.js";
 import { el, freshId, setText } from "../../elements/dom.js";
 import { enumerated, learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/dialog.js";
@@ -15,13 +15,11 @@ export class ServersDialog {
     this.hint = el("p.memory-hint", { role: "status" });
     this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
       dialogHead(id, t("servers.title")), el("p", {}, t("servers.introduction")), this.list, this.hint);
-    this.element.addEventListener("close", () => this.element.remove());
   }
 
   async show() {
-    document.body.append(this.element);
     this.list.replaceChildren();
-    this.element.showModal();
+    showUntilClosed(this.element);
     await this.#read();
   }
 

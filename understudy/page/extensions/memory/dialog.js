@@ -2,7 +2,7 @@
 
 import { humanised, moment } from "../../client/format.js";
 import { dateTime, enumerated, learn, listed, t } from "../../client/messages.js";
-import { confirmed, dialogHead } from "../../elements/dialog.js";
+import { confirmed, dialogHead, showUntilClosed } from "../../elements/dialog.js";
 import { composing, el, freshId, setText } from "../../elements/dom.js";
 import { icon } from "../../elements/icons.js";
 import { MESSAGES } from "./messages/dialog.js";
@@ -26,13 +26,11 @@ export class MemoryDialog {
     this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
       dialogHead(id, t("memory.title")), el("p", {}, t("memory.introduction")), this.search, this.list, this.hint,
       el("div.dialog-actions", {}, this.everything));
-    this.element.addEventListener("close", () => this.element.remove());
   }
 
   show() {
-    document.body.append(this.element);
     this.search.value = "";
-    this.element.showModal();
+    showUntilClosed(this.element);
     return this.#load("");
   }
 

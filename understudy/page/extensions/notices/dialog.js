@@ -4,7 +4,7 @@ import { isAutomatic } from "../../client/ids.js";
 import { countsOf, questionOf, stepOf } from "./inbox.js";
 import { dateTime, learn, number, t } from "../../client/messages.js";
 import { ApprovalView } from "../../approvals/approval.js";
-import { dialogHead } from "../../elements/dialog.js";
+import { dialogHead, showUntilClosed } from "../../elements/dialog.js";
 import { arrange, el, freshId, setText } from "../../elements/dom.js";
 import { icon } from "../../elements/icons.js";
 import { LISTS } from "./view.js";
@@ -25,12 +25,11 @@ export class InboxDialog {
     if (this.dialog) return;
     const id = freshId("inbox");
     this.sections = new Map(LISTS.map((list) => [list, this.#section({ title: t(`inbox.${list}`), none: t(`inbox.none_${list}`) }, list === "unread")]));
-    this.dialog = el("dialog.dialog.inbox", { "aria-labelledby": id, onclose: () => this.#closed() },
+    this.dialog = el("dialog.dialog.inbox", { "aria-labelledby": id },
       dialogHead(id, t("inbox.title")),
       [...this.sections.values()].map(({ element }) => element), this.page.sections().map((more) => this.#more(more)), this.foot());
     this.update();
-    document.body.append(this.dialog);
-    this.dialog.showModal();
+    showUntilClosed(this.dialog).then(() => this.#closed());
     this.feed.refresh();
     const { element, title } = this.sections.get(name);
     title.focus({ preventScroll: true });
@@ -153,7 +152,6 @@ export class InboxDialog {
   }
 
   #closed() {
-    this.dialog.remove();
     Object.assign(this, { dialog: null, sections: null });
     this.cards.clear();
     this.rows.clear();

@@ -3,7 +3,7 @@
 import { PRESETS, timingOf, timingText, when } from "./timing.js";
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/dialog.js";
-import { confirmed, dialogHead } from "../../elements/dialog.js";
+import { confirmed, dialogHead, showUntilClosed } from "../../elements/dialog.js";
 import { el, freshId, setText } from "../../elements/dom.js";
 import { icon } from "../../elements/icons.js";
 
@@ -22,11 +22,10 @@ export class Schedules {
     const id = freshId("schedules");
     this.list = el("ul.schedules-list");
     this.hint = el("p", { role: "status" }, t("schedules.reading"));
-    this.dialog = el("dialog.dialog.schedules", { "aria-labelledby": id, onclose: () => this.dialog.remove() },
+    this.dialog = el("dialog.dialog.schedules", { "aria-labelledby": id },
       dialogHead(id, t("schedules.title")),
       this.hint, this.list, this.#form());
-    document.body.append(this.dialog);
-    this.dialog.showModal();
+    showUntilClosed(this.dialog);
     this.#read();
   }
 

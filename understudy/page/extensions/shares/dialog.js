@@ -2,7 +2,7 @@
 
 import { ROOT } from "../../client/address.js";
 import { copy, copyButton } from "../../elements/copy.js";
-import { dialogHead } from "../../elements/dialog.js";
+import { dialogHead, showUntilClosed } from "../../elements/dialog.js";
 import { el, freshId, setText } from "../../elements/dom.js";
 import { moment } from "../../client/format.js";
 import { dateTime, learn, t } from "../../client/messages.js";
@@ -26,12 +26,10 @@ export class SharesDialog {
       dialogHead(id, t("share.title")), el("p", {}, t("share.seen")), el("p", {}, t("share.not_seen")),
       this.made, this.heading, this.list, this.hint,
       el("div.dialog-actions", {}, this.make));
-    this.element.addEventListener("close", () => this.element.remove());
   }
 
   open() {
-    document.body.append(this.element);
-    this.element.showModal();
+    showUntilClosed(this.element);
     this.make.focus();
     return this.#try(() => this.#read());
   }
