@@ -218,22 +218,22 @@ def count(recorder: Recorder) -> Counted:
     return Counted(counts, named)
 
 
-def record(names: Iterable[str]) -> Iterator[tuple[str, Recorder]]:
+def record(names: Iterable[str], *, traced: int = TRACED) -> Iterator[tuple[str, Recorder]]:
     """Send messages of each kind to a server of its own. Yield the kind, and the recorder with what it saw of them.
 
     The functions of a message are in the order of their first call. It is one recorder for all: worker threads, which
-    outlive their server, keep the one that they began with.
+    outlive their server, keep the one that they began with. Instructions are counted of `traced` messages.
     """
     recorder = Recorder()
     event.listen(Engine, "commit", recorder.commit)
-    threading.settrace(recorder.trace)
+    threading.settrace(recorder.trace if traced else None)  # type: ignore[arg-type]
     threading.setprofile(recorder.call)
     try:
         for name in names:
             recorder.counted, recorder.traced = [], []
             with tempfile.TemporaryDirectory() as folder:
                 clock = MockClock(rate=1.0)
-                trio.run(_measure, recorder, kinds(Path(folder))[name], Path(folder), clock, clock=clock)
+                trio.run(_measure, recorder, kinds(Path(folder))[name], Path(folder), clock, traced, clock=clock)
             yield name, recorder
     finally:
         sys.settrace(None)
@@ -256,7 +256,7 @@ def called(calls: Counter[CodeType], file: str, function: str) -> int:
     return sum(n for code, n in calls.items() if code.co_qualname == function and code.co_filename.endswith(file))
 
 
-async def _measure(recorder: Recorder, kind: Kind, folder: Path, clock: MockClock) -> None:
+async def _measure(recorder: Recorder, kind: Kind, folder: Path, clock: MockClock, traced: int) -> None:
     settings = with_values(
         Settings(), port=0, data_dir=folder, log_level="error", models_words_per_s=1e6, builtin_agents=[]
     )  # or pauses decide what is joined
@@ -280,8 +280,8 @@ async def _measure(recorder: Recorder, kind: Kind, folder: Path, clock: MockCloc
                     recorder.stop()
                 trio.lowlevel.remove_instrument(recorder)
                 sys.setprofile(None)
-                sys.settrace(recorder.trace)
-                for number in range(TRACED):
+                sys.settrace(recorder.trace if traced else None)
+                for number in range(traced):
                     await client.begin(f"traced-{number}", clock)
                     recorder.start_trace()
                     clock.rate = RATE
