@@ -193,8 +193,10 @@ async def held(context: ToolContext) -> str:
 
 async def resumed(tmp_path: Path, agents: list[Agent]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Stop the server while the third call is held, and start it again. Return the ended run and its events."""
-    GATE.opened = trio.Event()
     for attempt in range(2):
+        GATE.opened = trio.Event()
+        if attempt:
+            GATE.opened.set()  # before the tool waits: it does so in a loop of its own
         async with serving(tmp_path, *agents, grace_s=0.2) as running:
             if not attempt:
                 token = await new_token(running)
@@ -204,7 +206,6 @@ async def resumed(tmp_path: Path, agents: list[Agent]) -> tuple[dict[str, Any], 
                     while len(CALLS) < 3:  # noqa: ASYNC110 - the tool runs in the server
                         await trio.sleep(0.01)
             else:
-                GATE.opened.set()
                 with trio.fail_after(60):
                     while not (state := await asked(running, token, run["run_id"]))["ended_at"]:  # noqa: ASYNC110
                         await trio.sleep(0.01)
