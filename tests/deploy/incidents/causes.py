@@ -22,6 +22,7 @@ from tests.rigs.detectors import BREAKING
 from tests.rigs.http import request
 from tests.rigs.model_provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
 from tests.rigs.server_pair import token_of
+from tests.servers.needed import free_port
 
 PAUSED_S: Final = 4.0
 """Twice the lease of a node."""
@@ -197,21 +198,18 @@ async def commits_slow(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incid
 @asynccontextmanager
 async def model_away(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incident]:
     """A provider refuses connections, and comes back."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        keys = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
-        # The provider stops after the node, for whose connection it waits.
-        async with AsyncExitStack() as stack, site.node(INCIDENT_MODEL="openai-chat:tiny", **keys) as node:
-            nursery.start_soon(ask_again_and_again, node, "asks", 0.5)
+    port = free_port()  # below those that a system gives to whoever connects, so nobody takes it before the provider
+    keys = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
+    # The provider stops after the node, for whose connection it waits.
+    async with AsyncExitStack() as stack, site.node(INCIDENT_MODEL="openai-chat:tiny", **keys) as node:
+        nursery.start_soon(ask_again_and_again, node, "asks", 0.5)
 
-            async def end() -> None:
-                taken.close()
-                provider = Provider(port)
-                provider.scripts = [Script([text_chunk("Hello."), end_chunk("stop"), usage_chunk(20, 8)])] * 1_000
-                stack.enter_context(provider)
+        async def end() -> None:
+            provider = Provider(port)
+            provider.scripts = [Script([text_chunk("Hello."), end_chunk("stop"), usage_chunk(20, 8)])] * 1_000
+            stack.enter_context(provider)
 
-            yield Incident(node, end)
+        yield Incident(node, end)
 
 
 # answers
