@@ -135,7 +135,7 @@ class ThinkTags:
         return found
 
     def _take(self) -> tuple[str, bool]:
-        """Take the text before a closing mark, or a part of one, from `_held`. Return it, and whether a mark closed it."""
+        """Take the text before a closing mark, or a part of one, from `_held`. Return it, and whether a mark came."""
         low = self._held.lower()
         low = low if len(low) == len(self._held) else self._held  # lower case may change the length, and so the indices
         matches = [(at, mark) for mark in self._closers if (at := low.find(mark)) >= 0]

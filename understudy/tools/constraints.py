@@ -1,7 +1,7 @@
-"""The constraints of `Annotated[int, Field(ge=1)]`: as keywords of a JSON schema, and as a check of values. Pure.
+"""Turns the constraints in `Annotated[int, Field(ge=1)]` into keywords of a JSON schema and a check of values. Pure.
 
 They are read by the names of their attributes (`ge`, `max_length`, …), which `Param`, `annotated_types`, `msgspec.Meta`
-and the fields of Pydantic share, so none of these is imported here.
+and the fields of Pydantic share, so none of these has to be imported.
 """
 
 import math
@@ -30,13 +30,13 @@ _BOUNDS: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool], str]]] = {
     "min_length": ("min", lambda value, bound: len(value) >= bound, "it must have at least {} {}"),
     "max_length": ("max", lambda value, bound: len(value) <= bound, "it must have at most {} {}"),
 }
-"""For each attribute: its keyword, the check, and the sentence if that fails."""
+"""For each attribute: its keyword (of a length, its prefix), the check, and the sentence for a failed check."""
 _LENGTHS: Final = {"string": "Length", "array": "Items", "object": "Properties"}
 _WORDS: Final[tuple[tuple[type, str, str], ...]] = ((str, "character", "s"), (Mapping, "entr", "ies"))
 
 
 def read_bounds(extras: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Return the (attribute, bound) pairs of what stands beside a type in `Annotated`, ``func`` for predicates."""
+    """Yield the (attribute, bound) pairs of the metadata in `Annotated`; the attribute of a predicate is ``func``."""
     for extra in extras:
         parts = getattr(extra, "metadata", None)  # of a Pydantic field
         if isinstance(parts, list):
@@ -51,11 +51,11 @@ def read_bounds(extras: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def schema_keywords(extras: Iterable[Any], kinds: Iterable[str]) -> dict[str, Any]:
-    """Return the keywords for a schema whose values are of these JSON types; what a schema cannot say is left out."""
+    """Return the schema keywords for values of the JSON types `kinds`. Predicates have no keyword, and are left out."""
     keywords: dict[str, Any] = {}
     for extra in extras:
-        if described := getattr(extra, "description", None) or getattr(extra, "documentation", None):  # of PEP 727
-            keywords["description"] = described
+        if description := getattr(extra, "description", None) or getattr(extra, "documentation", None):  # PEP 727
+            keywords["description"] = description
         if examples := getattr(extra, "examples", None):
             keywords["examples"] = list(examples)
         more = getattr(extra, "extra_json_schema", None) or getattr(extra, "json_schema_extra", None)
@@ -73,9 +73,9 @@ def schema_keywords(extras: Iterable[Any], kinds: Iterable[str]) -> dict[str, An
 
 
 def checks(extras: Iterable[Any]) -> Callable[[Any], None] | None:
-    """Return a function that raises ValueError for a value beyond the constraints, with a sentence; None if none.
+    """Return a function that raises ValueError, with a sentence, for a value beyond the constraints; None without any.
 
-    A constraint is no constraint for a value of another type, such as None where that is allowed.
+    A constraint does not apply to values of another type, such as None in `int | None`.
     """
     bounds = list(read_bounds(extras))
     if not bounds:
@@ -84,10 +84,10 @@ def checks(extras: Iterable[Any]) -> Callable[[Any], None] | None:
     def check(value: Any) -> None:
         for name, bound in bounds:
             try:
-                kept = bound(value) if name == "func" else _BOUNDS[name][1](value, bound)
+                is_met = bound(value) if name == "func" else _BOUNDS[name][1](value, bound)
             except TypeError:
                 continue
-            if not kept:
+            if not is_met:
                 raise ValueError(_sentence(name, bound, value))
 
     return check
@@ -101,6 +101,6 @@ def _sentence(name: str, bound: Any, value: Any) -> str:
         return text.format(getattr(bound, "pattern", bound))
     if name in ("min_length", "max_length"):
         stem, plural = next(((stem, more) for kind, stem, more in _WORDS if isinstance(value, kind)), ("item", "s"))
-        one = "y" if plural == "ies" else ""
-        return text.format(bound, stem + (one if bound == 1 else plural))
+        singular = "y" if plural == "ies" else ""
+        return text.format(bound, stem + (singular if bound == 1 else plural))
     return text.format(f"{bound:g}" if isinstance(bound, float) else bound)

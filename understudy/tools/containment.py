@@ -1,8 +1,8 @@
-"""What users' code raises ends the call that it was raised in, and nothing else.
+"""Contains errors of users' code: an error ends the call that it was raised in, and nothing else.
 
-Python lets `SystemExit`, `KeyboardInterrupt`, asyncio's `CancelledError` and others that are no `Exception` pass up to
-the end of the program: `argparse` raises one for wrong arguments. Here they become a RuntimeError, whose cause they
-are. A cancellation of ours passes. A group of `ToolError`, as a nursery raises even one, becomes that error.
+`SystemExit`, `KeyboardInterrupt`, asyncio's `CancelledError` and others that are no `Exception` would end the whole
+program: `argparse` raises one for wrong arguments. Here each becomes the cause of a RuntimeError. A cancellation of the
+call passes. A group of `ToolError`, in which a nursery wraps even a single one, becomes one `ToolError`.
 """
 
 import math
@@ -18,15 +18,15 @@ from actors.errors import text_of
 from understudy.tools.errors import EffectUnknown, InvalidResult, ToolError
 
 _OF_ASYNCIO: Final = re.compile(r"no (running|current) event loop|unrecognized yield message")
-"""What asyncio says in a thread without its loop, and trio when asyncio's objects are awaited."""
+"""The message of asyncio in a thread without its loop, and of trio when asyncio's objects are awaited."""
 
 
 @contextmanager
 def contained(name: str, *, in_thread: bool = False) -> Generator[None]:
-    """Raise what the block raises as `contain` returns it. In a worker thread trio alone raises `trio.Cancelled`."""
+    """Raise the errors of the block in the form that `contain` returns. `in_thread`: it runs in a worker thread."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # in a worker thread only trio itself raises `trio.Cancelled`
         cancelled = in_thread or trio.current_effective_deadline() == -math.inf
         failure = contain(name, error, cancelled=cancelled)
         if failure is error:
@@ -35,10 +35,10 @@ def contained(name: str, *, in_thread: bool = False) -> Generator[None]:
 
 
 def contain(name: str, error: BaseException, *, cancelled: bool) -> BaseException:
-    """Return an error, each part of it that is no `Exception` replaced by a RuntimeError that names `name`.
+    """Return the error, with each part that is no `Exception` replaced by a RuntimeError that mentions `name`.
 
-    A group of `ToolError` alone is returned as one, with all sentences. `cancelled`: the call is; else a
-    `trio.Cancelled` was kept, and raised outside of its scope.
+    A group of `ToolError` alone is returned as one, with all sentences. `cancelled`: the call is cancelled; else a
+    `trio.Cancelled` is replaced too, because users' code stored it and raised it outside of its scope.
     """
     if isinstance(error, BaseExceptionGroup):
         if (tool_error := _tool_error(error)) is not None:
@@ -64,7 +64,7 @@ def _tool_error(group: BaseExceptionGroup) -> ToolError | None:
 
 
 def errors_in(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, or those in a group and its groups."""
+    """Yield the error itself, or the errors in a group and its inner groups."""
     if not isinstance(error, BaseExceptionGroup):
         yield error
         return
@@ -80,7 +80,7 @@ def sentences_of(error: BaseException) -> str:
 
 @contextmanager
 def hinting(hint: str) -> Generator[None]:
-    """Raise a RuntimeError with this hint for an error of code for asyncio in the block, which has no loop of that."""
+    """Raise a RuntimeError with `hint` if code in the block fails because it needs an asyncio loop."""
     try:
         yield
     except Exception as error:

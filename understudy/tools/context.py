@@ -1,4 +1,4 @@
-"""The context of a tool call: the user for whom it runs, and the means it may use."""
+"""The context of a tool call: the user for whom it runs, and the server's services that it may use."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,7 +19,7 @@ from understudy.wire.events import SanitizationSummary
 T = TypeVar("T")
 
 Asker: TypeAlias = Callable[[Question, Callable[[Mapping[str, Any]], object]], Awaitable[Mapping[str, Any]]]
-"""Asks the user a question and returns the answer; the function raises `Misfit` for one that does not fit."""
+"""Asks the user a question and returns the answer. The function checks it, and raises `Misfit` if it does not fit."""
 
 
 @frozen
@@ -56,7 +56,7 @@ class ServerView(Protocol):
         """
 
     def activity(self, minutes: int) -> dict[str, Any]:
-        """Return what happened in the last minutes, at most an hour: latencies, slow operations, outcomes, open work.
+        """Return the activity of the last minutes, at most 60: latencies, slow operations, outcomes, open work.
 
         `scope` is ``server`` for operators of the server, otherwise ``own``: the user's runs alone (for an operator of
         a tenant those of its users). `operations`: rows of operation, name, count, mean_ms, p50_ms, p95_ms, p99_ms,
@@ -66,7 +66,7 @@ class ServerView(Protocol):
         """
 
     def crashes(self, minutes: int) -> dict[str, Any]:
-        """Return what failed in the last minutes: `restarts` (counts by path), `incidents` (ago_s, path, error,
+        """Return the failures of the last minutes: `restarts` (counts by path), `incidents` (ago_s, path, error,
         decision, error_id) and `unwell`, the parts whose health check is not ok.
 
         Raises `ToolError` (``forbidden``) if the user is no operator of the server.
@@ -84,10 +84,10 @@ async def _show_nobody(_item: Any) -> None:
 
 @define(eq=False)
 class CallHandle:
-    """Where the work of a call is found again after a crash, for tools whose work goes on elsewhere.
+    """A stored reference to a call's work on another server, by which the work is found again after a crash.
 
-    `value` is what the call, or an earlier attempt at it, has kept; None if nothing. `await keep(value)` returns once
-    it is committed. `given_up()`: whether the call is not wanted any more; else it may go on after a restart.
+    `value` is the reference that this call, or an earlier attempt at it, has stored; None without one. `keep` returns
+    once a value is committed. `given_up()`: the call is not wanted any more; else it may be resumed after a restart.
     """
 
     value: str | None
@@ -97,11 +97,11 @@ class CallHandle:
 
 @frozen
 class CallMeans:
-    """What the server itself needs of a call, so that tools need not know it.
+    """Parts of a call's context for the server's own code, which tools do not use.
 
     `asker` asks the user, if the run is `attended`. `while_queued` is entered while the call waits for a worker thread.
-    By `handle` the call of an MCP server's tool is found again after a crash. `agents` describes the agent and its
-    colleagues, with the tools that the user may use.
+    `handle` finds the call of an MCP server's tool again after a crash. `agents` returns descriptions of the agent and
+    its colleagues, with the tools that the user may use.
     """
 
     asker: Asker = ask_nobody
@@ -161,7 +161,7 @@ class ToolContext:
 
     @property
     def attended(self) -> bool:
-        """False in runs of schedules, for which nobody waits."""
+        """False in the run of a schedule, when no user is there to answer."""
         return self.means.attended
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:

@@ -1,6 +1,6 @@
-"""What became of a call's effect: the answers of `reconcile`, and the functions `reconcile` and `undo` beside a tool.
+"""The companions of a tool: `reconcile` says whether an interrupted call took effect, and `undo` takes a call back.
 
-Both are called by position, like plain functions: they have no schema, and their arguments are those that were stored.
+Both are called with stored values, by position, and have no schema.
 """
 
 import inspect
@@ -13,7 +13,7 @@ from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 
 MAX_UNDO_S: Final = 30 * 24 * 3600.0
-"""Longest `undo_s`, 30 days: what an undo needs is stored as long as the thread."""
+"""Longest `undo_s`, 30 days. The data that an undo needs is stored as long as the thread."""
 
 
 @frozen
@@ -25,18 +25,18 @@ class Done:
 
 @frozen
 class NotDone:
-    """The call took no effect and will take none: it may be made again."""
+    """The call had no effect and will have none: it may be made again."""
 
 
 @frozen
 class Unknown:
-    """It cannot be said whether the call took effect."""
+    """It is unknown whether the call took effect."""
 
 
 Reconciled: TypeAlias = Done | NotDone | Unknown
 """The answer of a tool's `reconcile`."""
 Run: TypeAlias = Callable[[Callable[..., Any], dict[str, Any], Any], Awaitable[ToolResult]]
-"""Runs a function with these arguments for a call's context, and converts what it returns."""
+"""Runs a function with arguments by name in the context of a call, and converts its return value."""
 
 
 @frozen(eq=False)
@@ -51,9 +51,9 @@ class Companion:
     def of(
         cls, function: Callable[..., Any], label: str, wants: str, runner: Callable[[Callable[..., Any]], Run]
     ) -> "Companion":
-        """Make one of a function that `runner` says how to run.
+        """Wrap a function. `runner` returns how to run it; `wants` names the parameters that it must have.
 
-        Raises TypeError, naming it by `label`, if it does not take `wants`, and maybe the context.
+        Raises TypeError, with `label` as the function's name, for other parameters than these and maybe the context.
         """
         if not callable(function):
             raise TypeError(f"{label} must be a function ({wants}[, context]), not {function!r}")
@@ -65,12 +65,12 @@ class Companion:
             raise TypeError(f"{label} must take ({wants}[, context])")
         return cls(function, tuple(parameter.name for parameter in parameters), runner(function))
 
-    async def call(self, *given: Any) -> ToolResult:
-        """Call the function with as many of these as it takes, of which the last is the context.
+    async def call(self, *values: Any) -> ToolResult:
+        """Call the function with the values, the context last; the function need not take the context.
 
-        Any exception of it is propagated.
+        Any exception of the function is propagated.
         """
-        return await self.run(self.function, dict(zip(self.names, given, strict=False)), given[-1])
+        return await self.run(self.function, dict(zip(self.names, values, strict=False)), values[-1])
 
     async def reconcile(self, call_id: str, arguments: Mapping[str, Any], context: object) -> Reconciled:
         """Ask whether a call took effect; the result of `Done` is a `ToolResult`.
@@ -79,21 +79,21 @@ class Companion:
         """
         answers: list[object] = []
 
-        def keep(answer: object) -> Any:
+        def record(answer: object) -> Any:
             answers.append(answer)
             return answer.result if isinstance(answer, Done) else None
 
         function = self.function
 
-        async def asked(**given: Any) -> Any:
-            return keep(await function(**given))
+        async def ask(**values: Any) -> Any:
+            return record(await function(**values))
 
-        def asked_in_thread(**given: Any) -> Any:
-            return keep(function(**given))
+        def ask_in_thread(**values: Any) -> Any:
+            return record(function(**values))
 
-        asks = asked if inspect.iscoroutinefunction(function) else asked_in_thread
+        asker = ask if inspect.iscoroutinefunction(function) else ask_in_thread
         values = dict(zip(self.names, (call_id, dict(arguments), context), strict=False))
-        result = await self.run(asks, values, context)
+        result = await self.run(asker, values, context)
         match answers[0]:
             case Done():
                 return Done(result)

@@ -6,8 +6,8 @@ MAX_MESSAGE = 64 * 1024  # characters
 
 
 class IsolatedExit(IntEnum):
-    """How the process of an isolated call ends: with a result, the code and sentence of a `ToolError`, out of memory,
-    or with the traceback of a crash."""
+    """Exit codes of an isolated call's process. Its output is the result, the code and sentence of a `ToolError`,
+    nothing, or the traceback of a crash."""
 
     ANSWERED = 0
     REFUSED = 3

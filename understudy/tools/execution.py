@@ -1,4 +1,4 @@
-"""How the function of a tool is executed: in a worker thread, on trio, or on asyncio. Its result becomes plain JSON."""
+"""Executes the function of a tool in a worker thread, on trio or on asyncio, and converts its result to plain JSON."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
-    """Run a generator in this thread, and show what it yields. Return its result: see `tool`."""
+    """Run a generator in this thread, and show each value that it yields. Return its result: see `tool`."""
     yielded = Yielded()
     stream = function(**given)
     with closing(stream):
@@ -41,7 +41,7 @@ def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]]
 
 
 async def collect_async(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
-    """Run an async generator, and show what it yields. Return its result: see `tool`."""
+    """Run an async generator, and show each value that it yields. Return its result: see `tool`."""
     yielded = Yielded()
     async with aclosing(function(**given)) as stream:
         async for item in stream:
@@ -54,7 +54,7 @@ async def collect_async(function: Callable[..., Any], show: Callable[[Any], Awai
 
 
 def _from_thread(context: ToolContext) -> ToolContext:
-    """Return the context for a function in a worker thread; if that was abandoned, `progress` ends the function."""
+    """Return the context for a function in a worker thread: `progress` ends the function of a cancelled call."""
 
     def progress(done: float, total: float | None, note: str) -> None:
         trio.from_thread.check_cancelled()
@@ -108,7 +108,7 @@ async def _on_asyncio(
         wrapped, show = function.args
         function = partial(collect_async, wrapped, trio_asyncio.trio_as_aio(show))
 
-    if trio_asyncio.current_loop.get() is not None:  # that of the tools' loop, whose contexts know asyncio
+    if trio_asyncio.current_loop.get() is not None:  # the call is on the tools' loop, whose contexts work on asyncio
         return await _on_loop(tool, trio_asyncio.aio_as_trio(function), given, context)
     given = {name: for_asyncio(value) if isinstance(value, ToolContext) else value for name, value in given.items()}
     async with trio_asyncio.open_loop() as loop:
@@ -117,7 +117,7 @@ async def _on_asyncio(
 
 
 def runner(function: Callable[..., Any], tool: str, asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:
-    """Return what runs a function of a tool: on asyncio or trio if it is async, else in a thread."""
+    """Return the async function that runs a tool's function: on asyncio or trio if it is async, else in a thread."""
     if not is_async(function):
         return partial(_in_thread, tool)
     return partial(_on_asyncio if asyncio else _on_trio, tool)

@@ -1,6 +1,6 @@
 """Types that bring their own schema and checks: Pydantic's, and msgspec's structs. Pure.
 
-Neither library is imported for a user who has none of its types: a type of Pydantic has imported it already.
+Pydantic is optional and not imported here: where one of its types comes in, its module is loaded already.
 """
 
 import functools
@@ -16,8 +16,8 @@ class ContainsItself(TypeError):
 
 
 def is_foreign(annotation: Any) -> bool:
-    """Whether a type has its own schema: a model, dataclass or other type of Pydantic, one with validators of Pydantic
-    beside it, or a struct of msgspec."""
+    """Return whether a type has its own schema: a model, dataclass or other type of Pydantic, a type annotated with
+    validators of Pydantic, or a struct of msgspec."""
     if get_origin(annotation) is Annotated:
         base, *extras = get_args(annotation)
         return is_foreign(base) or any(_is_validator(extra) for extra in extras)
@@ -31,7 +31,7 @@ def _is_pydantic(annotation: Any) -> bool:
 
 
 def _is_validator(extra: Any) -> bool:
-    # A field holds constraints, which `tools.constraints` reads; what else Pydantic has converts values.
+    # `FieldInfo` has constraints, which `tools.constraints` reads; Pydantic's other annotations convert values.
     kind = type(extra)
     return kind.__module__.partition(".")[0] == "pydantic" and kind.__name__ != "FieldInfo"
 
@@ -47,13 +47,13 @@ def _adapter_of_class(kind: Any) -> Any:
 
 
 def _adapter(annotation: Any) -> Any:
-    # What stands in `Annotated` need not be hashable.
-    made = _adapter_of_class if isinstance(annotation, type) else _adapter_of_class.__wrapped__
-    return made(annotation)
+    # Only classes are cached: the metadata of `Annotated` need not be hashable.
+    make = _adapter_of_class if isinstance(annotation, type) else _adapter_of_class.__wrapped__
+    return make(annotation)
 
 
 def foreign_schema(annotation: Any) -> dict[str, Any]:
-    """Return the JSON schema, its references written out. Raises `ContainsItself`, TypeError."""
+    """Return the JSON schema of a type, with its references resolved. Raises `ContainsItself`, TypeError."""
     if _is_struct(annotation):
         schema = msgspec.json.schema(annotation)
     else:
@@ -61,34 +61,34 @@ def foreign_schema(annotation: Any) -> dict[str, Any]:
             schema = _adapter(annotation).json_schema()
         except sys.modules["pydantic"].PydanticUserError as error:
             raise TypeError(str(error).partition("\n")[0]) from None
-    written: dict[str, Any] = _written_out(schema, schema.get("$defs", {}), ())
-    return written
+    resolved: dict[str, Any] = _resolved(schema, schema.get("$defs", {}), ())
+    return resolved
 
 
-def _written_out(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
+def _resolved(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
     if isinstance(schema, list):
-        return [_written_out(part, definitions, within) for part in schema]
+        return [_resolved(part, definitions, within) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    named = schema.get("$ref")
-    # The mapping of a discriminator names definitions, too; without it a union is matched by its members.
-    rest = {
-        key: _written_out(value, definitions, within)
+    reference = schema.get("$ref")
+    # The mapping of a discriminator has references too; without it a union is matched by its members.
+    members = {
+        key: _resolved(value, definitions, within)
         for key, value in schema.items()
         if key not in ("$ref", "$defs") and not (key == "discriminator" and isinstance(value, dict))
     }
-    if not isinstance(named, str):
-        return rest
-    name = named.rpartition("/")[2]
+    if not isinstance(reference, str):
+        return members
+    name = reference.rpartition("/")[2]
     if name in within:
         raise ContainsItself(f"{name} contains itself, which a schema here cannot say; flatten it")
-    return _written_out(definitions[name], definitions, (*within, name)) | rest
+    return _resolved(definitions[name], definitions, (*within, name)) | members
 
 
 def foreign_value(value: Any, annotation: Any) -> Any:
-    """Return a plain JSON value as a value of the type. Raises ValueError with a sentence, and what validators raise.
+    """Convert a plain JSON value to the type. A model is as strict as its configuration says.
 
-    A model is as strict as its configuration says.
+    Raises ValueError with a sentence, and any error of the type's validators.
     """
     if _is_struct(annotation):
         try:
@@ -110,16 +110,14 @@ def _sentence(where: str, text: str) -> str:
 
 
 def foreign_to_plain(value: Any, convert: Callable[[Any], Any]) -> Any:
-    """Return a value of such a type as plain values: of JSON, or of types that `tools.result.to_json` knows.
+    """Convert a value of a foreign type to JSON values, or to values of types that `tools.result.to_json` converts.
 
-    `convert` makes plain what Pydantic does not know. Raises ValueError, and what `convert` raises.
+    `convert` converts the parts that Pydantic cannot. Raises ValueError, and the errors of `convert`.
     """
     if isinstance(value, msgspec.Struct):
-        config, names = (
-            value.__struct_config__,
-            zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True),
-        )
-        members = {written: getattr(value, name) for written, name in names}
+        config = value.__struct_config__
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        members = {encoded: getattr(value, name) for encoded, name in names}
         tag = {} if config.tag is None else {config.tag_field: config.tag}
         return tag | {name: member for name, member in members.items() if member is not msgspec.UNSET}
     return _adapter(type(value)).dump_python(value, mode="json", fallback=convert)

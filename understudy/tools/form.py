@@ -1,4 +1,4 @@
-"""Forms: classes whose fields a tool asks its user for, as a question with a JSON schema, and their answers. Pure."""
+"""Forms: a tool asks its user for the fields of a class, by a question with a JSON schema. Pure."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ from understudy.tools.schema import Misfit, Secret, Unsupported, members_of, sch
 T = TypeVar("T")
 
 SECRET: Final = "password"  # noqa: S105 - a format
-"""The format of a secret text in JSON Schema, as Pydantic's `SecretStr` has it."""
+"""The format of a secret text in a JSON schema; Pydantic writes it for `SecretStr`."""
 
 _NAMED = re.compile(r"in ([\w.\[\]]+), (.+)\Z")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_+")
@@ -24,7 +24,7 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_+")
 
 @frozen
 class Question:
-    """What a user is asked: a title, an optional text, and the JSON schema of the answer, which is an object.
+    """A question to a user: a title, an optional text, and the JSON schema of the answer, which is an object.
 
     `choices` are values of the answer's only property `choice`, each with its `title`. `sign_in` names an MCP server at
     which the user is to sign in; the answer has no properties then.
@@ -43,12 +43,12 @@ def secret_fields(schema: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(
         name
         for name, member in properties.items()
-        if any(one.get("format") == SECRET for one in (member, *member.get("anyOf", ())))
+        if any(variant.get("format") == SECRET for variant in (member, *member.get("anyOf", ())))
     )
 
 
 def _hides_secrets(schema: Any) -> bool:
-    """Whether some value within a schema is secret."""
+    """Return whether a schema has a secret value at any level."""
     if isinstance(schema, Mapping):
         return schema.get("format") == SECRET or any(map(_hides_secrets, schema.values()))
     return isinstance(schema, list) and any(map(_hides_secrets, schema))
@@ -57,8 +57,8 @@ def _hides_secrets(schema: Any) -> bool:
 def form_question(form: type, title: str = "", text: str = "") -> Question:
     """Return the question that asks for the fields of a class.
 
-    Without a `title` it has the class's name, without a `text` the class's docstring. Every field has a `title`, made
-    of its name, and its default.
+    `title` defaults to the class's name, `text` to its docstring. Every field gets a `title`, made of its name, and its
+    default.
 
     Raises:
         TypeError: The class has no schema of an object, or a secret field inside another field.
@@ -97,8 +97,8 @@ def read_answer(form: type[T], answer: Mapping[str, Any]) -> T:
     try:
         made: T = structure(answer, form, "")
     except Misfit as misfit:
-        if not misfit.path and (named := _NAMED.match(misfit.text)):  # of a library that names the field itself
-            raise Misfit(named[1], named[2]) from None
+        if not misfit.path and (match := _NAMED.match(misfit.text)):  # Pydantic and msgspec name the field in the text
+            raise Misfit(match[1], match[2]) from None
         raise
     return made
 

@@ -21,7 +21,7 @@ MAX_TRACEBACK: Final = 10_000
 
 
 def prepare() -> None:
-    """End with the server, even if that is killed."""
+    """Start a thread that ends this process when the server has ended, even if it was killed."""
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
 
 
@@ -55,12 +55,12 @@ def _answer(request: dict[str, Any]) -> tuple[int, str]:
         value: Any = importlib.import_module(request["module"])
         for name in request["name"].split("."):
             value = getattr(value, name)
-        made = value if isinstance(value, Tool) else tool(value)
-        result = to_result(made.function(**made.check(request["arguments"])))
+        callee = value if isinstance(value, Tool) else tool(value)
+        result = to_result(callee.function(**callee.check(request["arguments"])))
         return IsolatedExit.ANSWERED, json.dumps(attrs.asdict(result), allow_nan=False)
     except MemoryError:
         return IsolatedExit.NO_MEMORY, ""
-    except BaseException as error:  # its process has no more to do
+    except BaseException as error:  # even `SystemExit`: this process only has to report it
         failure = contain(request["name"], error, cancelled=False)
         if isinstance(failure, ToolError):
             return IsolatedExit.REFUSED, json.dumps([failure.code, whole_text(failure.message)])

@@ -1,6 +1,6 @@
-"""Calls of isolated tools: each in a process of its own, which is bounded in memory, and killed when the call ends.
+"""Calls of isolated tools: each runs in its own process, which has a memory limit and is killed when the call ends.
 
-It is for functions that may hang or take all memory. They are trusted: the process has the server's rights and
+Isolation is for functions that may hang or take all memory. They are trusted: the process has the server's rights and
 environment. A process takes half a second to start and to import the server's modules.
 """
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from understudy.tools.context import ToolContext
 
 WORKER: Final = "understudy.tools.isolated_worker"
-"""The module that the process of a call runs. By its name, as it imports what makes tools, and so this module."""
+"""The module that a call's process runs; by name, because its imports lead back to this module."""
 MEMORY_MB: Final = 512
-"""MiB of a process by default, about 60 of which the interpreter and the server's modules take."""
+"""Default MiB of a process; the interpreter and the server's modules take about 60 of them."""
 MIN_MEMORY_MB: Final = 128
 """Least MiB of a process: with less it may not even import its modules."""
 PROCESSES: Final = 4
-"""Processes of isolated tools at a time, two of them of one user; apart from confined ones."""
+"""Processes of isolated tools at a time, two of them of one user. Confined processes are counted separately."""
 _NOT_PLAIN: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 isolated_limiter: Final = RunLocal("understudy.isolated_tools", lambda: FairLimiter(PROCESSES))
@@ -41,7 +41,7 @@ _processes: Final = RunLocal(
 
 
 class IsolatedCrash(RuntimeError):
-    """The function of an isolated tool raised an error, whose traceback this has, or its process died."""
+    """The function of an isolated tool raised an error, whose traceback is the text, or its process died."""
 
 
 @frozen
@@ -98,7 +98,7 @@ class IsolatedFunction:
                 raise ToolError(*msgspec.json.decode(body, type=tuple[str, str]))
             case IsolatedExit.CRASHED:
                 raise IsolatedCrash(body.decode(errors="replace"))
-        if code in (IsolatedExit.NO_MEMORY, -signal.SIGKILL):  # by which the system ends one for lack of memory
+        if code in (IsolatedExit.NO_MEMORY, -signal.SIGKILL):  # the system kills a process for lack of memory
             raise ToolError("tool_failed", f"{self.tool} needs more memory than its {self.memory_mb:,} MiB.")
         if code == -signal.SIGXCPU:
             raise ToolError("tool_timeout", f"{self.tool} took longer than {self.timeout_s:g} s.")

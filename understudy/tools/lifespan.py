@@ -1,4 +1,4 @@
-"""Lifespans: what is opened once for tools, before their first call, and closed at shutdown."""
+"""Lifespans: resources that are opened once for tools, before their first call, and closed at shutdown."""
 
 import inspect
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from typing import Any, Final, TypeAlias
 from attrs import field, frozen, validators
 
 SERVER: Final = ""
-"""The name under which the server's own lifespan is, beside those of agents."""
+"""The key of the server's own lifespan; other keys are names of agents."""
 
 
 @frozen
 class Lifespan:
-    """What is opened once, before the first call of a tool, and closed at shutdown: a pool, a client.
+    """A resource such as a pool or a client: opened once, before the first call of a tool, and closed at shutdown.
 
-    `open` is an async context manager function without arguments; its value is `ToolContext.state`. `asyncio` says that
-    it is for asyncio; None: if its code names the module `asyncio`. The server does not start if it has not opened
-    within `start_s` seconds; it has `stop_s` seconds to close.
+    `open` is an async context manager function without arguments; its value is `ToolContext.state`. `asyncio`: the code
+    is for asyncio; None: it is if it names the module `asyncio`. The server does not start if the resource is not open
+    within `start_s` seconds; closing may take `stop_s` seconds.
     """
 
     open: Callable[[], AbstractAsyncContextManager[Any]] = field(validator=validators.is_callable())
@@ -34,16 +34,16 @@ class Lifespan:
 
 
 LifespanLike: TypeAlias = Lifespan | Callable[[], AbstractAsyncContextManager[Any]] | None
-"""What users give as lifespan."""
+"""The values that an agent or a server accepts as its lifespan."""
 
 
-def to_lifespan(given: LifespanLike) -> Lifespan | None:
-    """Return what a user gives as lifespan as a `Lifespan`. Raises TypeError if it cannot be called."""
-    return given if given is None or isinstance(given, Lifespan) else Lifespan(given)
+def to_lifespan(value: LifespanLike) -> Lifespan | None:
+    """Convert a value to a `Lifespan`. Raises TypeError if it cannot be called."""
+    return value if value is None or isinstance(value, Lifespan) else Lifespan(value)
 
 
 def names_asyncio(function: Callable[..., Any]) -> bool:
-    """Whether the code of a function names the module `asyncio`, or something of it, and neither trio nor anyio."""
+    """Return whether a function's code uses names of the module `asyncio`, and none of trio or anyio."""
     while isinstance(function, partial):
         function = function.func
     function = inspect.unwrap(getattr(function, "__func__", function))

@@ -1,8 +1,8 @@
-"""The tools' loop: a thread with a trio loop of its own, in which users' async functions run, those for asyncio too.
+"""The tools' loop: a thread with its own trio loop, in which users' async functions run, including those for asyncio.
 
-1. No user's async function runs on the server's loop: code that blocks holds this thread, and only other tools with it.
-2. A thread whose loop is blocked for `BLOCKED_S` takes no more calls: another one is opened for them. Its own calls go
-   on if the loop does; after `GIVE_UP_S` they fail with ``tools_restarted``, as do those of a thread that died.
+1. No user's async function runs on the server's loop, so code that blocks holds up only other tools.
+2. A thread whose loop is blocked for `BLOCKED_S` gets no more calls: another thread is opened for them. Its own calls
+   fail with ``tools_restarted`` if it is still blocked after `GIVE_UP_S`, or dies.
 """
 
 import logging
@@ -30,17 +30,17 @@ C = TypeVar("C", bound="ToolContext")
 log = logging.getLogger(__name__)
 
 BEAT_S: Final = 0.5
-"""Seconds between two checks whether the loop answers."""
+"""Seconds between two checks that the loop answers."""
 BLOCKED_S: Final = 1.0
-"""Seconds without an answer after which another thread takes the calls."""
+"""Seconds without an answer after which a loop counts as blocked, and another thread gets new calls."""
 GIVE_UP_S: Final = 5.0
-"""Seconds after that until the calls of a blocked loop fail."""
+"""Further seconds until the calls of a blocked loop fail."""
 MAX_BLOCKED: Final = 8
 """Threads that may be blocked at a time; beyond that, calls fail with ``busy``, so that threads cannot pile up."""
 
 
 class ToolThread:
-    """A thread with a loop for tools. Its public methods are for the server's loop; `states` are those of lifespans."""
+    """A thread with a loop for tools, and its side on the server's loop. `states` are the values of its lifespans."""
 
     call_class = LoopCall
 
@@ -57,7 +57,7 @@ class ToolThread:
         self._nursery: trio.Nursery | None = None
         self._loop: Any = None
         if asyncio:
-            import trio_asyncio  # noqa: F401 - in the main thread: it replaces asyncio's policy for loops
+            import trio_asyncio  # noqa: F401 - here, as it must replace asyncio's loop policy in the main thread
 
     async def open(self) -> None:
         """Start the thread and open all lifespans. Raises `LifespanFailed`."""
@@ -76,7 +76,7 @@ class ToolThread:
         raise LifespanFailed(f"the lifespan of {whose} failed: {_reason(self.error)}") from self.error
 
     async def close(self) -> None:
-        """Cancel the calls and close the lifespans, within their deadlines; go on without a thread that is blocked."""
+        """Cancel the calls and close the lifespans, within their deadlines. A blocked thread is abandoned."""
         stop_s = sum(lifespan.stop_s for lifespan in self._lifespans.values())
         for end, within_s in ((self.stop, GRACE_S + stop_s), (self.cancel, GRACE_S)):
             self.post(end)
@@ -98,7 +98,7 @@ class ToolThread:
             self.calls.discard(call)
 
     async def answers(self, within_s: float) -> bool:
-        """Whether the loop answers in time."""
+        """Return whether the loop answers in time."""
         answered = trio.Event()
         with trio.move_on_after(within_s):
             if self.post(partial(self.tell_server, answered.set)):
@@ -117,7 +117,7 @@ class ToolThread:
                 return True
         return False
 
-    # In the thread
+    # Called in the thread
 
     def stop(self) -> None:
         """Cancel the calls, and then close the lifespans."""
@@ -196,10 +196,10 @@ def _reason(error: BaseException | None) -> str:
 
 
 class ToolLoop:
-    """The loop of the tools, for the server's loop: the thread that takes calls, and those before it that are blocked.
+    """The server's side of the tools' loop: the thread that gets new calls, and earlier threads that are blocked.
 
     `lifespans` are by the names of agents, the server's own by `SERVER`. `asyncio`: the threads have an asyncio loop
-    too, inside of trio's. `thread` makes them. Nothing is started before `open`.
+    inside trio's. `thread` makes the threads. Nothing is started before `open`.
     """
 
     def __init__(
@@ -210,16 +210,16 @@ class ToolLoop:
         self._asyncio = asyncio or any(lifespan.on_asyncio for lifespan in lifespans.values())
         self._system: ActorSystem | None = None
         self._thread: ToolThread | None = None
-        self._blocked: dict[ToolThread, float] = {}  # and since when
+        self._blocked: dict[ToolThread, float] = {}  # and the times when they were found blocked
         self._changed = trio.Event()
 
     async def open(self, system: ActorSystem | None = None) -> None:
-        """Open the first thread; what holds its loop is reported to `system`. Raises `LifespanFailed`."""
+        """Open the first thread. Code that blocks its loop is reported to `system`. Raises `LifespanFailed`."""
         self._system = system
         await self._open()
 
     async def close(self) -> None:
-        """Close all threads; returns within the deadlines of the lifespans."""
+        """Close all threads, within the deadlines of the lifespans."""
         threads = [*self._blocked, *([] if self._thread is None else [self._thread])]
         self._thread, self._blocked = None, {}
         async with trio.open_nursery() as nursery:
@@ -246,7 +246,7 @@ class ToolLoop:
                 await self._changed.wait()
 
     async def watch(self) -> None:
-        """Replace the thread when its loop is blocked or it has died, for ever."""
+        """Replace the thread whenever its loop is blocked or it has died. Runs until cancelled."""
         pause_s = BEAT_S
         while True:
             await trio.sleep(pause_s)
@@ -275,7 +275,7 @@ class ToolLoop:
         self._changed = trio.Event()
 
     async def _clear_blocked(self) -> None:
-        """Close threads that go on and have nothing left to do; fail the calls of those that do not go on."""
+        """Close blocked threads that answer again and have no calls; fail the calls of those that do not answer."""
         now = trio.current_time()
         for thread, blocked_at in list(self._blocked.items()):
             if thread.ended.is_set() or (not thread.calls and await thread.answers(0.05)):
@@ -287,13 +287,13 @@ class ToolLoop:
 
 
 class ToolLoopActor(Actor):
-    """Watches a loop of users' code."""
+    """Replaces the tools' thread whenever its loop is blocked."""
 
     def __init__(self, loop: ToolLoop) -> None:
         self.loop = loop
 
     async def on_start(self, context: Context) -> None:
-        """Start to watch."""
+        """Start the watch."""
         context.start_soon(self.loop.watch)
 
     async def receive(self, message: object, context: Context) -> None:

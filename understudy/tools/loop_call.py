@@ -1,7 +1,7 @@
-"""A call of a tool on the tools' loop, and its way back to the server's loop, which started it.
+"""A call of a tool that runs on the tools' loop, while a task on the server's loop waits for its result.
 
-1. It ends on the server's loop within `GRACE_S` of its cancellation, whatever its function does.
-2. It reaches the server's loop only through its context, and what it sends there is bounded.
+1. The call ends on the server's loop within `GRACE_S` of its cancellation, whatever its function does.
+2. The function reaches the server's loop only through its context, by errands that end with the call.
 """
 
 import concurrent.futures
@@ -24,18 +24,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_S: Final = 1.0
-"""Seconds that a cancelled call has for its end; then the server goes on without it."""
+"""Seconds for a cancelled call to end; then the server does not wait for it any longer."""
 ANSWER_S: Final = 5.0
-"""Seconds that the server's loop has to answer a question that a call waits for without giving its own loop free."""
+"""Seconds for the server's loop to answer a synchronous method, which blocks the tools' loop; then it times out."""
 
 
 class NotBegun(Exception):
-    """A thread ended before it began with a call."""
+    """A thread ended before it began a call, which can be made in another thread."""
 
 
 @define(eq=False)
 class LoopCall:
-    """One call: started by the server's loop, made on the tools' loop. `function` takes the context for there."""
+    """One call. `function` is given the context for the tools' loop, where it runs; `given` is the server's context.
+
+    The `nursery` runs the call's errands on the server's loop; it is None before and after the call.
+    """
 
     name: str
     function: Callable[[Any], Awaitable[Any]]
@@ -50,13 +53,13 @@ class LoopCall:
     error: BaseException | None = None
 
     def take_ticket(self) -> bool:
-        """Whether this is the first of those who begin the call, or decide that it has not begun. For any thread."""
+        """Return True for the first caller only: it begins the call, or declares it not begun. Thread-safe."""
         with suppress(IndexError):
             self.ticket.pop()
             return True
         return False
 
-    # On the server's loop
+    # Called on the server's loop
 
     async def result(self) -> Any:
         """Wait for the end of the call. Return its value or raise its error."""
@@ -70,7 +73,7 @@ class LoopCall:
                 raise
             finally:
                 self.nursery.cancel_scope.cancel()
-                self.nursery = None  # what the function still asks for, as it goes on, is refused
+                self.nursery = None  # errands of a function that still runs are refused
         if self.value:
             return self.value[0]
         if self.take_ticket():
@@ -78,7 +81,7 @@ class LoopCall:
         raise self.error or self.thread.gone(self.name)
 
     def abandon(self, error: ToolError) -> None:
-        """End the call without its function."""
+        """End the call with an error, without waiting for its function."""
         if not self.ended.is_set():
             self.error = error
             self.ended.set()
@@ -109,14 +112,14 @@ class LoopCall:
         finally:
             future.cancel()
 
-    # In the tools' thread
+    # Called in the tools' thread
 
     def cancel(self) -> None:
         """Cancel the call."""
         self.scope.cancel()
 
     async def serve(self) -> None:
-        """Make the call, and tell the server's loop."""
+        """Make the call, and report its end to the server's loop."""
         try:
             with self.scope:
                 await trio.lowlevel.checkpoint_if_cancelled()
@@ -132,7 +135,7 @@ class LoopCall:
         self.ended.set()
 
     def _context(self) -> "ToolContext":
-        """Return the call's context for this thread: its methods reach the server's loop and wait for it."""
+        """Return the call's context for this thread, whose methods run on the server's loop."""
         return self.given.elsewhere(self.on_server, self._now_on_server)
 
     async def on_server(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
@@ -146,7 +149,7 @@ class LoopCall:
         return await wait_for(future)
 
     def _now_on_server(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a quick function on the server's loop, and wait for it."""
+        """Run a quick function on the server's loop. Blocks. Raises TimeoutError after `ANSWER_S`."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def run() -> None:
@@ -160,7 +163,7 @@ class LoopCall:
 
 
 async def wait_for(future: "concurrent.futures.Future[T]") -> T:
-    """Wait on trio for a future that another thread ends. It is cancelled with the wait."""
+    """Wait on trio for a future that another thread completes. Cancelling the wait cancels the future."""
     done, token = trio.Event(), trio.lowlevel.current_trio_token()
 
     def wake(_: object) -> None:

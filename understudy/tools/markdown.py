@@ -1,4 +1,4 @@
-"""Results of tools as an answer for people, in Markdown, where no model writes one. Pure, and bounded in length."""
+"""Writes the results of tools as an answer in Markdown, when no model writes one. Pure, and bounded in length."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ _TEXTS: Final = frozenset({"text", "summary", "cleaned", "clean", "sanitized", "
 
 
 def answer_of(tool: str, status: str, summary: str, result: Any = None) -> str:
-    """Return the outcome of a call: its summary and its value, or why it failed. `status` is that of the event."""
+    """Return the outcome of a call: its summary and value, or why it failed. `status` is a `ToolStatus`."""
     name, reason = label(tool), summary.strip() or "it gave no reason"
     match status:
         case "ok":
             # A summary that only lists the value's own fields, as `summarise` writes it, reads worse than the fields.
             first = next(iter(result), None) if isinstance(result, Mapping) else None
-            bare = first is not None and summary.startswith(f"{first}: ")
-            sentence = "" if bare else _sentence(summary)
+            lists_fields = first is not None and summary.startswith(f"{first}: ")
+            sentence = "" if lists_fields else _sentence(summary)
             return "\n\n".join(([sentence] if sentence else []) + value(result, sentence)) or f"{name} is done."
         case "timed_out":
             return f"{name} took too long and was stopped."
@@ -82,10 +82,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | No
         numeric = bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
         lines[1] += " ---: |" if numeric else " --- |"
     lines += ["| " + " | ".join(_cell(cell) for cell in row[:MAX_COLUMNS]) + " |" for row in rows[:MAX_ROWS]]
-    left = (len(rows) if total is None else total) - min(len(rows), MAX_ROWS)
+    omitted = (len(rows) if total is None else total) - min(len(rows), MAX_ROWS)
     notes = []
-    if left > 0:
-        notes.append(f"{left:,} more row{'' if left == 1 else 's'}")
+    if omitted > 0:
+        notes.append(f"{omitted:,} more row{'' if omitted == 1 else 's'}")
     if len(columns) > MAX_COLUMNS:
         notes.append(f"{len(columns) - MAX_COLUMNS:,} more fields")
     return "\n".join(lines) + (f"\n\n*… and {' and '.join(notes)}.*" if notes else "")
@@ -122,7 +122,7 @@ def _object(result: Mapping[str, Any], said: str) -> list[str]:
         names = [str(column.get("name", "")) if isinstance(column, Mapping) else str(column) for column in columns]
         return [table(names, rows)] if rows and not (len(rows) == 1 and len(names) == 1 and said) else []
     blocks: list[str] = []
-    drawn = isinstance(result.get("text"), str)  # a tree that comes with a drawing of itself is shown once
+    has_drawing = isinstance(result.get("text"), str)  # the text is a drawing of the tree, which is not shown twice
     if not said:
         lines = [
             f"- **{label(key)}**: {_cell(part)}" for key, part in result.items() if not isinstance(part, list | dict)
@@ -137,7 +137,7 @@ def _object(result: Mapping[str, Any], said: str) -> list[str]:
             blocks += [f"**{label(key)}**", *_list(member)]
         elif isinstance(member, list) and member and not said:
             blocks.append(f"- **{label(key)}**: {_cell(member)}")
-        elif isinstance(member, Mapping) and member and not (drawn and "children" in member):
+        elif isinstance(member, Mapping) and member and not (has_drawing and "children" in member):
             if isinstance(member.get("children"), list):
                 blocks.append(_tree(member))
             elif scalars := [(k, v) for k, v in member.items() if not isinstance(v, list | dict)]:
@@ -155,12 +155,12 @@ def _list(items: Sequence[Any]) -> list[str]:
         rows = [[item.get(key) for key in shown] for item in items[:MAX_ROWS]]
         return [table([label(key) for key in shown], rows, len(items))]
     lines = [f"- {_cell(item)}" for item in items[: 2 * MAX_ROWS]]
-    left = len(items) - 2 * MAX_ROWS
-    return ["\n".join(lines) + (f"\n\n*… and {left:,} more.*" if left > 0 else "")]
+    omitted = len(items) - 2 * MAX_ROWS
+    return ["\n".join(lines) + (f"\n\n*… and {omitted:,} more.*" if omitted > 0 else "")]
 
 
 def label(key: str) -> str:
-    """Return the name of a field or a tool as people read it: `unit_price` is "Unit price"."""
+    """Return the name of a field or a tool as words: `unit_price` becomes "Unit price"."""
     words = str(key).replace("_", " ").strip()
     return words[:1].upper() + words[1:]
 
@@ -169,7 +169,7 @@ def _tree(root: Mapping[str, Any]) -> str:
     """Return a tree as an indented list, depth first, cut after 60 nodes."""
     lines: list[str] = []
     waiting: list[tuple[int, Any]] = [(0, root)]
-    left = 0
+    omitted = 0
     while waiting:
         depth, node = waiting.pop()
         if not isinstance(node, Mapping):
@@ -177,10 +177,10 @@ def _tree(root: Mapping[str, Any]) -> str:
         children = node.get("children")
         waiting += [(depth + 1, child) for child in reversed(children if isinstance(children, list) else [])]
         if len(lines) >= MAX_NODES:
-            left += 1
+            omitted += 1
             continue
         title = str(node.get("path") or node.get("name") or node.get("id") or "?")
         facts = [str(node[key]) for key in ("type", "state") if node.get(key)]
         facts += [f"{node['restarts']} restarts"] if node.get("restarts") else []
         lines.append(f"{'  ' * min(depth, 8)}- `{title.replace('`', '')}`{': ' + ', '.join(facts) if facts else ''}")
-    return "\n".join(lines) + (f"\n\n*… and {left:,} more.*" if left else "")
+    return "\n".join(lines) + (f"\n\n*… and {omitted:,} more.*" if omitted else "")

@@ -1,4 +1,4 @@
-"""`mcp` names an MCP server whose tools an agent uses: a command, or an address. Plain data."""
+"""`mcp` declares an MCP server, a command or an address, whose tools an agent uses. Plain data."""
 
 import os
 import re
@@ -13,11 +13,11 @@ from attrs import field, frozen, validators
 from transport.auth.addresses import is_named_private
 
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
-"""Variables that a command has without being named: what programs need to run, and no secret."""
+"""Variables of this process that every command is given: programs need them, and none is a secret."""
 USER: Final = "user"
-"""The only `auth`: each user signs in."""
+"""The only value of `auth`: each user signs in."""
 MAX_NAME: Final = 24
-"""Characters of a server's name, so that a tool's name, which begins with it, fits into the 64 of providers."""
+"""Characters of a server's name. A tool's name, which begins with it, must fit into the 64 that providers allow."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}\Z")
 _PLAIN: Final = re.compile(r"[^a-z0-9]+")
@@ -38,8 +38,8 @@ def _check_name(_: Any, __: Any, value: str) -> None:
 class McpServer:
     """An MCP server, reached by a command over stdio or by an address over streamable HTTP. Made by `mcp`.
 
-    Agents that name an equal one share its connection. `env` has values by name; `inherited` names variables of this
-    process that the command is given too. See `mcp` for the others.
+    Agents that declare an equal server share its connection. `env` has values by name; `inherited` names variables of
+    this process that the command is given too. See `mcp` for the other attributes.
     """
 
     name: str = field(validator=_check_name)
@@ -65,19 +65,19 @@ class McpServer:
 
     @property
     def is_private(self) -> bool:
-        """Whether its host is private by its name alone, so that its authorization server may be, too."""
+        """Whether its host name is that of a private network; then its authorization server may be private, too."""
         return is_named_private(urlsplit(self.url).hostname or "")
 
     @property
     def where(self) -> str:
-        """The program or the origin, for people: without arguments or a query, which may hold secrets."""
+        """The program or the origin, to be shown: without arguments or a query, which may contain secrets."""
         if self.command:
             return PurePath(self.command[0]).name
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of the command. Raises ValueError if one that is named is not set."""
+        """Return the variables of the command. Raises ValueError if an inherited one is not set."""
         missing = [name for name in self.inherited if name not in os.environ]
         if missing:
             raise ValueError(f"the variable {missing[0]}, which it is to be given, is not set")
@@ -101,20 +101,20 @@ def mcp(
     client_secret: str = "",
     scope: str = "",
 ) -> McpServer:
-    """Name an MCP server whose tools an agent is to have: `Agent(tools=[mcp("npx -y some-server")])`.
+    """Declare an MCP server whose tools an agent gets: `Agent(tools=[mcp("npx -y some-server")])`.
 
     `target` is a command line, which is split as a shell does but run without one, a list of its words, or an address
     with http or https. `name` (by default made of the target) begins the names of its tools. `headers` are sent to an
-    address with every request. A command gets no variable of this server but a few harmless ones (`INHERITED`); `env`
-    has values for more, or names those that it is to be given. `tools` are the names of those to use, by default all.
+    address with every request. A command gets only harmless variables of this process (`INHERITED`); `env` adds values
+    by name, or names more variables of this process. `tools` are the names of the tools to use, by default all.
 
-    `approval`: whether calls wait for their user's consent. By default, what the server says of a tool decides: one
-    that only reads, or destroys nothing, needs none. A call may take `timeout_s`, a connection `start_s` seconds.
+    `approval`: whether calls wait for their user's consent. By default the server's annotations of a tool decide: a
+    tool that only reads, or destroys nothing, needs none. A call may take `timeout_s`, a connection `start_s` seconds.
 
     `auth="user"`: each user signs in at the server, by OAuth. This server registers itself there, unless `client_id`
-    (and `client_secret`) are given. `scope` is what is asked for, by default what the server says.
+    (and `client_secret`) are given. `scope` is the OAuth scope to request, by default the one that the server names.
 
-    Raises ValueError or TypeError if that names no server.
+    Raises ValueError or TypeError for a malformed target or options that exclude each other.
     """
     words = _words(target)
     url = words[0] if len(words) == 1 and "://" in words[0] else ""
@@ -130,7 +130,7 @@ def mcp(
         raise ValueError(f"{words[0]} is a command: headers are for addresses; give it env")
     if isinstance(env, str):
         raise TypeError(f"env is a list of names, or values by name, not the one text {env!r}")
-    made = McpServer(
+    server = McpServer(
         name or (_name_of_host(url) if url else _name_of_command(words)),
         () if url else words,
         url,
@@ -147,8 +147,8 @@ def mcp(
         client_secret,
         scope,
     )
-    _check_auth(made)
-    return made
+    _check_auth(server)
+    return server
 
 
 def _check_auth(server: McpServer) -> None:
@@ -176,23 +176,23 @@ def _words(target: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _name_of_host(url: str) -> str:
-    """Return a name made of a host: `linear` of `https://mcp.linear.app/mcp`."""
+    """Return a name made of a host, such as `linear` for `https://mcp.linear.app/mcp`."""
     labels = (urlsplit(url).hostname or "").split(".")
-    telling = [label for label in labels[:-1] or labels if label.lower() not in _COMMON and not label.isdigit()]
-    return _named(telling[-1] if telling else "mcp")
+    distinctive = [label for label in labels[:-1] or labels if label.lower() not in _COMMON and not label.isdigit()]
+    return _to_name(distinctive[-1] if distinctive else "mcp")
 
 
 def _name_of_command(words: Sequence[str]) -> str:
-    """Return a name made of the last word that is neither option nor path: `time` of `uvx mcp-server-time`."""
+    """Return a name made of the first word that is neither option nor path: `time` for `uvx mcp-server-time`."""
     plain = [word for word in words[1:] if not word.startswith(("-", "/", ".")) and "=" not in word]
     scripts = [word for word in words[1:] if word.startswith(("/", ".")) and PurePath(word).suffix]
     first = (plain or scripts or list(words))[0]
     stem = PurePath(first).name
-    return _named(stem.split("@")[0] if "@" in stem[1:] else stem.removesuffix(PurePath(stem).suffix) or stem)
+    return _to_name(stem.split("@")[0] if "@" in stem[1:] else stem.removesuffix(PurePath(stem).suffix) or stem)
 
 
-def _named(text: str) -> str:
+def _to_name(text: str) -> str:
     parts = [part for part in _PLAIN.split(text.lower()) if part]
-    telling = [part for part in parts if part not in _COMMON] or parts or ["mcp"]
-    name = "_".join(telling)
+    distinctive = [part for part in parts if part not in _COMMON] or parts or ["mcp"]
+    name = "_".join(distinctive)
     return (name if name[0].isalpha() else f"mcp_{name}")[:MAX_NAME].rstrip("_")

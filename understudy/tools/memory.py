@@ -44,7 +44,7 @@ class MemoryEntry:
 
 
 class Memory(Protocol):
-    """What an agent, or several that share a notebook, remember of the user for whom a tool runs."""
+    """The memory of an agent, or of several that share a notebook, about the user for whom a tool runs."""
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value under a name for `ttl_s` seconds, replacing an older one. Raises `ToolError`."""
@@ -107,7 +107,7 @@ def ranked(entries: Iterable[MemoryEntry], query: str) -> list[MemoryEntry]:
     for entry in latest:
         value = msgspec.json.encode(entry.value).decode()
         text = f"{entry.name} {value}".replace("_", " ").casefold()
-        # A search for a plain text is many times faster than one for a pattern, and rejects nearly all.
+        # The search for a plain text is many times faster than that for a pattern, and rejects nearly all entries.
         if score := sum(word in text and re.search(rf"\b{word}", text) is not None for word in words):
             scored_entries.append((score, entry))
     return [entry for _, entry in sorted(scored_entries, key=lambda scored: -scored[0])]
@@ -122,39 +122,39 @@ class Notebook:
     """A memory in this object alone, with the same bounds as a stored one. `clock` returns seconds."""
 
     clock: Callable[[], float] = time.monotonic
-    _kept: dict[str, MemoryEntry] = field(factory=dict, init=False, repr=False)
+    _entries: dict[str, MemoryEntry] = field(factory=dict, init=False, repr=False)
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value, see `Memory.remember`."""
         plain, now = checked(name, value, ttl_s), self.clock()
-        self._kept = {other: kept for other, kept in self._kept.items() if kept.expires_at > now}
-        if name not in self._kept and len(self._kept) >= VALUES:
+        self._entries = {key: entry for key, entry in self._entries.items() if entry.expires_at > now}
+        if name not in self._entries and len(self._entries) >= VALUES:
             raise no_room()
-        self._kept[name] = MemoryEntry(name, plain, now, now + ttl_s)
+        self._entries[name] = MemoryEntry(name, plain, now, now + ttl_s)
 
     async def recall(self, name: str) -> Any:
         """Return a value, see `Memory.recall`."""
         check_name(name)
-        kept = self._kept.get(name)
-        return kept.value if kept is not None and kept.expires_at > self.clock() else None
+        entry = self._entries.get(name)
+        return entry.value if entry is not None and entry.expires_at > self.clock() else None
 
     async def forget(self, name: str) -> bool:
         """Delete a value, see `Memory.forget`."""
         check_name(name)
-        kept = self._kept.pop(name, None)
-        return kept is not None and kept.expires_at > self.clock()
+        entry = self._entries.pop(name, None)
+        return entry is not None and entry.expires_at > self.clock()
 
     async def search(self, query: str, limit: int = FOUND) -> list[MemoryEntry]:
         """Return the values that fit, see `Memory.search`."""
         now = self.clock()
-        return ranked((entry for entry in self._kept.values() if entry.expires_at > now), query)[: max(0, limit)]
+        return ranked((entry for entry in self._entries.values() if entry.expires_at > now), query)[: max(0, limit)]
 
 
 class NoMemory(Notebook):
     """The memory of a server that remembers nothing."""
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
-        """Refuse it. Raises `ToolError` ``forbidden``."""
+        """Raise `ToolError` ``forbidden``."""
         raise ToolError("forbidden", "This server remembers nothing.")
 
 
@@ -162,5 +162,5 @@ class Memories:
     """The memories of the users of a server: none without the extension `memory`."""
 
     def of(self, owner: str, notebook: str) -> Memory:
-        """Return what is remembered of a user in a notebook."""
+        """Return the memory of a user in a notebook."""
         return NoMemory()

@@ -1,6 +1,6 @@
-"""`remember`, `search_memory` and `forget`: a user has agents remember facts over conversations, and look them up.
+"""`remember`, `search_memory` and `forget`: agents remember facts about a user across conversations, on request.
 
-What is remembered is shown: as the call, in the page and by `/api/memory`, where its user changes or deletes it.
+The user sees all entries, as calls, in the page and by `/api/memory`, and can change or delete them there.
 """
 
 import re
@@ -14,7 +14,7 @@ from understudy.tools.schema import Param
 from understudy.tools.tool import ToolContext, tool
 
 MAX_FACT: Final = 1_000
-"""Characters of a fact: 50 of them nearly fit into a model's input."""
+"""Characters of a fact; a longer one is refused. The 50 entries of a user then nearly fit into a model's input."""
 KEPT_DAYS: Final = 365
 _NAME_WORDS: Final = 4
 _OF: Final = re.compile(r"(?:that\s+)?my\s+(\S{1,30}(?:\s\S{1,30}){0,7}?)\s+(?:is|are|was)\s", re.IGNORECASE)
@@ -41,10 +41,10 @@ async def remember(
     if len(text) > MAX_FACT:
         raise ToolError("invalid_arguments", f"A fact has at most {MAX_FACT:,} characters.")
     name = name or await _free_name(text, context)
-    before = await context.recall(name)
+    previous = await context.recall(name)
     await context.remember(name, text, days * DAY_S)
-    instead = "" if before in (None, text) else ", in place of what was remembered under that name"
-    sentence = f"Remembered as {name} for {days} days{instead}"
+    replaced = "" if previous in (None, text) else ", in place of what was remembered under that name"
+    sentence = f"Remembered as {name} for {days} days{replaced}"
     return ToolResult({"name": name, "fact": text}, sentence)
 
 
@@ -73,31 +73,32 @@ async def forget(
     everything: Annotated[bool, Param("Forget all; the user is asked first.")] = False,
 ) -> ToolResult:
     """Forget something that is remembered about the user, when they ask for it themselves."""
-    names = (
-        [kept.name for kept in await context.memory.search("", VALUES)] if everything else [await _meant(what, context)]
-    )
-    gone = [name for name in names if await context.forget(name)]
-    return ToolResult({"forgotten": gone}, f"Forgotten: {', '.join(gone)}" if gone else "Nothing was remembered")
+    if everything:
+        names = [entry.name for entry in await context.memory.search("", VALUES)]
+    else:
+        names = [await _find(what, context)]
+    names = [name for name in names if await context.forget(name)]
+    return ToolResult({"forgotten": names}, f"Forgotten: {', '.join(names)}" if names else "Nothing was remembered")
 
 
-async def _meant(what: str, context: ToolContext) -> str:
-    """Return the name of the one value that is called so, has all these words, or some of them."""
+async def _find(what: str, context: ToolContext) -> str:
+    """Return the name of the only entry of that name, else with all these words, else with some of them."""
     entries = await context.memory.search("", VALUES)
     words = [part for part in what.replace("_", " ").split() if part.lower().strip(".,!?") not in _STOP]
     if not words:
         raise ToolError("invalid_arguments", "Say what to forget, by its name or some words of it.")
-    called = [entry for entry in entries if entry.name.lower() == "_".join(what.lower().split())]
-    exact = called or [entry for entry in entries if all(ranked([entry], word) for word in words)]
-    fitting = [entry.name for entry in exact or ranked(entries, " ".join(words))]
-    if not fitting:
+    by_name = [entry for entry in entries if entry.name.lower() == "_".join(what.lower().split())]
+    exact = by_name or [entry for entry in entries if all(ranked([entry], word) for word in words)]
+    matches = [entry.name for entry in exact or ranked(entries, " ".join(words))]
+    if not matches:
         raise ToolError("not_found", "Nothing like that is remembered.")
-    if len(fitting) > 1:
-        raise ToolError("invalid_arguments", f"Several fit that; forget one by its name: {', '.join(fitting)}.")
-    return fitting[0]
+    if len(matches) > 1:
+        raise ToolError("invalid_arguments", f"Several fit that; forget one by its name: {', '.join(matches)}.")
+    return matches[0]
 
 
 async def _free_name(fact: str, context: ToolContext) -> str:
-    """Return a name made of the fact: after "my … is" that of its subject, else of its first words, if not taken."""
+    """Return a name made of the fact: of the subject in "my … is", else of the first words, with a number if taken."""
     if (subject := _OF.match(f"{fact} ")) and (words := _WORDS.findall(subject[1])):
         return "_".join(words).lower()[:64]
     words = [word for word in _WORDS.findall(fact) if word.lower() not in _STOP][:_NAME_WORDS]

@@ -1,4 +1,4 @@
-"""The result of a tool as plain JSON of bounded size, with a one-line summary."""
+"""Converts the result of a tool to plain JSON of bounded size, with a one-line summary."""
 
 import dataclasses
 import datetime
@@ -26,22 +26,22 @@ from understudy.tools.foreign import foreign_to_plain, is_foreign
 from understudy.tools.offers import NextStep as NextStep
 
 MAX_VALUE_BYTES: Final = 256 * 1024
-"""Bytes of a value as JSON; it travels to the model, into the log and to every open tab of its user."""
+"""Bytes of a value as JSON, because it goes to the model, the log and every open tab of its user. More is cut off."""
 MAX_ANSWER: Final = MAX_VALUE_BYTES
-"""Characters of an answer that a tool gives."""
+"""Characters of an answer that a tool gives; more is cut off."""
 MAX_PARTIAL_BYTES: Final = 4 * 1024
-"""Bytes as JSON of one yielded item as it is shown while the tool runs; of a larger one a line is shown."""
+"""Bytes as JSON of a yielded item that is shown while the tool runs; of a larger item a summary is shown."""
 MAX_ITEMS: Final = 10_000
 """Items that a tool may yield; then it is ended, and its result says so."""
 MAX_YIELDED_BYTES: Final = 4 * MAX_VALUE_BYTES
-"""Bytes as JSON that a tool may yield; then it is ended. More than a result has, as not all that is shown is kept."""
+"""Bytes as JSON that a tool may yield; then it is ended. Items beyond `MAX_VALUE_BYTES` are shown, but not kept."""
 MAX_SUMMARY: Final = 1000
 """Characters of a summary, which is one line; the rest is cut off."""
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
 """Bytes of a chart as JSON; it is sent once, with the answer."""
 MAX_STEPS: Final = 64
 """Next steps of a result; further ones are left out."""
-# Kinds of a result's value; empty for any other.
+# Kinds of a result's value; any other value has the kind "".
 ANALYSIS: Final = "analysis"
 DRILL_DOWN: Final = "drill_down"
 TABLE: Final = "table"
@@ -53,22 +53,21 @@ TEXTS: Final = (
     Decimal, uuid.UUID, UserString, Complex, datetime.tzinfo, ipaddress.IPv4Address, ipaddress.IPv6Address,
     ipaddress.IPv4Network, ipaddress.IPv6Network,
 )  # fmt: skip
-"""Classes whose objects are written as their texts."""
+"""Classes whose objects become JSON by `str`."""
 PLAIN: Final = (
     str, int, float, type(None), enum.Enum, datetime.date, datetime.time, datetime.timedelta, os.PathLike,
     BaseException, *TEXTS, Mapping, Sequence, Set, ValuesView, Iterator,
 )  # fmt: skip
-"""Classes whose objects may be a result, beside those with fields."""
+"""Classes whose objects may be a result, in addition to classes with fields."""
 _SMALL_PARTS: Final = 200
 _SMALL_CHARACTERS: Final = 10_000
 SAFE: Final = 2**53 - 1
-"""JavaScript's Number.MAX_SAFE_INTEGER: readers of JSON lose the digits of larger ones."""
-# Python refuses to write integers of more than 4300 digits (sys.int_info.default_max_str_digits).
-_MAX_BITS: Final = 14_000
+"""JavaScript's Number.MAX_SAFE_INTEGER: readers of JSON lose digits of larger integers, so those become text."""
+_MAX_BITS: Final = 14_000  # Python does not write integers of more than 4300 digits (default_max_str_digits)
 
 
-def _next_steps(given: Iterable[NextStep]) -> tuple[NextStep, ...]:
-    steps = tuple(given)
+def _next_steps(values: Iterable[NextStep]) -> tuple[NextStep, ...]:
+    steps = tuple(values)
     for step in steps:
         if not isinstance(step, NextStep):
             raise TypeError(f"next_steps is a list of NextStep(label, tool, arguments), not of {step!r}")
@@ -99,15 +98,14 @@ class ToolResult:
 
 @frozen
 class OwnResult(ToolResult):
-    """A result in the server's own words alone: nothing is looked for in it."""
+    """A result that consists of the server's own words, so it is not scanned for sensitive data."""
 
 
 def to_result(returned: Any) -> ToolResult:
-    """Convert the return value of a tool's function to a `ToolResult`. Raises `InvalidResult`, see
-    `to_json`, and for a chart that is no object.
+    """Convert the return value of a tool's function to a `ToolResult` of plain JSON.
 
-    A value of more than 256 KiB is cut, and says so in itself and in the summary. A chart of more than 1 MiB is
-    left out, and the summary says so.
+    A value of more than 256 KiB is cut, which the value and the summary say. A chart of more than 1 MiB is left out,
+    which the summary says. Raises `InvalidResult` as `to_json` does, and for a chart that is no object.
     """
     if isinstance(returned, Iterator):
         yielded = Yielded()
@@ -119,10 +117,10 @@ def to_result(returned: Any) -> ToolResult:
     result = returned if isinstance(returned, ToolResult) else ToolResult(returned)
     value = to_json(result.value)
     summary = whole_text(result.summary) or summarise(value)
-    # A long text is not encoded whole, which would keep the interpreter from the server for so long.
-    long = isinstance(value, str) and len(value) > MAX_VALUE_BYTES
-    encoded = b"" if long else msgspec.json.encode(value)
-    size = _utf8_bytes(value) + 2 if long else len(encoded)
+    # A long text is not encoded in one call, which would hold the interpreter's lock for all that time.
+    is_long = isinstance(value, str) and len(value) > MAX_VALUE_BYTES
+    encoded = b"" if is_long else msgspec.json.encode(value)
+    size = _utf8_bytes(value) + 2 if is_long else len(encoded)
     if size > MAX_VALUE_BYTES:
         value = _cut(value, encoded)
         summary = f"{summary} (cut: {size:,} bytes are more than the {MAX_VALUE_BYTES:,} a result may have)"
@@ -141,14 +139,14 @@ def to_result(returned: Any) -> ToolResult:
 
 @define
 class Yielded:
-    """The items that a generator has yielded: those are kept that a result has room for, so that memory is bounded."""
+    """The items that a generator has yielded. Only those that fit into a result are kept, so memory is bounded."""
 
     items: list[Any] = field(factory=list, init=False, repr=False)
     _number: int = field(default=0, init=False)
     _bytes: int = field(default=0, init=False)
 
     def add(self, item: Any) -> Any:
-        """Add an item. Return it as it is shown, as plain JSON of bounded size. Raises `InvalidResult`."""
+        """Add an item. Return the JSON of bounded size that is shown for it. Raises `InvalidResult`."""
         value = to_json(item)
         size = len(msgspec.json.encode(value)) + 1  # and a comma
         if len(self.items) == self._number and self._bytes + size < MAX_VALUE_BYTES:
@@ -159,28 +157,28 @@ class Yielded:
 
     @property
     def is_full(self) -> bool:
-        """Whether the generator is to be ended."""
+        """Whether the generator must be ended."""
         return self._number >= MAX_ITEMS or self._bytes >= MAX_YIELDED_BYTES
 
     def result(self) -> Any:
-        """Return the items. If some are missing, or the generator was ended, the value says so too: models read it."""
-        kept, of = len(self.items), "" if len(self.items) == self._number else f" of {self._number:,}"
+        """Return the items. If some are missing, or the generator was ended, a note in the value tells the model."""
+        kept, of_all = len(self.items), "" if len(self.items) == self._number else f" of {self._number:,}"
         if self.is_full:
-            note = f"The first {kept:,}{of} items: there the tool was ended."
-        elif of:
-            note = f"The first {kept:,}{of} items: a result has room for {MAX_VALUE_BYTES:,} bytes."
+            note = f"The first {kept:,}{of_all} items: there the tool was ended."
+        elif of_all:
+            note = f"The first {kept:,}{of_all} items: a result has room for {MAX_VALUE_BYTES:,} bytes."
         else:
             return self.items
         return ToolResult({"truncated": True, "note": note, "items": self.items}, note)
 
 
 def to_json(value: Any, _depth: int = 0) -> Any:
-    """Return a copy of `value` as JSON values.
+    """Convert a value to JSON values.
 
-    attrs objects, dataclasses, models, structs, named tuples, mappings and rows of databases become objects, sets,
-    tuples and other sequences lists, dates and times ISO 8601 text, decimals their exact digits as text, enums their
-    values, paths and exceptions text, integers beyond 2**53 text, NaN and the infinities null. Arrays and scalars of
-    numpy are what they hold, tables of pandas and polars lists of their rows. Halves of surrogate pairs are replaced.
+    attrs objects, dataclasses, models, structs, named tuples, mappings and rows of databases become objects; sets,
+    tuples and other sequences lists; dates and times ISO 8601 text; decimals their exact digits as text; enums their
+    values; paths and exceptions text; integers beyond 2**53 text; NaN and the infinities null; arrays and scalars of
+    numpy their contents; tables of pandas and polars lists of their rows. Halves of surrogate pairs are replaced.
     Raises `InvalidResult` for bytes, for any other type, and for nesting deeper than `MAX_DEPTH`.
     """
     if value is None or isinstance(value, bool):
@@ -213,7 +211,7 @@ def to_json(value: Any, _depth: int = 0) -> Any:
         case _ if hasattr(type(value), "_fields") and hasattr(type(value), "__iter__"):
             return _object(zip(value._fields, value, strict=True), _depth)
         case _ if is_of_arrays(type(value)):
-            return to_json(_held(value), _depth + 1)
+            return to_json(_contents(value), _depth + 1)
         case range() if value[MAX_ITEMS:]:
             return str(value)
         case _ if isinstance(value, TEXTS):
@@ -230,10 +228,10 @@ def to_json(value: Any, _depth: int = 0) -> Any:
             return to_json(plain, _depth + 1)
         case _ if dataclasses.is_dataclass(type(value)):
             return _object(((member.name, getattr(value, member.name)) for member in dataclasses.fields(value)), _depth)
-        case _ if hasattr(type(value), "keys"):  # the row of a database: its columns may have one name
+        case _ if hasattr(type(value), "keys"):  # the row of a database, in which two columns may share a name
             cells = value if isinstance(value, Sequence) else map(value.__getitem__, value.keys())
             return _object(zip(value.keys(), cells, strict=True), _depth)
-        case Set():  # in a fixed order, so that equal results are equal texts
+        case Set():  # sorted, so that equal results give equal texts
             return [to_json(item, _depth + 1) for item in sorted(value, key=repr)]
         case Sequence() | ValuesView() | deque():
             return [to_json(item, _depth + 1) for item in value]
@@ -242,8 +240,8 @@ def to_json(value: Any, _depth: int = 0) -> Any:
 
 
 def whole_text(text: str) -> str:
-    """Return a text with its halves of surrogate pairs joined or replaced: they have no UTF-8."""
-    starts = range(0, len(text), MAX_VALUE_BYTES)  # in pieces, as in `_utf8_bytes`
+    """Return a text with halves of surrogate pairs joined or replaced, because UTF-8 cannot encode them."""
+    starts = range(0, len(text), MAX_VALUE_BYTES)  # in pieces, to give the interpreter's lock free between them
     if text.isascii() or not any(_HALF.search(text, start, start + MAX_VALUE_BYTES) for start in starts):
         return text
     return str(replace_surrogates(text))
@@ -253,13 +251,13 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 def _object(members: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for key, member in members:
         name = key if type(key) is str and key.isascii() else _key(key)
-        if name in made:  # such as 1 and "1"
-            name = f"{name} ({len(made) + 1})"
-        made[name] = to_json(member, depth + 1)
-    return made
+        if name in plain:  # the keys 1 and "1" have the same text
+            name = f"{name} ({len(plain) + 1})"
+        plain[name] = to_json(member, depth + 1)
+    return plain
 
 
 def _key(key: Any) -> str:
@@ -270,26 +268,26 @@ def _key(key: Any) -> str:
 
 
 def is_of_arrays(kind: type) -> bool:
-    """Whether a class is one of numpy, pandas or polars, or of other arrays. None of them is imported here."""
-    named = str(kind.__module__).partition(".")[0] == "pandas"
-    return named or hasattr(kind, "tolist") or hasattr(kind, "to_list") or hasattr(kind, "to_dicts")
+    """Return whether a class is of numpy, pandas or polars, or of other arrays. None of these is imported here."""
+    is_pandas = str(kind.__module__).partition(".")[0] == "pandas"
+    return is_pandas or hasattr(kind, "tolist") or hasattr(kind, "to_list") or hasattr(kind, "to_dicts")
 
 
-def _held(value: Any) -> Any:
-    """Return what an array or a table holds: lists, or an object for each row, with its index if that says anything."""
+def _contents(value: Any) -> Any:
+    """Return an array as lists, and a table as an object for each row, with the index unless it only counts rows."""
     shape = getattr(value, "shape", ())
     if shape and shape[0] > MAX_ITEMS:
         note = f"The first {MAX_ITEMS:,} of {shape[0]:,} items."
-        return {"truncated": True, "note": note, "items": _held(value[:MAX_ITEMS])}
+        return {"truncated": True, "note": note, "items": _contents(value[:MAX_ITEMS])}
     if hasattr(value, "to_dicts"):
         return value.to_dicts()
     if hasattr(value, "reset_index") and (value.index.name is not None or type(value.index).__name__ != "RangeIndex"):
         value = value.reset_index(allow_duplicates=True)
     if hasattr(value, "columns"):
-        made = list[Any]()
+        names = list[Any]()
         for name in value.columns:
-            made.append(f"{name} ({len(made) + 1})" if name in made else name)
-        return value.set_axis(made, axis="columns").to_dict("records")
+            names.append(f"{name} ({len(names) + 1})" if name in names else name)
+        return value.set_axis(names, axis="columns").to_dict("records")
     match getattr(getattr(value, "dtype", None), "kind", None):
         case "M" | "m" | "V" if shape:
             return list(value)
@@ -300,15 +298,15 @@ def _held(value: Any) -> Any:
         case "V" if value.dtype.names:
             return {name: value[name] for name in value.dtype.names}
     if hasattr(value, "tolist"):
-        held = value.tolist()
-        return str(held) if type(held) is type(value) else held  # a longdouble
+        plain = value.tolist()
+        return str(plain) if type(plain) is type(value) else plain  # a longdouble is its own `tolist`
     if hasattr(value, "to_list"):
         return value.to_list()
     return None if type(value).__name__ == "NAType" else str(value)
 
 
 def is_small(value: Any) -> bool:
-    """Whether a value is converted fast enough for the event loop: at most 200 parts and 10,000 characters."""
+    """Return whether a value is converted fast enough for the event loop: at most 200 parts, 10,000 characters."""
     parts, characters, waiting = 0, 0, [value]
     while waiting:
         part = waiting.pop()
@@ -322,14 +320,14 @@ def is_small(value: Any) -> bool:
         elif isinstance(part, ToolResult):
             waiting += [part.value, part.visualization, part.summary, part.answer]
         elif not (part is None or isinstance(part, int | float)):
-            return False  # a class of the user's, whose size is unknown before it is converted
+            return False  # an object of a user's class, whose size is unknown before it is converted
         if parts > _SMALL_PARTS or characters > _SMALL_CHARACTERS:
             return False
     return True
 
 
 def _utf8_bytes(text: str) -> int:
-    """Return the bytes of a text, encoded in pieces: a call for 20 MB would keep the interpreter for 10 ms."""
+    """Count the bytes of a text, in pieces: encoding 20 MB in one call would hold the interpreter's lock for 10 ms."""
     if text.isascii():
         return len(text)
     pieces = (text[start : start + MAX_VALUE_BYTES] for start in range(0, len(text), MAX_VALUE_BYTES))
@@ -346,7 +344,7 @@ def _cut(value: Any, encoded: bytes) -> Any:
         else:
             preview = encoded[:keep].decode(errors="ignore")
             kept = {"truncated": True, "size_bytes": len(encoded), "limit_bytes": MAX_VALUE_BYTES, "preview": preview}
-        # JSON writes a character with one to six bytes, so the number that fits is found by trying.
+        # JSON writes a character with one to six bytes, so the number of characters that fit is found by trying.
         if len(msgspec.json.encode(kept)) <= MAX_VALUE_BYTES:
             return kept
         keep = keep * 3 // 4

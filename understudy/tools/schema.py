@@ -1,8 +1,8 @@
 """The types of a tool's parameters: their JSON schema, and the strict conversion of arguments to them. Pure.
 
-`structure` accepts exactly what the schemas describe: "5" is not 5, and 5.0 is no whole number. cattrs walks the types;
-the hooks here refuse what cattrs would convert by itself. Types of Pydantic and msgspec's structs bring their own
-schema and checks, see `tools.foreign`.
+`structure` accepts exactly the values that the schemas describe: "5" is not 5, and 5.0 is no whole number. cattrs walks
+the types; the hooks here refuse values that cattrs would convert by itself. Types of Pydantic and msgspec's structs
+bring their own schema and checks, see `tools.foreign`.
 """
 
 import dataclasses
@@ -75,7 +75,7 @@ _ARRAYS: Final[Mapping[Any, Callable[[list[Any]], Any]]] = {
     **dict.fromkeys((list, Sequence, MutableSequence, Collection, Iterable), list),
     **{tuple: tuple, deque: deque, set: set, MutableSet: set, frozenset: frozenset, AbstractSet: frozenset},
 }
-"""What is made of a list for each annotation."""
+"""The function that makes the value of each annotation from a list."""
 _SETS: Final = (set, MutableSet, frozenset, AbstractSet)
 _DICTS: Final = (dict, Mapping, MutableMapping)
 _UNIONS: Final = (Union, types.UnionType)
@@ -117,7 +117,7 @@ class Param:
 
 
 Secret: TypeAlias = Annotated[str, Param(format="password")]
-"""A text of a form that only the tool is given: hidden as it is entered, and neither stored nor shown to anybody."""
+"""A text of a form that is given to the tool alone: hidden while it is entered, and neither stored nor shown."""
 
 
 # schemas
@@ -135,8 +135,8 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
         except (ContainsItself, TypeError) as error:
             raise Unsupported(f"{_name(annotation)}: {error}") from None
     within = (*_within, annotation)
-    if (meant := _named_type(annotation)) is not None:
-        return schema_of(meant, within)
+    if (target := _named_type(annotation)) is not None:
+        return schema_of(target, within)
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Annotated:
         schema = schema_of(arguments[0], _within)
@@ -166,9 +166,9 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
 
 
 def is_plain(annotation: Any) -> bool:
-    """Return whether no code of a user takes part in `structure`: no class, validator or predicate of theirs."""
-    if (meant := _named_type(annotation)) is not None:
-        return is_plain(meant)
+    """Return whether `structure` runs no code of the tool's author: no class, validator or predicate."""
+    if (target := _named_type(annotation)) is not None:
+        return is_plain(target)
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Literal:
         return True
@@ -189,7 +189,7 @@ def _named_type(annotation: Any) -> Any:
 
 
 def _choices(annotation: Any) -> list[tuple[Any, Any]]:
-    """Return the values of a Literal or an enum, each as JSON and as it is."""
+    """Return the values of a Literal or an enum, each as a pair of its JSON and the value itself."""
     values = get_args(annotation) or list(annotation)
     return [(to_json(value) if isinstance(value, enum.Enum) else value, value) for value in values]
 
@@ -237,9 +237,9 @@ def _is_object(annotation: Any) -> bool:
 
 
 def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the types of the members by name, and the defaults of those that need not be given.
+    """Return the types of the members by name, and the defaults of the optional members.
 
-    A default that is made anew each time, and that of a TypedDict's member, is `attrs.NOTHING`.
+    The default is `attrs.NOTHING` if a factory makes it, or for a member of a TypedDict.
     """
     kind, missing = get_origin(annotation) or annotation, dataclasses.MISSING
     hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
@@ -271,7 +271,7 @@ def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def _unqualified(hint: Any, required: bool) -> tuple[Any, bool]:
     """Return the type of a TypedDict's member without `Required`, `NotRequired` and `ReadOnly`, and if it is required.
 
-    The class itself does not know that if its module has `from __future__ import annotations`.
+    `__required_keys__` is not reliable in a module with `from __future__ import annotations`.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -282,12 +282,12 @@ def _unqualified(hint: Any, required: bool) -> tuple[Any, bool]:
     return hint, required
 
 
-def _applied(hint: Any, given: Mapping[Any, Any]) -> Any:
-    """Return a type with the arguments of a generic class in the place of its variables."""
+def _applied(hint: Any, arguments: Mapping[Any, Any]) -> Any:
+    """Return a type with the type variables of a generic class replaced by its arguments."""
     if isinstance(hint, TypeVar):
-        return given.get(hint, hint)
+        return arguments.get(hint, hint)
     variables = getattr(hint, "__parameters__", ()) if get_args(hint) else ()
-    return hint[tuple(given.get(variable, variable) for variable in variables)] if variables else hint
+    return hint[tuple(arguments.get(variable, variable) for variable in variables)] if variables else hint
 
 
 def _name(annotation: Any) -> str:
@@ -298,7 +298,7 @@ def _name(annotation: Any) -> str:
 
 
 def structure(value: Any, annotation: Any, path: str) -> Any:
-    """Return the value in the annotated type; `path` names it in errors. Raises `Misfit`."""
+    """Convert a value to the annotated type; `path` names it in errors. Raises `Misfit`."""
     try:
         return _converter.structure(value, annotation)
     except Exception as error:
@@ -383,13 +383,13 @@ def _seconds(value: Any, _: Any) -> datetime.timedelta:
 
 
 def _choice_hook(annotation: Any, _: cattrs.Converter) -> _Hook:
-    """Choose a value by its plain form, which 1 is for 1.0, but True is not for 1."""
+    """Build the hook that finds a choice by its JSON: 1.0 equals 1, but True does not."""
     choices = _choices(annotation)
 
     def hook(value: Any, _: Any) -> Any:
-        for plain, meant in choices:
+        for plain, choice in choices:
             if value == plain and isinstance(value, bool) is isinstance(plain, bool):
-                return meant
+                return choice
         shown = ", ".join("null" if plain is None else str(plain) for plain, _ in choices)
         raise ValueError(f"one of {shown} is expected")
 
@@ -407,7 +407,7 @@ def _flag(annotation: Any, _: cattrs.Converter) -> _Hook:
 
 
 def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
-    # An enum before the text that its value is, int before float, so that 5 stays 5; otherwise as they are written.
+    # Enums come first, because their values are texts too, and float last, so that 5 stays an int.
     members = sorted(get_args(annotation), key=lambda kind: (not _is_class(kind, enum.Enum), kind is float))
 
     def hook(value: Any, _: Any) -> Any:
@@ -426,8 +426,8 @@ def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
 
 
 def _named(annotation: Any, converter: cattrs.Converter) -> _Hook:
-    meant = _named_type(annotation)
-    return lambda value, _: converter.structure(value, meant)
+    target = _named_type(annotation)
+    return lambda value, _: converter.structure(value, target)
 
 
 def _annotated(annotation: Any, converter: cattrs.Converter) -> _Hook:
@@ -438,15 +438,15 @@ def _annotated(annotation: Any, converter: cattrs.Converter) -> _Hook:
         return lambda value, _: convert(value, base)
 
     def hook(value: Any, _: Any) -> Any:
-        made = convert(value, base)
-        check(made)
-        return made
+        converted = convert(value, base)
+        check(converted)
+        return converted
 
     return hook
 
 
 def _array(annotation: Any, converter: cattrs.Converter) -> _Hook:
-    """Build the hook for a list, a set or a tuple, by way of a list."""
+    """Build the hook for a list, a set or a tuple, which is made from a list."""
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is tuple and arguments and arguments[-1] is not ...:
         hooks = [converter.get_structure_hook(argument) for argument in arguments]
@@ -463,7 +463,7 @@ def _array(annotation: Any, converter: cattrs.Converter) -> _Hook:
 
 
 def _object(annotation: Any, converter: cattrs.Converter) -> _Hook:
-    """Build the hook for a class with members, by way of a dict of them."""
+    """Build the hook for a class with members, which is made from a dict of them."""
     members, defaults = members_of(annotation)
     kind = get_origin(annotation) or annotation
     hints: Any = {name: NotRequired[hint] if name in defaults else Required[hint] for name, hint in members.items()}
@@ -477,7 +477,7 @@ def _dict(annotation: Any, converter: cattrs.Converter) -> _Hook:
 
 
 def _only(expected: str, kinds: Any, make: _Factory) -> _Factory:
-    """Refuse anything but `kinds` before cattrs iterates over it: a text is not a list of letters."""
+    """Refuse values that are not of `kinds` before cattrs iterates over them: a text is not a list of letters."""
 
     def factory(annotation: Any, converter: cattrs.Converter) -> _Hook:
         inner = make(annotation, converter)
@@ -492,7 +492,7 @@ def _only(expected: str, kinds: Any, make: _Factory) -> _Factory:
     return factory
 
 
-_OF_CLASSES: Final[list[tuple[Callable[[Any], bool], _Factory]]] = [  # the last wins
+_OF_CLASSES: Final[list[tuple[Callable[[Any], bool], _Factory]]] = [  # the last row that fits wins
     (lambda annotation: get_origin(annotation) is Literal or _is_class(annotation, enum.Enum), _choice_hook),
     (lambda annotation: _is_class(annotation, enum.Flag), _flag),
     (is_foreign, lambda annotation, _: lambda value, _: foreign_value(value, annotation)),
@@ -500,7 +500,7 @@ _OF_CLASSES: Final[list[tuple[Callable[[Any], bool], _Factory]]] = [  # the last
 
 
 def _exactly(kind: Any, hook: _Hook, converter: cattrs.Converter) -> _Hook:
-    """Restrict a hook to a class itself: cattrs would use it for its subclasses, such as an `IntEnum`, too."""
+    """Restrict a hook to the class itself: cattrs would also use it for subclasses, such as an `IntEnum`."""
 
     @functools.cache
     def of(wanted: Any) -> _Hook:

@@ -32,8 +32,8 @@ def _health_sentence(health: Mapping[str, Any]) -> str:
             numbers.append(template.format(value))
     checks = health.get("checks")
     if isinstance(checks, Mapping) and checks:
-        poor = [name for name, check in checks.items() if isinstance(check, Mapping) and check.get("status") != "ok"]
-        numbers.insert(0, f"not ok: {', '.join(poor)}" if poor else f"all {len(checks)} checks are ok")
+        failed = [name for name, check in checks.items() if isinstance(check, Mapping) and check.get("status") != "ok"]
+        numbers.insert(0, f"not ok: {', '.join(failed)}" if failed else f"all {len(checks)} checks are ok")
     return f"{lead}: {', '.join(numbers[:6])}" if numbers else lead
 
 

@@ -36,8 +36,9 @@ class Parameters:
     """A function's parameters: their schema, their types, and the name of the parameter that takes the context.
 
     `summary` is all prose of the docstring before its first section. `method`: the first parameter takes the instance,
-    and is not among the others. `plain`: no code of the tool's author takes part in the check of arguments. `defaults`
-    are those that are JSON, and are converted as arguments: such as a text for an enum. `yields`: it is a generator.
+    and is not in the schema. `plain`: no code of the tool's author takes part in the check of arguments. `defaults` are
+    the defaults that are JSON; they are converted like arguments, for example a text to an enum. `yields`: the function
+    is a generator.
     """
 
     schema: Mapping[str, Any]
@@ -51,27 +52,26 @@ class Parameters:
     yields: bool = False
 
 
-def plain_function(given: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with the annotations and docstring of a callable: of a method, a partial, or an instance.
+def plain_function(target: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, with annotations and docstring, of a callable: a method, a partial, or an instance.
 
-    Raises TypeError if there is none.
+    Raises TypeError if the callable has none.
     """
-    function: Any = given
+    function: Any = target
     while isinstance(function, functools.partial):
         function = function.func
     if callable(function) and not inspect.isroutine(function) and not isinstance(function, type):
         function = type(function).__call__
     function = getattr(function, "__func__", function)
     if not inspect.isfunction(function):
-        raise TypeError(f"@tool needs a function, not {given!r}; wrap it in a def with annotated parameters")
+        raise TypeError(f"@tool needs a function, not {target!r}; wrap it in a def with annotated parameters")
     return function
 
 
 def read_parameters(function: Callable[..., Any], context_type: type) -> Parameters:
     """Read a callable's signature and docstring.
 
-    Raises TypeError, with a sentence saying how to mend it, for parameters that a schema cannot describe, and for a
-    result that cannot be JSON.
+    Raises TypeError, with a remedy, for parameters that a schema cannot describe, or a result that cannot be JSON.
     """
     plain = plain_function(function)
     name = plain.__name__
@@ -109,7 +109,7 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
             defaults[parameter.name] = schema["default"]
     whole = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     try:
-        schema, _ = plain_parameters(whole | {"required": list(properties)})  # none of them is left out
+        schema, _ = plain_parameters(whole | {"required": list(properties)})  # so that a bad name is an error
     except ValueError as error:
         raise TypeError(f"{name}: {error}; rename it") from None
     schema["required"] = required
@@ -123,11 +123,11 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
 def _is_method(
     function: Callable[..., Any], parameters: list[inspect.Parameter], annotations: Mapping[str, Any]
 ) -> bool:
-    """Whether a function stands in the body of a class, and its first parameter, without annotation, is an instance."""
+    """Return whether a function is defined in a class, and takes the instance as its first, unannotated parameter."""
     if not inspect.isfunction(function) or not parameters or parameters[0].name in annotations:
         return False
-    around = function.__qualname__.rpartition(".")[0]
-    return bool(around) and not around.endswith("<locals>")
+    scope = function.__qualname__.rpartition(".")[0]
+    return bool(scope) and not scope.endswith("<locals>")
 
 
 def _check_result(function: str, annotation: Any, within: tuple[Any, ...]) -> None:
@@ -152,10 +152,10 @@ def _check_result(function: str, annotation: Any, within: tuple[Any, ...]) -> No
 
 
 def _may_be_json(kind: Any) -> bool:
-    """Whether a class may have values that can be JSON; True for all that is no class, or may have subclasses."""
+    """Return whether values of a class, or of a subclass, may become JSON; True for anything that is no class."""
     if not isinstance(kind, type) or kind in (Any, object, types.UnionType) or inspect.isabstract(kind):
         return True
-    if issubclass(kind, bytes | bytearray | memoryview):  # also if some library has a subclass with fields
+    if issubclass(kind, bytes | bytearray | memoryview):  # even if a library has a subclass with fields
         return False
     if getattr(kind, "_is_protocol", False) or issubclass(kind, (*PLAIN, ToolResult)) or is_of_arrays(kind):
         return True
@@ -166,17 +166,17 @@ def _may_be_json(kind: Any) -> bool:
 def _annotation(function: str, parameter: inspect.Parameter, annotations: Mapping[str, Any]) -> Any:
     if parameter.kind not in _NAMED:
         shown = _STARS.get(parameter.kind, "")
-        mend = "take a list or a dict parameter instead" if shown else "take away the '/'"
-        raise TypeError(f"{function}({shown}{parameter.name}): a tool's parameters are given by name; {mend}")
+        remedy = "take a list or a dict parameter instead" if shown else "take away the '/'"
+        raise TypeError(f"{function}({shown}{parameter.name}): a tool's parameters are given by name; {remedy}")
     if parameter.name not in annotations:
         raise TypeError(f"{function}({parameter.name}) has no annotation; write its type, as in {parameter.name}: str")
     return annotations[parameter.name]
 
 
-def _unknown(whose: str, error: NameError) -> TypeError:
-    """Return the error for an annotation, of a function or of the fields of a class that it takes."""
+def _unknown(owner: str, error: NameError) -> TypeError:
+    """Return the error for an annotation of a function, or of the fields of a class that the function takes."""
     return TypeError(
-        f"an annotation of {whose} names {error.name!r}, which its module does not know; "
+        f"an annotation of {owner} names {error.name!r}, which its module does not know; "
         "define or import it at the top of the module, not inside a function or under TYPE_CHECKING"
     )
 

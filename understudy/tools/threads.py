@@ -1,7 +1,7 @@
 """The worker threads of tools: shared fairly, bounded, and replaced if a function does not return.
 
-1. A thread belongs to its call until the function returns, even if the call was given up before: Python cannot end a
-   thread. Such a thread is *lost* until then.
+1. A thread belongs to its call until the function returns, even if the call was cancelled before, because Python cannot
+   end a thread. Such a thread is *lost* until then.
 2. At most `THREADS` calls work at a time, `PER_USER` of them for one user and `PER_TOOL` for one tool. A lost thread
    still counts for its user and its tool, and is replaced, up to `MAX_LOST` of all.
 3. A call waits for a thread at most `WAIT_S`, and at most `MAX_QUEUED` calls of a user wait. A call that could only be
@@ -29,26 +29,26 @@ WhileQueued = Callable[[], AbstractContextManager[object]]
 log = logging.getLogger(__name__)
 
 THREADS: Final = 40
-"""Calls at work: as many as trio has threads by default, beside those."""
+"""Calls that work at a time: as many as the threads that trio has by default, in addition to those."""
 PER_USER: Final = 8
-"""Calls of one user: a run makes eight at a time, so that one run alone never waits for itself."""
+"""Calls of one user. A run makes at most eight at a time, so a single run never waits for itself."""
 PER_TENANT: Final = 30
-"""Calls of one tenant's users: a quarter of the threads is always left to others."""
+"""Calls of one tenant's users. A quarter of the threads is always left to others."""
 PER_TOOL: Final = 20
-"""Calls of one tool: half of the threads is left to others if what it asks does not answer."""
+"""Calls of one tool. If its backend does not answer, half of the threads is left to other tools."""
 MAX_LOST: Final = 40
-"""Lost threads that are replaced. A thread costs about 100 KB; twice `THREADS` is the most that there ever are."""
+"""Lost threads that are replaced, so there are at most twice `THREADS`. A thread costs about 100 KB."""
 MAX_QUEUED: Final = 20
 """Calls of one user that wait for a thread; one more is refused."""
 WAIT_S: Final = 30.0
-"""Seconds that a call waits for a thread, beside its own time limit."""
+"""Seconds that a call waits for a thread; its own time limit starts afterwards. Then it is refused."""
 
 
 async def wait_for_permit(limiter: FairLimiter, owner: str, tool: str, while_queued: WhileQueued) -> None:
-    """Acquire a permit for a call of a tool, which the caller releases. `while_queued` is entered if it has to wait.
+    """Acquire a permit for a call of a tool; the caller releases it. `while_queued` is entered if the call has to wait.
 
     Raises:
-        ToolError: ``busy``: the queue is full, or there was none within `WAIT_S`.
+        ToolError: ``busy``: the queue is full, or no permit was free within `WAIT_S`.
     """
     if limiter.acquire_nowait(owner, tool):
         return
@@ -64,7 +64,7 @@ async def wait_for_permit(limiter: FairLimiter, owner: str, tool: str, while_que
 
 @define(eq=False)
 class _Permit:
-    """The permit of one call. It has the methods of a `trio.CapacityLimiter` that `trio.to_thread.run_sync` calls."""
+    """The permit of one call, as a limiter: it has the methods of one that `trio.to_thread.run_sync` calls."""
 
     threads: "ToolThreads"
     owner: str
@@ -82,7 +82,7 @@ class _Permit:
         self.scope.deadline = trio.current_time() + self.limit_s
 
     def release_on_behalf_of(self, _borrower: Any) -> None:
-        """Give the thread back: its function has returned."""
+        """Return the thread: its function has returned."""
         self.held = False
         self.threads.release(self)
 
@@ -106,12 +106,12 @@ class ToolThreads:
         limit_s: float = float("inf"),
         while_queued: WhileQueued = nullcontext,
     ) -> T:
-        """Run a function in a thread. A call that is cancelled returns at once, and its function goes on.
+        """Run a function in a thread. A call that is cancelled returns at once, while its function continues.
 
         `while_queued` is entered while the call waits for a thread; `limit_s` bounds the function, not the wait.
 
         Raises:
-            ToolError: ``busy``: there is no thread for it; ``tool_timeout``: it took longer than `limit_s`.
+            ToolError: ``busy``: no thread is free; ``tool_timeout``: the function took longer than `limit_s`.
         """
         permit = _Permit(self, owner, tool, limit_s, while_queued)
         with permit.scope:
@@ -141,7 +141,7 @@ class ToolThreads:
         await wait_for_permit(self._limiter, owner, tool, while_queued)
 
     def release(self, permit: _Permit) -> None:
-        """Give a permit back; a lost thread is found then."""
+        """Return a permit. If its thread was lost, it no longer is."""
         if permit.lost_at is not None:
             self._lost.discard(permit)
             after_s = round(trio.current_time() - permit.lost_at, 3)
@@ -151,7 +151,7 @@ class ToolThreads:
 
     @property
     def working(self) -> int:
-        """Number of threads whose calls go on."""
+        """Number of threads whose calls have not ended."""
         return self._limiter.held - len(self._lost)
 
     @property
@@ -177,4 +177,4 @@ def _contained(tool: str, function: Callable[[], T]) -> T:
 
 
 tool_threads: Final = RunLocal("understudy.tool_threads", ToolThreads)
-"""The threads of this run of trio: the server's, or that of the tools' loop."""
+"""The threads of the current trio loop: the server's, or that of the tools."""

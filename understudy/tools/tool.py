@@ -1,7 +1,7 @@
 """`@tool` makes a tool of a function: a name, a JSON schema, and a call that checks its arguments.
 
-A function for trio runs in the caller's task, a sync one in a worker thread, one for asyncio in its own asyncio loop
-inside trio. `Tool.call` has no deadline: its caller applies `Tool.timeout_s` with a cancel scope.
+A sync function runs in a worker thread, an async one on the loop of its caller: trio's, or an asyncio loop inside it.
+`Tool.call` has no deadline: its caller applies `Tool.timeout_s` with a cancel scope.
 
 Cancelling a sync tool abandons its thread: the call returns at once, while the function runs to its end, with its side
 effects; its result is dropped (see `understudy.tools.threads`). A tool that must be stoppable should be async.
@@ -46,18 +46,18 @@ def _allowed(value: Iterable[str] | None) -> Allowed:
 class Tool:
     """Something an agent can do. Made by `tool`; `parameters` is a JSON schema of type object.
 
-    `timeout_s` is the time a call may take, and each call of `reconcile` and `undo`. `retry_safe`: a call whose server
-    died may be repeated, under the same `ToolContext.call_id`; a call of any other tool is in doubt then, and
-    `reconcile` is asked whether it took effect. `approval` says whether a call waits for its user's approval before it
-    runs: always, never, or if the function returns something true for its arguments. A call that succeeded can be
-    undone by `undo` for `undo_s` seconds. `asyncio`: its functions are for asyncio. `on_server_loop`: they run on the
-    server's loop, which they hold if they block, else on the tools' loop; those that are not async, in a thread.
-    `isolated` describes the function to the process in which it runs, if it does.
-    `agent` is the agent that is asked instead of a function, for a tool made by `Agent.as_tool`; with `history` it is
-    given the conversation too. `server` is the name of the MCP server that has the tool, and `digest` stands for its
-    definition there: consent is remembered for that definition only. `widget` is the
-    URI of its user interface on that server. All are empty for any other tool.
-    `client`: its calls are made by the client that sent the message. `allow` names the users who may have it called, as
+    `timeout_s` is the time that a call of the function, of `reconcile` or of `undo` may take. `retry_safe`: a call
+    whose server died may be repeated, under the same `ToolContext.call_id`; a call of any other tool is in doubt then,
+    and `reconcile` is asked whether it took effect. `approval` says whether a call waits for its user's approval:
+    always, never, or if the function returns something true for its arguments. `undo` takes back a successful call,
+    within `undo_s` seconds. `asyncio`: the functions are for asyncio. `on_server_loop`: async functions run on the
+    server's loop, which must not be blocked, instead of the tools' loop. `isolated` describes a function that has its
+    own process.
+    `agent` is asked instead of a function, for a tool made by `Agent.as_tool`; with `history` it is given the
+    conversation too. `server` is the name of the MCP server that has the tool, `digest` that of its definition there:
+    consent is remembered for that definition only. `widget` is the URI of its user interface on that server. All are
+    empty for any other tool.
+    `client`: the client that sent the message makes the calls. `allow` names the users who may have the tool called, as
     `user:NAME`, `role:NAME` or `group:NAME`; None: everybody. For all others no agent has it.
     """
 
@@ -86,12 +86,12 @@ class Tool:
 
     @property
     def takes_context(self) -> bool:
-        """Whether it is given the context of each call, with its id."""
+        """Whether the function is given the context of each call."""
         return self._accepts.context is not None
 
     @property
     def is_method(self) -> bool:
-        """Whether it stands in a class and belongs to no instance yet: the tool of an instance is its attribute."""
+        """Whether the function is a method without an instance yet; the attribute of an instance is its bound tool."""
         return self._accepts.method
 
     def __get__(self, instance: object, owner: type | None = None) -> "Tool":
@@ -103,7 +103,7 @@ class Tool:
 
     @property
     def on_tools_loop(self) -> bool:
-        """Whether it needs the tools' loop: for its function, or for `reconcile` or `undo`."""
+        """Whether the function, `reconcile` or `undo` runs on the tools' loop."""
         functions = [self.function, *(hook.function for hook in (self.reconcile, self.undo) if hook is not None)]
         return any(map(self._runs_on_tools_loop, functions))
 
@@ -116,7 +116,7 @@ class Tool:
         return "sometimes" if not isinstance(self.approval, bool) else "always" if self.approval else "never"
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments as the function takes them.
+        """Convert the arguments to the types of the function's parameters.
 
         Raises `ToolError` ``invalid_arguments``, naming the parameter, if one is missing, unknown or of a wrong type.
         """
@@ -159,21 +159,21 @@ class Tool:
         if self._accepts.yields:
             function = partial(collect_async if is_async(function) else collect, function, context.show_partial)
         if self._accepts.plain or is_async(self.function):
-            return await self._run(function, self._given(arguments, context), context)
-        # Code of the tool's author takes part in the check, and runs in the thread of the function.
-        aside = lambda context: function(**self._given(arguments, context))  # noqa: E731
-        return await self._run(aside, {"context": context}, context)
+            return await self._run(function, self._keywords(arguments, context), context)
+        # Code of the tool's author takes part in the check, so the check runs in the thread of the function.
+        checked = lambda context: function(**self._keywords(arguments, context))  # noqa: E731
+        return await self._run(checked, {"context": context}, context)
 
-    def _given(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
+    def _keywords(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
         values = self.check(arguments)
         if self._accepts.context is not None:
             values[self._accepts.context] = context
         return values
 
     async def check_aside(self, arguments: Mapping[str, Any], owner: str) -> None:
-        """Check the arguments as `check` does, before the user `owner` is asked about them.
+        """Check the arguments as `check` does, before the user `owner` is asked to approve them.
 
-        Code of the tool's author that takes part, as validators do, runs in a worker thread, within `timeout_s`.
+        A check with code of the tool's author, such as validators, runs in a worker thread, within `timeout_s`.
 
         Raises:
             ToolError: See `check`; ``tool_timeout``, and ``busy`` if there is no thread for it.
@@ -201,8 +201,8 @@ class Tool:
     ) -> Reconciled:
         """Ask the tool's `reconcile` whether a call took effect; `Unknown` if it has none.
 
-        The result of `Done` is a `ToolResult`. Raises `ToolError` for a result that is not JSON, and for any other
-        answer than the three. An exception of the function is propagated. `loop`: see `call`.
+        The result of `Done` is a `ToolResult`. Raises `ToolError` for a result that is not JSON, and for an answer that
+        is no `Reconciled`. Any exception of the function is propagated. `loop`: see `call`.
         """
         if self.reconcile is None:
             return Unknown()
@@ -268,33 +268,32 @@ def tool(
     """Make a tool of a function, as a decorator with or without options.
 
     The schema comes from the annotations, the descriptions from the docstring (Google or Sphinx style) or from
-    `Annotated[str, Param("…")]`. An async function runs on the tools' loop: by asyncio if `asyncio`, else by trio; if
-    that is None, by asyncio if its code names that module. With `on_server_loop` it runs on the server's loop, for
-    functions that use trio objects of that loop and never block. With `approval` a call waits for its user's approval
-    before it runs; see `Tool`.
+    `Annotated[str, Param("…")]`. An async function runs on the tools' loop: on asyncio if `asyncio`, else on trio. If
+    `asyncio` is None, it is for asyncio if its code names that module. With `on_server_loop` it runs on the server's
+    loop: for functions that use trio objects of that loop and never block. `approval`: see `Tool`.
 
-    With `isolate` a plain function runs in a process of its own, with at most `memory_mb` MiB, that is killed when the
-    call ends: for functions that may hang or take all memory. It must be one that can be imported, and has no context.
+    With `isolate` a plain function runs in its own process, with at most `memory_mb` MiB, that is killed when the call
+    ends: for functions that may hang or take all memory. It must be importable, and gets no context.
 
-    A generator, sync or async, shows each value that it yields while it runs. The result is the list of them; or the
-    value that a sync one returns; or a `ToolResult` that it yields, with which it ends.
+    Each value that a generator yields, sync or async, is shown while it runs. The result is the list of these values,
+    or the value that a sync generator returns, or a `ToolResult` that is yielded and ends the generator.
 
-    `reconcile(call_id, arguments)` says whether a call that was interrupted took effect: `Done(result)`, `NotDone()` or
-    `Unknown()`. `undo(result, arguments)` takes a call back that succeeded, within `undo_s` seconds. Either may take a
-    third parameter, the `ToolContext`, and may be sync or async as the tool itself.
+    `reconcile(call_id, arguments)` says whether an interrupted call took effect: `Done(result)`, `NotDone()` or
+    `Unknown()`. `undo(result, arguments)` takes back a call that succeeded, within `undo_s` seconds. Either may take a
+    third parameter, the `ToolContext`, and may be sync or async like the tool itself.
 
     `allow` names the users who may have it called; see `Tool`.
 
     Raises TypeError or ValueError with a hint if the declaration has no schema, or for a bad or empty `allow`.
     """
 
-    def decorate(given: Callable[..., Any]) -> Tool:
-        own = given.__func__ if isinstance(given, staticmethod) else given
-        plain, asynchronous = plain_function(own), is_async(own)
+    def decorate(decorated: Callable[..., Any]) -> Tool:
+        target = decorated.__func__ if isinstance(decorated, staticmethod) else decorated
+        plain, asynchronous = plain_function(target), is_async(target)
         policy: Any = approval
         label = plain.__name__ if name is None else name
         if label == "__call__":
-            label = type(own).__name__
+            label = type(target).__name__
         if not _NAME.match(label):
             raise ValueError(
                 f"{label!r} cannot be a tool's name: letters, digits, '_' or '-', 64 at most; say @tool(name='…')"
@@ -314,16 +313,16 @@ def tool(
         for_asyncio = asynchronous and names_asyncio(plain) if asyncio is None else asyncio
         if on_server_loop and (for_asyncio or not asynchronous):
             raise TypeError(f"{label} is not for trio, so it cannot run on the server's loop; leave on_server_loop out")
-        # The tools of this package never block, and use what belongs to the server's loop.
-        is_own = plain.__module__.partition(".")[0] == __name__.partition(".")[0]
+        # The tools of this package never block, and use objects of the server's loop.
+        is_built_in = plain.__module__.partition(".")[0] == __name__.partition(".")[0]
         reconciler = undoer = None
-        beside = partial(runner, tool=label, asyncio=for_asyncio)
+        run_companion = partial(runner, tool=label, asyncio=for_asyncio)
         if reconcile is not None:
-            reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", beside)
+            reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", run_companion)
         if undo is not None:
-            undoer = Companion.of(undo, f"undo of {label}", "result, arguments", beside)
-        accepts = read_parameters(own, ToolContext)
-        isolated = IsolatedFunction.of(own, label, memory_mb, timeout_s) if isolate else None
+            undoer = Companion.of(undo, f"undo of {label}", "result, arguments", run_companion)
+        accepts = read_parameters(target, ToolContext)
+        isolated = IsolatedFunction.of(target, label, memory_mb, timeout_s) if isolate else None
         if isolate and (without := "self" if accepts.method else accepts.context) is not None:
             raise TypeError(f"{label} is isolated, so it cannot be given `{without}`: leave it out")
         description = accepts.summary or label.replace("_", " ").capitalize() + "."
@@ -331,7 +330,7 @@ def tool(
             label,
             description,
             accepts.schema,
-            own,
+            target,
             timeout_s,
             retry_safe,
             approval,
@@ -339,11 +338,11 @@ def tool(
             undoer,
             undo_s,
             for_asyncio,
-            on_server_loop or (is_own and not for_asyncio),
+            on_server_loop or (is_built_in and not for_asyncio),
             isolated,
             allow=allow,
             accepts=accepts,
-            run=runner(own, label, for_asyncio),
+            run=runner(target, label, for_asyncio),
         )
 
     return decorate if function is None else decorate(function)

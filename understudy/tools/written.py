@@ -1,7 +1,7 @@
-"""Reads JSON as language models and gateways write it, where its meaning is without doubt. Pure.
+"""Reads malformed JSON of language models and gateways if its meaning is beyond doubt. Pure.
 
-Read are a fence of Markdown around it, JSON within a text of JSON, a comma too many, a line break within a text, the
-form of a Python dict, an object that is repeated, and one that has an empty placeholder before it.
+Accepted are a Markdown fence around it, JSON encoded as a JSON string, trailing commas, raw line breaks in strings,
+Python literals, a repeated object, and empty placeholders beside an object.
 """
 
 import ast
@@ -15,9 +15,9 @@ import msgspec
 from transport.wire.codec import replace_surrogates
 
 MAX_TRIES: Final = 100
-"""Places of a text where an object is looked for."""
+"""Places of a text where a value may begin; further values are ignored, or make the text invalid."""
 MAX_PYTHON: Final = 50_000
-"""Characters of a text that is read as Python's: it takes a hundred times its size."""
+"""Characters of a text that may be a Python literal; parsing one takes a hundred times its size in memory."""
 _FENCED: Final = re.compile(r"\s*+```\w*+[ \t]*+\n?(.*?)```\s*+", re.DOTALL)
 _COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
 _NOTHING: Final = ("", "null", "None", "undefined")
@@ -25,7 +25,7 @@ _BLANK: Final = re.compile(r"\s*")
 
 
 class Contradictory(ValueError):
-    """A text has several objects that are not the same."""
+    """A text has several different objects."""
 
 
 def _refuse(word: str) -> Any:
@@ -36,12 +36,12 @@ _DECODER: Final = json.JSONDecoder(strict=False, parse_constant=_refuse)
 
 
 def read_object(pieces: Sequence[str]) -> dict[str, Any]:
-    """Return the object that a model wrote in pieces, such as the arguments of a call; an empty one for nothing.
+    """Return the object that a model wrote in pieces, such as the arguments of a call; an empty one for no text.
 
     Raises `Contradictory`, and ValueError whose text ends the sentence "They are …".
     """
     value: Any = "".join(pieces)
-    for _ in range(3):  # texts of JSON within texts of JSON
+    for _ in range(3):  # levels of JSON encoded as a string
         if not isinstance(value, str):
             break
         fenced = _FENCED.fullmatch(value)
@@ -49,7 +49,7 @@ def read_object(pieces: Sequence[str]) -> dict[str, Any]:
         value = {} if text in _NOTHING else read_json(text)
     else:
         raise ValueError("not valid JSON")
-    if isinstance(value, list) and len(value) < 2:  # PHP writes an empty object as a list
+    if isinstance(value, list) and len(value) < 2:  # a wrapped object, or the empty one as PHP writes it
         value = value[0] if value else {}
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
@@ -77,12 +77,12 @@ def read_json(text: str) -> Any:
 
 
 def _storable(value: Any) -> Any:
-    """Return a value as JSON has it, halves of characters replaced. Raises OverflowError for huge numbers."""
+    """Return a value as plain JSON, with halves of surrogate pairs replaced. Raises OverflowError for huge numbers."""
     return msgspec.json.decode(msgspec.json.encode(replace_surrogates(value)))
 
 
 def read_or_none(text: str) -> Any:
-    """Return the value of a text, None if it has none."""
+    """Return the value of a text; None if it cannot be read."""
     try:
         return read_json(text)
     except ValueError:
@@ -90,7 +90,7 @@ def read_or_none(text: str) -> Any:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects that stand in a text, without those within others, of which one may be cut off."""
+    """Yield the outermost objects in a text. If one is cut off at the end, objects inside it are not yielded."""
     text = _COMMA.sub(r"\1", text)
     at = text.find("{")
     for _ in range(MAX_TRIES):
@@ -101,7 +101,7 @@ def objects_in(text: str) -> Iterator[dict[str, Any]]:
             value = _storable(value)
         except (ValueError, RecursionError, OverflowError):
             if text.count("{", at) > text.count("}", at):
-                return  # a part of an object, whose own objects are no answer
+                return  # an object that is cut off: its members are not answers
             end = at + 1
         else:
             yield value
@@ -121,7 +121,7 @@ def _values(text: str) -> Iterator[Any]:
 
 
 def _one_of(values: Sequence[Any]) -> Any:
-    """Return the only value, or the object that is repeated or stands behind empty ones. Raises ValueError."""
+    """Return the only value, or the only object beside its repetitions and empty ones. Raises ValueError."""
     if len(values) == 1:
         return values[0]
     if not values or not all(value is None or isinstance(value, dict) for value in values):
