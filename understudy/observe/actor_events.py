@@ -1,6 +1,6 @@
-"""The listener to a server's actors: logs and counts their events, and keeps the incidents and backoffs among them.
+"""Logs and counts the events of a server's actors, and keeps the latest incidents and the current backoffs.
 
-Messages of errors, tracebacks and states are in the log only, because they may contain text of a user.
+Error messages, tracebacks and states go to the log only, because they may contain text of a user.
 """
 
 import logging
@@ -32,24 +32,25 @@ from understudy.observe.logs import new_error_id
 log = logging.getLogger("understudy.tree")
 
 MAX_INCIDENTS: Final = 100
-"""Incidents that are kept; the oldest is dropped."""
+"""Incidents that are kept; beyond that the oldest is dropped."""
 CASCADE: Final = 10
-"""Incidents per second that are kept of actors that were killed and not restarted; the others are only counted. A
-killed supervisor takes all actors below it along, and ten thousand of them must not displace the other incidents."""
+"""Incidents per second that are kept of actors that were killed and not restarted; further ones are only counted. The
+kill of a supervisor kills all actors below it, and ten thousand of them must not displace the other incidents."""
 HOLD_S: Final = 0.25
-"""Seconds for which a loop must be held to be an incident: a person notices a quarter of a second."""
+"""Seconds for which a loop must be blocked to be an incident: a person notices a quarter of a second."""
 LOOP_HELD: Final = "LoopHeld"
-"""Stands for the error class of an actor, or another task, that held a loop."""
+"""The `Incident.error` of an actor, or another task, that blocked a loop."""
 KILLED: Final = "killed"
-"""Stands for the error class of an actor that was killed."""
+"""The `Incident.error` of an actor that was killed."""
 
 
 @frozen
 class Incident:
-    """An abnormal end of an actor's incarnation, or a hold of a loop, at `at` (Unix seconds). `number` counts from 1.
+    """An abnormal end of an actor's incarnation, or a blocked loop, at `at` (Unix seconds). `number` counts from 1.
 
-    `error` is the class of the error, or `killed`; `message_type` is the type of the message being handled, or None;
-    `decision` is the supervisor's. Of a hold: ``LoopHeld``, the name of the task, as in ``tool lookup``, and the time.
+    `error` is the class of the error, or `KILLED`; `message_type` is the type of the message being handled, or None;
+    `decision` is the supervisor's. For a blocked loop they are `LOOP_HELD`, the name of the task, as in ``tool
+    lookup``, and how long it has been blocked.
     """
 
     number: int
@@ -63,10 +64,10 @@ class Incident:
 
 @define(eq=False)
 class ActorEventRecorder:
-    """The `on_event` of a server's actor system. `clock` returns Unix seconds.
+    """Records the events of a server's actor system, as its `on_event`. `clock` returns Unix seconds.
 
-    `incident_count` counts all incidents, of which the latest are kept. `watchers` are called with the path of each
-    actor that an event is about.
+    `incident_count` counts all incidents, of which the latest are kept. `watchers` are called with the path in each
+    event that has one.
     """
 
     metrics: ActorMetrics
@@ -79,7 +80,7 @@ class ActorEventRecorder:
     _backing_off_below: Counter[str] = field(factory=Counter, init=False, repr=False)
 
     def record(self, event: Event) -> None:
-        """Record an event, and log it at the level that its importance to an operator deserves."""
+        """Record an event, and log it at a level by its importance to an operator."""
         match event:
             case ActorRestarting() | ActorStarted() | ActorStopped():
                 if isinstance(event, ActorRestarting):
@@ -118,7 +119,7 @@ class ActorEventRecorder:
                 notify(path)
 
     def _record_hold(self, event: SlowHandler) -> str:
-        """Record a long hold of a loop as an incident: who held it, and how long so far. Return its error id."""
+        """Record a loop that is blocked for long as an incident. Return its error id."""
         self.incident_count += 1
         number, path, held, error_id = self.incident_count, event.path or "-", f"{event.held_s:.1f} s", new_error_id()
         self._incidents.append(Incident(number, self.clock(), path, LOOP_HELD, event.task, held, error_id))
@@ -129,14 +130,13 @@ class ActorEventRecorder:
         return [incident for incident in self._incidents if incident.number > number]
 
     def backing_off_below(self, path: str) -> int:
-        """Return the number of actors below this path that wait for a restart. Costs the same for any number."""
+        """Return the number of actors below this path that wait for a restart, in constant time."""
         return self._backing_off_below[path]
 
     def _record_end(self, event: ActorCrashed) -> None:
         """Record a crash or a kill as an incident, and log it with the incident's error id.
 
-        A kill that is part of a stop is logged for debugging only. A crash carries the traceback; messages are named by
-        their type only.
+        A kill without a restart is logged at level debug. A crash is logged with its traceback and the message's type.
         """
         self.incident_count += 1
         now, decision, error_id = self.clock(), event.decision.value, None

@@ -1,4 +1,4 @@
-"""The metrics of actors: restarts, dead letters, held loops, mailboxes and breakers."""
+"""The metrics of actors: restarts, dead letters, blocked loops, mailboxes and breakers."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ class ActorMetrics:
         )
 
     def observe_tree(self, tree: Callable[[], ScrapedNode | None]) -> None:
-        """Call `tree` at each scrape for the supervision tree, whose actors and waiting messages are counted then."""
+        """Count the actors and waiting messages of the supervision tree, which `tree` returns, at each scrape."""
         self._registry.register(MailboxDepths(tree))
 
     def record(self, event: object) -> None:

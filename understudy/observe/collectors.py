@@ -1,4 +1,4 @@
-"""What metrics are made of: a registry that declares them, collectors for what happens often, bounded names."""
+"""The building blocks of metrics: a registry, collectors for frequent events, and bounded sets of labels."""
 
 import math
 import time
@@ -25,7 +25,7 @@ ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 @frozen
 class CountedBy:
-    """A counter that an extension has, by the values of one label."""
+    """The declaration of an extension's counter, which has one label."""
 
     name: str
     text: str
@@ -33,7 +33,7 @@ class CountedBy:
 
 
 class MetricRegistry(CollectorRegistry):
-    """A registry that declares metrics: each is its children by their labels if it has labels."""
+    """A registry in which metrics are declared. A metric with labels is returned as its children, see `Labelled`."""
 
     def counter(self, name: str, text: str, *labels: str) -> Any:
         """Declare a counter."""
@@ -53,18 +53,18 @@ def _by_labels(metric: Any, labels: Sequence[str]) -> Any:
 
 
 class Names:
-    """Names that become labels: so many, further ones are `other`."""
+    """Maps names to labels: the first `most` names are labels themselves, all further ones are `other`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._known: set[str] = set()
+        self._labels: set[str] = set()
 
     def __call__(self, name: str) -> str:
-        """Return the name if it is known or there is room for it, otherwise `other`."""
-        if name not in self._known:
-            if len(self._known) >= self._most:
+        """Return the label of a name."""
+        if name not in self._labels:
+            if len(self._labels) >= self._most:
                 return OTHER
-            self._known.add(name)
+            self._labels.add(name)
         return name
 
 
@@ -80,9 +80,9 @@ class Labelled(dict[Any, Any]):
 
 
 class BatchHistogram(Collector):
-    """For what is frequent: an observation costs a tenth of one of prometheus_client, which takes two locks.
+    """A histogram of frequent events: an observation costs a tenth of prometheus_client's, which takes two locks.
 
-    One thread observes, any may scrape. `bounds` are the upper bounds of the buckets, rising, without infinity.
+    Only one thread may observe; any may scrape. `bounds` are the upper bounds of the buckets, rising, without infinity.
     """
 
     def __init__(self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
@@ -101,12 +101,12 @@ class BatchHistogram(Collector):
     def observe_since(self, times: Sequence[float], now: float) -> None:
         """Record the time from each of `times` to `now`. A time in the future is recorded as 0."""
         counts, bounds = self._counts, self._bounds
-        if len(times) == 1:  # as is usual for a word of an answer
+        if len(times) == 1:  # the usual case for a word of an answer
             self.observe(max(0.0, now - times[0]))
             return
         shortest, longest = now - max(times), now - min(times)
         bucket = bisect_left(bounds, shortest)
-        if shortest > 0.0 and bucket == bisect_left(bounds, longest):  # as is usual in one write
+        if shortest > 0.0 and bucket == bisect_left(bounds, longest):  # the usual case for events of one write
             counts[bucket] += len(times)
             self._sum += len(times) * now - sum(times)
             return
@@ -116,14 +116,14 @@ class BatchHistogram(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the cumulative buckets and the sum."""
-        named = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
-        yield HistogramMetricFamily(self._name, self._help, buckets=list(named), sum_value=self._sum)
+        buckets = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
+        yield HistogramMetricFamily(self._name, self._help, buckets=list(buckets), sum_value=self._sum)
 
 
 class BatchCounter(Collector):
     """A counter with one label, for events at some hundred thousand a second: counting takes a tenth of `Counter.inc`.
 
-    prometheus_client takes a lock for each call. Here one thread counts, and any thread may scrape.
+    prometheus_client takes a lock for each call. Here only one thread may count, and any thread may scrape.
     """
 
     def __init__(self, name: str, help_text: str, label: str, registry: CollectorRegistry) -> None:
@@ -151,18 +151,18 @@ class BatchCounter(Collector):
 
 
 class CountedElsewhere(Collector):
-    """A counter whose value something else keeps, and is read at each scrape."""
+    """A counter whose value is kept elsewhere: `read` returns it at each scrape."""
 
     def __init__(self, name: str, help_text: str, read: Callable[[], int]) -> None:
         self._name, self._help, self._read = name, help_text, read
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the value of now."""
+        """Yield the current value."""
         yield CounterMetricFamily(self._name, self._help, value=self._read())
 
 
 class ScrapedNode(Protocol):
-    """The part of a supervision tree read at each scrape. `depth` is the number of waiting messages by lane."""
+    """A node of a supervision tree, as a scrape reads it. `depth` is the number of waiting messages by lane."""
 
     @property
     def path(self) -> str: ...  # noqa: D102 - named above
@@ -184,18 +184,18 @@ class MailboxDepths(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield two gauges. Actors of one pattern are added up."""
+        """Yield the gauges of waiting messages and of actors. Actors of one pattern are added up."""
         waiting: Tally[tuple[str, str]] = Tally()
         alive: Tally[str] = Tally()
         root = self._tree()
-        rest = [root] if root is not None else []
-        while rest:
-            node = rest.pop()
+        nodes = [root] if root is not None else []
+        while nodes:
+            node = nodes.pop()
             pattern = self._paths.label(node.path)
             alive[pattern] += 1
             for lane, count in node.depth.items():
                 waiting[pattern, str(getattr(lane, "value", lane)).lower()] += count
-            rest.extend(node.children)
+            nodes.extend(node.children)
         depth = GaugeMetricFamily(
             "understudy_mailbox_depth_messages",
             "Messages in mailboxes, counted at each scrape.",

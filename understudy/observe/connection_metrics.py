@@ -1,4 +1,4 @@
-"""The metrics of connections, as the transport calls them."""
+"""The metrics of connections, which the transport reports."""
 
 from collections import Counter as Tally
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from understudy.wire.codes import ERRORS
 
 
 class PrometheusConnectionMetrics(ConnectionMetrics):
-    """Counts what happens to connections. All methods are cheap, and none raises for an unknown label."""
+    """Counts connections, commands and events. All methods are cheap, and none raises for an unknown label."""
 
     def __init__(self, registry: MetricRegistry, recent: Recent) -> None:
         self._recent = recent
@@ -25,7 +25,7 @@ class PrometheusConnectionMetrics(ConnectionMetrics):
         self._closed = registry.counter(
             "understudy_connections_closed", "Closed sockets, by close code; `other` for a client's own.", "code"
         )
-        for close in CLOSES:  # from 0 on, so that the first of a kind is an increase
+        for close in CLOSES:  # create each counter at 0, so that its first count is seen as an increase
             self._closed[str(close)]
         self._reconnects = registry.counter(
             "understudy_reconnects",
@@ -83,9 +83,9 @@ class PrometheusConnectionMetrics(ConnectionMetrics):
         self._reconnects.inc()
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
-        """Count events handed to their socket; those with a time were not replayed. Clocks may differ slightly."""
+        """Count events handed to their socket. Replayed events have no entry in `times`; clocks may differ slightly."""
         first, number = event_types[0], len(event_types)
-        if number == 1 or event_types.count(first) == number:  # a burst is mostly of one kind
+        if number == 1 or event_types.count(first) == number:  # most bursts have one type of event
             self._sent.add(first, number)
         else:
             for event_type, count in Tally(event_types).items():
@@ -100,7 +100,7 @@ class PrometheusConnectionMetrics(ConnectionMetrics):
         self._rtt.observe(rtt_s)
 
     def on_acked(self, behind: int) -> None:
-        """Record how many events a client had been sent, but not rendered, when it acknowledged a thread's events."""
+        """Record how many events a client had been sent but not yet rendered when it acknowledged some."""
         self._behind.observe(behind)
 
     def on_error(self, code: str) -> None:
@@ -118,5 +118,5 @@ class PrometheusConnectionMetrics(ConnectionMetrics):
 
 
 def known_code(code: str) -> str:
-    """Return a registered error code unchanged, any other as `other`: it may come from the log of another release."""
+    """Return a registered error code, or `other` for a code that another release wrote into the log."""
     return code if code in ERRORS else OTHER

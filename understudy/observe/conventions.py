@@ -1,13 +1,13 @@
 """Names of OpenTelemetry's semantic conventions that spans use, and those of this server.
 
-Those of generative AI are of version `VERSION`. They are in development: a later version may change them, and so may
-the next release of this server.
+The names for generative AI are those of version `VERSION`. They are in development: a later version may change them,
+and then a later release of this server does.
 """
 
 from typing import Final
 
 VERSION: Final = "1.41"
-"""The version of the conventions; `gen_ai.client.token.usage` in `understudy.observe.metrics` is of the same one."""
+"""The version of the conventions for generative AI."""
 
 # Generative AI
 

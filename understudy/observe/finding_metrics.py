@@ -12,7 +12,7 @@ KINDS_MAX: Final = 200
 
 
 class FindingMetrics:
-    """Counts what the content filter finds."""
+    """Counts the findings of the content filter, and the failures of its detectors."""
 
     def __init__(self, registry: MetricRegistry) -> None:
         self._kinds, self._detectors = Names(KINDS_MAX), Names(KINDS_MAX)

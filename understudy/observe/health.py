@@ -1,4 +1,4 @@
-"""The health of a server: named checks and circuit breakers, combined for `/healthz` and the server's own tools."""
+"""The health and activity of a server, for `/healthz`, operators' pages and the server's own tools."""
 
 import enum
 import logging
@@ -23,9 +23,9 @@ from understudy.tools.errors import ToolError
 log = logging.getLogger(__name__)
 
 SHOWN: Final = 20
-"""Rows of each list in an account of the server's activity."""
+"""Rows of each list in a report of the server's activity."""
 HEALTHY: Final = (State.RUNNING, State.STOPPED)
-"""States of a healthy actor: it answers, or has ended normally."""
+"""States of a healthy actor: it is running, or has ended normally."""
 _NOTES: Final = {
     CircuitState.OPEN: "it failed time and again: calls are refused for a while",
     CircuitState.HALF_OPEN: "it failed time and again: one call finds out whether it is back",
@@ -33,7 +33,7 @@ _NOTES: Final = {
 
 
 class HealthStatus(enum.StrEnum):
-    """From healthy to failed. A whole has the worst status of its parts."""
+    """The health of a part or of the whole server, from best to worst. The whole has the worst status of its parts."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -45,9 +45,9 @@ _ORDER: Final = tuple(HealthStatus)
 
 @frozen
 class HealthCheck:
-    """The health of one part. `note` is a sentence for an operator, `since_s` how long it has had this status.
+    """The health of one part. `note` is a sentence for operators; `since_s` is for how long it has had this status.
 
-    A part that is not `essential` makes the whole degraded at worst.
+    A failed part that is not `essential` makes the whole only degraded.
     """
 
     status: HealthStatus = HealthStatus.OK
@@ -88,7 +88,7 @@ class Breakers:
         self.metrics.breaker_changed(name, CircuitState.CLOSED.value)
 
     def record_change(self, change: CircuitChange) -> None:
-        """Record and log a state change. It is the breakers' `on_change`."""
+        """Record and log a state change, as the breakers' `on_change`."""
         self._states[change.name] = change.new, self.clock()
         self.metrics.breaker_changed(change.name, change.new.value)
         if change.new is CircuitState.OPEN:
@@ -98,8 +98,8 @@ class Breakers:
             log.info("breaker.closed", extra={"breaker": change.name})
 
     def checks(self) -> Mapping[str, HealthCheck]:
-        """Return a health check for each breaker by name. None is essential: the service behind a breaker is not the
-        server."""
+        """Return a health check for each breaker by name. None is essential, because the server itself works without
+        the service behind a breaker."""
         now = self.clock()
         return {
             name: HealthCheck()
@@ -113,9 +113,9 @@ class Breakers:
 class ServerStatus:
     """The status of one running server: its health, and its supervision tree as plain data.
 
-    `counts` returns numbers of connections and runs of the selected users; `extra_checks` return health checks of parts
-    outside the tree; `open_runs` the runs without an end by their ids; `incidents` the latest ones; `reads_waiting` the
-    number of queued reads of the database. `tenants`: the server has any.
+    `counts` returns the numbers of connections and runs of selected users; `extra_checks` return health checks of parts
+    outside the tree; `open_runs` are the open runs by their ids; `incidents` returns the latest ones; `reads_waiting`
+    the number of queued reads of the database. `tenants`: the server has tenants.
     """
 
     system: ActorSystem
@@ -130,8 +130,7 @@ class ServerStatus:
     _since: float = field(factory=time.monotonic, init=False)
 
     def health(self) -> dict[str, Any]:
-        """Return `status`, a check for each subsystem, uptime, counts and memory. A restarting subsystem is
-        reported."""
+        """Return `status`, a check for each subsystem, uptime, counts and memory."""
         root = self.system.tree()
         checks = {part.path.rpartition("/")[2]: _check(part) for part in root.children}
         for extra in self.extra_checks:
@@ -154,7 +153,7 @@ class ServerStatus:
         return _node(self.system.tree())
 
     def activity(self, minutes: int) -> dict[str, Any]:
-        """Return what the server did in the last minutes, see `ServerView.activity`."""
+        """Return the server's activity of the last minutes, see `ServerView.activity`."""
         now, recent = self.recent.clock(), self.recent
         ended, refused = recent.counted("run_ended", minutes), recent.counted("refused", minutes)
         slowest = [
@@ -178,7 +177,7 @@ class ServerStatus:
         }
 
     def activity_of(self, whose: Whose, minutes: int) -> dict[str, Any]:
-        """Return what the runs of the selected users did in the last minutes, in the form of `activity`."""
+        """Return the activity of the selected users' runs in the last minutes, in the form of `activity`."""
         now, ended = self.recent.clock(), self.recent.ended(whose, minutes)
         timed = {
             ("first_event", ""): durations(run.first_s for run in ended),
@@ -232,8 +231,8 @@ class RestrictedStatus:
     roles: Collection[str]
 
     def health(self) -> dict[str, Any]:
-        """Return all for an operator of the server, otherwise the status; for an operator of a tenant also its
-        counts."""
+        """Return the whole health for an operator of the server, status and counts of the tenant for an operator of a
+        tenant, and the status for other users."""
         rights, health = self._rights(), self.server.health()
         if rights.server:
             return health
@@ -246,8 +245,8 @@ class RestrictedStatus:
         return self.server.tree()
 
     def activity(self, minutes: int) -> dict[str, Any]:
-        """Return all for an operator of the server; for an operator of a tenant the runs of its users; for others
-        their own."""
+        """Return the server's activity for an operator of the server, that of the tenant's runs for an operator of a
+        tenant, and that of their own runs for other users."""
         rights = self._rights()
         if rights.server:
             return self.server.activity(minutes)
@@ -269,7 +268,7 @@ class RestrictedStatus:
 
 
 def _check(part: TreeNode) -> HealthCheck:
-    """Check a subsystem: the actor and its children, not those below, which come and go."""
+    """Check a subsystem: its actor and that actor's children. Actors further below come and go."""
     for node in (part, *part.children):
         if node.state not in HEALTHY:
             note = f"{node.path} is {node.state.value} after {node.restarts} restarts"

@@ -1,4 +1,4 @@
-"""Hide an optional package from a library while that is imported: it then takes the package for not installed."""
+"""Hides an optional package while a library is imported, so that the library takes it for not installed."""
 
 import sys
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def hidden(package: str) -> Iterator[None]:
-    """Let imports of `package` fail within the block. Does nothing if it has been imported already.
+    """Make imports of `package` fail within the block. Does nothing if the package has been imported already.
 
-    For libraries that import a package only because it is there: loading one that nothing uses takes megabytes and
-    tenths of a second of the start. Blocks of several threads must not overlap.
+    Some libraries import a package whenever it is installed; if nothing uses it, that wastes megabytes and tenths of a
+    second of the start. Blocks of several threads must not overlap.
     """
     if package in sys.modules:
         yield
         return
-    sys.modules[package] = None  # type: ignore[assignment] # an import of it fails, as if it were not installed
+    sys.modules[package] = None  # type: ignore[assignment] # makes imports of it fail
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
-"""Logs: an event name and key-values, as JSON lines, or readable on a terminal. One processor chain for all loggers.
+"""The log: lines of an event name and key-values, as JSON, or readable on a terminal.
 
-Lines of the standard library's loggers (the actors', the transport's, the HTTP server's) pass the same chain, with
-their `extra` as key-values. Redaction comes first. Lines that clients can cause at will are summed up.
+1. Lines of all loggers pass one chain of processors, also those of the standard library's loggers (the actors', the
+   transport's, the HTTP server's), whose `extra` become key-values. Redaction comes first.
+2. Lines that clients can cause at will are summed up, so clients cannot fill the disk.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from attrs import define, frozen
 from understudy.observe.hidden import hidden
 from understudy.observe.redaction import redact, redact_exception
 
-with hidden("rich"):  # for tracebacks on a terminal: 54 modules, and none of them is used (`_formatter`)
+with hidden("rich"):  # structlog would import its 54 modules for coloured tracebacks, which `_formatter` does not use
     import structlog
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ WARNINGS_ONLY: Final = ("alembic", "hypercorn", "sqlalchemy", "websockets", "htt
 ERROR_ID_BYTES: Final = 8
 """64 bits: no two errors of a server's lifetime share an id."""
 EVERY_S: Final = 60.0
-"""Interval of the sums of lines that clients can cause at will."""
+"""Seconds that one sum of lines covers."""
 MAX_GROUPS: Final = 4_096
-"""Groups at once; beyond, the oldest is summed up early."""
+"""Groups at a time; beyond that the oldest is summed up early."""
 
 
 @frozen
 class Grouping:
-    """The fields by which an event's lines are grouped, and the lines a minute written before the rest is summed up."""
+    """How lines of an event are summed up: grouped by `fields`, after the `first` lines of each minute."""
 
     fields: tuple[str, ...]
     first: int = 1
@@ -46,15 +47,14 @@ SUMMED: Final[Mapping[str, Grouping]] = {
     "request.refused": Grouping(("code", "peer")),
     "handshake.refused": Grouping(("code", "peer")),
     "command.refused": Grouping(("code",)),
-    # Of clients that behave, each line is worth something.
+    # Every connection of a client that behaves should be in the log.
     "connection.opened": Grouping(("peer",), first=60),
     "connection.closed": Grouping(("peer",), first=60),
     "inbox.dropped": Grouping(("reason", "place")),
     "cache.not_authentic": Grouping(()),
     "alert.declined": Grouping(()),
 }
-"""Events that clients can cause at will. Events of the server itself and errors are not among them: each of their lines
-is written."""
+"""Events that clients can cause at will. All lines of other events, and of errors, are written."""
 
 
 @define
@@ -68,12 +68,12 @@ class _Group:
 
 
 def new_error_id() -> str:
-    """Return the id of an error, shown to the user and logged with it: 16 hexadecimal digits."""
+    """Return a new id by which a user's error is found in the log: 16 hexadecimal digits."""
     return secrets.token_hex(ERROR_ID_BYTES)
 
 
 def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> logging.Handler:
-    """Send every log line of the process through the chain, to `stream` (standard error by default).
+    """Configure all loggers of the process to write through the chain to `stream` (standard error by default).
 
     `form` is `json`, `console`, or `auto`: console on a terminal, JSON elsewhere. Replaces any former configuration.
     Raises ValueError for an unknown level or form.
@@ -104,8 +104,8 @@ def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | 
 
 
 def report_no_start(reason: object, form: str = "auto") -> None:
-    """Say on standard error why the server does not start: as the line `server.not_started` if the log is written as
-    JSON, to a person as a sentence. It needs no configuration, which may be what is wrong."""
+    """Write to standard error why the server does not start: a log line `server.not_started` if logs are JSON, else a
+    sentence. It works before logging is configured, because the configuration may be the reason."""
     if is_readable(form, sys.stderr):
         print(f"understudy cannot serve: {reason}", file=sys.stderr)  # noqa: T201 - the command's own output
         return
@@ -115,16 +115,16 @@ def report_no_start(reason: object, form: str = "auto") -> None:
 
 
 def is_readable(form: str, stream: TextIO) -> bool:
-    """Whether lines in this form are for a person; else they are JSON."""
+    """Return whether lines of this form are for a person; else they are JSON."""
     return form == "console" or (form == "auto" and stream.isatty())
 
 
 class SummingHandler(logging.StreamHandler[TextIO]):
-    """Writes log lines, and sums up lines that clients can cause at will: otherwise one client refused six thousand
-    times a minute would write gigabytes a day.
+    """Writes log lines, and sums up those in `SUMMED`: otherwise a client that is refused six thousand times a minute
+    would write gigabytes a day.
 
-    Lines are grouped by event and peer, code or place. A line that stands for others has their number as `summed_up`.
-    It is written when the minute is over and the next line of any kind comes, or by `close`: there is no timer.
+    A sum is the last line that was left out of a group, with their number as `summed_up`. It is written by the next
+    line of any kind after the minute, or by `close`: there is no timer.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -133,15 +133,15 @@ class SummingHandler(logging.StreamHandler[TextIO]):
         self._groups_lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write a line now. Sums that are due are written first."""
+        """Return whether to write a line now. Sums that are due are written first."""
         event = record.msg if isinstance(record.msg, str) else ""
-        kind = SUMMED.get(event) if record.levelno < logging.ERROR else None
+        grouping = SUMMED.get(event) if record.levelno < logging.ERROR else None
         with self._groups_lock:
             due = self._due(record.created)
-            now = kind is None or self._count(event, kind, record)
+            passes = grouping is None or self._count(event, grouping, record)
         for summary in due:
             self._write(summary)
-        return now and bool(super().filter(record))
+        return passes and bool(super().filter(record))
 
     def close(self) -> None:
         """Write the pending sums, and close."""
@@ -152,24 +152,24 @@ class SummingHandler(logging.StreamHandler[TextIO]):
         super().close()
 
     def _write(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(ValueError):  # the stream was closed before logging was
+        with contextlib.suppress(ValueError):  # the stream was closed before this handler
             self.acquire()
             try:
                 self.emit(record)
             finally:
                 self.release()
 
-    def _count(self, event: str, kind: Grouping, record: logging.LogRecord) -> bool:
-        key = (event, *(getattr(record, name, None) for name in kind.fields))
+    def _count(self, event: str, grouping: Grouping, record: logging.LogRecord) -> bool:
+        key = (event, *(getattr(record, name, None) for name in grouping.fields))
         group = self._groups.setdefault(key, _Group(record.created))
-        if group.written < kind.first:
+        if group.written < grouping.first:
             group.written += 1
             return True
         group.left_out, group.last = group.left_out + 1, record
         return False
 
     def _due(self, now: float) -> list[logging.LogRecord]:
-        """Remove the groups whose minute is over, and return their sums. A group with a sum begins another minute."""
+        """Remove the groups whose minute is over. Return their sums. A group with a sum begins another minute."""
         due = []
         while self._groups:
             key, group = next(iter(self._groups.items()))
@@ -194,32 +194,32 @@ def _shared() -> "list[Processor]":
 
 
 def _formatter(readable: bool) -> logging.Formatter:
-    last: list[Processor] = [
+    processors: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         redact_exception,
     ]
     if readable:
-        last.append(structlog.dev.ConsoleRenderer(colors=False))
+        processors.append(structlog.dev.ConsoleRenderer(colors=False))
     else:
-        last += [_event_first, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        processors += [_event_first, structlog.processors.JSONRenderer(ensure_ascii=False)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _without_formatted, *_shared()],
-        processors=last,
+        processors=processors,
         keep_exc_info=False,
         keep_stack_info=False,
     )
 
 
 def _without_formatted(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Drop the fields that formatters of other handlers leave on a record; `extra` cannot contain them."""
+    """Drop the fields that formatters of other handlers add to a record; `extra` cannot contain them."""
     for key in ("message", "asctime"):
         event.pop(key, None)
     return event
 
 
 def _event_first(_logger: object, _method: str, event: structlog.typing.EventDict) -> dict[str, Any]:
-    """Order the fields for a reader: time, level, event, then the rest."""
+    """Put time, level, event and logger first, for people who read the JSON."""
     first = {key: event.pop(key) for key in ("timestamp", "level", "event", "logger") if key in event}
     return {**first, **event}

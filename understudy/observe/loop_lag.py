@@ -9,7 +9,7 @@ from attrs import frozen
 from actors import Actor, Context
 
 EVERY_S: Final = 1.0
-"""Seconds between two measurements: often enough for each scrape to have some, and no work for an idle server."""
+"""Seconds between two measurements: every scrape sees several, and an idle server has next to no work."""
 
 
 @frozen
@@ -22,8 +22,8 @@ class _Beat:
 class LoopLag(Actor):
     """Calls `observe` once a second with the seconds from a timer's due time to the handling of its message.
 
-    On an idle loop that is a millisecond or less; it grows if a task holds the loop, or if the loop has more to do than
-    one processor can.
+    On an idle loop that is a millisecond or less. It grows if a task blocks the loop, or if the loop has more work than
+    one processor can do.
     """
 
     def __init__(self, observe: Callable[[float], None]) -> None:

@@ -1,4 +1,4 @@
-"""The metrics of a server by what they are about, and those of extensions; each has its unit in its name.
+"""The metrics of a server, grouped by subject, and the counters of extensions. Names end in their unit.
 
 Each server has its own registry, so that two servers in one process, and tests, count separately. Labels come from
 closed sets (codes, event types, dialects, path patterns); the number of names that users could invent is capped.
@@ -32,7 +32,7 @@ class Metrics:
         self.findings = FindingMetrics(registry)
         self.storage = StorageMetrics(registry, self.recent)
         self.actors = ActorMetrics(registry, self.recent)
-        self._brought: dict[CountedBy, Any] = {}
+        self._declared: dict[CountedBy, Any] = {}
         self._removed = registry.counter(
             "understudy_removed",
             "`threads`, `events`, `files`, `audit_entries` that were removed because of their age.",
@@ -40,11 +40,11 @@ class Metrics:
         )
 
     def removed(self, what: str, count: int) -> None:
-        """Count what was removed because of its age."""
+        """Count `count` objects of a kind that were removed because of their age."""
         self._removed[what].inc(count)
 
     def describe_build(self, version: str) -> None:
-        """Show the release that runs, and the version of its Python."""
+        """Register the running release and its Python version as a metric."""
         build = Info("understudy_build", "The release that runs.", registry=self.registry)
         build.info({"version": version, "python": platform.python_version()})
 
@@ -53,9 +53,9 @@ class Metrics:
         return generate_latest(self.registry)
 
     def declare(self, counter: CountedBy) -> None:
-        """Have a counter of an extension."""
-        self._brought[counter] = self.registry.counter(counter.name, counter.text, counter.label)
+        """Register a counter of an extension."""
+        self._declared[counter] = self.registry.counter(counter.name, counter.text, counter.label)
 
     def count(self, counter: CountedBy, value: str, number: int = 1) -> None:
-        """Count so many more with this value of the counter's label. Is called in any thread."""
-        self._brought[counter][value].inc(number)
+        """Add `number` to a counter of an extension, for this value of its label. Thread-safe."""
+        self._declared[counter][value].inc(number)

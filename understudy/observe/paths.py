@@ -15,9 +15,9 @@ OTHER: Final = "other"
 PATTERNS_MAX: Final = 200
 DEPTH_MAX: Final = 12
 
-# Names that people gave (`storage`, `tool-call`) stay; what a program made has digits, or is long, or is not a word.
+# Names from the source (`storage`, `tool-call`) are kept; generated ones have digits, or are long, or are not words.
 _NAME: Final = re.compile(r"[a-z][a-z_-]{0,31}")
-# Under these every child is one of many, whatever it is called.
+# Every child of these has a generated name, even if it looks like a word.
 _DYNAMIC: Final = frozenset({"conversations", "connections", "runs", "tool_calls", "tool-calls", "calls", "models"})
 
 
@@ -26,13 +26,13 @@ def path_pattern(path: str) -> str:
     parts = path.split("/")
     shown: list[str] = []
     for part in parts[:DEPTH_MAX]:
-        many = bool(shown) and shown[-1] in _DYNAMIC
-        shown.append(part if not part or (_NAME.fullmatch(part) and not many) else "*")
+        is_dynamic = bool(shown) and shown[-1] in _DYNAMIC
+        shown.append(part if not part or (_NAME.fullmatch(part) and not is_dynamic) else "*")
     return "/".join(shown)
 
 
 class PathLabels:
-    """Labels for paths: their patterns, up to `limit` of them, then `other`. So the number of labels is bounded."""
+    """Labels for paths: at most `limit` patterns, and `other` for all further ones, so their number is bounded."""
 
     def __init__(self, limit: int = PATTERNS_MAX) -> None:
         self._limit = limit

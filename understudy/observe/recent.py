@@ -1,8 +1,8 @@
-"""Measures of the last hour in memory, minute by minute: what the server tells about its own performance.
+"""Performance measures of the last hour in memory, minute by minute, for the server's own tools and pages.
 
-1. A minute stores counts by duration, not durations, so its size does not grow with the load: at most `NAMES_MAX` names
-   for each kind, and `SLOWEST` single operations.
-2. All methods run on the event loop.
+1. A minute stores a distribution instead of single durations, so its size does not grow with the load: at most
+   `NAMES_MAX` names for each kind, and the `SLOWEST` single operations.
+2. All methods must be called on the event loop.
 """
 
 import math
@@ -19,16 +19,16 @@ MINUTES: Final = 60
 NAMES_MAX: Final = 30
 """Names (tools, queries, paths) of one kind; further ones are counted as `other`."""
 SLOWEST: Final = 20
-"""Single operations that a minute stores, the slowest ones."""
+"""Slowest single operations that a minute stores."""
 RUNS: Final = 2_000
-"""Ended runs that are remembered, with their owners."""
+"""Ended runs that are remembered; beyond that the oldest are dropped."""
 PACKED: Final = 50
-"""Of these so many are encoded in one block: each object that outlives a run keeps the memory around it, which the run
-has freed, from the system."""
+"""Ended runs that are encoded in one block: small objects that outlive their run would fragment the memory that the run
+has freed, so that it could not be returned to the system."""
 OTHER: Final = "other"
 
 # Durations are counted in steps of an eighth of an octave, so a percentile is at most 9 % above the true value. The
-# first step is 10 µs: nothing that is measured here is shorter. The last one is three days.
+# first step ends at 10 µs, because everything measured here takes longer; the last one at three days.
 _PER_OCTAVE: Final = 8
 _FIRST_S: Final = 1e-5
 _BOUNDS_S: Final[list[float]] = [_FIRST_S * 2.0 ** (step / _PER_OCTAVE) for step in range(35 * _PER_OCTAVE)]
@@ -39,7 +39,7 @@ QUANTILES: Final = (0.5, 0.95, 0.99)
 class Operation(NamedTuple):
     """One operation: its duration in seconds, its end (Unix seconds), its kind, such as ``commit``, and its name.
 
-    A tuple, because these are compared whenever something slow ends.
+    A tuple, because heaps compare operations often.
     """
 
     seconds: float
@@ -50,8 +50,9 @@ class Operation(NamedTuple):
 
 @frozen
 class EndedRun:
-    """A run that ended: `first_s` is the time to its first event, `seconds` until its end (None: accepted on another
-    node, or before a restart), `outcome` ``success``, ``cancelled`` or the code of its error."""
+    """A run that ended at `at` (Unix seconds): `first_s` is the time to its first event, `seconds` that to its end
+    (both None if it was accepted on another node, or before a restart); `outcome` is ``success``, ``cancelled`` or the
+    code of its error."""
 
     at: float
     owner: str
@@ -63,7 +64,7 @@ class EndedRun:
 
 @define
 class EndedRuns:
-    """The last `RUNS` ended runs, or a few less, the latest last."""
+    """The latest `RUNS` ended runs, or up to `PACKED` fewer, in the order of their ends."""
 
     _latest: list[EndedRun] = field(factory=list, init=False, repr=False)
     _packed: deque[bytes] = field(factory=lambda: deque(maxlen=RUNS // PACKED - 1), init=False, repr=False)
@@ -91,7 +92,7 @@ _UNPACK: Final = msgspec.msgpack.Decoder(list[EndedRun]).decode
 
 @define
 class Durations:
-    """The number of durations, their sum and maximum in seconds, and their distribution."""
+    """A distribution of durations, with their number, sum and maximum in seconds. `steps` counts by `_BOUNDS_S`."""
 
     count: int = 0
     total_s: float = 0.0
@@ -107,7 +108,7 @@ class Durations:
         self.steps[step] = self.steps.get(step, 0) + 1
 
     def merge(self, other: "Durations") -> None:
-        """Add the durations of another one."""
+        """Add the durations of another distribution."""
         self.count += other.count
         self.total_s += other.total_s
         self.longest_s = max(self.longest_s, other.longest_s)
@@ -115,11 +116,11 @@ class Durations:
             self.steps[step] = self.steps.get(step, 0) + count
 
     def quantile(self, share: float) -> float:
-        """Return the duration in seconds that `share` of all do not exceed; 0 without durations."""
-        left = math.ceil(share * self.count)
+        """Return the duration in seconds that `share` of all durations do not exceed; 0 without durations."""
+        remaining = math.ceil(share * self.count)
         for step in sorted(self.steps):
-            left -= self.steps[step]
-            if left <= 0:
+            remaining -= self.steps[step]
+            if remaining <= 0:
                 return min(self.longest_s, *_BOUNDS_S[step : step + 1])
         return self.longest_s
 
@@ -132,7 +133,7 @@ class Durations:
 
 
 def durations(values: Iterable[float | None]) -> Durations:
-    """Return the distribution of these seconds, without those that are None."""
+    """Return the distribution of these seconds, ignoring None."""
     total = Durations()
     for value in values:
         if value is not None:
@@ -167,7 +168,7 @@ class Recent:
         now, key, seconds = self.clock(), (kind, name), max(0.0, seconds)
         minute = self._minutes[-1] if now < self._minute_ends else self._minute(now)
         if key not in minute.timed:
-            key = kind, self._known(kind, name)
+            key = kind, self._label(kind, name)
         minute.timed[key].add(seconds)
         if len(minute.slowest) < SLOWEST:
             heappush(minute.slowest, Operation(seconds, now, *key))
@@ -176,7 +177,7 @@ class Recent:
 
     def count(self, kind: str, name: str) -> None:
         """Count an occurrence now, such as an error by its code."""
-        self._minute(self.clock()).counted[kind, self._known(kind, name)] += 1
+        self._minute(self.clock()).counted[kind, self._label(kind, name)] += 1
 
     def timed(self, minutes: int) -> Mapping[tuple[str, str], Durations]:
         """Return the durations of the last minutes by kind and name."""
@@ -190,7 +191,7 @@ class Recent:
         """Return the counts of a kind in the last minutes by name."""
         counts: Counter[str] = Counter()
         for minute in self._last(minutes):
-            counts.update({name: count for (of, name), count in minute.counted.items() if of == kind})
+            counts.update({name: count for (other, name), count in minute.counted.items() if other == kind})
         return counts
 
     def slowest(self, minutes: int, limit: int = SLOWEST) -> Sequence[Operation]:
@@ -198,31 +199,31 @@ class Recent:
         return nlargest(limit, (operation for minute in self._last(minutes) for operation in minute.slowest))
 
     def ended(self, whose: Callable[[str], bool], minutes: int) -> list[EndedRun]:
-        """Return the runs of the selected owners that ended in the last minutes, the latest last."""
+        """Return the runs of the owners that `whose` selects that ended in the last minutes, the latest last."""
         since = self.clock() - 60 * minutes
         return [run for run in self.runs if run.at >= since and whose(run.owner)]
 
     def _minute(self, now: float) -> _Minute:
-        """Return the current minute. If the clock was set back, the latest minute goes on."""
+        """Return the current minute. If the clock was set back, the latest minute is continued."""
         if now >= self._minute_ends:
             self._minute_ends = now // 60 * 60 + 60
             self._minutes.append(_Minute(self._minute_ends - 60))
         return self._minutes[-1]
 
     def _last(self, minutes: int) -> Iterator[_Minute]:
-        since = self.clock() - 60 * minutes - 60  # the minute in which the period begins counts whole
+        since = self.clock() - 60 * minutes - 60  # the minute in which the period begins is included whole
         return (minute for minute in self._minutes if minute.begins > since)
 
-    def _known(self, kind: str, name: str) -> str:
-        known = self._names[kind]
-        if name not in known:
-            if len(known) >= NAMES_MAX:
+    def _label(self, kind: str, name: str) -> str:
+        names = self._names[kind]
+        if name not in names:
+            if len(names) >= NAMES_MAX:
                 return OTHER
-            known.add(name)
+            names.add(name)
         return name
 
 
 def rows(timed: Mapping[tuple[str, str], Durations]) -> list[dict[str, Any]]:
-    """Return durations as rows, those that took most time in all first."""
+    """Return durations as rows of JSON values, those with the largest sum first."""
     ordered = sorted(timed.items(), key=lambda row: -row[1].total_s)
     return [{"operation": kind, "name": name, **timing.as_json()} for (kind, name), timing in ordered]

@@ -1,4 +1,4 @@
-"""Redaction of log lines: tokens, passwords, and text of users. It is first in the chain of every log line."""
+"""Redacts tokens, passwords and users' texts in log lines. It is the first processor of every line."""
 
 import re
 from collections.abc import Mapping, MutableMapping
@@ -14,10 +14,10 @@ KEYS: Final = frozenset(
         "content", "text", "prompt", "answer", "html", "arguments", "parameters", "payload", "body",
     }
 )  # fmt: skip
-"""Keys whose values are never logged. The same holds for keys that end in one of `_ENDINGS`."""
+"""Keys whose values are never logged; nor are those of keys with one of `_ENDINGS`."""
 
-VALUE_MAX: Final = 8_192  # characters of one value; the rest is cut off and said so
-DEPTH_MAX: Final = 6
+VALUE_MAX: Final = 8_192  # characters of one value; the rest is cut off, and its length is logged
+DEPTH_MAX: Final = 6  # levels of nesting; a deeper value is logged as the name of its type
 
 _ENDINGS: Final = ("_token", "_secret", "_password", "_api_key", "_private_key", "_cookie")
 _QUERY: Final = re.compile(r"([?&](?:session_token|access_token|token|secret|password|api_key)=)[^&\s\"']{1,4096}")
@@ -28,7 +28,7 @@ _SANITIZER: Final = Sanitizer(
 
 
 def is_private(key: str) -> bool:
-    """Whether values of this key are never logged."""
+    """Return whether values of this key must not be logged."""
     name = key.lower().replace("-", "_")
     return name in KEYS or name.endswith(_ENDINGS)
 
@@ -42,7 +42,7 @@ def redact_text(text: str) -> str:
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The processor: replace values of private keys, and redact all other texts.
+    """Replace the values of private keys, and redact all other texts. A structlog processor.
 
     Keys of structlog itself (a leading `_`, and `exc_info`) are left alone.
     """
@@ -53,7 +53,7 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def redact_exception(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The processor that follows the formatting of tracebacks, because errors quote their input."""
+    """Redact formatted tracebacks, because errors quote their input. A structlog processor."""
     for key in ("exception", "stack"):
         if isinstance(event.get(key), str):
             event[key] = "\n".join(redact_text(line) for line in event[key].splitlines())

@@ -1,4 +1,4 @@
-"""The metrics of runs: their ends, their tool calls and their models."""
+"""The metrics of runs, of their tool calls, and of the models that they ask."""
 
 from collections.abc import Callable
 from typing import Final
@@ -20,7 +20,7 @@ RESUME_OUTCOMES: Final = ("resumed", "unknown", "set_aside", "no_agent", "unread
 
 
 class ModelMetrics:
-    """Counts what models do. All methods are cheap."""
+    """Measures the turns of models, their tokens and their cost. All methods are cheap."""
 
     def __init__(self, registry: MetricRegistry, recent: Recent) -> None:
         self._recent = recent
@@ -58,7 +58,7 @@ class ModelMetrics:
 
 
 class RunMetrics:
-    """Counts what happens to runs. All methods are cheap."""
+    """Measures runs and their tool calls. All methods are cheap."""
 
     def __init__(self, registry: MetricRegistry, recent: Recent) -> None:
         self.watchdog = RunWatchdog()
@@ -87,7 +87,7 @@ class RunMetrics:
             "resumed: `unknown`, `set_aside`, `no_agent`, `unreadable`, `later_release`.",
             "outcome",
         )
-        # An increase is seen only if the count before it was: these begin with 0, not with their first count.
+        # Create these counters at 0, so that the first count of each is seen as an increase.
         for metric, labels in ((self._runs, RUN_OUTCOMES), (self._resumed, RESUME_OUTCOMES)):
             for label in labels:
                 metric[label].inc(0)
@@ -111,10 +111,10 @@ class RunMetrics:
     def event(
         self, envelope: Envelope, arrived_at: float | None = None, owner: str = "", *, watched: bool = False
     ) -> float | None:
-        """Record a committed event of a run of `owner`. `arrived_at`: when the message arrived that it accepts (Unix
-        seconds), if known; `watched`: a client of the user is connected.
+        """Record a committed event of a run of `owner`. `arrived_at`: when the message of a `message_accepted` arrived,
+        in Unix seconds; `watched`: a client of the user is connected.
 
-        Return how many seconds the run took, if the event ends it and its beginning is known.
+        Return the duration of the run in seconds if the event ends it and its beginning is known, else None.
         """
         kind = envelope.event.type
         self._events[kind].inc()
@@ -140,18 +140,18 @@ class RunMetrics:
                 outcome = known_code(envelope.event.code)
             self._runs[outcome].inc()
             self._recent.count("run_ended", outcome)
-            begun = None if run is None else run.first_s
-            ended = EndedRun(self._recent.clock(), owner, envelope.run_id, begun, max(0.0, ended_s), outcome)
+            first = None if run is None else run.first_s
+            ended = EndedRun(self._recent.clock(), owner, envelope.run_id, first, max(0.0, ended_s), outcome)
             self._recent.runs.append(ended)
         return ended_s
 
     def passing(self, envelope: Envelope) -> None:
-        """Record an event that is not committed."""
+        """Record an event that is not committed, such as a piece of an answer."""
         if envelope.run_id is not None:
             self.watchdog.record_passing(envelope.run_id, self._recent.clock())
 
     def repeated(self) -> None:
-        """Count a message that a client sent again though it had been accepted."""
+        """Count a message that a client sent again after it had been accepted."""
         self._repeated.inc()
 
     def feedback(self, rating: str | None) -> None:
@@ -159,16 +159,16 @@ class RunMetrics:
         self._feedback[rating or "none"].inc()
 
     def observe_tool_threads(self, working: Callable[[], int], lost: Callable[[], int]) -> None:
-        """Call these at each scrape: the threads of tools whose calls go on, and those whose calls were given up."""
+        """Call these at each scrape for the number of working and of lost threads of tools."""
         self._tool_threads["working"].set_function(working)
         self._tool_threads["lost"].set_function(lost)
 
     def tool_thread_lost(self, tool: str) -> None:
-        """Count a call of a tool that was given up while its function went on in a thread."""
+        """Count a call of a tool that was given up while its function continues in a lost thread."""
         self._threads_lost[self._tools(tool)].inc()
 
     def run_resumed(self, what: str) -> None:
-        """Count a run that lost its server: `resumed`, or the reason why it cannot be."""
+        """Count a run that lost its server by `what` became of it, one of `RESUME_OUTCOMES`."""
         self._resumed[what].inc()
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:

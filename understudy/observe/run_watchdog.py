@@ -1,7 +1,7 @@
-"""The open runs of this process: which of them are silent, and which of their promises did not hold.
+"""Watches the open runs of this process: finds silent runs, and counts violations of the guarantees for runs.
 
-The watchdog ends no run. It sees committed events only, and runs that were accepted by this process: after a restart
-the runs that go on are unknown to it.
+The watchdog ends no run. It sees only committed events, of runs that this process accepted: runs that are resumed after
+a restart are unknown to it.
 """
 
 from collections import OrderedDict
@@ -21,12 +21,12 @@ from understudy.wire.events import (
 )
 
 OPEN_RUNS_MAX: Final = 10_000
-"""Open runs that are tracked: ten times the runs a server starts at once by default. Beyond, the oldest is dropped."""
+"""Open runs that are tracked: ten times the default limit of concurrent runs. Beyond it the oldest is dropped."""
 ENDED_RUNS_MAX: Final = 10_000
-"""Ended runs that are remembered, to tell a second end from an unknown run."""
+"""Ended runs that are remembered, to tell a second end from the end of an unknown run."""
 HASH_BYTES: Final = 8
 SILENT_S: Final = 60.0
-"""Seconds without any event after which a run is silent: a model may think for longer, which is rare."""
+"""Seconds without any event after which a run counts as silent. Models seldom think for longer."""
 
 _ENDING: Final = frozenset(event.type for event in TERMINAL)
 _ASKS: Final = frozenset({ApprovalRequired.type, QuestionAsked.type})
@@ -37,10 +37,10 @@ _SETTLES: Final = frozenset({ApprovalDecided.type, QuestionAnswered.type})
 class OpenRun:
     """An accepted run without a terminal event.
 
-    `arrived` and `accepted` are when its message did and was, `last_at` is when its latest event was committed (Unix
-    seconds), `first_s` the seconds to its first event. `calls` are the tool calls that began and did not end; `asked`
-    has the id of each approval and question that a person has not settled, with the call that asked. `watched`: a
-    client of the user was connected at its acceptance.
+    In Unix seconds: `arrived` and `accepted` are the times of its message, `last_at` that of the commit of its latest
+    event. `first_s` are the seconds to its first event. `calls` are the open tool calls; `asked` maps each approval and
+    question that the user has not settled to the call that asks. `watched`: a client of the user was connected when the
+    message was accepted.
     """
 
     arrived: float
@@ -59,25 +59,25 @@ class RunWatchdog:
     """Tracks every accepted run until its terminal event.
 
     `double_ends` counts terminal events of runs that had ended, `unpaired_calls` the tool calls of ended runs that have
-    no result, `misplaced` events with another thread than their run, `abandoned` the runs that ended with no client of
-    their user connected though one was at the beginning. `last_sent` is when each run last sent something that is not
-    in its log, such as a piece of its answer.
+    no result, `misplaced` the events with another thread than their run, `abandoned` the runs that ended when no client
+    of their user was connected, although one was at the beginning. `last_sent` is the time of each run's latest event
+    that is not logged, such as a piece of its answer.
 
-    Beyond `open_max` the oldest open run is dropped; of ended runs only the last `ended_max` ids are kept.
+    Beyond `open_max` the oldest open run is dropped; of ended runs only the last `ended_max` ids are remembered.
     """
 
     def __init__(self, *, open_max: int = OPEN_RUNS_MAX, ended_max: int = ENDED_RUNS_MAX) -> None:
         self.double_ends = self.unpaired_calls = self.misplaced = self.abandoned = 0
         self.open: OrderedDict[str, OpenRun] = OrderedDict()
         self.last_sent: dict[str, float] = {}
-        # Hashes of their ids in one block, the oldest overwritten first. Each object that outlives a run would keep the
-        # memory around it, which the run has freed, from the system.
+        # A ring of hashes of run ids, in one block: small objects that outlive their run would fragment the memory that
+        # the run has freed, so that it could not be returned to the system.
         self._ended = bytearray(ended_max * HASH_BYTES)
         self._next_ended = 0
         self._open_max = open_max
 
     def record_passing(self, run_id: str, now: float) -> None:
-        """Record that a run sent something that is not logged."""
+        """Record that a run sent an event that is not logged."""
         if run_id not in self.last_sent and len(self.last_sent) >= self._open_max:
             del self.last_sent[next(iter(self.last_sent))]
         self.last_sent[run_id] = now
@@ -97,10 +97,10 @@ class RunWatchdog:
     ) -> tuple[float | None, float | None]:
         """Record an event of a run. A repeated `message_accepted` is ignored; the order of other events is not checked.
 
-        Return two durations in seconds, None if this event does not complete them: from the message's arrival to the
-        run's first event, and from acceptance to the terminal event. `now` is in seconds of any one clock;
-        `arrived_at`: when the accepted message arrived, None at its acceptance; `call_id` is that of the call that the
-        event is about, `question_id` that of a question; `watched`: a client of the user is connected.
+        Return two durations in seconds, each None unless this event completes it: from the message's arrival to the
+        run's first event, and from acceptance to the terminal event. `now` is in seconds of any one clock; `arrived_at`
+        is when an accepted message arrived, None if at `now`; `call_id` and `question_id` are those of the event;
+        `watched`: a client of the user is connected.
         """
         run = self.open.get(run_id)
         if event_type in _ENDING:
@@ -139,21 +139,19 @@ class RunWatchdog:
         return first_s, now - run.accepted
 
     def _has_ended(self, run_id: str) -> bool:
-        wanted = _hashed(run_id)
-        at = self._ended.find(wanted)
-        while at > 0 and at % HASH_BYTES:
-            at = self._ended.find(wanted, at + 1)
+        run_hash = _hashed(run_id)
+        at = self._ended.find(run_hash)
+        while at > 0 and at % HASH_BYTES:  # a match that spans two hashes is none
+            at = self._ended.find(run_hash, at + 1)
         return at >= 0
 
     def count_silent(self, now: float) -> int:
-        """Return the number of open runs of which nothing came for `SILENT_S`, though nothing says why.
-
-        Not counted are runs that wait for a person, and those that wait for an earlier run of their thread.
-        """
-        silent, begun = 0, set()
+        """Return the number of open runs without an event for `SILENT_S` that wait neither for their user nor for an
+        earlier run of their thread."""
+        silent, busy_threads = 0, set()
         for run_id, run in self.open.items():  # in the order of acceptance
-            queued = run.last_event == MessageAccepted.type and run.thread_id in begun
-            begun.add(run.thread_id)
+            queued = run.last_event == MessageAccepted.type and run.thread_id in busy_threads
+            busy_threads.add(run.thread_id)
             last_at = max(run.last_at, self.last_sent.get(run_id, 0.0))
             silent += now - last_at > SILENT_S and not queued and not run.asked
         return silent

@@ -7,7 +7,7 @@ from understudy.observe.recent import Recent
 
 
 class StorageMetrics:
-    """Counts what the store does. All methods are cheap."""
+    """Measures commits and reads of the store. All methods are cheap."""
 
     def __init__(self, registry: MetricRegistry, recent: Recent) -> None:
         self._recent = recent
@@ -32,7 +32,7 @@ class StorageMetrics:
         )
 
     def observe(self, waiting: Callable[[], int]) -> None:
-        """Call this at each scrape for the number of reads that wait."""
+        """Call `waiting` at each scrape for the number of reads that wait."""
         self._reads.set_function(waiting)
 
     def committed(self, events: int, seconds: float) -> None:
