@@ -41,20 +41,20 @@ class Receiver:
     async def answer(self, stream: trio.abc.Stream) -> None:
         server = h11.Connection(h11.SERVER)
         body, head = b"", None
-        while not isinstance(event := server.next_event(), h11.EndOfMessage):
+        while not isinstance(event := server.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
             if event is h11.NEED_DATA:
                 server.receive_data(await stream.receive_some(65536))
             elif isinstance(event, h11.Request):
                 head = {name.decode(): value.decode() for name, value in event.headers}
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
-        assert head is not None
+        if head is None:  # the client went before it had sent a request
+            return
         self.got.append((head, self.read(head, body)))
         status, said = self.statuses.pop(0) if self.statuses else self.done, self.say()
         length = ("Content-Length", str(len(said)))
         await stream.send_all(server.send(h11.Response(status_code=status, headers=[length])) or b"")
-        if said:
-            await stream.send_all(server.send(h11.Data(data=said)) or b"")
+        await stream.send_all(server.send(h11.Data(data=said)) or b"")
 
     async def until(self, count: int) -> None:
         with trio.fail_after(60):
