@@ -1,5 +1,5 @@
 /**
- * What extensions add to the chat page. Loaded when the page is up, this asks the server which extensions are on, and loads
+ * The parts of extensions on the chat page. Loaded when the page is up, this asks the server which extensions are on, and loads
  * `extensions/NAME/main.js` of those that have one. Its `extend(page)` is called once, with a `page` of
  *
  * - `ask(method, path, body)`: the JSON of an answer of the server; rejects with {code, message}.

@@ -1,4 +1,4 @@
-/** For pages of your own: answers, which are Markdown, as nodes. */
+/** Renders answers, which are Markdown, as nodes. For pages of your own. */
 
 import { openNodes, wholeNodes } from "./answer/rendering.js";
 

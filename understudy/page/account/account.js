@@ -1,4 +1,4 @@
-/** Who is signed in: a button at the foot of the side bar, with a menu for what one signs in with, help on keys, and to sign out. */
+/** The account button at the foot of the side bar. Its menu has sign-in settings, help on keys, and signing out. */
 
 import { showUntilClosed } from "../elements/dialog.js";
 import { el, freshId, setText } from "../elements/dom.js";

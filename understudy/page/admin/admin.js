@@ -1,4 +1,4 @@
-/** The frame of the administration page: its sections, what is done to a row, and what became of it. */
+/** The frame of the administration page: shows its sections, runs the actions on a row, and says how each ended. */
 
 import { decoded, ROOT } from "../client/address.js";
 import { backoff } from "../client/connection/close_codes.js";

@@ -1,4 +1,4 @@
-/** What the administration page lists, and what may be done to a row. Pure. */
+/** The sections of the administration page: their rows, and the actions on a row. Pure. */
 
 import { ROOT } from "../client/address.js";
 import { moment, shortId, who } from "../observer/labels.js";

@@ -1,4 +1,4 @@
-/** An answer while it is written and when it is finished: blocks that do not change, and the open one at the end. */
+/** Shows an answer, while it is written and when it is finished: closed blocks, which do not change, and the open one at the end. */
 
 import { ROOT } from "../client/address.js";
 import { t } from "../client/messages.js";

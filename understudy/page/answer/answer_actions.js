@@ -1,4 +1,4 @@
-/** The line below an answer or a message: when it was, its versions, and what can be done with it. */
+/** The line below an answer or a message: its time, its versions, and buttons to copy, rate and repeat it. */
 
 import { copyButton } from "../elements/copy.js";
 import { t, dateTime, number } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** What stands at the end of an answer: why it was cut or failed, and what the user may do next. */
+/** The end of an answer: the reason why it was cut or failed, and buttons for the user's next step. */
 
 import { el } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";

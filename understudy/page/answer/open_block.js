@@ -1,4 +1,4 @@
-/** The open end of an answer that is being written. Its difference to what it showed before is shown, and nothing else changes. */
+/** Shows the open end of an answer that is being written. Only the difference to the former state is changed in the document. */
 
 import { el } from "../elements/dom.js";
 import { showProse } from "./prose.js";

@@ -1,4 +1,4 @@
-/** What rendered answers get on top: copy buttons on code, tables that scroll by themselves, safe links. */
+/** Adds to rendered answers: copy buttons on code, tables that scroll by themselves, safe links. */
 
 import { copyButton } from "../elements/copy.js";
 import { t } from "../client/messages.js";

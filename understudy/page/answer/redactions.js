@@ -1,4 +1,4 @@
-/** Redactions: their marks in texts, and the notices of what was found. */
+/** Redactions: marks in texts at the places of removed secrets, and notices that say how many and of which kind. */
 
 import { el, arrange } from "../elements/dom.js";
 import { t } from "../client/messages.js";

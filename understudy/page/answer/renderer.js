@@ -1,4 +1,4 @@
-/** Loads what shows answers (`rendering.js`) once, when it is first needed. */
+/** Loads the renderer of answers (`rendering.js`) once, when it is first needed. */
 
 const LATE_MS = 5_000; // after which texts are shown as they are, until it is there
 const PAUSE_MS = 1_000; // before another attempt, twice as long each time

@@ -1,4 +1,4 @@
-/** What shows answers: the parser of Markdown, the highlighter, the formulas and the cleaner. Loaded with the first answer. */
+/** The renderer of answers: the Markdown parser, the highlighter, the formulas and the cleaner. Loaded with the first answer. */
 
 import { AnswerBlocks } from "./markdown/answer_blocks.js";
 import { leadsTo } from "./markdown/leads_to.js";

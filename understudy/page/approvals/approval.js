@@ -1,4 +1,4 @@
-/** The question whether a tool may be used: everything it would be given, Allow and Deny, and what became of it. */
+/** The question whether a tool may be used: all of the call's parameters, the buttons Allow and Deny, and the decision. */
 
 import { el, freshId, setText } from "../elements/dom.js";
 import { parts, number, t } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** A question that a run asks: a form or a few buttons, and what became of it. */
+/** A question that a run asks its user: a form or a few buttons, and the answer that was given. */
 
 import { parametersOf, remaining, visibly } from "./approval.js";
 import { parts, t } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** What a chart shows, as a table: read from the data within its Vega-Lite specification. Pure. */
+/** The data of a chart as a table, read from its Vega-Lite specification. Pure. */
 
 import { asTable } from "../tables/table_data.js";
 import { dateTime, number } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** A chart whose code is loaded with the first one that is shown: most chats have none. */
+/** A chart whose code is loaded with the first chart that is shown: most chats have none. */
 
 import { el } from "../elements/dom.js";
 import { t } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** Where the server is: the socket's address, and what stands before the paths of REST. */
+/** The addresses of the server: of its socket, and the origin and path before the paths of REST. */
 
 const SOCKET = "/api/ws/agent";
 

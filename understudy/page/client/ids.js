@@ -1,4 +1,4 @@
-/** Ids, and JSON as servers take it and as it was stored. */
+/** Makes ids, and reads and writes JSON as the server takes it. */
 
 const AUTOMATIC = "auto-"; // before ids of messages that nobody sent, and of the threads that were made for them
 

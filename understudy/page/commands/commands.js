@@ -1,4 +1,4 @@
-/** What a user can do on the page by its name: the entries of the palette, and the sheet that lists the keys. */
+/** The commands of the page by name: the entries of the palette, and the sheet that lists the keys. */
 
 import { dialogHead, showUntilClosed } from "../elements/dialog.js";
 import { el, freshId } from "../elements/dom.js";

@@ -1,4 +1,4 @@
-/** Who can be asked: the catalogue of agents, and the switch in the composer. */
+/** The catalogue of agents, and the switch in the composer that chooses one. */
 
 import { el, freshId, setText } from "../elements/dom.js";
 import { fromJson } from "../client/ids.js";

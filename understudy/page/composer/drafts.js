@@ -1,4 +1,4 @@
-/** What was typed but not sent, by thread, kept across reloads. */
+/** Drafts: text that was typed but not sent, by thread. They survive reloads. */
 
 import { isOnServer } from "../client/threads/known_threads.js";
 import { fromJson } from "../client/ids.js";

@@ -1,4 +1,4 @@
-/** Copy buttons that say that they did it. */
+/** Copy buttons, which confirm that they have copied. */
 
 import { el } from "./dom.js";
 import { t } from "../client/messages.js";

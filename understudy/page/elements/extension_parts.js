@@ -1,4 +1,4 @@
-/** What pages load of extensions: which have a part there, and their styles. */
+/** Finds the parts of extensions for a page, and loads their styles. */
 
 import { el } from "./dom.js";
 

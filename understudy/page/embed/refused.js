@@ -1,4 +1,4 @@
-/** What `widget.js` is for a site that the server does not allow: a sentence in the console, and a chat that does nothing. */
+/** Takes the place of `widget.js` on a site that the server does not allow: logs a sentence to the console; its chat does nothing. */
 
 const { origin } = new URL(import.meta.url);
 

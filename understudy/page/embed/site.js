@@ -1,4 +1,4 @@
-/** The site around the chat: it says hello to it, and asks it for tokens. `widget.js` is the other end. */
+/** The messages between the chat in a frame and the site around it: a greeting, and requests for tokens. `widget.js` is the other end. */
 
 const TOKEN_MS = 20_000; // a site that does not give a token in this time is asked again later
 

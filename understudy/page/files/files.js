@@ -1,4 +1,4 @@
-/** Files that were attached: their names (a message only says their ids), pictures of them, and chips that open them. */
+/** Attached files: their names (a message has only their ids), pictures of them, and chips that open them. */
 
 import { el, setText, saveAs } from "../elements/dom.js";
 import { t } from "../client/messages.js";

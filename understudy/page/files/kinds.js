@@ -1,4 +1,4 @@
-/** The files that were made for an answer, and what they are by name and type. Pure. */
+/** The files that were made for an answer, and the kind of each by its name and type. Pure. */
 
 const PICTURES = /^image\/(?:png|jpeg|gif|webp|svg\+xml)$/;
 const TABLES = /\.(?:csv|tsv)$/i;

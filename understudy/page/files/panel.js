@@ -1,5 +1,5 @@
 /**
- * What is looked at beside the conversation: a column of its own on a wide screen, a sheet over everything on a small one.
+ * The panel beside the conversation for a file, table or chart: a column on a wide screen, a sheet over everything on a small one.
  *
  * It is the browser's dialog in both: as a sheet it is modal, as a column the conversation can be used meanwhile. Escape
  * closes it, and the focus goes back to what opened it.

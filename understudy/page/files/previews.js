@@ -1,4 +1,4 @@
-/** What stored files hold, as the server says it may be shown: pictures, rows, highlighted text. */
+/** Previews of stored files as the server offers them: pictures, rows, highlighted text. */
 
 import { el } from "../elements/dom.js";
 import { showWhole } from "../answer/prose.js";

@@ -1,4 +1,4 @@
-/** The controls of a form: one a field, each with its label, its description and what is wrong with it. `LazyFields` loads them. */
+/** The controls of a form: one a field, each with its label, its description and its error. `LazyFields` loads them. */
 
 import { enteredFor, fieldsOf, namedField, readForm } from "./fields.js";
 import { t } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** What the chat page and the chat in a frame of another site have in common: what a user does in the conversation that is open. */
+/** The base of the chat page and of the chat in a frame of another site: a user's actions in the open conversation. */
 
 import { answerId } from "../client/threads/branches.js";
 import { t } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** The dialogs that buttons of the page open, and these buttons. Their code is loaded with the first one that is opened. */
+/** The buttons of the page that open dialogs. A dialog's code is loaded when it is first opened. */
 
 import { fromJson } from "../client/ids.js";
 import { t } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** The page on which a user who was invited sets a password or stores a passkey. The invite stands after the `#` of its address. */
+/** The page on which an invited user sets a password or stores a passkey. The invite stands after the `#` of its address. */
 
 import { ROOT } from "../client/address.js";
 import { MESSAGES } from "../extensions/accounts/messages/sign_in.js";

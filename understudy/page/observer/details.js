@@ -1,4 +1,4 @@
-/** What stands beside the tree: the picked actor in full, and recent incidents. */
+/** The column beside the tree: all details of the picked actor, and recent incidents. */
 
 import { confirmed } from "../elements/dialog.js";
 import { el, setText } from "../elements/dom.js";

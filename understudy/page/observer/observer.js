@@ -1,4 +1,4 @@
-/** The frame of the operators' page: its views, the search over all of them, and how fresh they are. */
+/** The frame of the operators' page: its views, the search over all of them, and the age of what is shown. */
 
 import { ROOT } from "../client/address.js";
 import { el, setText } from "../elements/dom.js";

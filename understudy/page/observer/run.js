@@ -1,4 +1,4 @@
-/** One run: who, when, what it cost, and its timeline, which can be played back. */
+/** The view of one run: its user, times and cost, and its timeline, which can be played back. */
 
 import { el, freshId, setText } from "../elements/dom.js";
 import { shape } from "../elements/icons.js";

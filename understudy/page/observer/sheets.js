@@ -1,4 +1,4 @@
-/** The views beside the tree: runs, users with their connections, health, and what a text stands for. */
+/** The views beside the tree: runs, users with their connections, health, and the results of a search. */
 
 import { el, setText } from "../elements/dom.js";
 import { duration, size } from "../client/format.js";

@@ -1,4 +1,4 @@
-/** What a run does now and what it did in a line, and which of its steps are shown as rows. Pure. */
+/** A run in one line, while it works and afterwards, and the choice of its steps that are shown as rows. Pure. */
 
 import { suspicious } from "../client/threads/findings.js";
 import { humanised } from "../client/format.js";

@@ -1,4 +1,4 @@
-/** Calls of tools that a user makes without words: a starter, a next step, and the form of what these leave open. */
+/** Calls of tools that a user makes without words: by a starter, a suggested next step, or a form for missing parameters. */
 
 import { t } from "../client/messages.js";
 import { dialogHead, showUntilClosed } from "../elements/dialog.js";

@@ -1,4 +1,4 @@
-/** What of a run's work can be taken back, until when, and what became of that. */
+/** Undo: the calls of a run that can be undone, until when, and the result of each undo. */
 
 import { LIVE } from "../client/threads/turns.js";
 import { dateTime, t, listed } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** The language of the page: the user's choice, kept in this browser, on <html>. */
+/** The language of the page: the user's choice, stored in this browser, on <html>. */
 
 import { chosenLanguage, language, LANGUAGES, t, useLanguage } from "../client/messages.js";
 import { el, freshId } from "../elements/dom.js";

@@ -1,4 +1,4 @@
-/** The page on which anybody who has a link reads a shared conversation. It knows no user, and keeps nothing. */
+/** The page on which anybody with its link reads a shared conversation. It has no user, and stores nothing. */
 
 import { ROOT } from "../client/address.js";
 import { humanised, moment } from "../client/format.js";

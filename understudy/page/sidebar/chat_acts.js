@@ -1,4 +1,4 @@
-/** What a user does with a chat as a whole: rename, pin, archive, tag, export, delete, and what extensions add. */
+/** The actions on a whole chat: rename, pin, archive, tag, export, delete, and those of extensions. */
 
 import { confirmed } from "../elements/dialog.js";
 import { saveAs } from "../elements/dom.js";

@@ -1,4 +1,4 @@
-/** Which chats the side bar lists: pages of the list, those that are kept, and the tags that filter them. */
+/** The chats in the side bar: the loaded pages of the list, its stored top, and the tags that filter it. */
 
 import { arrange, el } from "../elements/dom.js";
 import { counted, searched, toggled } from "../client/tags.js";

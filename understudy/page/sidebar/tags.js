@@ -1,4 +1,4 @@
-/** The dialog of a chat's tags: typed, chosen from the user's own, and removed; kept when it is saved. */
+/** The dialog of a chat's tags: typed or chosen from the user's own, removed, and stored by the button Save. */
 
 import { composing, el, freshId, setText } from "../elements/dom.js";
 import { showUntilClosed } from "../elements/dialog.js";

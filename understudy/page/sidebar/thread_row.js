@@ -1,4 +1,4 @@
-/** One chat in the sidebar: open it, rename it in place, and a menu of what else can be done with it. */
+/** One chat in the sidebar: opens it, renames it in place, and has a menu of further actions. */
 
 import { composing, el, setText } from "../elements/dom.js";
 import { t } from "../client/messages.js";

@@ -1,4 +1,4 @@
-/** Tables on the screen: one scrolls in itself, is sorted by its heads, and is saved as CSV. */
+/** Tables on the screen: each scrolls by itself, is sorted by its heads, and is saved as CSV. */
 
 import { el, saveAs } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";

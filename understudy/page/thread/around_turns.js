@@ -1,4 +1,4 @@
-/** What stands in place of turns: an empty chat, one that is missing, and the way to older turns. */
+/** Views in place of turns: for an empty chat, for a missing one, and the button for older turns. */
 
 import { monogram } from "../composer/agents.js";
 import { t, errorText } from "../client/messages.js";

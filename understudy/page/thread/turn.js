@@ -1,4 +1,4 @@
-/** One turn on the screen: what the user said, what was done about it, and the answer. Updated part by part. */
+/** One turn on the screen: the user's message, the run's card, and the answer. Updated part by part. */
 
 import { AnswerView } from "../answer/answer.js";
 import { monogram } from "../composer/agents.js";

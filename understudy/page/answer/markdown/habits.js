@@ -1,5 +1,5 @@
 /**
- * What models write that CommonMark takes for text: emphasis beside a mark of punctuation, headings without a blank, code with a
+ * Markup that models write and CommonMark takes for text: emphasis beside a mark of punctuation, headings without a blank, code with a
  * pipe in a cell, lines that begin with a bullet, notes as GitHub's, tags of HTML that only shape words, and what is left of their
  * own tags. Pure. Of HTML these few tags alone are read, without attributes; their tokens are those of Markdown.
  */

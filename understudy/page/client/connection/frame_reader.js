@@ -1,5 +1,5 @@
 /**
- * What came over a socket, as events, strictly in the order of arrival.
+ * Reads frames of a socket as events, strictly in the order of arrival.
  *
  * Text is read at once. A binary frame is gzip, and unpacking takes a while: whatever comes behind it waits for it.
  */

@@ -1,5 +1,5 @@
 // @ts-nocheck what the methods use of `this` is the client's, which extends this
-/** What a user does with the branches of a thread, and with its past: which is shown, and what more of it is read. */
+/** The user's commands on the branches of a thread and on its past: show another branch, read more turns. */
 
 import { showing } from "../threads/branches.js";
 import { emptyConversation } from "../threads/conversation.js";

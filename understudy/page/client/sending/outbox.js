@@ -1,5 +1,5 @@
 /**
- * What was said but the server has not accepted yet, kept across reloads and shared between tabs.
+ * Messages that the server has not accepted yet. They survive reloads, and all tabs share them.
  *
  * One storage key an entry, so that two tabs never overwrite each other's queue. An entry keeps its `message_id`, by
  * which the server recognises a repeat. What another tab has queued is sent by it; this one takes it

@@ -1,5 +1,5 @@
 /**
- * The recent past of threads, kept so that a reload shows it at once, also without a network.
+ * Stores the recent past of threads, so that a reload shows it at once, also without a network.
  *
  * One storage key a thread: when it was kept, and the conversation as JSON. All of it can be read again from the
  * server, so it is bounded, gives way to what cannot, and is dropped when another user comes.

@@ -1,4 +1,4 @@
-/** Which threads this browser knows: the current one of each agent, those that it has begun, and those that the server has no more. */
+/** The threads that this browser knows: the current one of each agent, those begun here, and those deleted on the server. */
 
 import { isPending } from "./turns.js";
 

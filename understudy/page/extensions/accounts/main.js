@@ -1,4 +1,4 @@
-/** What accounts add to the chat page: in the menu of who is signed in with a password or a passkey, their dialogs. See `extensions.js`. */
+/** Adds accounts to the chat page: the dialogs for passwords and passkeys, in the account menu of users who sign in so. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/page.js";

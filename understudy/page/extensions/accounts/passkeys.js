@@ -1,4 +1,4 @@
-/** Passkeys: what the browser and the server do with them, and the dialog of one's own. */
+/** Passkeys: makes and uses them with the browser and the server, and the dialog of a user's own. */
 
 import { confirmed, dialogHead, showUntilClosed } from "../../elements/dialog.js";
 import { el, freshId, setText } from "../../elements/dom.js";

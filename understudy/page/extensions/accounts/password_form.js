@@ -1,4 +1,4 @@
-/** A form with a password, on the page where one joins and in the dialog where one signs in, and what it asks the server. */
+/** A form with a password and the request that it sends: on the page where users join, and in the dialogs of signing in. */
 
 import { errorText, t } from "../../client/messages.js";
 import { showUntilClosed } from "../../elements/dialog.js";

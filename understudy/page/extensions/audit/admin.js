@@ -1,4 +1,4 @@
-/** The section of the audit log: its filters, a table of the entries, and what saves them. */
+/** The section of the audit log: its filters, a table of the entries, and the buttons that save them. */
 
 import { backoff } from "../../client/connection/close_codes.js";
 import { count, moment, who } from "../../observer/labels.js";

@@ -1,4 +1,4 @@
-/** What files add to the composer: it can attach some, also such as are dropped or pasted. See `extensions.js`. */
+/** Adds files to the composer: a button, and files that are dropped or pasted. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/intake.js";

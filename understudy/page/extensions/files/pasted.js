@@ -1,4 +1,4 @@
-/** A table or a long text that was pasted: it is attached as a file at once, and its user may have it in the message instead. */
+/** Attaches a pasted table or long text as a file at once, and offers to put it into the message instead. */
 
 import { el, setText } from "../../elements/dom.js";
 import { icon } from "../../elements/icons.js";

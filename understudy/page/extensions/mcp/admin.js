@@ -1,4 +1,4 @@
-/** The section of who is signed in at MCP servers, on the administration page. Pure. */
+/** The section of sign-ins at MCP servers, on the administration page. Pure. */
 
 import { text, time, user } from "../../admin/sections.js";
 

@@ -1,4 +1,4 @@
-/** What MCP servers add to the chat page: at its top, the dialog of the servers of a chat. See `extensions.js`. */
+/** Adds MCP servers to the chat page: at its top, the dialog of the servers of a chat. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/page.js";

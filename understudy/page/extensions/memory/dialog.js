@@ -1,4 +1,4 @@
-/** t("memory.title"): a dialog that lists it by notebook, to change or delete. */
+/** The dialog of the agents' memory: lists it by notebook, to change or delete. */
 
 import { humanised, moment } from "../../client/format.js";
 import { dateTime, enumerated, learn, listed, t } from "../../client/messages.js";

@@ -1,4 +1,4 @@
-/** What the memory of agents adds to the chat page: the dialog in which users see, change and delete it. See `extensions.js`. */
+/** Adds the agents' memory to the chat page: the dialog in which users see, change and delete it. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/page.js";

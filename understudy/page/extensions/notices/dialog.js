@@ -1,4 +1,4 @@
-/** The dialog of the inbox: what waits for the user over all chats, answered from here; what runs, what is unread. */
+/** The dialog of the inbox: questions of all chats, which can be answered here, runs at work, and unread answers. */
 
 import { isAutomatic } from "../../client/ids.js";
 import { countsOf, questionOf, stepOf } from "./inbox.js";

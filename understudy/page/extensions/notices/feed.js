@@ -1,4 +1,4 @@
-/** Keeps the inbox in step with the server: reads it when something happened, and marks answers as read. No DOM. */
+/** Keeps the inbox in step with the server: reads it after an event, and marks answers as read. No DOM. */
 
 import { deciding, isNews, noted, NOTHING_OPEN, openThreads, received, seen, settled, tidied } from "./inbox.js";
 

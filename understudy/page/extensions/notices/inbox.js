@@ -1,5 +1,5 @@
 /**
- * What the user has open over all threads: questions that wait for them, runs, unread answers. Pure.
+ * The user's open items over all threads: unanswered questions, runs, unread answers. Pure.
  *
  * The server's list is the truth (`received`); events between two readings are applied at once (`noted`). A question that
  * was answered stays among `settled`, with its outcome, until `tidied`.

@@ -1,4 +1,4 @@
-/** What notices add to the chat page: the inbox over all chats, its marks in the side bar, and what calls the user to it. See `extensions.js`. */
+/** Adds notices to the chat page: the inbox over all chats, its marks in the side bar, and browser notices. See `extensions.js`. */
 
 import { number, learn, t } from "../../client/messages.js";
 import { REAL_TIMERS, Timers } from "../../client/listeners_and_timers.js";

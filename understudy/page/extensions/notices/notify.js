@@ -1,4 +1,4 @@
-/** What calls the user to this page while they look elsewhere: notices of the browser, the title, the icon of the tab, the badge of the app. */
+/** Calls the user back while they look elsewhere: notices of the browser, the title, the icon of the tab, the badge of the app. */
 
 import { ROOT } from "../../client/address.js";
 import { t } from "../../client/messages.js";

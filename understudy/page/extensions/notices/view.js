@@ -1,4 +1,4 @@
-/** What of the inbox is always there: how much waits, runs and is unread, over all chats. Its dialog is loaded when it is first opened. */
+/** The button of the inbox, with the number of questions, runs and unread answers. The dialog is loaded when it is first opened. */
 
 import { countsOf, waitingCount } from "./inbox.js";
 import { number, t } from "../../client/messages.js";

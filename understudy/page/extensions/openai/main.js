@@ -1,4 +1,4 @@
-/** What OpenAI's interface adds to the chat page: the button by which an operator lets the server use a model of this machine. See `extensions.js`. */
+/** Adds a button to the chat page by which an operator lets the server use a model of this machine. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { el } from "../../elements/dom.js";

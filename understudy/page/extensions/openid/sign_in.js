@@ -1,4 +1,4 @@
-/** Sign-in at the identity provider of the server's users. */
+/** Signs users in at the identity provider of the server. */
 
 import { ROOT } from "../../client/address.js";
 import { learn, t } from "../../client/messages.js";

@@ -1,4 +1,4 @@
-/** The sections of what goes on: figures, runs, queues, and what is stopped. */
+/** The sections of operations: figures, runs, queues, and the stop switches. */
 
 import { number, run, text, time, timelineOf, user } from "../../admin/sections.js";
 import { duration, size } from "../../client/format.js";

@@ -1,4 +1,4 @@
-/** What operations add to the chat page: the way to the observer. See `extensions.js`. */
+/** Adds the way to the observer to the chat page. See `extensions.js`. */
 
 import { ROOT } from "../../client/address.js";
 import { learn, t } from "../../client/messages.js";

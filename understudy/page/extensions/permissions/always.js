@@ -1,4 +1,4 @@
-/** "Always allow": what permissions add to the question whether a tool may be used, and to what became of it. */
+/** "Always allow": a box in the question whether a tool may be used, and a way back from the remembered decision. */
 
 import { learn, parts, t } from "../../client/messages.js";
 import { el, freshId, setText } from "../../elements/dom.js";

@@ -1,4 +1,4 @@
-/** What privacy adds to the chat page: in the settings, a copy of all of a user's data, and their erasure. See `extensions.js`. */
+/** Adds to the settings of the chat page: a copy of all of a user's data, and their erasure. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { confirmed } from "../../elements/dialog.js";

@@ -1,4 +1,4 @@
-/** What schedules add to the chat page: their dialog, and their next times to the inbox. See `extensions.js`. */
+/** Adds schedules to the chat page: their dialog, and their next times to the inbox. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/page.js";

@@ -1,4 +1,4 @@
-/** Schedules as a person reads and makes them. Pure. */
+/** The times of schedules, in words and as fields of a form. Pure. */
 
 import { dateTime, t } from "../../client/messages.js";
 

@@ -1,4 +1,4 @@
-/** The dialog of a chat's links: makes one that anybody can read, lists those there are, and revokes each. */
+/** The dialog of a chat's public links: makes one, lists them, and revokes each. */
 
 import { ROOT } from "../../client/address.js";
 import { copy, copyButton } from "../../elements/copy.js";

@@ -1,4 +1,4 @@
-/** What shares add to the chat page: in the menu of a chat, the dialog of its links. See `extensions.js`. */
+/** Adds the dialog of public links to the menu of a chat. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/page.js";

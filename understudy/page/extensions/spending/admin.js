@@ -1,4 +1,4 @@
-/** The section of what was spent on the administration page. Pure. */
+/** The section of spending on the administration page. Pure. */
 
 import { number, text } from "../../admin/sections.js";
 import { money, who } from "../../observer/labels.js";

@@ -1,4 +1,4 @@
-/** What an operator may do to a run: take it over, read it, speak to it, and hand it back. */
+/** An operator's actions on a run: take it over, read it, speak to it, and hand it back. */
 
 import { moment, shortId, who } from "../../observer/labels.js";
 import { el, freshId } from "../../elements/dom.js";

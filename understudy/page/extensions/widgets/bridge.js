@@ -1,5 +1,5 @@
 /**
- * What a widget and the page say to each other: JSON-RPC of MCP Apps, bounded and checked. Pure.
+ * The messages between a widget and the page: JSON-RPC of MCP Apps, bounded and checked. Pure.
  *
  * A widget can ask for its place to be as high as it is, for tools of its own server to be called, and for a link to be
  * opened or a message to be sent, which its user allows each time. Everything else is refused, in the words of the protocol.

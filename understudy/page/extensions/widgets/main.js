@@ -1,4 +1,4 @@
-/** What widgets add to answers: theirs, whose code is loaded with the first one. See `extensions.js`. */
+/** Adds widgets to answers. Their code is loaded with the first one. See `extensions.js`. */
 
 export function extend(page) {
   let calls = null;

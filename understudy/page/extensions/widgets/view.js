@@ -1,4 +1,4 @@
-/** User interfaces of MCP servers' tools (MCP Apps): their places in an answer. What stands in them is loaded when one is seen. */
+/** The places in an answer of user interfaces of MCP servers' tools (MCP Apps). Their frames are loaded when they come into sight. */
 
 import { humanised } from "../../client/format.js";
 import { learn, t } from "../../client/messages.js";
