@@ -298,7 +298,7 @@ export class Client extends BranchCommands {
     this._show(events);
   }
 
-  /** What this client itself does about an event; gives the event to show, or null. */
+  /** Applies an event to this client; returns the event to show, or null. */
   #handle(event, data, fresh) {
     if (event.type === "message_accepted") this.#accepted(event, data);
     if (event.type === "approval_decided" || event.type === "tool_completed") this.reliable.done(`call ${data.call_id}`);

@@ -36,7 +36,7 @@ export class Extensions {
     Object.assign(this, { page, load, on: [], added: new Map(), extending: new Map() });
   }
 
-  /** What extensions add that are on, of one kind. */
+  /** The additions of one kind, of all extensions that are on. */
   all(kind) {
     return this.on.flatMap((name) => this.added.get(name)?.[kind] ?? []);
   }

@@ -229,7 +229,7 @@ class Page extends ChatPage {
     this.composer.element.hidden = missing;
   }
 
-  /** What extensions add is known: it is shown also in what is open already. */
+  /** Shows the additions of extensions, once they are known, also in views that are open already. */
   extended(extensions) {
     this.buttons.show(extensions.all("dialogs"));
     this.buttons.showAbove(extensions.all("topDialogs"), this.agents);
@@ -243,7 +243,7 @@ class Page extends ChatPage {
     this.transcript.refresh();
   }
 
-  /** What extensions offer to do with something, {label, icon, act} each. */
+  /** The actions that extensions offer on a thing, {label, icon, act} each. */
   added(kind, what) {
     return this.extensions.made?.all(kind).map((offer) => offer(what)).filter(Boolean) ?? [];
   }

@@ -13,7 +13,7 @@ const AFTER_LOAD_MS = 3_000; // the document in the frame speaks before it has l
 const SIDES = ["end", "start"];
 const THEMES = ["auto", "light", "dark"];
 
-/** What the button says, by language: it has no catalogue, which would be larger than all the rest. */
+/** The texts of the button, by language: it has no catalogue, which would be larger than all the rest. */
 export const TEXTS = {
   en: { dir: "ltr", label: "Chat", close: "Close the chat", unread: "a new answer", loading: "Loading the chat…", failed: "The chat could not be loaded.", again: "Try again" },
   de: { dir: "ltr", label: "Chat", close: "Chat schließen", unread: "eine neue Antwort", loading: "Der Chat wird geladen …", failed: "Der Chat konnte nicht geladen werden.", again: "Noch einmal versuchen" },
@@ -61,7 +61,7 @@ export function optionsOf({ agent, label, side, theme, language, token, tokenFun
   return { agent, label, side, theme, language, token: named || token, open: open !== undefined };
 }
 
-/** What is not said, or not known, is as the defaults say. Throws a TypeError at a token that is none. */
+/** Returns the options, with defaults for those that are missing or unknown. Throws a TypeError at an invalid token. */
 export function settled({ agent = "guide", label, side, theme, language = "", token = null, open = false } = {}) {
   if (!["string", "function"].includes(typeof token) && token !== null) throw new TypeError("understudy: token must be a string or a function");
   const known = (value, all, name) => {

@@ -18,7 +18,7 @@ export const timelineOf = (row) => `${ROOT}/observer#run/${encodeURIComponent(ro
 
 const owned = ({ user: name, tenant }, what) => `${encodeURIComponent(name)}/${what}${tenant ? `?tenant=${encodeURIComponent(tenant)}` : ""}`;
 
-/** What a setting is, in words; of a secret, whether there is one. */
+/** Returns the value of a setting in words; for a secret, whether one is set. */
 export function value(row) {
   if (row.secret && row.is_set) return "(secret)";
   if (row.secret || row.value === null || row.value === "") return "(not set)";

@@ -106,7 +106,7 @@ export class AnswerView {
     finishCode(box);
   }
 
-  /** What a screen reader says of the answer: the words of its first blocks, at least `characters` of them. */
+  /** Returns the words of the first blocks, at least `characters` of them, for a screen reader. */
   words(characters) {
     let text = "";
     for (const box of this.element.children) {

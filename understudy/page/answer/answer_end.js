@@ -57,7 +57,7 @@ export function errorCard(error, onRetry, first = null) {
         error.errorId && el("span.fault-id", {}, el("span", {}, parts("error.id", { id: el("code", {}, error.errorId) })), copyButton(() => error.errorId, t("error.copy_id"))))));
 }
 
-// What a user may do next, as the tools of an answer suggest: buttons under the answer, each a call of a tool.
+// Next steps that the tools of an answer suggest: buttons under the answer, each a call of a tool.
 
 const MOST = 64; // over all results of an answer
 

@@ -9,7 +9,7 @@ const ALWAYS = ["redacted"];
 const COVERED = "•+(?:[ .@+_:/()-]{1,2}•+)*(?:[ .-]?[0-9]{4}(?![0-9]))?";
 
 /**
- * What to look for in a turn's texts, by what was found in it; null when there is nothing to look for.
+ * Returns a pattern for the marks of redactions in a turn's texts, from the rows of its findings; null without findings.
  *
  * Only words of kinds that were found: `[step-1]` in an answer is just that.
  */
@@ -37,7 +37,7 @@ export function pieces(text, pattern) {
   return found;
 }
 
-/** What a spot says of itself. */
+/** Returns the title of a spot. */
 export function titleOf(spot) {
   if (spot.startsWith("•")) return t("redacted.covered");
   return /-[0-9]+\]$/.test(spot) ? t("redacted.placeholder") : t("redacted.removed");

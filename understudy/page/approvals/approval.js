@@ -104,7 +104,7 @@ export class ApprovalView {
     }
   }
 
-  /** What was clicked is on its way; the server says what became of it. */
+  /** Disables the buttons until the server has answered the decision. */
   #wait(deciding) {
     for (const button of this.buttons) button.disabled = deciding !== null;
     this.note.disabled = this.always.inert = deciding !== null;
@@ -128,7 +128,7 @@ export class ApprovalView {
   }
 }
 
-/** What a call is given, value by value. */
+/** Returns a list of a call's parameters, name by name. */
 export function parametersOf(parameters) {
   const entries = Object.entries(parameters);
   if (entries.length === 0) return el("p.hint", {}, t("approval.no_parameters"));

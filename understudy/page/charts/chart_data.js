@@ -48,7 +48,7 @@ function utc(text) {
   return Date.parse(/T[\d:.]+$/.test(text) ? `${text}Z` : text);
 }
 
-/** How exact times are written: as exact as all of them are. */
+/** Returns the precision of times in a column: the coarsest that shows all of them exactly. */
 function grain(times) {
   const day = { year: "numeric", month: "short", day: "numeric" };
   if (!times.every((time) => time.getTime() % 86_400_000 === 0)) return { ...day, hour: "2-digit", minute: "2-digit" };

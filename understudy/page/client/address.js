@@ -21,7 +21,7 @@ export function ownSocket(page, root = ROOT) {
   return address.href;
 }
 
-/** What stands before the paths of REST for a socket at `url`: its origin, "" on a page of the same one, and its path. */
+/** Returns the prefix of REST paths for a socket at `url`: its origin, or "" if the page has the same one, and its path. */
 export function restBase(url, page = null) {
   const address = new URL(url);
   const origin = `${address.protocol === "wss:" ? "https:" : "http:"}//${address.host}`;

@@ -159,7 +159,7 @@ export class Api {
     };
   }
 
-  /** What can be shown of a file: {kind: "image" | "table" | "text" | "none", image_type, columns, rows, text, language, cut}. */
+  /** Resolves to the preview of a file: {kind: "image" | "table" | "text" | "none", image_type, columns, rows, text, language, cut}. */
   preview(fileId) {
     return this.#json("GET", `/api/files/${encodeURIComponent(fileId)}/preview`);
   }

@@ -24,7 +24,7 @@ export function toJson(value) {
   return JSON.stringify(value, (_, each) => (typeof each === "string" ? each.replace(/\p{Surrogate}/gu, "\uFFFD") : each));
 }
 
-/** What was stored as JSON; null if that was nothing, or something else. */
+/** Parses stored JSON; null if there is none, or the text is not JSON. */
 export function fromJson(text) {
   try {
     return JSON.parse(text ?? "null");

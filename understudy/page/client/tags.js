@@ -22,7 +22,7 @@ export function searched(typed) {
   return { query: words.join(" "), tags: [...tags] };
 }
 
-/** What was typed to search, with the tag or, if it was there, without. */
+/** Returns the typed search with the tag added, or removed if it was there. */
 export function toggled(typed, tag) {
   const words = typed.trim().split(/\s+/).filter(Boolean);
   const rest = words.filter((word) => !(word.startsWith("#") && tagOf(word) === tag));

@@ -64,7 +64,7 @@ export class Commands {
     return sidebar.filter.tags.map((tag) => ({ id: `#${tag}#`, title: `#${tag}`, icon: "tag", detail: t("tags.filter"), act: () => sidebar.showTag(tag) }));
   }
 
-  /** What the menu of the open chat has. */
+  /** The entries of the menu of the open chat. */
   #chat() {
     const { sidebar } = this.page;
     const actions = sidebar.rows.get(sidebar.current)?.actions() ?? [];

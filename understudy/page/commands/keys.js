@@ -41,7 +41,7 @@ function writes(element) {
   return element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
 }
 
-// What keys are called on this system.
+// Names of keys on this system.
 
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 

@@ -102,7 +102,7 @@ export class Palette {
   }
 }
 
-// What the command palette finds for what is typed.
+// The search of the command palette.
 
 const MOST = 40; // entries shown
 
@@ -111,7 +111,7 @@ export function folded(text) {
   return text.normalize("NFKD").replaceAll(/\p{M}/gu, "").toLowerCase();
 }
 
-/** How well all words of a query fit: 3 where the title begins with it, 2 at beginnings of words, 1 anywhere, 0 not at all. */
+/** Returns how well all words of a query fit: 3 if the title begins with them, 2 at beginnings of words, 1 anywhere, 0 not at all. */
 function fit(query, { title, words = "" }) {
   const asked = folded(query).split(/\s+/).filter(Boolean);
   const all = folded(`${title} ${words}`);

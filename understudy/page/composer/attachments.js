@@ -26,7 +26,7 @@ export class Attachments {
     return [...this.items.values()].some((item) => item.error !== null);
   }
 
-  /** What was uploaded: [{id, name, size}]. */
+  /** The uploaded files: [{id, name, size}]. */
   get ready() {
     return [...this.items.values()].filter((item) => item.id !== null).map(({ id, name, size: bytes }) => ({ id, name, size: bytes }));
   }
@@ -108,7 +108,7 @@ export class Attachments {
     this.#changed();
   }
 
-  /** How much of a file has been sent, once some of it has; what comes after the last byte is the server's. */
+  /** Shows the sent share of a file, once there is one; after the last byte, that the server works on it. */
   #progress(item, share) {
     if (!this.items.has(item.key) || item.id !== null) return;
     item.bar.value = share;

@@ -118,7 +118,7 @@ export function dictation(text, start = text.length, end = start) {
   return Object.freeze({ before: text.slice(0, start), after: text.slice(end), said: "" });
 }
 
-/** What was heard so far: `results` are the texts of all parts, and replace those of before. */
+/** Adds the texts of all parts recognised so far, `results`, in place of the former ones. */
 export function heard(state, results) {
   const said = results.map((text) => text.trim()).filter(Boolean).join(" ");
   return said === state.said ? state : Object.freeze({ ...state, said });

@@ -12,7 +12,7 @@ export class Site {
     port.onmessage = ({ data }) => this.#told(data ?? {});
   }
 
-  /** What the client takes as its token: null for nobody, a token, or a function that gives the first, and then newer ones. */
+  /** The client's option `token`: null for nobody, a token, or a function that gives the first, and then newer ones. */
   get token() {
     const { token, renewed } = this.options;
     if (token === null || !renewed) return token;
@@ -89,7 +89,7 @@ export function siteAround(window) {
   });
 }
 
-// What a browser stores of a chat in another site, apart from the chat page's own session and from other sites'.
+// The storage of a chat in another site, apart from the chat page's own session and from other sites'.
 //
 // Browsers keep a frame's storage apart by the site around it, but not if that is of the same domain as the server. A chat in
 // `www.example.org` must not act for whoever is signed in at `chat.example.org`.

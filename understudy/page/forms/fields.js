@@ -38,7 +38,7 @@ export function fieldsOf(schema, values = null, depth = 0) {
   });
 }
 
-/** What a control shows for a value: a boolean for a flag, places among the options for several, a text else. */
+/** Returns what a control shows for a value: a boolean for a flag, indexes of options for a choice of several, else a text. */
 export function enteredFor({ kind, options }, value) {
   if (kind === "several") return options.flatMap((one, index) => ((value ?? []).includes(one) ? [index] : []));
   if (kind === "flag") return value === true;

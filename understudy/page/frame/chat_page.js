@@ -14,7 +14,7 @@ export class ChatPage {
     return this.client.stateOrEmpty(this.current);
   }
 
-  /** What a composer calls. */
+  /** The callbacks of a composer. */
   get composerActions() {
     const { client } = this;
     return {
@@ -24,7 +24,7 @@ export class ChatPage {
     };
   }
 
-  /** What a transcript calls. */
+  /** The callbacks of a transcript. */
   get transcriptActions() {
     const { client } = this;
     return {

@@ -66,7 +66,7 @@ export class Forest {
     return restarted ? { restarted, ask: this.open.has(path) ? path : undefined } : {};
   }
 
-  /** How many children there are, and how many rest below, by path. */
+  /** Takes the number of children, and of resting actors below, by path. */
   counted({ child_counts: counts = {}, resting_below: resting = {} }) {
     for (const [path, count] of Object.entries(counts)) this.#set(path, { child_count: count });
     for (const [path, count] of Object.entries(resting)) this.#set(path, { resting_below: count });

@@ -51,7 +51,7 @@ export const DECISIONS = Object.freeze({
   escalate: "its supervisor failed too",
 });
 
-/** What a span of a run is. */
+/** The names of kinds of spans of a run. */
 export const KINDS = Object.freeze({
   queue: "Waits for its turn", agent: "Agent", model: "Model", tool: "Tool", consent: "Consent to", question: "Waits for an answer", subagent: "Subagent",
 });
@@ -61,7 +61,7 @@ export function who({ user, tenant }) {
   return tenant ? `${user} (${tenant})` : user;
 }
 
-/** What a run waits for: "tool query_table", "consent to pay". */
+/** Returns the thing that a run waits for: "tool query_table", "consent to pay". */
 export function waiting({ waits_for: kind, waits_for_name: name }) {
   const word = { queue: "its turn", consent: "consent to", question: "an answer", subagent: "agent" }[kind] ?? kind;
   return name ? `${word} ${name}` : word;
@@ -80,7 +80,7 @@ export function seconds(passed) {
   return minutes % 60 > 0 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
 }
 
-/** How many messages wait, in all lanes. */
+/** Returns the number of waiting messages in all lanes. */
 export function queued(node) {
   return Object.values(node.depth ?? {}).reduce((sum, count) => sum + count, 0);
 }

@@ -90,7 +90,7 @@ export class Observer {
     this.#asked(() => (view.open && rest.length > 0 ? view.open(decodeURIComponent(rest.join("/"))) : view.refresh?.()));
   }
 
-  /** What is shown is read again, but not a run whose past is looked at. */
+  /** Reads the shown view again, but not a run whose past is played back. */
   #refresh() {
     const view = this.views[this.shown];
     if (this.reading > 0 || this.shown === "find" || (this.shown === "run" && this.run.run?.ended_at !== null)) return;

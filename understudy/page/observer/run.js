@@ -204,7 +204,7 @@ export function ticks(length) {
   return Array.from({ length: Math.floor(length / step + 1e-9) + 1 }, (_, index) => ({ at: (index * step) / length, seconds: index * step }));
 }
 
-/** What a span was at that moment: "before", "during" or "after". */
+/** Returns the phase of a span at that moment: "before", "during" or "after". */
 export function phaseAt(span, moment) {
   if (moment < span.began) return "before";
   return span.ended === null || moment < span.ended ? "during" : "after";

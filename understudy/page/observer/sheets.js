@@ -137,7 +137,7 @@ export class HealthView {
   }
 }
 
-// What a user, a thread, a run or an error id stands for.
+// The search for a user, a thread, a run or an error id.
 
 export class FindView {
   /** `on` has run(id), text(text) and actor(path). */

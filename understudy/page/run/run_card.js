@@ -44,7 +44,7 @@ export class RunCardView {
     this.restarted.hidden = !restarted;
     this.#summarise(turn, steps, live);
     this.shown = { steps, live };
-    // What an operator did is among the steps, and stays in sight.
+    // Steps with an operator's actions stay in sight.
     this.#unfold(this.unfolded ?? ((live && turn.stream.text === "") || steps.some(({ by }) => by)));
     this.#read();
   }
@@ -70,7 +70,7 @@ export class RunCardView {
     const { steps, live } = this.shown;
     this.body.hidden = !open;
     this.head.setAttribute("aria-expanded", String(open));
-    // What it costs is asked for only where somebody looks: steps that are open by themselves say what it does.
+    // The cost is read only if the user has opened the steps, not if they are open by themselves.
     this.figures.show(open && this.unfolded ? this.turn : null, live);
     if (open) this.steps.show(steps, this.turn, live);
   }
@@ -98,7 +98,7 @@ export class RunCardView {
   }
 }
 
-// What a run has spent of what it may spend: asked of the server while somebody looks, and once at its end.
+// The spending of a run and its budget: read from the server while they are in sight, and once at the end.
 
 const AGAIN_MS = 4_000;
 const NEAR = 0.8; // of a bound, from which it is said in colour and words

@@ -4,16 +4,16 @@ import { suspicious } from "../client/threads/findings.js";
 import { humanised } from "../client/format.js";
 import { enumerated, isolated, number, t } from "../client/messages.js";
 
-// What a run does now and what it did, in a line.
+// A run in one line.
 
 const FAILED = new Set(["failed", "timed_out", "killed"]);
 
-/** What a call does, as a title. */
+/** Returns the title of a call. */
 export function callTitle(step) {
   return step.text.replace(/\.$/u, "") || humanised(step.tool);
 }
 
-/** How many tools the steps have used, in how many calls, of which some failed and some were not allowed. */
+/** Counts the tools that the steps used, and their calls: all, failed, and not allowed. */
 export function tallied(steps) {
   const calls = steps.filter(({ kind }) => kind === "tool");
   const of = (wanted) => calls.filter(({ status }) => wanted(status)).length;
@@ -23,7 +23,7 @@ export function tallied(steps) {
   };
 }
 
-/** What a turn at work does now. */
+/** Returns the present activity of a turn at work. */
 export function activity(turn) {
   if (turn.stopping) return t("run.stopping");
   if (turn.progress?.note) {
@@ -40,7 +40,7 @@ export function activity(turn) {
   return last?.kind === "thinking" && last.text ? last.text : t("run.working");
 }
 
-/** What the steps of a turn that has ended came to: "Used 3 tools, 1 failed". `names` are those of its agents, in order. */
+/** Returns the summary of an ended turn's steps: "Used 3 tools, 1 failed". `names` are those of its agents, in order. */
 export function summary(turn, steps, names) {
   const { tools, calls, failed, denied } = tallied(steps);
   const used = [

@@ -15,7 +15,7 @@ const HOUR_MS = 3_600_000;
 const DAY = Object.freeze({ day: "numeric", month: "short" });
 const TIME = Object.freeze({ hour: "2-digit", minute: "2-digit" });
 
-/** How long a call can be undone: "9:58 left" in the last hour, before that "until 14:05" or "until 3 Dec". */
+/** Returns the time left to undo a call: "9:58 left" in the last hour, before that "until 14:05" or "until 3 Dec". */
 function leftText(until, left) {
   if (left < HOUR_MS) return remaining(left);
   return t("undo.until", { time: dateTime(until, left > 20 * HOUR_MS ? DAY : TIME) });
@@ -148,7 +148,7 @@ function undone(client, callId) {
   });
 }
 
-// What a run that is done again from one of its calls on has done since.
+// The calls of a run that would be made again if it were repeated from one of its calls on.
 
 const MAY_HAVE = new Set(["ok", "timed_out", "killed", "cancelled"]);
 

@@ -79,7 +79,7 @@ function clearing(storage) {
   };
 }
 
-/** What can be done with a user's data, as `addDataRow` of `extensions.js` takes each, and what became of it. */
+/** Rows of actions on a user's data, each as `addDataRow` of `extensions.js` takes it, and the outcome of each. */
 function dataRows(rows) {
   const hint = el("p.hint", { role: "status" });
   const element = ({ about, label, look, apart = null, act }) => {

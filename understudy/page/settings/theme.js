@@ -2,7 +2,7 @@
 
 export const CHOICES = Object.freeze({ theme: ["auto", "light", "dark"], density: ["comfortable", "compact"] }); // the first is no choice
 
-/** What is chosen; `name` is "theme" or "density". */
+/** Returns the user's choice; `name` is "theme" or "density". */
 export function chosen(storage, name) {
   const value = storage.getItem(`understudy.${name}`);
   return CHOICES[name].includes(value) ? value : CHOICES[name][0];

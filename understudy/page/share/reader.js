@@ -44,12 +44,12 @@ export class SharedReader {
     return page;
   }
 
-  /** What a made file holds: {blob()}; rejects with {status}. */
+  /** Resolves to a made file's content: {blob()}; rejects with {status}. */
   async file(id) {
     return this.#made(id, "");
   }
 
-  /** What can be shown of a made file, as the API's `preview`. */
+  /** Resolves to the preview of a made file, as the API's `preview`. */
   async preview(id) {
     return (await this.#made(id, "/preview")).json();
   }

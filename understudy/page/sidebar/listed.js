@@ -12,7 +12,7 @@ const MOST = 200; // chats that the server gives at a time
 /** A list of which nothing was read. */
 export const NO_THREADS = Object.freeze({ threads: [], cursor: null });
 
-/** How many chats to read at the top of a list, so that what is shown of it stays up to date. */
+/** Returns the number of chats to read at the top of a list, so that its shown part stays up to date. */
 export function wantedAtTop({ threads }) {
   return Math.min(Math.max(threads.length, FIRST), MOST);
 }

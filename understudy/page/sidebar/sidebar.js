@@ -152,7 +152,7 @@ export class Sidebar {
     return this.chats.tag(thread, this.filter.tags);
   }
 
-  /** How many chats the user has, as far as they were read; null before that, and while they are searched. */
+  /** The number of the user's chats that were read; null before that, and during a search. */
   get total() {
     return this.loaded && !this.query ? this.threads.length : null;
   }

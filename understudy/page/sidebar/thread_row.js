@@ -25,7 +25,7 @@ export class ThreadRow {
     this.element = el("li.row", {}, this.link, this.more);
   }
 
-  /** What can be done with the chat: {label, icon, danger, act}. */
+  /** The actions on the chat: {label, icon, danger, act}. */
   actions() {
     const { thread, chats } = this;
     const { pinned = false, archived = false } = thread;

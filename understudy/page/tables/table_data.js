@@ -26,7 +26,7 @@ export function resultTables(final) {
     .filter(({ table }) => table !== null && table.rows.length > 1);
 }
 
-/** What a cell shows. */
+/** Returns the text of a cell. */
 export function cellText(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(10)));

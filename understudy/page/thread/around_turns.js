@@ -21,7 +21,7 @@ export function emptyChat(agent, onStarter, first = null) {
       el("button.starter", { type: "button", onclick: () => onStarter(starter) }, starter.text)))));
 }
 
-// What stands in place of a chat that the server does not have, or does not give to this user.
+// The view of a chat that the server does not have, or does not give to this user.
 
 /** `onCreate()` begins a new chat. */
 export function missingChat(onCreate) {

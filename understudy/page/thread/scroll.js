@@ -76,7 +76,7 @@ export class Follower {
     this.scroller.scrollTop += Math.max(Math.min(box.bottom + EDGE_PX - frame.bottom, box.top - EDGE_PX - frame.top), 0);
   }
 
-  /** What the reader sees was kept in its place: that was not the reader. */
+  /** Notes that the page itself scrolled, to keep the visible part in its place. */
   moved() {
     this.last = this.scroller.scrollTop;
     this.#show();

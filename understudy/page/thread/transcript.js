@@ -72,7 +72,7 @@ export class Transcript {
     return this.turns.length > 0 && !this.follower.pinned;
   }
 
-  /** What is read before the end, for `returnTo`: {key, at}, a turn and where it stands, in px. Null at the end. */
+  /** The reader's place before the end, for `returnTo`: {key, at}, a turn and its offset in px. Null at the end. */
   get place() {
     return this.readsAbove ? this.#anchor(this.turns.map(({ key }) => key)) : null;
   }

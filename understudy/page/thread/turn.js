@@ -141,7 +141,7 @@ function visualizations(final) {
   return Array.isArray(several) && several.length > 0 ? several : final?.visualization ? [final.visualization] : [];
 }
 
-// What extensions show below an answer.
+// Views of extensions below an answer.
 
 export class AnswerParts {
   /** `page` is what the parts take, and `answerParts()`, those of "answers" in `extensions.js`. */

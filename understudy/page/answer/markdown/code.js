@@ -17,10 +17,10 @@ const NAME_CHARACTERS = 32;
 
 const NAMES = new Map(Object.entries({ csv: "CSV", mermaid: "Mermaid", text: "", txt: "", plaintext: "" })); // without a name the page says Code
 
-/** What no piece has left yet: `context` are the last lines of the code before a piece, `length` is that of all of it. */
+/** The code before a first piece: `context` are the last lines before a piece, `length` counts all characters before it. */
 export const BEGINNING = Object.freeze({ context: "", length: 0 });
 
-/** What is before the code that follows `text`, which `before` was before. */
+/** Returns the same for the code that follows `text`, from the `before` of `text`. */
 function beyond(before, text) {
   let context = before.context + text;
   if (context.length > CONTEXT_CHARACTERS) {

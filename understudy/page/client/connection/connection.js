@@ -60,12 +60,12 @@ export class Connection {
     this.refreshedAt = -Infinity; // when a newer token was shown on this connection
   }
 
-  /** How many bytes a file may have. */
+  /** The largest size of a file, in bytes. */
   get maxFileBytes() {
     return this.limits.file_bytes ?? FILE_BYTES;
   }
 
-  /** How many bytes a command may have, in one frame or in parts. */
+  /** The largest size of a command, in one frame or in parts, in bytes. */
   get maxCommandBytes() {
     const { frame_bytes: frame = FRAME_BYTES, chunks_bytes: chunks = frame } = this.limits;
     return this.capabilities.has("chunk") ? chunks : frame;

@@ -46,7 +46,7 @@ export class Session {
   }
 
   /**
-   * What is stored: {session_token, user, session, anonymous, expiresAt, madeAt, renewedAt}, or null. The times are in
+   * The stored session: {session_token, user, session, anonymous, expiresAt, madeAt, renewedAt}, or null. The times are in
    * milliseconds of this computer's clock, which may be wrong: a token's life counts from when it was received.
    */
   get stored() {
@@ -189,20 +189,20 @@ function expiryOf(token) {
   return typeof exp === "number" ? exp * 1000 : null;
 }
 
-/** How long a JWT is good from when it was made, in milliseconds; null when it does not say. */
+/** Returns a JWT's whole lifetime in milliseconds; null if it states none. */
 function lifeOf(token) {
   const { iat, exp } = claimsOf(token);
   return typeof exp === "number" && typeof iat === "number" && exp > iat ? (exp - iat) * 1000 : null;
 }
 
-/** How long a JWT that was made at any time is still good: never longer than it was at first, if it says how long that is. */
+/** Returns the remaining lifetime of a JWT in milliseconds, at most its whole lifetime if it states one. */
 function leftOf(token, now) {
   const life = lifeOf(token);
   const left = (expiryOf(token) ?? now + HOUR_MS) - now;
   return life === null || (left > 0 && left <= life) ? left : life;
 }
 
-/** What a JWT says; {} when it is none. Nothing is trusted that the server does not check itself. */
+/** Returns the claims of a JWT; {} if it is none. They are not verified: the server checks each claim itself. */
 function claimsOf(token) {
   try {
     return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))) ?? {};

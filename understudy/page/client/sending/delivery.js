@@ -11,7 +11,7 @@ import { OTHERS_MS } from "./outbox.js";
 
 const RESEND_MS = 3_000; // before a message is tried again when the server does not say when
 const UNANSWERED_MS = 20_000; // a message neither accepted nor refused for so long is sent again, under its own id
-// What the server says of a frame that it could not read as a message, and of its own failure while reading.
+// Codes of refusals without a message's id: a frame that is no message, and a failure of the server while it read one.
 const NAMELESS = new Set([
   "bad_json", "invalid_command", "unknown_type", "empty_message", "message_too_large", "pillar_required", "internal",
 ]);

@@ -28,7 +28,7 @@ export class Outbox {
     for (const entry of readAll(this.storage)) this.entries.set(entry.message_id, entry);
   }
 
-  /** How many entries of this user wait. */
+  /** The number of this user's waiting entries. */
   get size() {
     return this.waiting().length;
   }

@@ -30,7 +30,7 @@ export function lastRun(state) {
 }
 
 /**
- * What stands beside a turn: {messages, message, answers, answer, last}. `messages` are turns, the latest of each message
+ * Returns the alternatives to a turn: {messages, message, answers, answer, last}. `messages` are turns, the latest of each message
  * with the same parent; `answers` are the turns of this very message; the numbers are this turn's places, from 0. `last`:
  * the branch that is shown ends with it.
  */
@@ -89,7 +89,7 @@ export function older(state) {
   return visible(state)[0]?.parentId ?? null;
 }
 
-/** What the next message follows: an answer's id, or null where that is the newest anyway, or not known yet. */
+/** Returns the answer's id that the next message follows; null if that is the newest one, or not known yet. */
 export function nextParent(state) {
   return state.leaf === null ? null : answerId(visible(state).at(-1)?.runId);
 }

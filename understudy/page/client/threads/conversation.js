@@ -302,7 +302,7 @@ function steerGone(state, event, data) {
   return inRun(state, event, (turn) => ({ ...turn, steers: turn.steers.filter(({ id }) => id !== data.steer_id) }));
 }
 
-/** What was found in a tool's result stands at its call; the rest is a step of its own. */
+/** Adds findings: those in a tool's result to its call, others as a step of their own. */
 function sanitized(state, event, data) {
   const found = rowsOfSummary(data);
   const of = data.call_id ? state.turns[byRun(state, event.run_id)]?.steps.findLastIndex((one) => one.callId === data.call_id) ?? -1 : -1;

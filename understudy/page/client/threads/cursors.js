@@ -73,7 +73,7 @@ export class Cursors {
     return "take";
   }
 
-  /** What a `resume` says: last seq by thread, of the threads the server may know. */
+  /** Returns the payload of a `resume`: the last seq of each thread that the server may know. */
   resumable() {
     const threads = {};
     for (const [threadId, cursor] of this.byThread) {

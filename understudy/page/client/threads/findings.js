@@ -1,5 +1,5 @@
 /**
- * What was found in a message, a result or an answer, in words for people. Pure.
+ * Findings of the sanitizer in a message, a result or an answer, in words for people. Pure.
  *
  * A row is {category, kind, action, count}. Positions are not kept: where a secret stood is never shown.
  */
@@ -15,7 +15,7 @@ const ACTIONS = new Set(["remove", "mask", "tokenise", "flag", "block"]);
 const WHERE = new Set(["inbound", "tool", "outbound"]);
 const DIRECTIONS = Object.freeze({ input: "inbound", output: "outbound" }); // as older logs have it
 
-/** How people spell what stands in the name of a kind. */
+/** The spelling for people of words in the names of kinds. */
 const SPELLED = Object.freeze(Object.fromEntries([
   "AWS", "GitHub", "GitLab", "OpenAI", "JWT", "IBAN", "BIC", "IP", "API", "URL", "URI", "SSH", "PGP", "npm", "PyPI", "SVG", "CSS", "CSI",
   "OSC", "DCS", "SSN", "NHS", "NINO", "SendGrid", "HTML", "ID", "VAT", "GCP", "DigitalOcean", "HuggingFace", "PayPal", "IPv4", "IPv6", "MAC", "EIN",
@@ -62,7 +62,7 @@ export function suspicious(rows) {
   return rows.some((row) => left(row) && row.category === "injection");
 }
 
-/** What to say of a text: {text, warns} for each thing that was done about it. */
+/** Returns sentences about a text's findings: {text, warns} for each action that was taken. */
 export function sentences(rows, direction) {
   const held = rows.filter((row) => row.action === "block");
   const out = rows.filter((row) => row.action === "remove" || row.action === "mask");

@@ -24,7 +24,7 @@ function continuations(messages) {
   return new Map(pairs.filter(([cut]) => cut && !followed.has(`answer-${cut}`)));
 }
 
-/** What the user has said of answers: {answer id: "up" | "down"}. */
+/** Returns the user's ratings of answers: {answer id: "up" | "down"}. */
 export function ratingsIn(messages) {
   return Object.fromEntries(messages.filter(({ feedback }) => feedback?.rating).map(({ id, feedback }) => [id, feedback.rating]));
 }
@@ -41,7 +41,7 @@ function questionOf(message, turns, next) {
   });
 }
 
-/** What the history keeps of the data of an answer. */
+/** Returns the part of an answer's data that the history stores. */
 export function keptData({ next_steps: steps, files }) {
   const results = steps?.length > 0 ? { results: [{ next_steps: steps }] } : null;
   return results || files?.length > 0 ? { ...results, ...(files?.length > 0 && { files }) } : null;

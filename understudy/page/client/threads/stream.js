@@ -8,7 +8,7 @@ export const EMPTY_STREAM = Object.freeze({ text: "", points: 0, hole: false });
 
 const SURROGATE = /[\ud800-\udbff]/;
 
-/** How many code points `text` has. */
+/** Returns the number of code points in `text`. */
 export function countPoints(text) {
   if (!SURROGATE.test(text)) return text.length;
   let count = 0;
@@ -56,7 +56,7 @@ export function cutStream(stream, text) {
   return stream.points > end && stream.text.startsWith(text) ? cutAt(stream, end) : appendPiece(stream, { text });
 }
 
-// What running calls have yielded.
+// Progress that running calls have yielded.
 
 const MOST = 50; // items shown of a running call
 

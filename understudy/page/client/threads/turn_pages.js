@@ -123,7 +123,7 @@ function cutText(answer, { status }) {
   return { final: null, stream: cutStream(EMPTY_STREAM, answer.content) };
 }
 
-/** How a run ended of which the log tells nothing any more. */
+/** Returns the end of a run whose events the log has no more. */
 function trimmed({ status, ended_at: endedAt }) {
   const end = ENDS[status] ?? "accepted";
   return {

@@ -51,7 +51,7 @@ export function hasHole(state) {
   return state.turns.some((turn) => turn.stream.hole && LIVE.has(turn.status));
 }
 
-/** What to call the thread before its title is read from the list. */
+/** Returns the thread's title until the list has given one. */
 export function provisionalTitle(state) {
   if (state.title) return state.title;
   const content = state.turns[0]?.content.trim().split("\n")[0] ?? "";

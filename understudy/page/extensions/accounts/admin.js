@@ -3,7 +3,7 @@
 import { text, time } from "../../admin/sections.js";
 import { ROOT } from "../../client/address.js";
 
-/** What an invite or a reset of an account says: the link, which is told once. */
+/** Returns the outcome of an invite or a reset: the link, which is shown once. */
 const linked = ({ name, path }) => ({ sentence: `Send this link to ${name}; it is shown only here, and works once:`, link: new URL(ROOT + path, location.origin).href });
 
 const words = (given) => given.split(",").map((word) => word.trim()).filter(Boolean);

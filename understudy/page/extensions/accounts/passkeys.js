@@ -21,7 +21,7 @@ export function isAddress(host) {
   return host.startsWith("[") || /^[\d.]+$/.test(host);
 }
 
-/** What is proposed as the name of a passkey of this browser. */
+/** Returns the name that is proposed for a passkey of this browser. */
 function proposedName() {
   return (navigator.userAgentData?.platform || t("accounts.passkey")).slice(0, LONGEST_NAME);
 }

@@ -26,7 +26,7 @@ export class Intake {
     return this.composer.intake === this;
   }
 
-  /** What was pasted stays as it was chosen. */
+  /** Hides the offer; pasted text stays as it was chosen. */
   hide() {
     this.pasted.hide();
   }

@@ -29,7 +29,7 @@ export class Pasted {
     return true;
   }
 
-  /** What was chosen stays; `focus`: the user goes on in the message. */
+  /** Hides the offer, and keeps the choice. `focus`: moves the focus to the message. */
   hide(focus = false) {
     if (this.plain === null) return;
     Object.assign(this, { rows: null, plain: null, item: null });
@@ -68,7 +68,7 @@ export class Pasted {
   }
 }
 
-// What is pasted: a selection of a spreadsheet as its cells, as CSV and as a table of Markdown, or a long text.
+// Pasted texts: a selection of a spreadsheet as its cells, as CSV and as a table of Markdown, or a long text.
 
 const MAX_CHARACTERS = 1_000_000;
 const MAX_ROWS = 20_000;

@@ -142,7 +142,7 @@ function written(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** What was written in place of a value; undefined when it should be JSON and is not. */
+/** Returns the value that was typed in place of another; undefined if it should be JSON and is not. */
 function parsed(text, before) {
   if (typeof before === "string") return text;
   try {

@@ -14,7 +14,7 @@ import { MESSAGES } from "./messages/dialog.js";
 const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
 
 export class InboxDialog {
-  /** What `InboxView` takes. */
+  /** The parameters are those of `InboxView`. */
   constructor(feed, page, foot) {
     learn(MESSAGES);
     Object.assign(this, { feed, page, foot, cards: new Map(), rows: new Map(), dialog: null });

@@ -67,12 +67,12 @@ export function tidied(before) {
   return before.settled.length === 0 ? before : { ...before, settled: [] };
 }
 
-/** How many items each list has. */
+/** Returns the number of items in each list. */
 export function countsOf({ needsYou, running, unreadCount }) {
   return { needs_you: needsYou.length, running: running.length, unread: unreadCount };
 }
 
-/** How many items wait for the user: the number in the title and on the badges. */
+/** Returns the number of items that wait for the user, as the title and the badges show it. */
 export function waitingCount({ needsYou, unreadCount }) {
   return needsYou.length + unreadCount;
 }
@@ -88,7 +88,7 @@ export function openThreads({ needsYou, running }) {
   return Object.fromEntries([...needsYou, ...running].map((item) => [item.thread_id, item.last_seq]));
 }
 
-/** What is new for the user in `after`: {needsYou, unread} of items that `before` did not have. */
+/** Returns the new items of `after`: {needsYou, unread} of those that `before` did not have. */
 export function newItems(before, after) {
   const asked = new Set([...before.needsYou, ...before.settled].map(({ id }) => id));
   const read = new Map(before.unread.map((one) => [one.thread_id, one.answered_seq]));

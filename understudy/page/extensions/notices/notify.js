@@ -112,12 +112,12 @@ export class Attention {
     this.icon = document.querySelector("link[rel=icon]");
   }
 
-  /** What the window is called that has this title. */
+  /** Returns the title of the window, with marks, for this title. */
   title(title) {
     return this.count > 0 ? t("inbox.window_title", { count: this.count, title }) : title;
   }
 
-  /** How many items wait for the user. */
+  /** Shows the number of items that wait for the user. */
   waiting(count) {
     if (count === this.count) return;
     this.count = count;

@@ -121,7 +121,7 @@ class TakenRun {
   }
 }
 
-/** What may be done to rows of sections of others, by their names. */
+/** The actions on rows of other extensions' sections, by the section's name. */
 export const ACTS = Object.freeze({
   runs: [{ label: "Take it over", panel: (api, row, tried) => new TakenRun(api, row, tried) }],
 });

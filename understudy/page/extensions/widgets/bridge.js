@@ -64,7 +64,7 @@ export class WidgetBridge {
     if (this.initialized) this.notify("ui/notifications/host-context-changed", context);
   }
 
-  /** What the tool was called with, and what it gave: once. */
+  /** Sends the tool's parameters and its result to the widget, once. */
   tell() {
     if (this.initialized) return;
     this.initialized = true;
@@ -140,7 +140,7 @@ const RULES = Object.freeze({
 
 /** The result of a call as the protocol has it; `value` is that of an event. */
 export function callResult(value, summary = "", isError = false) {
-  // What the server gave beside structured content stands next to it.
+  // The server wraps a result with structured content: {content, result}.
   const beside = isObject(value) && Array.isArray(value.content) && isObject(value.result) && Object.keys(value).length === 2;
   const structured = beside ? value.result : isObject(value) && !isError ? value : null;
   const texts = isError ? [summary] : beside ? value.content : [value];
