@@ -1,4 +1,4 @@
-"""Nodes: several servers work as one over one PostgreSQL, which carries all that they share."""
+"""Nodes: several servers work as one over one PostgreSQL database, which holds all state that they share."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -20,19 +20,19 @@ class Nodes(Extension):
     about = "have several servers work as one"
 
     def settings(self) -> type:
-        """How servers over one database reach each other, and what they keep beside it."""
+        """Return the settings of wakeups between servers and of Redis."""
         from understudy.extensions.nodes.settings import NodeSettings
 
         return NodeSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a living server, what they count together, and what they ask of each other."""
+        """Return the tables of living servers, of shared counts and of requests between servers."""
         from understudy.extensions.nodes.tables import inbox, nodes, shared_counts
 
         return [nodes, shared_counts, inbox]
 
     async def open(self, server: "WebContext") -> None:
-        """Join the others that use the database, if there can be any. Their messages are answered from then on."""
+        """Join the other servers of the database and answer their messages from then on; no effect on SQLite."""
         if server.settings.on_postgresql:
             from understudy.extensions.nodes.joining import join_others
 
@@ -40,10 +40,10 @@ class Nodes(Extension):
         else:
             from understudy.extensions.nodes.metrics import register_lapses
 
-            register_lapses(server.metrics, lambda: 0)  # dashboards ask for what a single node has too
+            register_lapses(server.metrics, lambda: 0)  # so dashboards find this metric on a single node too
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """What keeps the limits of users and the cache the same on all nodes."""
+        """Return the actors that synchronise the limits of users and the cache between nodes."""
         if not server.settings.on_postgresql:
             return []
         from understudy.extensions.nodes.joining import NodeActors
@@ -51,7 +51,7 @@ class Nodes(Extension):
         return server.parts[NodeActors].children
 
     def metrics(self) -> "Sequence[CountedBy]":
-        """Calls of Redis, and messages of other nodes that were dropped."""
+        """Return the counters of calls of Redis and of dropped messages of other nodes."""
         from understudy.extensions.nodes.metrics import DROPPED, REDIS_CALLS
 
         return [REDIS_CALLS, DROPPED]

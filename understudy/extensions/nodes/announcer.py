@@ -1,12 +1,12 @@
-"""What this node tells others of its threads: each event once, to the nodes that follow its thread.
+"""Queues the events of this node's threads for the nodes that follow these threads.
 
-1. Who follows is soft state: a node says so every few seconds (`proxy_table.CHECK_S`), and is forgotten when it has not
-   for `FOLLOWED_S`. It belongs to the node, not to a conversation, which may die and start again.
+1. The followers of a thread are soft state: a node says every few seconds (`proxy_table.CHECK_S`) that it follows, and
+   is forgotten after `FOLLOWED_S` without that. The state is the node's, as a conversation may die and start again.
 2. Events wait here for the bus, which takes those of all threads together. Each is encoded once, however many nodes
-   follow; pieces of text that follow each other are joined.
-3. With the number of the last event go its row and those before it, as far as they are short and wait together; the
-   others are read from the log. What could not be sent is told again as a number.
-4. What has no room is not sent: text is lost, and events are read from the log.
+   follow; adjacent pieces of text are joined.
+3. The number of the last event is sent with its row and the rows before it, as far as they are short and wait together;
+   other events are read from the log. After a failure only the number is sent again.
+4. If the queue is full, text is lost, and events are read from the log.
 5. Text in which placeholders may be restored is not sent: it is scrubbed for its own user only.
 """
 
@@ -26,17 +26,20 @@ from understudy.wire.events import Envelope
 from understudy.wire.vocabulary import to_log
 
 FOLLOWED_S: Final = 30.0
-"""Seconds after which a node does not follow any more that has not said so again."""
+"""Seconds after which a follower is forgotten that has not repeated that it follows."""
 MOST_FOLLOWED: Final = 100_000
-"""Threads that others may follow, and nodes that may follow one: whoever can `NOTIFY` can say that it does."""
+"""Limit of followed threads, and of followers of one; more are ignored, as any session that can `NOTIFY` can claim to
+follow."""
 WAITING: Final = 10_000
-"""Limit of events that wait to be sent."""
+"""Limit of events that wait to be sent, over all threads."""
 
 
 @define(eq=False)
 class _Followed:
-    """A thread (its user, and id) that other nodes follow, each until a time of trio's clock. `head` is the last number
-    of the log; `behind`: it is to be told, without a row."""
+    """A thread, `key` its user and id, that other nodes follow: `until` has a time of trio's clock for each.
+
+    `head` is the last number of the log. `behind`: it must be sent, without a row.
+    """
 
     key: tuple[str, str]
     until: dict[str, float] = field(factory=dict)
@@ -47,7 +50,7 @@ class _Followed:
     deleted: ThreadGone | None = None
 
     def nodes(self) -> Collection[str]:
-        """Return the nodes that follow now."""
+        """Return the nodes that follow now, and forget the others."""
         now = trio.current_time()
         self.until = {node: until for node, until in self.until.items() if until > now}
         return self.until
@@ -55,8 +58,10 @@ class _Followed:
 
 @define(eq=False)
 class Announcer:
-    """The threads of `node` that others follow; implements `OtherNodes`. `wake(at_once)` has the bus `take` what
-    waits, `broadcast` sends news to all nodes."""
+    """The threads of `node` that others follow; implements `OtherNodes`.
+
+    `wake(at_once)` has the bus call `take`; `broadcast` sends news to all nodes.
+    """
 
     node: Node
     wake: Callable[[bool], None]
@@ -69,7 +74,7 @@ class Announcer:
     _sweep_at: int = field(default=64, init=False)
 
     def follow(self, node: str, owner: str, thread_id: str) -> bool:
-        """Note that a node follows a thread. Return False if it has done so already, or too many do."""
+        """Record that a node follows a thread. Return False if it follows already, or there are too many followers."""
         self._sweep()
         followed = self._threads.get((owner, thread_id)) or _Followed((owner, thread_id))
         is_new = node not in followed.nodes()
@@ -80,7 +85,7 @@ class Announcer:
         return is_new
 
     def _sweep(self) -> None:
-        """Forget the threads that nobody follows any more, each time their number has doubled."""
+        """Forget the threads without followers, each time the number of threads has doubled."""
         if len(self._threads) >= self._sweep_at:
             self._threads = {key: followed for key, followed in self._threads.items() if followed.nodes()}
             self._sweep_at = 2 * len(self._threads) + 64
@@ -120,33 +125,33 @@ class Announcer:
         self.wake(at_once)
 
     def take(self) -> Iterator[tuple[Collection[str], Iterator[Told]]]:
-        """Yield what waits of each thread: the nodes that follow it, and what they are told."""
+        """Yield for each thread with waiting events the nodes that follow it, and the messages to them."""
         self._sending, self._to_send, self._waiting = self._to_send, {}, 0
         for followed in self._sending:
-            told = self._told(followed)
-            yield followed.nodes(), told
+            messages = self._told(followed)
+            yield followed.nodes(), messages
 
     def _told(self, followed: _Followed) -> Iterator[Told]:
         waiting, followed.waiting = followed.waiting, []
-        first = next((each.seq for each in waiting if each.seq is not None), followed.head + 1)
-        about = (self.node.id, *followed.key)
+        first = next((envelope.seq for envelope in waiting if envelope.seq is not None), followed.head + 1)
+        thread = (self.node.id, *followed.key)
         if followed.behind:
             followed.behind = False
-            yield Advanced(*about, followed.head, followed.incarnation)
+            yield Advanced(*thread, followed.head, followed.incarnation)
         head = first - 1
-        for numbered, group in groupby(waiting, key=lambda each: each.seq is not None):
+        for numbered, group in groupby(waiting, key=lambda envelope: envelope.seq is not None):
             together = list(group)
             if numbered:
                 head = together[-1].seq or head
-                yield Advanced(*about, head, followed.incarnation, _last_rows(together))
+                yield Advanced(*thread, head, followed.incarnation, _last_rows(together))
             elif self.with_text:
                 for each in (piece for merged in merge_text(together) for piece in pieces_of(merged)):
-                    yield Passing(*about, head, msgspec.Raw(to_log(each)), each.text_epoch)
+                    yield Passing(*thread, head, msgspec.Raw(to_log(each)), each.text_epoch)
         if followed.deleted is not None:
             yield followed.deleted
 
     def tell_again(self) -> None:
-        """Have the numbers told again of what was taken last: it could not be sent. Text has gone by."""
+        """Queue the last numbers of the threads that `take` yielded last, as these could not be sent. Text is lost."""
         sent, self._sending = self._sending, {}
         for followed in sent:
             followed.behind = True
@@ -154,7 +159,7 @@ class Announcer:
 
 
 def _last_rows(envelopes: Sequence[Envelope]) -> tuple[msgspec.Raw, ...]:
-    """Return the rows of the last events that fit beside a number."""
+    """Return the rows of the last events, as many as fit beside a number; fewer if one before them has no row."""
     size, first = 0, len(envelopes)
     while first and (row := envelopes[first - 1].frame) and (size := size + len(row)) <= FRAMES_MAX:
         first -= 1

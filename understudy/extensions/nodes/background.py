@@ -1,4 +1,4 @@
-"""The actor of what nodes do all the time, beside their messages."""
+"""The actor that runs the endless loops of a node."""
 
 from collections.abc import Awaitable, Callable
 from typing import NoReturn

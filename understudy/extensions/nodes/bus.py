@@ -1,13 +1,13 @@
-"""Messaging between nodes: what must not be lost by rows of the inbox, what may be lost by wakeups.
+"""Messaging between nodes: requests and replies as rows of the inbox, messages that may be lost as wakeups.
 
-1. Requests and their answers are rows (`inbox`), several in one transaction. A node reads those for it when it is
-   woken, and every second in any case; while it hears nothing, ten times a second.
-2. Events of threads (`announcer`) and news go by the carrier (`wakeups`), several in one message. Text is never sent
-   twice: what is lost shows at the next number, or is read from the log.
+1. Requests and replies are rows (`inbox`), several in one transaction. A node reads its rows when it is woken, and
+   every second in any case; while it hears no wakeups, ten times a second.
+2. Events of threads (`announcer`) and news go as wakeups, several in one. Streamed text is never sent twice: a client
+   sees the gap at the next number, or reads the text from the log.
 3. A request that may or may not have been executed fails, and its caller may retry it.
-4. Every queue is bounded: what does not fit is not sent, as if the carrier were away.
-5. What cannot be read, as it is torn, forged or of another release, is dropped, counted and logged; the node that sent
-   a letter is told so.
+4. Every queue is bounded: a message that does not fit is not sent, as if the carrier of wakeups were away.
+5. A message that cannot be read, because it is torn, forged or of another release, is dropped, counted and logged; the
+   sender of a letter gets a fault.
 """
 
 import logging
@@ -46,11 +46,11 @@ log = logging.getLogger(__name__)
 Value: TypeAlias = bool | int | str | None
 
 PENDING: Final = 10_000
-"""Limit of requests that wait for an answer, of letters, news and wakeups that wait to be sent: no more are taken."""
+"""Limit of requests that wait for a reply, and of letters, news and wakeups that wait to be sent: more are refused."""
 REPLY_S: Final = 30.0
-"""How long an answer may be read: longer than anybody waits for it."""
+"""Seconds after which a reply expires: longer than any node waits for one."""
 REMEMBERED: Final = 20_000
-"""The last requests known to have begun: more than come while a commit is repeated."""
+"""Limit of remembered ids of begun requests: more than arrive while a commit is repeated."""
 TEXT_DELAY_S: Final = 0.03
 """Batching delay of streamed text: below what readers perceive."""
 RETRY_S: Final = 0.1
@@ -58,12 +58,12 @@ RETRY_S: Final = 0.1
 POLL_S: Final = 1.0
 """Interval of reads of the inbox, whether this node was woken or not."""
 QUICK_S: Final = 0.1
-"""The same while it hears nothing, as behind a pooler."""
+"""Interval of reads of the inbox while this node hears no wakeups, as behind a pooler."""
 
 
 @define(eq=False)
 class _Pending:
-    """A request to a node; `settled` is set with its outcome."""
+    """A request to a node that waits for its reply; `settled` is set with the outcome."""
 
     node: str
     settled: trio.Event = field(factory=trio.Event)
@@ -71,9 +71,9 @@ class _Pending:
 
 
 class MessageBus:
-    """Queues what goes to other nodes and matches their replies. The actors of `children` send and read.
+    """Queues messages to other nodes, and matches their replies with the requests. The actors of `children` send.
 
-    `peers`: other nodes are alive, so there is somebody to tell the news. `dropped` counts unreadable messages.
+    `hears`: wakeups arrive. `peers`: other nodes are alive, so news must be sent. `dropped` counts unreadable messages.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class MessageBus:
         self.announcer = Announcer(node, self._wake, self.broadcast, with_text)
         self._letters: list[Letter] = []
         self._done: set[str] = set()
-        self._taken: set[str] = set()  # letters that are being executed, or not yet deleted
-        self._begun: dict[str, None] = {}  # the last requests that were begun, oldest first
+        self._taken: set[str] = set()  # ids of letters that are being executed, or not yet deleted
+        self._begun: dict[str, None] = {}  # ids of the last requests that were begun, oldest first
         self._to_deliver = trio.Event()
-        self._waiting: dict[str, list[Told]] = {}  # by the channel
+        self._waiting: dict[str, list[Told]] = {}  # wakeups to send, by the channel
         self._missed_since: float | None = None  # Unix time of the first news that was not sent
         self._pending: dict[str, _Pending] = {}
         self._to_publish, self._at_once = trio.Event(), trio.Event()
@@ -111,9 +111,13 @@ class MessageBus:
     ) -> Value:
         """Have the conversation of a thread of another node handle a message, and return the reply.
 
-        `traceparent` names the span of this. Raises CommandRejected and MessageInOtherThread as the node does; Moved if
-        the node does not own the thread or is down; StorageUnavailable if its storage is down, or the request was not
-        sent, or not answered in time: the command may or may not have been executed.
+        `traceparent` names the span of the request.
+
+        Raises:
+            CommandRejected, MessageInOtherThread: The other node raised it.
+            Moved: The other node does not own the thread, or is down.
+            StorageUnavailable: Its storage is down, or the request was not sent, or not answered in time; the command
+                may or may not have been executed.
         """
         if len(self._pending) >= PENDING:
             raise StorageUnavailable("too many requests wait for other servers")
@@ -133,12 +137,12 @@ class MessageBus:
             del self._pending[name]
 
     def reply(self, node: str, answer: RpcReply) -> None:
-        """Answer a request of another node; it is done with that."""
+        """Reply to a request of another node, and delete its letter."""
         self._post(Letter(uuid.uuid4().hex, node, self._node.id, VERSION, encode_letter(answer), REPLY_S))
         self.finish(answer.id)
 
     def finish(self, letter_id: str) -> None:
-        """Delete a letter that is done with."""
+        """Have the letter of a finished request, or of a reply that was read, deleted with the next commit."""
         self._done.add(letter_id)
         self._to_deliver.set()
 
@@ -150,21 +154,23 @@ class MessageBus:
         self._to_deliver.set()
 
     def _settle(self, request_id: str, outcome: RpcReply | Exception) -> None:
-        """End the wait for the reply to a request, if there is one: this may come too late."""
+        """End the wait for the reply to a request; no effect if the caller has given up already."""
         wait = self._pending.get(request_id)
         if wait is not None and wait.outcome is None:
             wait.outcome = outcome
             wait.settled.set()
 
     def fail_pending(self, error: Exception, node: str | None = None) -> None:
-        """Fail the pending requests to a node that is down; None: to all, as this node has a new id, and replies to the
-        old one are lost."""
+        """Fail the pending requests to a node that is down; with None those to all nodes.
+
+        The latter is for a node that has a new id: replies to its previous id are lost.
+        """
         for request_id, wait in self._pending.items():
             if node in (None, wait.node):
                 self._settle(request_id, error)
 
     async def deliver(self) -> NoReturn:
-        """Store the letters that wait, and wake their nodes, until cancelled."""
+        """Store the queued letters and wake their recipients, until cancelled."""
         while True:
             await self._to_deliver.wait()
             self._to_deliver = trio.Event()
@@ -172,15 +178,15 @@ class MessageBus:
             done, self._done = self._done, set()
             try:
                 await self._store.commit(deliver(letters, done))
-            except BaseException as error:  # also if this actor is killed meanwhile
+            except BaseException as error:  # also if this actor is killed during the commit
                 for letter in letters:
                     self._settle(letter.id, StorageUnavailable(str(error)))
-                self._done |= done  # they go with the next ones
+                self._done |= done  # they are deleted with the next commit
                 if not isinstance(error, StorageError):
                     raise
             else:
                 self._taken -= done
-                for node in {each.node for each in letters}:
+                for node in {letter.node for letter in letters}:
                     self.tell(node, Mail())
 
     async def read(self, execute: Callable[[str, RpcRequest, float], None]) -> NoReturn:
@@ -219,7 +225,7 @@ class MessageBus:
         self.finish(letter.id)
 
     def _is_new(self, request_id: str) -> bool:
-        """Return whether a request was not begun before: a commit that is repeated may store it again."""
+        """Remember a request; return False if it was begun before, as a repeated commit may have stored it twice."""
         if request_id in self._begun:
             return False
         self._begun[request_id] = None
@@ -235,18 +241,18 @@ class MessageBus:
     # wakeups
 
     def tell(self, node: str, told: Told) -> None:
-        """Send a node something that may be lost."""
+        """Queue a wakeup to a node; it is dropped if too many wait."""
         waiting = self._waiting.setdefault(channel_of(node), [])
         if len(waiting) < PENDING:
             waiting.append(told)
             self._wake()
 
     def follow(self, node: str, owner: str, thread_id: str, *, snapshot: bool) -> None:
-        """Tell a node that its thread is followed here. `snapshot`: it is to tell its end, and the text so far."""
+        """Tell a node that its thread is followed here. `snapshot`: have it send the last number and streamed text."""
         self.tell(node, Following(self._node.id, owner, thread_id, snapshot))
 
     def broadcast(self, news: News) -> None:
-        """Send news to all nodes. Those that cannot be sent are told later as missed."""
+        """Send news to all nodes. News that do not fit into the queue are announced as `Missed` later."""
         if not self.peers:
             return
         waiting = self._waiting.setdefault(NEWS, [])
@@ -266,7 +272,7 @@ class MessageBus:
             self._at_once.set()
 
     async def publish(self) -> NoReturn:
-        """Send the wakeups that wait until cancelled: all that came while the last ones were on their way, together."""
+        """Send the queued wakeups until cancelled, together all that were queued while the previous ones were sent."""
         try:
             while True:
                 await self._to_publish.wait()
@@ -278,7 +284,7 @@ class MessageBus:
             self._wakeups.close()
 
     async def _publish(self) -> None:
-        """Send what waits. What may not have arrived is sent again, events as their numbers, and news as missed."""
+        """Send the queued wakeups. After a failure events are sent again as numbers only, and news as `Missed`."""
         since = time.time()
         waiting, self._waiting = self._waiting, {}
         if self._missed_since is not None:
@@ -288,7 +294,7 @@ class MessageBus:
         try:
             if messages:
                 await self._wakeups.publish(messages)
-        except BaseException as error:  # also if this actor is killed meanwhile
+        except BaseException as error:  # also if this actor is killed while it sends
             self.announcer.tell_again()
             if waiting.pop(NEWS, ()):
                 self._mark_missed(since)
@@ -302,19 +308,19 @@ class MessageBus:
         self._sent_at = trio.current_time()
 
     def _encode(self, waiting: dict[str, list[Told]]) -> list[tuple[str, str]]:
-        """Return messages for channels: the events of threads first, the news last."""
+        """Return pairs of a channel and a message: the events of threads first, the news last."""
         parts, largest = dict[str, list[str]](), self._wakeups.largest
-        about: list[tuple[Iterable[str], Iterable[Told]]] = [
-            *((map(channel_of, nodes), told) for nodes, told in self.announcer.take()),
+        outgoing: list[tuple[Iterable[str], Iterable[Told]]] = [
+            *((map(channel_of, nodes), messages) for nodes, messages in self.announcer.take()),
             *(([channel], waiting[channel]) for channel in sorted(waiting, key=NEWS.__eq__)),
         ]
-        for channels, told in about:
-            encoded = [part for one in told for part in encode_passing(one, largest)]
+        for channels, told in outgoing:
+            encoded = [part for message in told for part in encode_passing(message, largest)]
             for channel in channels:
                 parts.setdefault(channel, []).extend(encoded)
-        return [(channel, text) for channel, each in parts.items() for text in join_passing(each, largest)]
+        return [(channel, text) for channel, texts in parts.items() for text in join_passing(texts, largest)]
 
     def children(self) -> Sequence[ChildSpec]:
-        """Return the children that send."""
+        """Return the actors that send letters and wakeups."""
         loops = {"letters": self.deliver, "bus": self.publish}
         return [ChildSpec(name, partial(Background, loop)) for name, loop in loops.items()]

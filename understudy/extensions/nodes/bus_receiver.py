@@ -1,10 +1,10 @@
-"""The incoming side of messaging between nodes: has letters executed, and passes on wakeups and news.
+"""The incoming side of messaging between nodes: executes letters, and dispatches wakeups and news.
 
-1. Reading never waits for handling: requests run in tasks of their own, other items are sent to actors.
-2. A node hears if its messages to itself arrive, which it sends once in `BEAT_S`. When none has come for `SILENT_S`, as
-   from a connection that died in silence or behind a pooler, it listens anew.
-3. A subscription that was lost may mean loss: after each new one the logs of all proxies are checked, and news count as
-   missed. Who is told that news were missed checks the logs, too.
+1. Reading never waits for handling: requests run in tasks of their own, other messages are sent to actors.
+2. A node hears if its messages to itself, one every `BEAT_S`, arrive. After `SILENT_S` without one, as on a connection
+   that died unnoticed or behind a pooler, it subscribes anew.
+3. Wakeups may have been lost before a new subscription: after each one the logs of all proxies are checked, and news
+   count as missed. A node that receives `Missed` checks the logs of its proxies too.
 """
 
 import logging
@@ -35,24 +35,24 @@ HandleRequest = Callable[[str, RpcRequest, float], Awaitable[None]]
 HandleNews = Callable[[News], Awaitable[None]]
 
 PAUSE_S: Final = (0.2, 10.0)
-"""Pauses before the next attempt to listen: the shortest, and the longest if none succeeds."""
+"""Shortest and longest pause before the next attempt to listen; it doubles with each failure."""
 BEAT_S: Final = 1.0
-"""Interval of the messages to itself, by which a node knows that it hears."""
+"""Interval of a node's messages to itself, by which it knows that it hears."""
 SILENT_S: Final = 3.0
-"""A node that got none of them for so long hears nothing: with `BEAT_S` it takes 4 s to notice."""
+"""Seconds without a message to itself after which a node is deaf; with `BEAT_S`, it notices within 4 s."""
 NEWS_AT_ONCE: Final = 32
-"""News that are handled at a time."""
+"""Limit of news that are handled concurrently."""
 NEWS_WAITING: Final = 256
-"""News that wait to be handled; more are dropped, and handled as missed."""
+"""Limit of news that wait to be handled; more are dropped, and handled as missed."""
 LATE_S: Final = 0.5
-"""Seconds after which the first subscription is late: the server may serve by then, and its clients missed news."""
+"""Seconds after which the first subscription is late: clients may be connected by then, and have missed news."""
 DEAF_S: Final = 1.0
-"""Interval at which a node that hears nothing looks for what it has missed."""
+"""Interval at which a deaf node handles all news since the last interval as missed."""
 
 
 @define(eq=False)
 class BusReceiver(Actor):
-    """Reads for `node`. `listening` is set as soon as it hears."""
+    """Reads the inbox and the wakeups of `node`. `listening` is set as soon as it hears."""
 
     wakeups: Wakeups
     store: Store
@@ -66,11 +66,11 @@ class BusReceiver(Actor):
     to_handle: trio.MemorySendChannel[News] = field(init=False)
     news: trio.MemoryReceiveChannel[News] = field(init=False)
     beat_at: float = field(default=0.0, init=False)
-    """When a message to ourselves came last, or we began to listen, on trio's clock."""
+    """Time of the last message to ourselves, or of the start of listening, on trio's clock."""
     heard_at: float = field(factory=time.time, init=False)
-    """Unix time at which nothing had been missed."""
+    """Unix time up to which no news were missed."""
     dropped_at: float | None = field(default=None, init=False)
-    """Unix time of the first news that was dropped here."""
+    """Unix time since which news may have been dropped for lack of room; None if none were."""
 
     def __attrs_post_init__(self) -> None:
         self.to_handle, self.news = trio.open_memory_channel[News](NEWS_WAITING)
@@ -101,7 +101,7 @@ class BusReceiver(Actor):
                 finally:
                     heard, self.bus.hears = self.bus.hears, False
                     scope.cancel()
-            if heard or pause_s == PAUSE_S[0]:  # else it was said before
+            if heard or pause_s == PAUSE_S[0]:  # repeated failures are logged once
                 log.warning("wakeups.lost", extra={"reason": reason or f"nothing arrives for {SILENT_S:g} s"})
             pause_s = PAUSE_S[0] if heard else min(2 * pause_s, PAUSE_S[1])
             await trio.sleep(pause_s)
@@ -121,17 +121,17 @@ class BusReceiver(Actor):
         if self.bus.hears:
             return
         self.bus.hears = True
-        if self.listening.is_set() or time.time() - self.heard_at > LATE_S:  # news sent before it are lost
+        if self.listening.is_set() or time.time() - self.heard_at > LATE_S:  # earlier news may be lost
             self._handle(Missed(self.heard_at))
         self.heard_at = time.time()
-        self.bus.peers = True  # whoever is there sends news from now on, and looks for what it has not sent
+        self.bus.peers = True  # assume others until the next check; they must learn what was not sent to them
         self.bus.broadcast(Missed(self.heard_at))
         self.listening.set()
         self.bus.woken.set()
         self.proxies.check()
 
     async def _look(self) -> NoReturn:
-        """While nothing is heard, look for what was missed, at an interval."""
+        """While this node is deaf, have news handled as missed at an interval."""
         while True:
             await trio.sleep(DEAF_S)
             if not self.bus.hears and self.bus.peers:
@@ -143,12 +143,12 @@ class BusReceiver(Actor):
             self._on_hello()
             return
         try:
-            told = decode_passing(text)
+            messages = decode_passing(text)
         except UnreadableLetter as error:
             self.bus.drop(channel, error)
             return
-        for each in told:
-            match each:
+        for message in messages:
+            match message:
                 case Mail():
                     self.bus.woken.set()
                 case Following(node, owner, thread_id, snapshot):
@@ -158,7 +158,7 @@ class BusReceiver(Actor):
                         actor.try_tell(RequestSnapshot(RemoteNodes()))
                 case OfThread(node, owner, thread_id):
                     if (proxy := self.proxies.find((owner, thread_id), node)) is not None:
-                        proxy.try_tell(each)
+                        proxy.try_tell(message)
                 case Heard(node, news):
                     self.heard_at = time.time()
                     if node != self.node.id:

@@ -1,4 +1,4 @@
-"""What `understudy doctor` finds out about what servers wake each other with, and about Redis."""
+"""The checks by `understudy doctor` of the wakeups between servers, and of Redis."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REDIS_TIMEOUT_S: Final = 3.0
 """Seconds within which Redis must answer, as at the start of a node."""
 HEARD_S: Final = 2.0
-"""Seconds within which a notification must arrive."""
+"""Seconds within which the notification that the check sends to itself must arrive."""
 POOLED: Final = "is a pooler that pools transactions, so that no notification arrives"
 POLLS: Final = (
     "several servers would poll ten times a second, and text of others come with the next event; set nodes.listen_url "
@@ -27,24 +27,24 @@ POLLS: Final = (
 )
 
 
-def check(own: "NodeSettings", settings: "Settings") -> Iterator[CheckResult]:
-    """Check what carries wakeups, Redis, and that there is a secret."""
-    if settings.on_postgresql and not own.wakeups_by_redis:
-        yield from _wakeups(own.listen_url or settings.database_url, bool(own.listen_url))
-    if not own.redis_url:
+def check(node_settings: "NodeSettings", settings: "Settings") -> Iterator[CheckResult]:
+    """Check that wakeups arrive, that Redis answers, and that a secret is set if Redis is used."""
+    if settings.on_postgresql and not node_settings.wakeups_by_redis:
+        yield from _wakeups(node_settings.listen_url or settings.database_url, bool(node_settings.listen_url))
+    if not node_settings.redis_url:
         return
     if not settings.secret:
         text = "none in the settings: nodes need the same one, as they encrypt what they put into Redis with it; "
         yield CheckResult("secret", "mend", f"{text}set UNDERSTUDY_SECRET on all of them")
-    yield _redis(own.redis_url, own.wakeups_by_redis)
+    yield _redis(node_settings.redis_url, node_settings.wakeups_by_redis)
 
 
 def _wakeups(address: str, direct: bool) -> Iterator[CheckResult]:
-    """Check that PostgreSQL's notifications arrive."""
+    """Check that PostgreSQL's notifications arrive. `direct`: the address is `nodes.listen_url`."""
     try:
-        from understudy.storage.postgresql import alone  # most servers need none
+        from understudy.storage.postgresql import alone  # most servers do not use PostgreSQL
     except ExtraNotInstalled:
-        return  # another check says so
+        return  # another check reports it
     import psycopg
 
     try:
@@ -52,13 +52,13 @@ def _wakeups(address: str, direct: bool) -> Iterator[CheckResult]:
         with connect("understudy-doctor") as listens, connect("understudy-doctor") as sends:
             listens.execute("LISTEN understudy_doctor")
             sends.execute("NOTIFY understudy_doctor")
-            heard = any(True for _ in listens.notifies(timeout=HEARD_S, stop_after=1))
+            arrived = any(True for _ in listens.notifies(timeout=HEARD_S, stop_after=1))
     except (CannotConnect, psycopg.Error) as error:
-        if direct:  # what is wrong with database_url is told by another check
+        if direct:  # another check reports what is wrong with database_url
             why = error.reason if isinstance(error, CannotConnect) else driver_words(error)
             yield CheckResult("wakeups", "mend", f"nodes.listen_url: {why}")
         return
-    if heard:
+    if arrived:
         yield CheckResult("wakeups", "ok", "PostgreSQL's notifications arrive")
     elif direct:
         yield CheckResult("wakeups", "mend", f"nodes.listen_url {POOLED}: it must be PostgreSQL's own address")
@@ -67,7 +67,7 @@ def _wakeups(address: str, direct: bool) -> Iterator[CheckResult]:
 
 
 def _redis(url: str, carries: bool) -> CheckResult:
-    """Check that Redis answers."""
+    """Check that Redis answers, and that its user may execute the commands of servers. `carries`: also `PUBLISH`."""
     try:
         from understudy.extensions.nodes.redis import RedisLink  # needs an extra
 
@@ -76,7 +76,7 @@ def _redis(url: str, carries: bool) -> CheckResult:
         return CheckResult("redis", "mend", str(error))
 
     async def use(redis: "coredis.Redis[bytes]") -> None:
-        async with redis.pipeline(transaction=True) as pipe:  # what is refused here is refused before any is executed
+        async with redis.pipeline(transaction=True) as pipe:  # Redis refuses all of them before it executes any
             pipe.eval("return 1", ["understudy:doctor"], ())
             pipe.hset("understudy:doctor", {"field": "value"})
             pipe.hget("understudy:doctor", "field")
@@ -100,7 +100,7 @@ def _redis(url: str, carries: bool) -> CheckResult:
                 await link.call(use)
             except RedisUnavailable as error:
                 refused = error.reason
-            with suppress(RedisUnavailable):  # nodes do not need it
+            with suppress(RedisUnavailable):  # nodes do not need INFO
                 info = dict(await link.call(lambda redis: redis.info("server")))
             return refused, info
 
@@ -110,7 +110,7 @@ def _redis(url: str, carries: bool) -> CheckResult:
         return CheckResult("redis", "mend", f"{link.where} does not answer: {error.reason}")
     text = f"Redis {info.get('redis_version', '')} at {link.where}"
     if refused:
-        wanted = "give it ~understudy:* &understudy:* +@all -@admin"
-        return CheckResult("redis", "mend", f"{text} refuses its user what servers do ({refused}): {wanted}")
-    told = text if info else f"{text}; its version is unknown: INFO is refused"
-    return CheckResult("redis", "ok" if info else "note", told)
+        remedy = "give it ~understudy:* &understudy:* +@all -@admin"
+        return CheckResult("redis", "mend", f"{text} refuses its user what servers do ({refused}): {remedy}")
+    sentence = text if info else f"{text}; its version is unknown: INFO is refused"
+    return CheckResult("redis", "ok" if info else "note", sentence)

@@ -1,8 +1,8 @@
-"""Encodes messages between nodes: letters as MessagePack, wakeups as lists of JSON, events in it as in the log. Pure.
+"""Encodes messages between nodes: letters as MessagePack, wakeups as JSON lists, events as in the log. Pure.
 
-1. Nodes of two releases understand each other if they have the same `VERSION`: fields that a message has in a later
-   release only are ignored, and a request of an unknown kind is refused.
-2. What is known is decoded strictly.
+1. Nodes of two releases understand each other if they have the same `VERSION`: unknown fields are ignored, and a
+   request of an unknown kind is refused.
+2. The fields of a known kind are decoded strictly.
 3. HTML from another node is sanitized here, before it is sent to a client.
 """
 
@@ -22,17 +22,17 @@ from understudy.wire.codes import ERRORS
 from understudy.wire.events import Envelope
 
 VERSION: Final = 2
-"""Increment with a change of a shape that does more than to add kinds of messages, or fields with a default."""
+"""Increment it with each change of a shape, except new kinds of messages and new fields with a default."""
 BODY_MAX: Final = 16 * 1024 * 1024
-"""Bytes of a letter: the longest, a message with its context and files, has some megabytes."""
+"""Bytes of the longest letter that is read; a message with its context and files has some megabytes."""
 PIECE: Final = 1_000
 """Characters of streamed text in one message: as JSON each has six bytes at most, and a message of `NOTIFY` 7,999."""
 PIECES: Final = 64
-"""Messages into which a long text is cut; what is longer is read from the log."""
+"""Messages into which a text is cut at most; a longer text is not sent, and is read from the log."""
 
 
 class UnreadableLetter(ValueError):
-    """The bytes are no message, or one of another version."""
+    """The bytes are not a message, or they are a message of another version."""
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -61,16 +61,17 @@ def decode_letter(letter: Letter) -> RpcRequest | RpcReply:
     return content
 
 
-def encode_passing(told: Told, largest: int) -> list[str]:
-    """Return a message as the part of one of at most this size, without its brackets; nothing if it does not fit."""
-    text = _JSON.encode(told)
-    if len(text) + 2 > largest and isinstance(told, Advanced):
-        text = _JSON.encode(msgspec.structs.replace(told, frames=()))
+def encode_passing(message: Told, largest: int) -> list[str]:
+    """Encode a message as one element for `join_passing`; return none if it is over `largest` bytes with its
+    brackets."""
+    text = _JSON.encode(message)
+    if len(text) + 2 > largest and isinstance(message, Advanced):
+        text = _JSON.encode(msgspec.structs.replace(message, frames=()))
     return [text.decode()] if len(text) + 2 <= largest else []
 
 
 def join_passing(parts: Sequence[str], largest: int) -> Iterator[str]:
-    """Yield messages of at most this size, in UTF-8, each with as many of these parts as it holds."""
+    """Yield JSON lists of at most `largest` bytes in UTF-8, each of as many of these elements as fit."""
     together, size = list[str](), 2
     for part in parts:
         more = len(part.encode()) + 1
@@ -84,7 +85,7 @@ def join_passing(parts: Sequence[str], largest: int) -> Iterator[str]:
 
 
 def decode_passing(text: str) -> list[Told]:
-    """Decode a message. Raises UnreadableLetter."""
+    """Decode the messages of a wakeup. Raises UnreadableLetter."""
     try:
         return _TOLD.decode(text)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
@@ -92,13 +93,13 @@ def decode_passing(text: str) -> list[Told]:
 
 
 def pieces_of(envelope: Envelope) -> Sequence[Envelope]:
-    """Cut long streamed text into pieces that fit into a message, each with its own offset; none if they are many."""
+    """Cut streamed text into pieces that fit into a wakeup, each with its own offset; none if more than `PIECES`."""
     event = envelope.event
     if not isinstance(event, PartialResult):
         return [envelope]
     starts = range(0, len(event.text) or 1, PIECE)
     cut = [PartialResult(event.text[at : at + PIECE], event.offset + at) for at in starts[: PIECES + 1]]
-    return [envelope.replace(event=each) for each in cut] if len(cut) <= PIECES else []
+    return [envelope.replace(event=event) for event in cut] if len(cut) <= PIECES else []
 
 
 def fault_from_error(error: Exception) -> RpcFault:
@@ -119,7 +120,7 @@ def error_from_fault(fault: RpcFault) -> Exception:
     """Return the error that a fault represents."""
     match fault.kind:
         case "rejected":
-            code = fault.code if fault.code in ERRORS else "internal"  # of a later release
+            code = fault.code if fault.code in ERRORS else "internal"  # a later release may have more codes
             return CommandRejected(code, fault.text, fault.retry_after, names=fault.names)
         case "elsewhere":
             return MessageInOtherThread(fault.text)

@@ -1,16 +1,14 @@
-"""The local stand-in for a conversation that another node owns.
-
-Commands and subscribers use a proxy like a conversation.
+"""The local stand-in for a conversation that another node owns. Commands and subscribers use it like a conversation.
 
 1. A command is forwarded to the owning node, and its reply is passed back; the proxy executes nothing itself.
-2. The proxy is told the numbers of events, and passes on the rows that come with them; subscribers read others from
-   the log, each in order. What is not told is seen when the logs of all proxies are checked (`proxy_table`).
+2. The owning node sends the numbers of new events, with rows if they are short. The proxy delivers these rows; other
+   events subscribers read from the log, in order. A lost number is noticed when `proxy_table` checks the logs.
 3. Streamed text that was sent before the last known event is dropped: it may be of a run that has ended, which a client
-   that came after the end does not know. Each subscriber sees the gap, if it has one, and requests a snapshot.
+   that subscribed later does not know. A subscriber that notices a gap requests a snapshot.
 4. If the node is down or no longer owns the thread, the proxy stops, and pending callers ask again through the
    registry, which finds the new owner.
-5. A proxy stands for one incarnation of its thread: when that was deleted, also if there is another thread of its id by
-   now, its subscribers are notified and the proxy stops. They get the next thread of the id from its first event.
+5. A proxy stands for one incarnation of its thread: when that is deleted, also if a new thread has its id by now, the
+   subscribers are notified and the proxy stops. They get the new thread from its first event.
 """
 
 import logging
@@ -48,11 +46,11 @@ log = logging.getLogger(__name__)
 REPLY_TIMEOUT_S: Final = 9.0
 """Timeout of a forwarded command; shorter than the timeout of its local caller."""
 LATE_S: Final = 0.5
-"""Seconds that events of the log may take to be told, while this node hears the others."""
+"""Seconds that the wakeup of a stored event may take to arrive, while this node hears the others."""
 REPLIES_S: Final = 0.02
-"""Interval at which a proxy that is to end looks whether all its commands were answered."""
+"""Interval at which a proxy of a deleted thread checks whether all its commands were answered."""
 SNAPSHOT_S: Final = 0.5
-"""Minimum interval between requests for a snapshot: many subscribers miss the same one."""
+"""Minimum interval between requests for a snapshot: many subscribers may need one at the same time."""
 
 
 class _StopIfIdle:
@@ -63,7 +61,7 @@ class _StopIfIdle:
 class ConversationProxy(Actor):
     """Stands for one thread of one user, owned by `owner_node`. Started by `understudy.chat.registry`.
 
-    `after` and `since` say which events the user's connections here get, as in `understudy.chat.placement.MakeProxy`.
+    `after` and `since` select the events for the user's connections, as in `understudy.chat.placement.MakeProxy`.
     """
 
     mailbox = MailboxSpec(capacity=4096)
@@ -78,7 +76,7 @@ class ConversationProxy(Actor):
     since: float = math.inf
     followers: Subscribers = field(init=False)
     last_seq: int = field(default=0, init=False)
-    """The last event that subscribers were sent, or sent to the log for."""
+    """Number of the last event that subscribers were sent, or were told to read from the log."""
     exists: bool = field(default=False, init=False)
     waiting: int = field(default=0, init=False)
     """Commands without a reply yet."""
@@ -88,7 +86,7 @@ class ConversationProxy(Actor):
         self.followers = Subscribers(self.owner, self.thread_id, self.services)
 
     async def on_start(self, context: Context) -> None:
-        """Have the owning node tell of the thread, find the end of the log, and subscribe the user's connections."""
+        """Follow the thread at the owning node, read the end of the log, and subscribe the user's connections."""
         self.followers.context = context
         self.proxies.add((self.owner, self.thread_id), context.ref, self.owner_node)
         self._request_snapshot(context)
@@ -100,7 +98,7 @@ class ConversationProxy(Actor):
         context.set_timer("idle", self.services.settings.idle_s, _StopIfIdle())
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Leave the table; the owning node forgets by itself that the thread was followed here."""
+        """Leave the table of proxies; the owning node forgets by itself that the thread was followed here."""
         self.proxies.remove((self.owner, self.thread_id), context.ref)
 
     async def receive(self, message: object, context: Context) -> None:
@@ -111,11 +109,11 @@ class ConversationProxy(Actor):
             case Advanced(last=last):
                 await self._read_to(last, message.after(self.last_seq), message.incarnation)
             case Passing(head=head):
-                await self._read_to(head)  # if its number was lost
+                await self._read_to(head)  # the wakeup with this number may have been lost
                 self._show(message)
             case ThreadGone(incarnation=incarnation) if not self._is_this(incarnation):
                 pass
-            case ThreadGone() if self.waiting:  # replies come by the inbox, which takes longer
+            case ThreadGone() if self.waiting:  # replies come by the inbox, which is slower than wakeups
                 context.set_timer("deleted", REPLIES_S, message)
             case ThreadGone():
                 self._end(context, deleted=True)
@@ -131,7 +129,7 @@ class ConversationProxy(Actor):
                 self._request_snapshot(context)
             case chat.WaitIdle():
                 message.reply(None)
-            case Ask():  # what a conversation is asked, by the chat or by an extension
+            case Ask():  # any request to a conversation, by the chat or by an extension
                 self.waiting += 1
                 context.start_soon(self._forward, message, context, name="forward")
             case Terminated(ref):
@@ -144,12 +142,12 @@ class ConversationProxy(Actor):
     # events
 
     async def _read_to(self, head: int, rows: Sequence[bytes] = (), incarnation: float | None = None) -> None:
-        """Have subscribers get the events up to number `head`: these rows, or if there are none those of the log."""
+        """Deliver the events up to number `head`: these rows, or if none are given or readable, those of the log."""
         if envelopes := _decode(rows):
             self.followers.incarnation = self.followers.incarnation or incarnation
             self._advance(head, envelopes)
         elif head > self.last_seq:
-            try:  # subscribers could not read the log either, and would give up
+            try:  # if the log cannot be read, subscribers are not sent to it, as they would give up
                 await self._read_log_end(subscribe_all=True)
             except StorageError:
                 self.proxies.check(snapshots=False)
@@ -157,13 +155,13 @@ class ConversationProxy(Actor):
     def _advance(self, head: int, envelopes: Sequence[Envelope] = (), *, subscribe_all: bool = False) -> None:
         """Deliver the events up to number `head`; if they are not given, subscribers read them from the log.
 
-        `subscribe_all`: the user's other connections here are subscribed too, as a message may have been accepted.
+        `subscribe_all`: subscribe the user's other connections here too, as a message may have been accepted.
         """
         known, self.exists = self.last_seq, True
         if head <= known:
             return
         self.last_seq = head
-        if subscribe_all or any(isinstance(each.event, MessageAccepted) for each in envelopes):
+        if subscribe_all or any(isinstance(envelope.event, MessageAccepted) for envelope in envelopes):
             self.followers.subscribe_all(head, after=known)
         if envelopes:
             self.followers.deliver(*map(self.followers.restore, envelopes))
@@ -171,13 +169,13 @@ class ConversationProxy(Actor):
             self.followers.catch_up(head)
 
     def _show(self, passing: Passing) -> None:
-        """Pass on an ephemeral event, unless it is text that is out of date."""
+        """Deliver an ephemeral event, unless it is streamed text that was sent before the last known event."""
         for envelope in _decode([bytes(passing.body)]):
             if passing.head == self.last_seq or not isinstance(envelope.event, PartialResult):
                 self.followers.deliver(self.followers.restore(envelope.replace(text_epoch=passing.epoch)))
 
     async def _read_log_end(self, *, subscribe_all: bool = False) -> bool:
-        """Read the last event number of the thread. Return whether the thread, and not a later one, exists."""
+        """Read the number of the thread's last event. Return whether this incarnation of the thread exists."""
         thread = await self.services.store.thread(self.owner, self.thread_id)
         if thread is None or not self._is_this(thread.created_at):
             return False
@@ -186,14 +184,14 @@ class ConversationProxy(Actor):
         return True
 
     def _is_this(self, incarnation: float | None) -> bool:
-        """Return False if an incarnation is known to be another one than that of this proxy's thread."""
+        """Return False if `incarnation` is known to be another than that of this proxy's thread."""
         return same_incarnation(self.followers.incarnation, incarnation)
 
     def _compare(self, checked: LogChecked, context: Context) -> None:
-        """Compare what is known here with the log in the database."""
+        """Catch up with the log in the database, or stop if the thread was deleted or has another owner."""
         end = checked.end
         if self.bus.hears and not checked.late and (end is None or end.last_seq > self.last_seq):
-            context.set_timer("checked", LATE_S, evolve(checked, late=True))  # it may be on its way
+            context.set_timer("checked", LATE_S, evolve(checked, late=True))  # a wakeup may be on its way
         elif end is None or not self._is_this(end.created_at):
             if self.exists:
                 self._end(context, deleted=True)
@@ -227,7 +225,7 @@ class ConversationProxy(Actor):
         match ask:
             case chat.Accept(outbox=outbox) if outbox is not None:
                 if answer == ask.run_id and outbox in self.followers:
-                    return  # it was not accepted before, and its acceptance comes by the subscription
+                    return  # it is accepted for the first time, and the subscription delivers the acceptance
                 message = await self.services.store.message(self.owner, ask.order.say.message_id or "")
                 if message is not None:
                     accepted = await read_acceptance(self.services.store, message, str(answer))
@@ -240,9 +238,9 @@ class ConversationProxy(Actor):
             ):
                 for part in self.services.conversations.parts:
                     if (read := part.acceptances.get(type(ask))) is not None:
-                        found = await read(self.services.store, self.owner, self.thread_id, ask)
-                        if found is not None:
-                            self._replay(outbox, found)
+                        acceptance = await read(self.services.store, self.owner, self.thread_id, ask)
+                        if acceptance is not None:
+                            self._replay(outbox, acceptance)
 
     def _replay(self, outbox: ActorRef, accepted: Envelope, *, resend: bool = True) -> None:
         head = max(self.last_seq, accepted.seq or 0)
@@ -259,22 +257,25 @@ class ConversationProxy(Actor):
     # subscribers
 
     async def _subscribe_by_age(self) -> None:
-        """Subscribe each of the user's connections from the first run that it may lack. What began before a connection
-        was opened is not for it: its client would take the end of that run for the end of its own."""
+        """Subscribe each of the user's connections from the first run that it may lack.
+
+        Runs that began before a connection was opened are not sent to it: its client would take the end of such a run
+        for the end of its own.
+        """
         head = self.last_seq
         for outbox, opened_at in self.services.presence.opened(self.owner, self.thread_id).items():
-            begun = await self.services.store.read(queries.begun_since, self.owner, max(self.since, opened_at))
-            after = begun.get(self.thread_id)
+            first_runs = await self.services.store.read(queries.begun_since, self.owner, max(self.since, opened_at))
+            after = first_runs.get(self.thread_id)
             self.followers.subscribe(outbox, head, after=None if after is None else min(after, head), unasked=True)
 
     async def _subscribe(self, ask: chat.FollowThread, context: Context) -> None:
         if ask.after > self.last_seq or not self.exists:
             try:
-                there = await self._read_log_end()
+                exists = await self._read_log_end()
             except StorageError as error:
                 ask.fail(error)
                 return
-            if self.exists and not there:
+            if self.exists and not exists:
                 self._end(context, deleted=True)  # the ask fails when this actor stops, and its caller retries
                 return
         head = self.last_seq
@@ -292,7 +293,7 @@ class ConversationProxy(Actor):
     def _end(self, context: Context, *, deleted: bool = False) -> None:
         """Stop, as the node no longer owns the thread; the subscribers are attached to the new owner.
 
-        `deleted`: to the owner of the next thread of that id, if there is one by now.
+        `deleted`: the thread was deleted, and the new owner is that of a new thread of its id, if there is one by now.
         """
         followed = bool(self.followers)
         if deleted:
@@ -304,7 +305,7 @@ class ConversationProxy(Actor):
 
 
 def _decode(rows: Sequence[bytes]) -> list[Envelope]:
-    """Decode events; none if one cannot be: subscribers read them from the log, and see what is wrong."""
+    """Decode events; return none if any is unreadable: subscribers then read the log, and report the fault."""
     try:
         return [from_log(row) for row in rows]
     except UnreadableEvent:

@@ -1,4 +1,4 @@
-"""The spans of a command on its way between nodes: where it is forwarded, and where it is executed."""
+"""The trace spans of a command between nodes: one on the node that forwards it, one on the node that executes it."""
 
 import time
 from collections.abc import Iterator
@@ -10,8 +10,10 @@ from understudy.observe.spans import SpanContext, SpanKind, Traces
 
 @contextmanager
 def hop(traces: Traces | None, parent: SpanContext | None, kind: SpanKind, command: str, node: str) -> Iterator[str]:
-    """Record what is within as a span below `parent`, with the error that ends it. Yield the header that names the
-    span, empty if this is not traced. `node` is the other side."""
+    """Record the block as a child span of `parent`, with the error that ends it. Yield the `traceparent` header.
+
+    The header is empty if the trace is not recorded. `node` is the other node.
+    """
     if traces is None or parent is None or not traces.of_trace(parent.trace_id):
         yield ""
         return
@@ -23,5 +25,5 @@ def hop(traces: Traces | None, parent: SpanContext | None, kind: SpanKind, comma
         raise
     finally:
         name = f"{'forward' if kind is SpanKind.CLIENT else 'execute'} {command}"
-        about: dict[str, str | int | float | bool] = {names.RPC_METHOD: command, names.NODE: node}
-        traces.add(name, span, parent, began_at, time.time(), about, kind=kind, error=error)
+        attributes: dict[str, str | int | float | bool] = {names.RPC_METHOD: command, names.NODE: node}
+        traces.add(name, span, parent, began_at, time.time(), attributes, kind=kind, error=error)

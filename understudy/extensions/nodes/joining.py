@@ -1,4 +1,4 @@
-"""Joins a server that starts with the others that use its database, and wires the parts that let them work as one.
+"""Joins a starting server with the others that use its database, and wires the actors that let them work as one.
 
 cluster
 ├── membership   renews the lease of this node, detects dead ones and takes over their requests
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from understudy.extensions.nodes.redis import RedisLink
 
 READY_S: Final = 1.0
-"""How long a server that starts waits until it hears the others; then it starts all the same."""
+"""Seconds for which a starting server waits until it hears wakeups; then it starts all the same."""
 NEEDS_KEY: Final = (
     "nodes.redis_url needs a secret (UNDERSTUDY_SECRET), the same for all servers: what they put into Redis is "
     "encrypted with a key that is derived from it (`openssl rand -hex 32` makes one)"
@@ -51,7 +51,7 @@ NEEDS_KEY: Final = (
 
 @frozen
 class NodeActors:
-    """The actors of a node that are started when everything is built."""
+    """The actors of a node that are started when the server is built."""
 
     children: list[ChildSpec]
 
@@ -60,33 +60,33 @@ async def join_others(server: WebContext) -> None:
     """Register this server with the others that use its database, and share conversations and limits with them.
 
     Raises:
-        ExtraNotInstalled, ValueError: Redis, or `listen_url`, cannot be used; the text says why.
+        ExtraNotInstalled, ValueError: Redis or `listen_url` cannot be used; the text says why.
     """
     tree, store, settings = server.parts[Tree], server.store, server.settings
-    own, dispatcher = settings.of(NodeSettings), server.chat.commands
-    if own.redis_url and not settings.secret:
+    node_settings, dispatcher = settings.of(NodeSettings), server.chat.commands
+    if node_settings.redis_url and not settings.secret:
         raise ValueError(NEEDS_KEY)
     node = Member(store)
     register_lapses(server.metrics, lambda: node.lapses)
     count = server.metrics.count
     assert isinstance(store.database, PostgresDatabase)  # noqa: S101 - see `Nodes.open`
     try:
-        wakeups: Wakeups = NotifyWakeups(alone(own.listen_url or store.database.address))
+        wakeups: Wakeups = NotifyWakeups(alone(node_settings.listen_url or store.database.address))
     except CannotConnect as error:
         raise ValueError(f"nodes.listen_url (UNDERSTUDY_NODES_LISTEN_URL) is no address: {error.reason}") from None
     children = []
-    if own.redis_url:
+    if node_settings.redis_url:
         from understudy.extensions.nodes.redis import RedisLink  # needs an extra
 
-        link = RedisLink(own.redis_url, partial(count, REDIS_CALLS), redis_up(server.metrics))
+        link = RedisLink(node_settings.redis_url, partial(count, REDIS_CALLS), redis_up(server.metrics))
         children.append(await _share_cache(server, tree, link))
-        if own.wakeups_by_redis:
+        if node_settings.wakeups_by_redis:
             from understudy.extensions.nodes.redis_wakeups import RedisWakeups
 
             wakeups = RedisWakeups(link)
     await join(node)
     services, registry = server.services, dispatcher.registry
-    proxies, heard = ProxyTable(), trio.Event()
+    proxies, listening = ProxyTable(), trio.Event()
     bus = MessageBus(store, node, wakeups, partial(count, DROPPED), with_text=not services.content_filter.tokenises)
     services.presence.others = bus.announcer
     dispatcher.join(node, partial(ConversationProxy, services, bus, proxies))
@@ -101,7 +101,7 @@ async def join_others(server: WebContext) -> None:
     peers = Peers(store, node, bus, proxies, dispatcher.apply_news, forget, wakeups.cut_off)
     on_lapse = partial(stop_conversations, tree.find(CONVERSATIONS))
     rpc = RpcServer(registry, bus, partial(services.parts.find, Traces))
-    parts = (wakeups, store, node, bus, proxies, registry, rpc.handle, dispatcher.apply_news, heard)
+    parts = (wakeups, store, node, bus, proxies, registry, rpc.handle, dispatcher.apply_news, listening)
     for child in (
         ChildSpec("membership", partial(Membership, node, on_lapse, peers), backoff=BACKOFF),
         *bus.children(),
@@ -109,14 +109,14 @@ async def join_others(server: WebContext) -> None:
     ):
         await tree.start_in_cluster(child)
     with trio.move_on_after(READY_S):
-        await heard.wait()
+        await listening.wait()
     server.ledger = limits.ledger
     server.parts[UserConnections].share(limits.ledger, limits)
     server.parts.add(NodeActors([*children, ChildSpec("shared_limits", partial(Background, limits.synchronise))]))
 
 
 async def _share_cache(server: WebContext, tree: Tree, link: "RedisLink") -> ChildSpec:
-    """Keep what was read lately in Redis, for when the database is away. Return the actor that does."""
+    """Cache recent reads in Redis, for when the database is away. Return the actor that writes the cache."""
     from understudy.extensions.nodes.redis_cache import RedisCache, cipher
 
     settings = server.settings

@@ -1,8 +1,8 @@
 """The membership of this node in the cluster: a lease in the database, and the actor that renews it.
 
 1. The database decides by its clock which nodes are alive. A node whose lease expired is declared dead when another
-   node claims one of its threads; it then joins again under a new id. Until then it may renew the lease, however late:
-   after an outage of the database the conversations of all nodes go on.
+   node claims one of its threads; it then joins again under a new id. Until then it may renew the lease, however late,
+   so the conversations of all nodes survive an outage of the database.
 2. Safety does not depend on the lease: a write to a thread that another node has claimed is refused (the fence).
 3. A node that shuts down leaves, and its threads are free at once. The threads of a killed node are free when its lease
    has expired, provided that other nodes could renew theirs meanwhile.
@@ -36,15 +36,16 @@ RENEW_EVERY_S: Final = 0.5
 RENEW_TIMEOUT_S: Final = 1.0
 """Timeout of one renewal."""
 LEAVE_TIMEOUT_S: Final = 1.0
+"""Timeout of deleting the node's row at shutdown; if that fails, its threads are free when the lease expires."""
 LOOK_S: Final = 0.25
-"""Interval at which a node looks which others are alive."""
+"""Interval at which a node reads which others are alive."""
 
 
 @define(eq=False)
 class Member:
     """This node, by its lease; implements `Node`.
 
-    `renewed_at` is when its lease was last renewed, on trio's clock; `lapses` counts how often the lease has lapsed.
+    `renewed_at` is when the last renewal began, on trio's clock; `lapses` counts how often the node was declared dead.
     """
 
     store: Store
@@ -91,9 +92,9 @@ async def join(node: Member, *, lease_s: float = LEASE_S) -> None:
 
 def stop_conversations(conversations: ActorRef) -> None:
     """Stop all conversations and proxies; a thread is claimed again when it is next used."""
-    for each in conversations.children():
-        if not each.try_tell(OwnershipLost()):
-            each.kill()
+    for conversation in conversations.children():
+        if not conversation.try_tell(OwnershipLost()):
+            conversation.kill()
 
 
 class _Renew:
@@ -101,9 +102,9 @@ class _Renew:
 
 
 class Membership(Actor):
-    """Renews the lease of a node that has joined, looks at the other nodes, and leaves at shutdown.
+    """Renews the lease of a node that has joined, watches the other nodes, and leaves at shutdown.
 
-    `on_lapse` is called when the node was declared dead: its threads may belong to other nodes.
+    `on_lapse` is called when the node was declared dead: other nodes may own its threads by then.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Membership(Actor):
         self.every_s = every_s
 
     async def on_start(self, context: Context) -> None:
-        """Renew at once: a restart may have taken time."""
+        """Renew the lease at once, as a restart may have taken time, and start the watch."""
         context.ref.tell(_Renew())
         if self.peers is not None:
             context.start_soon(self._watch, self.peers, context, name="watch")
@@ -142,7 +143,7 @@ class Membership(Actor):
             pass  # the writer logs it; whether the lease was lost shows when the database is back
 
     async def _watch(self, peers: Peers, context: Context) -> NoReturn:
-        """Look at the other nodes, apart from the renewals: a read may take longer than these may be late."""
+        """Watch the other nodes, in a task of its own: a read may take longer than a renewal may be late."""
         while True:
             with suppress(StorageError):
                 await peers.look(context)
@@ -158,7 +159,7 @@ class Membership(Actor):
                     log.warning("node.not_left", extra={"node": self.node.id, "reason": str(error)})
 
     async def _lapsed(self) -> bool:
-        """Renew the lease. Return True if this node was declared dead before."""
+        """Renew the lease. Return True, after `on_lapse`, if this node had been declared dead."""
         began = trio.current_time()
         renewal = renew_node(self.node.id, self.lease_s)
         if await self.node.store.commit_urgent(renewal, min(RENEW_TIMEOUT_S, self.lease_s / 2)):

@@ -1,9 +1,9 @@
 """Messages between nodes. All are plain data; `codec` encodes them.
 
-Commands go to the node that owns a thread, and are answered; it is addressed by user and thread id. The numbers of its
-events and text flow from there to the nodes that follow the thread, and news (`understudy.chat.placement`) go to all
-nodes. New fields have a default: nodes of the release before do not send them,
-and ignore them. Any other change of a shape, also of a type used here, requires another `codec.VERSION`.
+Commands go to the node that owns a thread, named by its user and id, and are answered. The owner sends the numbers of
+events and streamed text to the nodes that follow the thread; news (`understudy.chat.placement`) go to all nodes.
+New fields have a default, because nodes of the previous release do not send them. Any other change of a shape, also of
+a type used here, requires another `codec.VERSION`.
 """
 
 import time
@@ -29,17 +29,17 @@ FORWARDED: Final[tuple[type[Any], ...]] = (
     chat.AnswerQuestion,
     chat.Delete,
 )
-"""Messages to a conversation that can be forwarded to its node, beside those that the parts of extensions handle."""
+"""Messages to a conversation that can be forwarded to its node, besides those that the parts of extensions handle."""
 _LOCAL: Final = ("outbox", "arrived_at", "earlier")
 """Fields that are not forwarded: a connection and its commands belong to the sending node, and each node takes its own
 time."""
 
 
 class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
-    """To the node that owns a thread: have its conversation handle a message, the `command` of these `fields`.
+    """A request to the node that owns a thread: have its conversation handle a message.
 
-    `id` is that of its letter. `traceparent` names the span of the forwarding (W3C Trace Context), empty if its run is
-    not traced.
+    `command` is the name of the message's class and `fields` are its fields. `id` is also the id of the letter that
+    carries the request. `traceparent` names the span of the forwarding (W3C Trace Context), empty if not traced.
     """
 
     id: str
@@ -54,42 +54,42 @@ class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
 
 
 def _forwarded(kind: type[Any]) -> "list[attrs.Attribute[Any]]":
-    return [each for each in attrs.fields(kind) if each.name not in _LOCAL]
+    return [member for member in attrs.fields(kind) if member.name not in _LOCAL]
 
 
 @cache
 def shape_of(kind: type[Any]) -> type[msgspec.Struct]:
-    """Return the struct of the fields of a message that are forwarded."""
+    """Return a struct type of those fields of a message class that are forwarded."""
     fields: list[Any] = [
-        (each.name, each.type) if each.default is attrs.NOTHING else (each.name, each.type, each.default)
-        for each in _forwarded(kind)
+        (member.name, member.type) if member.default is attrs.NOTHING else (member.name, member.type, member.default)
+        for member in _forwarded(kind)
     ]
     return msgspec.defstruct(kind.__name__, fields, frozen=True)
 
 
 def fields_of(message: object) -> dict[str, Any]:
     """Return the fields of a message to a conversation that are forwarded."""
-    return {each.name: getattr(message, each.name) for each in _forwarded(type(message))}
+    return {member.name: getattr(message, member.name) for member in _forwarded(type(message))}
 
 
 def message_of(request: RpcRequest, parts: Iterable[type[ThreadPart]] = ()) -> Any:
-    """Return the message to the conversation that a request carries, as arrived now and without a connection.
+    """Return the message to a conversation that a request carries, with the present time and without a connection.
 
     Raises:
-        CommandRejected: Neither a conversation nor one of these parts handles it (`unknown_type`).
-        msgspec.ValidationError: Its fields are not those of such a message.
+        CommandRejected: Neither conversations nor `parts` handle such a message (`unknown_type`).
+        msgspec.ValidationError: The fields are not those of such a message.
     """
-    known = {kind.__name__: kind for kinds in (FORWARDED, *(part.messages for part in parts)) for kind in kinds}
-    if (kind := known.get(request.command)) is None:
+    commands = {kind.__name__: kind for kinds in (FORWARDED, *(part.messages for part in parts)) for kind in kinds}
+    if (kind := commands.get(request.command)) is None:
         raise CommandRejected("unknown_type")
     shape = shape_of(kind)  # type: ignore[arg-type]  # a class is hashable
     values = msgspec.structs.asdict(msgspec.convert(request.fields, shape))
     local = {"outbox": None, "arrived_at": time.time(), "earlier": ()}
-    return kind(**values, **{each.name: local[each.name] for each in attrs.fields(kind) if each.name in local})
+    return kind(**values, **{member.name: local[member.name] for member in attrs.fields(kind) if member.name in local})
 
 
 class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):
-    """Why a request failed. `kind` is one of:
+    """The reason why a request failed. `kind` is one of:
 
     `rejected`: a `CommandRejected` with its `code`. `elsewhere`: the message is already in the thread `text`. `moved`:
     another node owns the thread. `unavailable`: the storage or the conversation is unavailable.
@@ -103,7 +103,7 @@ class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):
 
 
 class RpcReply(msgspec.Struct, frozen=True, tag="Answer"):
-    """To the node that sent a request: its result."""
+    """The reply to the node that sent a request: a value, or the fault."""
 
     id: str
     value: bool | int | str | None = None
@@ -113,32 +113,32 @@ class RpcReply(msgspec.Struct, frozen=True, tag="Answer"):
 # Between the owner of a thread and the nodes that follow it
 
 FRAMES_MAX: Final = 6_000
-"""Bytes of the rows that go with a number: a message of `NOTIFY` has less than 8,000."""
+"""Bytes of the rows that are sent with a number at most: a message of `NOTIFY` must have less than 8,000."""
 
 
 class OfThread(msgspec.Struct, frozen=True, tag=True):
-    """About a thread, by the node `node`."""
+    """A message about a thread; `node` is its sender."""
 
     node: str
     owner: str
     thread_id: str
 
-    def __repr__(self) -> str:  # the others hold users' words
+    def __repr__(self) -> str:  # the other fields hold users' words
         return f"{type(self).__name__}({self.node!r})"
 
 
 class Following(OfThread, frozen=True):
-    """`node` follows a thread: for a while, until it says so again. `snapshot`: it may have missed events."""
+    """`node` follows a thread, until it stops repeating this. `snapshot`: it may have missed events."""
 
     snapshot: bool = False
 
 
 class Advanced(OfThread, frozen=True):
-    """The log of a thread has events up to number `last`, by the node that owns it.
+    """The log of a thread has events up to number `last`; sent by the owner.
 
-    `incarnation` tells threads of the same id apart (`transport.wire.messages.SubscribeThread`). `frames` are the rows
-    of the last events if they are short: they need not be read, and the last ones of a thread that is being deleted
-    cannot be.
+    `incarnation` distinguishes threads of the same id (`transport.wire.messages.SubscribeThread`). `frames` are the
+    rows of the last events if they are short. They save a read of the log, in which the last rows of a thread that is
+    being deleted cannot be found any more.
     """
 
     last: int
@@ -146,13 +146,16 @@ class Advanced(OfThread, frozen=True):
     frames: tuple[msgspec.Raw, ...] = ()
 
     def after(self, number: int) -> Sequence[bytes]:
-        """Return the rows of the events after that number; none if it does not have them all."""
+        """Return the rows of the events after `number`; none unless all of them are in `frames`."""
         missing = self.last - number
         return [bytes(row) for row in self.frames[-missing:]] if 0 < missing <= len(self.frames) else []
 
 
 class Passing(OfThread, frozen=True):
-    """An ephemeral event that follows event number `head`, encoded as in the log, which has no `epoch` of text."""
+    """An ephemeral event that was sent after event number `head`.
+
+    `body` is encoded as in the log, which stores no epoch of streamed text; so `epoch` is beside it.
+    """
 
     head: int
     body: msgspec.Raw
@@ -160,7 +163,7 @@ class Passing(OfThread, frozen=True):
 
 
 class ThreadGone(OfThread, frozen=True):
-    """A thread of the sending node was deleted. `incarnation` is as in `Advanced`."""
+    """A thread of the sending node was deleted. `incarnation` distinguishes it from others of the same id."""
 
     incarnation: float | None = None
 
@@ -170,11 +173,11 @@ class Mail(msgspec.Struct, frozen=True, tag=True):
 
 
 class Heard(msgspec.Struct, frozen=True, tag=True):
-    """News from a node, to all."""
+    """News that a node sends to all nodes."""
 
     node: str
     news: News
 
 
 Told: TypeAlias = Advanced | Passing | ThreadGone | Following | Mail | Heard
-"""What may be lost."""
+"""The messages of wakeups, which may be lost."""

@@ -12,14 +12,12 @@ REDIS_CALLS: Final = CountedBy(
     "outcome",
 )
 DROPPED: Final = CountedBy(
-    "understudy_node_messages_dropped",
-    "Messages of other nodes that this node dropped: `unreadable`.",
-    "reason",
+    "understudy_node_messages_dropped", "Messages of other nodes that this node dropped: `unreadable`.", "reason"
 )
 
 
 def register_lapses(metrics: Metrics, lapses: Callable[[], int]) -> None:
-    """Have `lapses` read at each scrape."""
+    """Register a counter whose value `lapses` returns at each scrape."""
     text = (
         "How often other nodes considered this node dead since it started, for example after a pause longer than its "
     )
@@ -27,7 +25,7 @@ def register_lapses(metrics: Metrics, lapses: Callable[[], int]) -> None:
 
 
 def redis_up(metrics: Metrics) -> Callable[[bool], object]:
-    """Return what records whether Redis answers. A node without Redis has no such metric."""
+    """Register a gauge of whether Redis answers, and return its setter. A node without Redis has no such metric."""
     gauge = metrics.registry.gauge(
         "understudy_redis_up", "1 while Redis answers, otherwise 0; a server without Redis does not have it."
     )

@@ -1,8 +1,8 @@
 """Wakeups by PostgreSQL's NOTIFY: one connection that listens, and one that sends.
 
-1. A connection that is lost is opened again by its caller; what it missed is in the rows.
-2. A pooler that pools transactions gives the listening connection to others, and nothing arrives.
-3. Every wait has a deadline.
+1. A lost connection is opened again by its caller; what it missed is in the rows of the database.
+2. A pooler that pools transactions gives the listening connection to other sessions, and nothing arrives.
+3. Every statement has a deadline.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,20 +20,20 @@ from understudy.storage.errors import WakeupsUnavailable, driver_words
 LARGEST: Final = 7_999
 """Bytes of the longest payload (PostgreSQL: NOTIFY, "must be specified as a simple string literal of < 8000 bytes")."""
 CALL_S: Final = 2.0
-"""Timeout of a statement; `connect` has one of its own."""
+"""Timeout of a statement; `connect` has its own."""
 FULL: Final = 0.25
-"""Part of PostgreSQL's queue of messages, of 8 GB, from which on those that do not read are cut off."""
+"""Filled share of PostgreSQL's notification queue (of 8 GB) above which the listeners are cut off."""
 CUT_OFF: Final = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE application_name LIKE 'understudy-listener-%' AND datname = current_database() AND usename = current_user
     AND pg_notification_queue_usage() > $1
 """
-"""Ends the sessions of all listeners while the queue is full: those that live come back at once, with an empty one."""
+"""Ends the sessions of all listeners if the queue is fuller than `$1`: those of living nodes listen anew at once."""
 
 
 @define(eq=False)
 class NotifyWakeups:
-    """Messages to all who listen at the database to which `connect(name)` opens a connection of that name."""
+    """Wakeups through one database, to which `connect(name)` opens a session of that application name."""
 
     connect: Callable[[str], "psycopg.Connection[Any]"] = field(repr=False)
     largest: int = LARGEST
@@ -42,7 +42,7 @@ class NotifyWakeups:
 
     async def publish(self, messages: Sequence[tuple[str, str]]) -> None:
         """As `Wakeups.publish`."""
-        rows = ", ".join([f"(${2 * place + 1}, ${2 * place + 2})" for place in range(len(messages))])
+        rows = ", ".join([f"(${2 * index + 1}, ${2 * index + 2})" for index in range(len(messages))])
         statement = f"SELECT pg_notify(channel, text) FROM (VALUES {rows}) AS message (channel, text)"  # noqa: S608 - numbers
         await self._send(statement, *[part.encode() for message in messages for part in message])
 
@@ -96,9 +96,10 @@ class NotifyWakeups:
 
 
 async def _execute(line: "psycopg.Connection[Any]", statement: str, *values: bytes) -> None:
-    """Execute a statement without a thread, whose turn would take as long as the statement.
+    """Execute a statement without a thread, because waiting for one would take as long as the statement.
 
-    Raises WakeupsUnavailable, also if it takes longer than `CALL_S`: the connection cannot be used any more.
+    Raises WakeupsUnavailable if PostgreSQL refuses it, or it takes longer than `CALL_S`; the connection cannot be used
+    afterwards.
     """
     link, refused = line.pgconn, None
     with trio.move_on_after(CALL_S) as limit:

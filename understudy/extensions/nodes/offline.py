@@ -1,4 +1,4 @@
-"""Commands that change stored data while no server runs: they drop what servers keep of it in Redis."""
+"""Drops cached answers in Redis when a command changes stored data while no server runs."""
 
 import secrets
 from collections.abc import Callable
@@ -26,7 +26,7 @@ async def attach(url: str, system: ActorSystem, store: Store, tell: Callable[[st
     if await store.read(living):
         raise ValueError(IN_USE)
     if url:
-        from understudy.extensions.nodes.redis import RedisLink  # most have none
+        from understudy.extensions.nodes.redis import RedisLink  # most servers use no Redis
         from understudy.extensions.nodes.redis_cache import RedisCache, cipher
 
         link = RedisLink(url)
@@ -35,5 +35,5 @@ async def attach(url: str, system: ActorSystem, store: Store, tell: Callable[[st
             await link.wait_up()
         if not link.up:
             tell(REDIS_AWAY)
-        # It only drops, so it needs no key that the servers have.
+        # This cache only drops answers, so any key will do.
         store.on_write = partial(drop_changed_answers, RedisCache(link, cipher(secrets.token_hex())))

@@ -1,9 +1,9 @@
-"""What this node knows of the others, and what it takes over from those that died.
+"""Detects the deaths of other nodes, and takes over their requests.
 
-1. The database says which nodes are alive. While it is down no node is declared dead; nor by a node whose own lease
-   has expired, as just after the database came back.
-2. A node that was seen to listen, and does not any more, is dead if it has not renewed its lease either. That is not
-   asked by a node which does not hear itself, nor of what it saw before: the database may have ended all sessions.
+1. The database says which nodes are alive. No node is declared dead while the database is down, nor by a node whose own
+   lease has expired, as just after the database came back.
+2. A node that stops listening is dead if it has not renewed its lease either. A node that does not hear itself does not
+   draw that conclusion, and forgets which nodes it saw listening: the database may have ended all sessions.
 """
 
 import logging
@@ -26,16 +26,18 @@ from understudy.storage.store import Store
 log = logging.getLogger(__name__)
 
 UNSENT_S: Final = storage.LEASE_S + 5.0
-"""Age of news that a node may not have sent when it is found dead: it died at most a lease and a check ago, and sends
-what it has queued within seconds."""
+"""Age in seconds of the oldest news that a dead node may not have sent: it died at most a lease and a check before that
+is noticed, and sent what it had queued within seconds."""
 SCAN_EVERY_S: Final = 10.0
-"""Interval at which letters that nobody reads any more are looked for, besides when a node is seen to die."""
+"""Interval of scans for letters to dead nodes; there is another scan whenever a node dies."""
 
 
 @define(eq=False)
 class Peers:
-    """The other nodes, as `node` sees them. `handle_news` is told when one died: its last news may not have been sent.
-    So is `forget`, which one. `tidy` is called at each scan.
+    """The other nodes, as `node` sees them.
+
+    When a node dies, `forget` is called with its id, and `handle_news` with `Missed`, as it may not have sent its last
+    news. `tidy` is called at each scan.
     """
 
     store: Store
@@ -50,24 +52,24 @@ class Peers:
     _scan_at: float = field(default=0.0, init=False)
 
     async def look(self, context: Context) -> None:
-        """Compare the living nodes with those known before, and recover from those that died, in tasks of `context`.
+        """Read which nodes are alive, and recover from those that died since the last call, in tasks of `context`.
 
         Raises StorageUnavailable.
         """
         listening = self._listening if self.bus.hears else frozenset()
-        self._listening = frozenset()  # if the database does not answer
+        self._listening = frozenset()  # stays empty if the database does not answer
         silent_s = await self.store.read(storage.living_by_silence)
-        lost = {each for each in listening if silent_s.get(each, 0.0) > storage.SILENT_S}
+        lost = {name for name in listening if silent_s.get(name, 0.0) > storage.SILENT_S}
         if lost and await self.store.commit_urgent(storage.end_leases(lost)):
             silent_s = await self.store.read(storage.living_by_silence)
         alive = frozenset(silent_s)
         if self.node.id not in alive:
             return
-        self._listening = alive.intersection(listening.union(each for each in alive if not silent_s[each]))
-        # Not only those seen before: what looks may have been killed while a node died.
+        self._listening = alive.intersection(listening.union(name for name in alive if not silent_s[name]))
+        # The owners of proxies too: the actor that calls this may have been restarted while a node died.
         gone, came = (self._alive | self.proxies.owner_nodes()) - alive, alive - self._alive - {self.node.id}
         self._alive, self.bus.peers = alive, len(alive) > 1
-        if came:  # until now there was nobody to tell the news
+        if came:  # news were not sent before, as no other node was known
             self.bus.broadcast(Missed(time.time() - UNSENT_S))
         for name in gone:
             log.warning("node.gone", extra={"gone": name})
@@ -81,7 +83,7 @@ class Peers:
             context.start_soon(self._scan, name="scan")
 
     async def _scan(self) -> None:
-        """Take over the letters between dead nodes."""
+        """Take over the letters between dead nodes, and call `tidy`."""
         try:
             while taken := await self.store.commit(take_over(self.node.id)):
                 log.info("requests.taken_over", extra={"items": taken})

@@ -1,8 +1,8 @@
-"""The running proxies, and what the database says of their threads.
+"""The table of the running proxies, and the loop that tells each where the log of its thread ends.
 
-1. Every `CHECK_S` the nodes that own these threads are told that they are followed here, and all proxies are told where
-   their logs end by one read. So nothing that was lost is lost for longer.
-2. While this node hears nothing, only the logs are read, ten times a second.
+1. Every `CHECK_S` the owners of these threads are told that they are followed here, and the ends of all logs are read
+   together. So a lost wakeup delays events by no longer than that.
+2. While this node hears no wakeups, only the logs are read, ten times a second.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
 
 CHECK_S: Final = 5.0
-"""Interval of the checks; a node is forgotten as a follower after several (`announcer.FOLLOWED_S`)."""
+"""Interval of the checks. A follower that misses several of them is forgotten (`announcer.FOLLOWED_S`)."""
 DEAF_S: Final = 0.1
-"""The same while this node hears nothing, and the shortest pause between two."""
+"""Interval of the checks while this node hears no wakeups, and the shortest pause between two checks."""
 AWAY_S: Final = 1.0
-"""The same while the database does not answer."""
+"""Interval of the checks while the database does not answer."""
 AT_A_TIME: Final = 500
-"""Threads in one read."""
+"""Limit of threads in one read."""
 
 
 @frozen
 class LogChecked:
-    """To a proxy: where its log ends in the database, None if there is no such thread.
+    """To a proxy: the end of its log in the database, None if there is no such thread.
 
-    `late`: what had not been told of it by then should have been by now.
+    `late`: the read was `conversation_proxy.LATE_S` ago, so wakeups up to that end should have arrived.
     """
 
     end: LogEnd | None
@@ -43,8 +43,8 @@ class LogChecked:
 class OwnerDown:
     """To a proxy: the node that owns its thread is down, or does not own it any more.
 
-    `unanswered` is a request that it did not answer. It is kept until the proxy stops, when it fails with `ActorDied`
-    and its caller retries: released earlier, it would fail at once as one that nobody handles.
+    `unanswered` is a request that the node did not answer. The message holds it until the proxy stops: then it fails
+    with `ActorDied` and its caller retries. Released earlier, it would fail at once as unhandled.
     """
 
     unanswered: "Ask[object] | None" = None
@@ -68,16 +68,16 @@ class ProxyTable:
     _snapshots: bool = field(default=False, init=False)
 
     def add(self, key: Key, ref: ActorRef, owner_node: str) -> None:
-        """Add a proxy that starts."""
+        """Add a starting proxy."""
         self._proxies[key] = _Proxy(ref, owner_node)
 
     def remove(self, key: Key, ref: ActorRef) -> None:
-        """Remove a proxy that stops; no effect if another proxy has replaced it."""
+        """Remove a stopping proxy; no effect if another proxy has replaced it."""
         if key in self._proxies and self._proxies[key].ref == ref:
             del self._proxies[key]
 
     def find(self, key: Key, owner_node: str) -> ActorRef | None:
-        """Return the proxy of a thread if that node owns it. Events of an earlier owner find none, and are dropped."""
+        """Return the proxy of a thread if it expects that owner: events of an earlier owner are dropped."""
         proxy = self._proxies.get(key)
         return None if proxy is None or proxy.owner_node != owner_node else proxy.ref
 
@@ -92,12 +92,12 @@ class ProxyTable:
                 proxy.ref.try_tell(OwnerDown())
 
     def check(self, *, snapshots: bool = True) -> None:
-        """Have all logs checked now; `snapshots`: text may have been missed, too."""
+        """Have all logs checked now. `snapshots`: request the streamed text too, as it may have been missed."""
         self._snapshots = self._snapshots or snapshots
         self._asked.set()
 
     async def keep_up(self, store: Store, bus: MessageBus) -> NoReturn:
-        """Check the logs until cancelled."""
+        """Tell the proxies the ends of their logs at an interval, and renew the followings, until cancelled."""
         while True:
             snapshots, self._snapshots, self._asked = self._snapshots, False, trio.Event()
             proxies = list(self._proxies.items())
@@ -114,7 +114,7 @@ class ProxyTable:
                 await self._asked.wait()
 
     async def _check(self, store: Store, proxies: Sequence[tuple[Key, _Proxy]]) -> bool:
-        """Tell proxies where their logs end. Return False if that cannot be read."""
+        """Tell proxies the ends of their logs. Return False if the database cannot be read."""
         try:
             ends = await store.read(storage.log_ends, [key for key, _ in proxies])
         except StorageError:

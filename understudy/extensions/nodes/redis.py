@@ -1,8 +1,8 @@
-"""The link to Redis: one client, held by an actor; while Redis is away, calls fail at once.
+"""The link to Redis: one client, held by an actor. While Redis is away, calls fail at once.
 
 1. No call waits longer than its timeout, and none waits at all while Redis is known to be away.
-2. Only the actor probes whether Redis is back; no user's command does.
-3. Nothing is sent twice. A caller that may repeat a call does so.
+2. Only the actor probes whether Redis is back; no user's command waits for that.
+3. No command is sent twice. A caller repeats a call if that is harmless.
 4. The address may hold a password, so it is in no log and no error.
 5. After a probe that failed a new client is made: a pool of coredis loses a slot with each connection that is cancelled
    while it connects, and a connection that was interrupted may be in the middle of a reply.
@@ -36,21 +36,21 @@ log = logging.getLogger(__name__)
 CALL_S: Final = 1.0
 """Default timeout of a call: a thousand times the round trip on a local network."""
 ANSWER_S: Final = 3.0
-"""Timeout of a connection that owes a reply, so that none is kept for a call that was given up."""
+"""Timeout of a connection whose reply is outstanding, so that none is kept for a call that was given up."""
 PROBE_S: Final = 0.5
 """Interval of the probes. Redis is away when one fails, and the next is made with a new client."""
 FAULTS: Final = (
     OSError, RuntimeError, ReferenceError, EOFError,
     anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream,
 )  # fmt: skip
-"""The errors, beside its own, that coredis raises if Redis or a pool is not available."""
+"""The errors, besides its own, that coredis raises if Redis or a pool is not available."""
 
 
 class RedisLink:
-    """Calls Redis through the client that the actor of `connector_spec` holds. `up` while Redis answers.
+    """Calls Redis through the client that the actor of `connector_spec` holds. `up` is True while Redis answers.
 
-    `since` is when `up` last changed, in Unix seconds; `last_error` why Redis went away. Raises ValueError for an
-    address that cannot be used. `called` is told the outcome of each call, and `changed` whether Redis answers.
+    `since` is when `up` last changed, in Unix seconds; `last_error` is why Redis went away. `called` is called with the
+    outcome of each call, and `changed` with `up` when it changes. Raises ValueError if the address cannot be used.
     """
 
     def __init__(self, url: str, called: Callable[[str], object] = id, changed: Callable[[bool], object] = id) -> None:
@@ -65,7 +65,7 @@ class RedisLink:
             raise ValueError(f"a file of nodes.redis_url ({files}) cannot be used: {error.strerror or error}") from None
         except ValueError as error:
             raise ValueError(f"nodes.redis_url {error}") from None
-        tls = self.place.connection_kwargs.get("ssl_context")  # files are read once
+        tls = self.place.connection_kwargs.get("ssl_context")  # certificate files are read only once
         self._make: Callable[[], coredis.ConnectionPool[Any]] = lambda: make(ssl_context=tls)
         self.where = str(self.place.location)
         self.last_error = "not connected yet"
@@ -78,12 +78,12 @@ class RedisLink:
         logging.getLogger("coredis").setLevel(logging.CRITICAL)  # coredis logs each attempt; the link logs each change
 
     def connector_spec(self) -> ChildSpec:
-        """Return the child that holds the client."""
+        """Return the specification of the actor that holds the client."""
         return ChildSpec("redis", partial(Background, self.keep), backoff=Backoff(min_s=0.05, max_s=30.0))
 
     @property
     def up(self) -> bool:
-        """Whether Redis answered last."""
+        """Whether Redis answered the last probe."""
         return self._answers.is_set()
 
     async def wait_up(self) -> None:
@@ -91,9 +91,9 @@ class RedisLink:
         await self._answers.wait()
 
     async def call(self, command: Callable[[coredis.Redis[bytes]], Awaitable[T]], *, timeout_s: float = CALL_S) -> T:
-        """Run one command, as in `await link.call(lambda redis: redis.get("key"))`; answers are bytes.
+        """Run one command, as in `await link.call(lambda redis: redis.get("key"))`; strings in the answer are bytes.
 
-        Raises RedisUnavailable also if Redis refuses the command: it may or may not have been executed.
+        Raises RedisUnavailable if Redis does not answer or refuses the command; it may or may not have been executed.
         """
         client = self._client if self.up else None
         try:
@@ -109,7 +109,7 @@ class RedisLink:
         return result
 
     async def keep(self) -> NoReturn:
-        """Hold a client while Redis answers, and make a new one when it does not."""
+        """Hold a client while Redis answers, and make a new client when it does not, until cancelled."""
         while True:
             async with coredis.Redis(connection_pool=self._make(), retry_policy=NoRetryPolicy()) as client:
                 try:
@@ -143,7 +143,10 @@ class RedisLink:
 
 @contextmanager
 def bounded(timeout_s: float) -> Iterator[None]:
-    """Raise RedisUnavailable for all that can go wrong; of a refusal with its kind, as its text repeats arguments."""
+    """Raise RedisUnavailable for each error of Redis within, and after the timeout.
+
+    A refusal is named by its class alone, because its text repeats the arguments.
+    """
     try:
         with trio.fail_after(timeout_s):
             yield

@@ -1,4 +1,4 @@
-"""Refuses addresses of Redis that coredis would take for another place, or of which it would ignore a part.
+"""Refuses addresses of Redis that coredis would misread, or of which it would ignore a part.
 
 No error repeats a part of the address that may belong to a password.
 """
@@ -13,7 +13,7 @@ TLS: Final = {
     "ssl_cert_reqs": "required|optional|none", "ssl_check_hostname": "true|false",
 }  # fmt: skip
 SCHEMES: Final = {"redis": (HOST, {}), "rediss": (HOST, TLS), "unix": (r"([^@/?#]*@)?/[^@?#]+", {"db": r"\d+"})}
-"""The pattern of what follows a scheme, and of the values of its options."""
+"""By scheme: the pattern of the address after it, and the options that it takes with the patterns of their values."""
 FORMS: Final = (
     "must be redis://HOST:PORT, rediss://HOST:PORT (with TLS) or unix:///PATH (a socket); USER:PASSWORD@ stands before "
     "the host, with other characters than letters and digits percent-encoded (# is %23), and /NUMBER behind it for "
@@ -22,22 +22,22 @@ FORMS: Final = (
 
 
 def redis_address(url: str) -> str:
-    """Return an address for coredis, which checks the name of a server only if it is told to.
+    """Return the address with an option that has coredis check the server's name, unless the address turns that off.
 
-    Raises ValueError, whose text follows the name of the setting.
+    Raises ValueError with a predicate, to be printed after the name of the setting.
     """
-    scheme, _, place = url.partition("://")
-    pattern, known = SCHEMES.get(scheme, ("(?!)", {}))
-    found = re.fullmatch(rf"(?:{pattern})(?:\?(?P<options>[^@#]*))?", place)
-    if found is None:
+    scheme, _, rest = url.partition("://")
+    pattern, allowed = SCHEMES.get(scheme, ("(?!)", {}))
+    match = re.fullmatch(rf"(?:{pattern})(?:\?(?P<options>[^@#]*))?", rest)
+    if match is None:
         raise ValueError(FORMS)
-    given = parse_qsl(found["options"] or "", keep_blank_values=True)
-    options = dict(given)
-    for name, value in given:
-        if not re.fullmatch(known.get(name, "(?!)"), value) or len(options) < len(given):
-            takes = ", ".join(f"{each}={values.replace('.+', 'FILE')}" for each, values in known.items()) or "none"
+    pairs = parse_qsl(match["options"] or "", keep_blank_values=True)
+    options = dict(pairs)
+    for name, value in pairs:
+        if not re.fullmatch(allowed.get(name, "(?!)"), value) or len(options) < len(pairs):
+            takes = ", ".join(f"{key}={values.replace('.+', 'FILE')}" for key, values in allowed.items()) or "none"
             raise ValueError(f"has the option {name[:40]!r}, or its value, in vain: {scheme}:// takes {takes}, once")
     if ("ssl_keyfile" in options) is not ("ssl_certfile" in options):
         raise ValueError("needs both ssl_certfile and ssl_keyfile, or none of them")
     checked = "false" if options.get("ssl_cert_reqs") == "none" else options.get("ssl_check_hostname", "true")
-    return f"{url.replace('ssl_check_hostname', '_')}{'&' if found['options'] else '?'}ssl_check_hostname={checked}"
+    return f"{url.replace('ssl_check_hostname', '_')}{'&' if match['options'] else '?'}ssl_check_hostname={checked}"

@@ -1,12 +1,13 @@
-"""The cache that nodes share, in Redis, under a hash of its owner.
+"""The cache of answers (results of reads of the database) that nodes share in Redis, under a hash of their owner.
 
 1. A read waits for Redis only if the database did not answer. Answers are put in the background, and skipped if Redis
    cannot keep up.
 2. A drop is done before its caller resumes. If Redis is away, it is done as soon as Redis is back, and until then this
    node serves none of that owner's answers.
-3. Answers are encrypted with a key that is derived from the server's secret. An answer names its question inside, so
-   one that was moved is not served (`CachedReads`), and one that was put back for no longer than its time to live.
-4. Redis may evict any of it: the keys have a time to live, so `maxmemory-policy volatile-lru` evicts them first.
+3. Answers are encrypted with a key that is derived from the server's secret. An answer contains its question, so an
+   answer that was moved to another key is not served (`CachedReads`); an old answer that was put back is served for no
+   longer than its time to live.
+4. Redis may evict any answer: the keys have a time to live, so `maxmemory-policy volatile-lru` evicts them first.
 """
 
 import base64
@@ -33,10 +34,12 @@ log = logging.getLogger(__name__)
 WAITING: Final = 32
 """Limit of answers that wait for Redis, of 256 KiB each at most; more are not cached."""
 AGAIN_S: Final = 0.05
+"""Pause in seconds after a failed call before the drops are sent again."""
 SLACK_S: Final = 1.0
 """Allowed delay of a put on its way to Redis: a drop within it also rejects the put."""
-# KEYS: an owner's answers, the mark of their last drop, which expires. ARGV: the question, the answer, the time in ms
-# that a mark lives on if it was made before the answer was read, the limit of answers, their time to live in ms.
+# KEYS: the hash of an owner's answers; the mark of the last drop, which expires. ARGV: the question; the answer; the
+# remaining life in ms from which on a mark is newer than the read, so that the answer is rejected; the limit of answers
+# (all are dropped when it is reached); their time to live in ms.
 _PUT: Final = """
 if redis.call('PTTL', KEYS[2]) >= tonumber(ARGV[3]) then return end
 if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then redis.call('UNLINK', KEYS[1]) end
@@ -44,12 +47,15 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 """
 Changes: TypeAlias = dict[tuple[str, str | None], tuple[bytes | None, float]]
-"""By owner and question: an answer, with when its read began; None to drop it, and all of the owner if no question."""
+"""By (owner, question): the answer, None to drop it, and when its read or the drop began, on trio's clock.
+
+Question None stands for all questions of the owner.
+"""
 
 
 @define(eq=False)
 class RedisCache:
-    """A `CacheBackend` in Redis. Its loop `keep` sends what waits."""
+    """A `CacheBackend` in Redis. Its loop `keep` sends the waiting changes."""
 
     link: RedisLink
     cipher: MultiFernet = field(repr=False)
@@ -61,8 +67,8 @@ class RedisCache:
         if not self.link.up or (owner, None) in self.waiting:
             return None
         try:
-            kept = await self.link.call(lambda redis: redis.hget(f"{_key(owner)}:answers", _hash(question)))
-            return None if kept is None else self.cipher.decrypt(kept)
+            sealed = await self.link.call(lambda redis: redis.hget(f"{_key(owner)}:answers", _hash(question)))
+            return None if sealed is None else self.cipher.decrypt(sealed)
         except RedisUnavailable:
             return None
         except InvalidToken:
@@ -76,16 +82,16 @@ class RedisCache:
             self._news.set()
 
     async def drop(self, owner: str, question: str | None = None) -> None:
-        """As `CacheBackend.drop`. Redis rejects the answers that wait: they were read before."""
+        """As `CacheBackend.drop`. Redis rejects the answers that wait here, as they were read before the drop."""
         change = None, trio.current_time()
         try:
             await self.link.call(partial(self._send, {(owner, question): change}))
-        except RedisUnavailable:  # no more of these than users can wait
+        except RedisUnavailable:  # the queue is bounded by the number of users
             self.waiting[owner, None] = change
             self._news.set()
 
     async def keep(self) -> NoReturn:
-        """Send to Redis what waits, until cancelled."""
+        """Send the waiting changes to Redis, until cancelled."""
         while True:
             if not self.waiting:
                 self._news = trio.Event()
@@ -95,7 +101,7 @@ class RedisCache:
             try:
                 await self.link.call(partial(self._send, done))
             except RedisUnavailable:
-                done = {key: change for key, change in done.items() if key[1] is not None}  # an answer is tried once
+                done = {key: change for key, change in done.items() if key[1] is not None}  # retry only drops
                 await trio.sleep(AGAIN_S)
             self.waiting = {key: change for key, change in self.waiting.items() if done.get(key) is not change}
 
@@ -106,8 +112,8 @@ class RedisCache:
                 if value is not None:
                     mark_ms = int((RACE_S - SLACK_S - (trio.current_time() - began)) * 1000)
                     sealed = self.cipher.encrypt(value)
-                    given = (_hash(question or ""), sealed, mark_ms, PER_OWNER, int(TTL_S * 1000))
-                    pipe.eval(_PUT, (answers, mark), given)
+                    arguments = (_hash(question or ""), sealed, mark_ms, PER_OWNER, int(TTL_S * 1000))
+                    pipe.eval(_PUT, (answers, mark), arguments)
                     continue
                 pipe.set(mark, b"", px=int(RACE_S * 1000))
                 if question is None:
@@ -117,9 +123,9 @@ class RedisCache:
 
 
 def cipher(*secrets: str) -> MultiFernet:
-    """Return what encrypts under the first of these, and decrypts under all, as while nodes replace theirs.
+    """Return a cipher that encrypts with the key of the first secret and decrypts with the keys of all.
 
-    Secrets also sign tokens, so keys are derived from them with a label.
+    So nodes can replace their secret one after the other. Keys are derived with a label, as secrets also sign tokens.
     """
     derive = partial(HKDF, SHA256(), 32, None, b"understudy: cached answers")
     return MultiFernet([Fernet(base64.urlsafe_b64encode(derive().derive(secret.encode()))) for secret in secrets])
@@ -130,5 +136,5 @@ def _key(owner: str) -> str:
 
 
 def _hash(name: str) -> str:
-    """Return the hash of a user or a question: operators of Redis see keys, and questions hold what users wrote."""
+    """Return the hash of a user or a question: operators of Redis see keys, and questions hold users' text."""
     return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -1,10 +1,10 @@
-"""Wakeups by Redis pub/sub: for those who outgrow PostgreSQL's NOTIFY. Nothing is stored in Redis.
+"""Wakeups by Redis pub/sub, for clusters that outgrow PostgreSQL's NOTIFY. Nothing is stored in Redis.
 
-1. Channels are the same for all databases of a Redis, so their names have the number of ours.
-2. The listening connection is read no faster than its messages are handled. Redis keeps for it what its
-   `client-output-buffer-limit pubsub` says, and then closes it. The pub/sub of coredis reads without bound, and hands
-   over one message in a round of the loop, too few for a busy node: only its parser is used.
-3. Commands, counts and membership never go this way.
+1. Pub/sub channels are shared by all databases of a Redis, so their names contain the number of the database.
+2. The listening connection is read no faster than its messages are handled. Redis buffers messages for it up to its
+   `client-output-buffer-limit pubsub`, and then closes it. Only the parser of coredis is used, as its pub/sub reads
+   without bound and hands over one message per round of the event loop, too few for a busy node.
+3. Commands, counts and membership never go through Redis.
 """
 
 import math
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 CALL_S: Final = 2.0
 """Timeout of sending, of connecting and of subscribing."""
 BEHIND: Final = 16 * 1024 * 1024
-"""Bytes that the parser may keep, which it does until none of a message is left: a node that has more is behind."""
+"""Limit of bytes in the parser, which frees none before it has parsed all. A node with more is too slow, and
+reconnects."""
 
 
 @define(eq=False)
 class RedisWakeups:
-    """Messages to all who listen at the Redis of `link`; the largest has some forty windows of text together."""
+    """Wakeups through the Redis of `link`. `largest` is enough for some forty windows of streamed text together."""
 
     link: RedisLink
     largest: int = 60_000
@@ -80,20 +81,20 @@ class RedisWakeups:
             raise WakeupsUnavailable(error.reason) from None
 
     async def cut_off(self) -> None:
-        """As `Wakeups.cut_off`: Redis does that by itself."""
+        """Do nothing: Redis cuts off slow listeners by itself."""
 
     def close(self) -> None:
-        """As `Wakeups.close`: the link is others' too."""
+        """Do nothing: other parts of the server use the link too."""
 
     def _named(self, channel: str) -> str:
         return f"understudy:{self.link.place.connection_kwargs.get('db') or 0}:{channel}"
 
     async def _connect(self) -> ByteStream:
-        place: Any = self.link.place.location
-        if isinstance(place, UnixDomainSocketLocation):
-            return await anyio.connect_unix(place.path)
+        location: Any = self.link.place.location
+        if isinstance(location, UnixDomainSocketLocation):
+            return await anyio.connect_unix(location.path)
         tls: Any = self.link.place.connection_kwargs.get("ssl_context")
-        return await anyio.connect_tcp(place.host, place.port, ssl_context=tls, tls_standard_compatible=False)
+        return await anyio.connect_tcp(location.host, location.port, ssl_context=tls, tls_standard_compatible=False)
 
     def _greeting(self) -> bytes:
         user, password = (self.link.place.connection_kwargs.get(name) for name in ("username", "password"))

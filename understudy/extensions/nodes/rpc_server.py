@@ -1,9 +1,10 @@
 """Executes requests of other nodes about threads that this node owns.
 
-1. A command is executed as if a local client had sent it, except for events to the client's connection: the asking node
-   sends those.
-2. Nothing is passed on: if another node owns the thread, the request fails with Moved, and the asking node looks it up.
-3. Concurrent requests are bounded; requests beyond are refused, and their callers may retry.
+1. A command is executed as if a local client had sent it, except that the asking node sends the events for the client's
+   connection.
+2. A request is never forwarded: if another node owns the thread, it fails with Moved, and the asking node looks up the
+   owner.
+3. The number of concurrent requests is bounded; more are refused, and their callers may retry.
 """
 
 import logging
@@ -35,7 +36,7 @@ CONCURRENT_REQUESTS: Final = 1000
 
 @define(eq=False)
 class RpcServer:
-    """Handles the requests of other nodes. `traces` returns what collects spans, None if nothing is traced."""
+    """Handles the requests of other nodes. `traces` returns the collector of spans, None if nothing is traced."""
 
     threads: ConversationRegistry
     bus: MessageBus
@@ -43,7 +44,7 @@ class RpcServer:
     _at_work: int = field(default=0, init=False)
 
     async def handle(self, sender: str, request: RpcRequest, within_s: float) -> None:
-        """Execute a request of another node and send the reply."""
+        """Execute a request of another node and send the reply; send none if it takes longer than `within_s`."""
         if self._at_work >= CONCURRENT_REQUESTS:
             self.bus.reply(sender, RpcReply(request.id, fault=RpcFault("unavailable", "too much is asked")))
             return
@@ -68,7 +69,7 @@ class RpcServer:
         except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
             log.warning("rpc.failed", extra=extra | {"reason": str(error)})
             failed = error
-        except Exception as error:  # else it would be asked again and again
+        except Exception as error:  # without a reply the asking node would send it again and again
             log.exception("rpc.crashed", extra=extra | {"error_id": new_error_id()})
             failed = error
         return RpcReply(request.id, fault=fault_from_error(failed))

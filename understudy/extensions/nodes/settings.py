@@ -1,4 +1,4 @@
-"""The settings of several servers over one database."""
+"""The settings of servers that share one database."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
@@ -34,7 +34,7 @@ class NodeSettings:
     cannot wake each other, and poll ten times a second."""
 
     def faults(self, settings: "Settings") -> Iterator[str]:
-        """Yield what does not go together, a sentence each."""
+        """Yield a sentence for each contradiction between the settings."""
         if self.wakeups_by_redis and not self.redis_url:
             yield NEEDS_REDIS
         if self.listen_url and not settings.on_postgresql:
@@ -55,7 +55,7 @@ class NodeSettings:
             )
 
     def checks(self, settings: "Settings", _: "Sequence[Agent]", offline: bool) -> "Iterator[CheckResult]":
-        """Check that servers can wake each other, that Redis answers, and that what is kept there can be encrypted."""
+        """Check that servers can wake each other, that Redis answers, and that a key for its contents is set."""
         if settings.on_postgresql or self.redis_url:
             from understudy.extensions.nodes.check import check
 
@@ -64,8 +64,10 @@ class NodeSettings:
     async def attach(
         self, settings: "Settings", system: "ActorSystem", store: "Store", tell: Callable[[str], object]
     ) -> None:
-        """Have a command that changes stored data drop what servers keep in Redis of it. Raises ValueError if a server
-        uses the database, or the address cannot be used."""
+        """Have a command that changes stored data drop the copies of it that servers keep in Redis.
+
+        Raises ValueError if a server uses the database, or the address cannot be used.
+        """
         if settings.on_postgresql:
             from understudy.extensions.nodes.offline import attach
 

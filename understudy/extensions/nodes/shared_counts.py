@@ -1,9 +1,9 @@
-"""Reads and writes of what nodes count together. All times are by the database's clock.
+"""Reads and writes of the counts that nodes share. All times are by the database's clock.
 
-1. A count of a node is a row of its own, and counts while the node is alive.
-2. A shared bucket of tokens is a row of no node: what it has now follows from what it had, and when. It may go below
-   zero, by one burst at most.
-3. The number of a node's last report is a row too, so that a report which is stored again takes nothing again.
+1. Each count of a node is a row of that node, and is valid while the node is alive.
+2. A shared token bucket is a row of no node, with its tokens at the time `at`, from which the present ones follow. It
+   may go below zero, by one burst at most.
+3. The number of a node's last report is a row too, so that a report which is stored twice takes tokens only once.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,17 +20,17 @@ _c = shared_counts.c
 _n = nodes.c
 
 REPORTS: Final = "reports"
-"""The kind of the number of a node's last report."""
+"""The kind of the row with the number of a node's last report."""
 SWEEP_EVERY: Final = 60
-"""Reports of a node after which what says nothing any more is deleted."""
+"""Number of reports of a node after which it deletes the rows that are not valid any more."""
 
 Key: TypeAlias = tuple[str, str]
-"""What is counted, and a name: of a user, a tenant or nothing."""
+"""The kind of a count, and the name of the user or tenant whose count it is; empty if it is of neither."""
 
 
 @frozen
 class TokensTaken:
-    """Tokens taken from the bucket `key` of `burst` tokens, refilled with `rate_per_min`."""
+    """`count` tokens taken from the bucket `key`, which holds `burst` tokens and is refilled with `rate_per_min`."""
 
     key: Key
     rate_per_min: float
@@ -42,7 +42,10 @@ class TokensTaken:
 def report(
     connection: Connection, node: str, number: int, counts: Mapping[Key, int], taken: Sequence[TokensTaken]
 ) -> bool:
-    """Set counts of a node, and take tokens from shared buckets. Return False if it was stored before."""
+    """Store report `number` of a node: set its counts, and take tokens from shared buckets.
+
+    Return False, with nothing changed, if the report was stored before.
+    """
     insert, unique = put(connection, shared_counts), ["kind", "name", "node"]
     given = insert.values(kind=REPORTS, name="", node=node, at=Now(), value=number)
     is_new = given.on_conflict_do_update(
@@ -56,17 +59,17 @@ def report(
     if counts:
         rows = [{"of_kind": key[0], "of_name": key[1], "count": counts[key]} for key in sorted(counts)]
         connection.execute(count, rows)
-    rate, burst, took = (bindparam(name, type_=Float()) for name in ("rate", "burst", "n"))
-    left = func.least(burst, _c.value + func.greatest(0, Now() - _c.at) * rate / 60)
+    rate, burst, count_taken = (bindparam(name, type_=Float()) for name in ("rate", "burst", "n"))
+    refilled = func.least(burst, _c.value + func.greatest(0, Now() - _c.at) * rate / 60)
     state = {"at": Now(), "until": Now() + 2 * burst * 60 / rate}
-    take = insert.values(of | state | {"node": "", "value": burst - took}).on_conflict_do_update(
-        index_elements=unique, set_=state | {"value": func.greatest(-burst, left - took)}
+    take = insert.values(of | state | {"node": "", "value": burst - count_taken}).on_conflict_do_update(
+        index_elements=unique, set_=state | {"value": func.greatest(-burst, refilled - count_taken)}
     )
-    if taken:  # in the order of their keys: two servers cannot deadlock
-        ordered, fields = sorted(taken, key=lambda each: each.key), ("of_kind", "of_name", "rate", "burst", "n")
-        values = [(*each.key, each.rate_per_min, each.burst, each.count) for each in ordered]
+    if taken:  # in the order of the keys, so that two servers cannot deadlock
+        ordered, fields = sorted(taken, key=lambda bucket: bucket.key), ("of_kind", "of_name", "rate", "burst", "n")
+        values = [(*bucket.key, bucket.rate_per_min, bucket.burst, bucket.count) for bucket in ordered]
         connection.execute(take, [dict(zip(fields, row, strict=True)) for row in values])
-    if number % SWEEP_EVERY == 1:  # counts of dead nodes and of nothing, and full buckets
+    if number % SWEEP_EVERY == 1:  # delete counts of dead nodes, counts of zero, and full buckets
         nothing = (_c.node != "") & ((_c.value == 0) | _c.node.not_in(select(_n.id)))
         connection.execute(delete(shared_counts).where(nothing | (_c.until < Now())))
     return True
@@ -79,17 +82,17 @@ def counted_by_others(connection: Connection, node: str, key: Key) -> int:
 
 
 def counted(connection: Connection, kinds: Collection[str]) -> dict[str, tuple[float, dict[Key, int]]]:
-    """Return for each living node that has counts of these kinds the seconds until its lease ends, and the counts."""
+    """Return by each living node with counts of these kinds the seconds until its lease ends, and those counts."""
     alive = (_n.id == _c.node) & (_n.expires_at > Now())
-    wanted = select(_n.id, _n.expires_at - Now(), _c.kind, _c.name, _c.value).join(nodes, alive)
-    found: dict[str, tuple[float, dict[Key, int]]] = {}
-    for node, left_s, kind, name, value in connection.execute(wanted.where(_c.kind.in_(kinds), _c.value > 0)):
-        found.setdefault(node, (left_s, {}))[1][kind, name] = int(value)
-    return found
+    query = select(_n.id, _n.expires_at - Now(), _c.kind, _c.name, _c.value).join(nodes, alive)
+    by_node: dict[str, tuple[float, dict[Key, int]]] = {}
+    for node, left_s, kind, name, value in connection.execute(query.where(_c.kind.in_(kinds), _c.value > 0)):
+        by_node.setdefault(node, (left_s, {}))[1][kind, name] = int(value)
+    return by_node
 
 
 def tokens_left(connection: Connection, keys: Collection[Key]) -> dict[Key, float]:
-    """Return what is left in these buckets, as they were when somebody last took from them."""
+    """Return the tokens in these buckets after the last report that took some; buckets without a row are left out."""
     names = {name for _, name in keys}
-    left = select(_c.kind, _c.name, _c.value).where(_c.kind.in_({kind for kind, _ in keys}), _c.name.in_(names))
-    return {(row.kind, row.name): row.value for row in connection.execute(left.where(_c.node == ""))}
+    query = select(_c.kind, _c.name, _c.value).where(_c.kind.in_({kind for kind, _ in keys}), _c.name.in_(names))
+    return {(row.kind, row.name): row.value for row in connection.execute(query.where(_c.node == ""))}

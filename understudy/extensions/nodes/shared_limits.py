@@ -1,18 +1,18 @@
-"""Limits of users that all nodes count together in the database: their connections, the rates of their commands, and
-the concurrent runs of users and tenants.
+"""Cluster-wide limits, counted in the database: the connections of users, the rates of their commands, and the
+concurrent runs of users and tenants.
 
-1. A node reports once in `REPORT_S` what has changed here since, and reads the others' runs then. So a limit may be
-   overrun by what a second or two bring on the other nodes, and a permit of a run that is released on one is granted
-   on another within two. While it is alone it does neither.
-2. A node reports its own counts, not differences, so a repeated report changes nothing. Dead nodes do not count. A
-   connection over the limit is retried for `PATIENCE_S` before it is refused: the other ones may be on a dead node
-   whose user is just reconnecting, or have been closed in this second.
-3. No command waits for the database: each node takes tokens from local buckets and reports them. What a user overdraws
-   on several nodes is paid back: the shared bucket goes below zero, by at most one burst, and refills from there.
-4. The runs that a node has reported count until it is seen to be dead, or its lease ends as it was when that was read:
-   a run that is resumed as its node died is not held up by its own count.
-5. Of a permit that is released on a node with waiting runs the next goes to a node that has fewer, if runs of the same
-   user or tenant wait there.
+1. Every `REPORT_S` a node reports its changed counts and reads the runs of the others; a node that is alone does
+   neither. So a limit may be overrun by what starts on other nodes within a second or two, and a permit that is
+   released on one node is granted on another within two seconds.
+2. A node reports absolute counts, so a repeated report changes nothing. Counts of dead nodes are ignored. A connection
+   over the limit is retried for `PATIENCE_S` before it is refused: the user may be reconnecting after the death of a
+   node, or may have closed the other connections within this second.
+3. No command waits for the database: each node takes tokens from local buckets and reports them. If a user overdraws
+   on several nodes, the shared bucket goes below zero, by at most one burst, and refills from there.
+4. The reported runs of a node count until it is seen to be dead, or its lease ends as it was when the runs were read:
+   so a run that is resumed after the death of its node is not blocked by its own count.
+5. A permit that is released on a node with waiting runs goes to a node that holds fewer, if runs of the same user or
+   tenant wait there.
 6. While the database is away each node counts alone.
 """
 
@@ -49,22 +49,22 @@ from understudy.storage.store import Store
 REPORT_S: Final = 1.0
 """Interval of reports, and of reads of the others' runs."""
 ALONE_S: Final = 0.1
-"""Interval at which a node that is alone looks whether it still is."""
+"""Interval at which a node that is alone checks whether it still is."""
 PATIENCE_S: Final = LEASE_S + 0.5
-"""How long a connection over the limit is retried before it is refused."""
+"""Seconds for which a connection over the limit is retried before it is refused."""
 RETRY_S: Final = 0.25
-"""Interval of these attempts."""
+"""Interval of the attempts to admit a connection over the limit."""
 ENTER_TIMEOUT_S: Final = 0.3
 """Timeout of the read for a new connection; beyond it the connection is admitted by the local count."""
 MOST: Final = 500
-"""Limit of buckets and of counts in one report; the next one follows at once."""
+"""Limit of buckets, and of counts, in one report; if there are more, the next report follows at once."""
 RUNS: Final = ("user", "tenant", "user-waits", "tenant-waits")
-"""Kinds of counts of runs: with a permit, and 1 if others wait for one."""
+"""Kinds of counts of runs: the number with a permit, and 1 if runs wait for a permit."""
 
 
 @frozen
 class _OtherNode:
-    """The runs of a node, until its lease ends (by trio's clock)."""
+    """The reported runs of another node; they are ignored after `until`, the end of its lease (by trio's clock)."""
 
     runs: Mapping[Key, int]
     until: float
@@ -72,10 +72,10 @@ class _OtherNode:
 
 @define(eq=False)
 class SharedLimits:
-    """The connections of users, at most `cap` each over all nodes, the rates of what they send, and the permits of
+    """The connections of users, at most `cap` each over all nodes, the rates of their commands, and the permits of
     `limiter`.
 
-    `accompanied` says whether other nodes are alive. `clock` is the clock of the local buckets.
+    `accompanied` returns whether other nodes are alive. `clock` is the clock of the local buckets.
     """
 
     store: Store
@@ -85,7 +85,7 @@ class SharedLimits:
     accompanied: Callable[[], bool]
     clock: Callable[[], float] = time.monotonic
     ledger: Ledger = field(factory=Ledger, init=False)
-    _users: dict[str, str] = field(factory=dict, init=False, repr=False)  # by the connection
+    _users: dict[str, str] = field(factory=dict, init=False, repr=False)  # by the id of the connection
     _connections: Counter[str] = field(factory=Counter, init=False, repr=False)
     _others: dict[str, _OtherNode] = field(factory=dict, init=False, repr=False)
     _reported: dict[Key, int] = field(factory=dict, init=False, repr=False)
@@ -137,7 +137,7 @@ class SharedLimits:
     # runs
 
     def elsewhere(self, kind: str, name: str | None, held: int) -> int:
-        """Count the permits of other nodes, and one for each that has fewer than `held` and runs that wait for it."""
+        """Return the number of permits of other nodes, plus one for each with fewer than `held` and waiting runs."""
         if not self._others:
             return 0
         key, waits, total = key_of(kind, name), key_of(f"{kind}-waits", name), 0
@@ -154,14 +154,14 @@ class SharedLimits:
     # reports
 
     async def synchronise(self) -> NoReturn:
-        """Report what is counted here, and read what is counted elsewhere, until cancelled."""
+        """Report the counts of this node and read those of the others, until cancelled."""
         self.limiter.elsewhere = self.elsewhere
         while True:
-            began, others, whole = trio.current_time(), self._others, True
+            began, others, complete = trio.current_time(), self._others, True
             if self.accompanied():
                 with trio.move_on_at(self._lapse):
                     try:
-                        whole = await self._report()
+                        complete = await self._report()
                         await self._read()
                         self.ledger.open = True
                     except StorageError:
@@ -172,7 +172,7 @@ class SharedLimits:
             self._others = {name: other for name, other in self._others.items() if other.until > now}
             if others:  # some of their permits may have been released
                 notify_granted(self.limiter, self.limiter.offer)
-            pause_s = ALONE_S if not self.accompanied() else REPORT_S if whole else 0.0
+            pause_s = ALONE_S if not self.accompanied() else REPORT_S if complete else 0.0
             await trio.sleep_until(min(began + pause_s, self._lapse))
 
     @property
@@ -181,18 +181,18 @@ class SharedLimits:
 
     async def _read(self) -> None:
         began = trio.current_time()
-        read = await self.store.read(counted, (*RUNS, REPORTS))
-        if read.pop(self.node.id, None) is None:  # as after a crash of the database, which empties the table
+        by_node = await self.store.read(counted, (*RUNS, REPORTS))
+        if by_node.pop(self.node.id, None) is None:  # as after a crash of the database, which empties the table
             self._reported = {}
-        self._others = {name: _OtherNode(runs, began + left_s) for name, (left_s, runs) in read.items()}
+        self._others = {name: _OtherNode(runs, began + left_s) for name, (left_s, runs) in by_node.items()}
 
     async def _report(self) -> bool:
-        """Report what has changed. Return False if there is more."""
-        if self.node.id != self._reported_as:  # as after it was taken for dead, and its counts with it
+        """Report the changed counts, at most `MOST`. Return False if there are more."""
+        if self.node.id != self._reported_as:  # it was declared dead, and its counts were deleted
             self._reported_as, self._reported = self.node.id, {}
-        now, before = self._counted(), self._reported
-        changed = {key: count for key, count in now.items() if before.get(key) != count}
-        changed |= {key: 0 for key in before if key not in now}
+        now, reported = self._counted(), self._reported
+        changed = {key: count for key, count in now.items() if reported.get(key) != count}
+        changed |= {key: 0 for key in reported if key not in now}
         some, taken = dict(islice(changed.items(), MOST)), self.ledger.take_unreported(MOST)
         if some or taken:
             await self._store(some, taken)
@@ -215,10 +215,10 @@ class SharedLimits:
         tokens = [TokensTaken(_bucket(rate, user), rate.rate_per_min, rate.burst, count) for rate, user, count in taken]
         await self.store.commit(report(self._reported_as, self._reports, counts, tokens))
         if taken:
-            lefts, now = await self.store.read(tokens_left, [each.key for each in tokens]), self.clock()
+            lefts, now = await self.store.read(tokens_left, [token_count.key for token_count in tokens]), self.clock()
             for rate, user, _ in taken:
-                left = lefts.get(_bucket(rate, user), rate.burst)
-                rate.lower(user, left - self.ledger.unreported(rate, user), now)
+                remaining = lefts.get(_bucket(rate, user), rate.burst)
+                rate.lower(user, remaining - self.ledger.unreported(rate, user), now)
 
 
 def _bucket(rate: RateLimit, user: str) -> Key:
@@ -227,9 +227,9 @@ def _bucket(rate: RateLimit, user: str) -> Key:
 
 @lru_cache(maxsize=20_000)
 def key_of(kind: str, name: str | None) -> Key:
-    """Return the key of a count of a user or a tenant; None: that of users without one.
+    """Return the key of a count of a user or a tenant; `name` None stands for the users without a tenant.
 
-    Names are hashed: an erasure need not look here for what lasts minutes.
+    Names are hashed, so an erasure need not cover these rows, which last for minutes.
     """
-    name = BETWEEN if name is None else name  # no tenant can be called that
+    name = BETWEEN if name is None else name  # no tenant can have this name
     return kind, hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -3,12 +3,12 @@
 1. A thread has one owner: `node` and `fence` of its row. A claim raises `fence`, so late writes of an earlier owner
    under its own number are refused.
 2. A claim never waits for a row: the node that has locked it is using it, or the database will soon end its session.
-3. A node with an expired lease is dead as soon as another node claims one of its threads: its row is deleted then,
-   which is how it learns. Until then it may renew the lease, and loses nothing. Others end the lease early if the
-   session by which it listened has ended, as with its process, and a renewal did not come.
+3. A node with an expired lease is dead as soon as another node claims one of its threads: the claim deletes its row,
+   and so its next renewal fails. Until then it may renew the lease, and loses nothing. Others end the lease early if
+   the node's listening session has ended, as it does with the process, and a renewal did not come.
 4. A late renewal extends the leases of all nodes that were alive at the previous one: during an outage of the database
    none could renew, and none is declared dead for it.
-5. A node says up to which revision it knows the schema, so that no migration takes away what it works with.
+5. A node's row has the newest revision of the schema that it knows, so that no migration removes what it works with.
 """
 
 from collections.abc import Collection, Sequence
@@ -58,14 +58,17 @@ LEASE_S: Final = 2.0
 FORGET_S: Final = 600.0
 """How long the row of a silent node is kept if no other node claims its threads, as it may come back."""
 LATE: Final = 0.75
-"""A renewal is late after this part of the lease: three failed renewals in a row."""
+"""Share of the lease after which a renewal is late: three renewals in a row have failed by then."""
 SILENT_S: Final = 1.0
-"""Seconds since a renewal, of which there is one in 0.5, after which a node whose session has ended is dead."""
+"""Seconds since its last renewal (they come every 0.5) after which a node whose listening session has ended is dead."""
 
 
 @frozen
 class LogEnd:
-    """The log of a thread created at `created_at` has events up to number `last_seq`, and `node` owns it, or had."""
+    """The log of the thread that was created at `created_at` ends with event `last_seq`.
+
+    `node` owned the thread last, and may be dead; None if no node ever did.
+    """
 
     node: str | None
     last_seq: int
@@ -76,7 +79,7 @@ class LogEnd:
 def claim_thread(connection: Connection, owner: str, thread_id: str, node: str) -> int:
     """Claim a thread for a node, if no other living node owns it.
 
-    Return the number of the new fence, one more than before; 1 if there is no such thread yet. It is 0 if
+    Return the number of the new fence, one more than the previous; 1 if there is no such thread yet. Return 0 if
     another node owns the thread or is writing to it right now, and if the node itself is not alive.
     """
     this = (_t.owner == owner, _t.id == thread_id)
@@ -86,12 +89,12 @@ def claim_thread(connection: Connection, owner: str, thread_id: str, node: str) 
     ).one_or_none()
     named = {node} if row is None else {node, row.node}
     leases = select(_n.id, _n.expires_at > Now()).where(_n.id.in_(named))
-    known = {name: bool(alive) for name, alive in connection.execute(leases)}
-    if [name for name, alive in known.items() if alive] != [node]:
+    is_alive = {name: bool(alive) for name, alive in connection.execute(leases)}
+    if [name for name, alive in is_alive.items() if alive] != [node]:
         return 0
     if row is None:
         return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
-    if row.node != node and row.node in known and not _taken_for_dead(connection, row.node):
+    if row.node != node and row.node in is_alive and not _taken_for_dead(connection, row.node):
         return 0
     connection.execute(update(schema.threads).where(*this).values(node=node, fence=row.fence + 1))
     return int(row.fence) + 1
@@ -153,7 +156,7 @@ def leave_nodes(connection: Connection, node: str) -> bool:
 
 
 def _taken_for_dead(connection: Connection, node: str) -> bool:
-    """Delete the row of a node whose lease has expired. Return False if it is renewing its lease right now."""
+    """Delete the row of a node whose lease has expired. Return False if the node has renewed it, or is doing so."""
     this = select(_n.id).where(_n.id == node)
     over = this.where(_n.expires_at <= Now()).with_for_update(skip_locked=True)
     if connection.execute(over).one_or_none() is None:
@@ -166,12 +169,12 @@ _activity = table("pg_stat_activity", column("application_name", Text), column("
 _listens: ColumnElement[bool] = (literal(LISTENER) + _n.id).in_(
     select(_activity.c.application_name).where(_activity.c.datname == func.current_database())
 )
-"""Condition on a node: its session that listens is there (PostgreSQL only). That ends at once with its process."""
+"""Condition on a node: its listening session exists (PostgreSQL only). The session ends at once with the process."""
 
 
 @write
 def end_leases(connection: Connection, lost: Collection[str]) -> int:
-    """End the leases of those of these nodes that do not listen still, nor have renewed. Return how many."""
+    """End the leases of those of the `lost` nodes that neither listen again nor have renewed. Return their number."""
     silent = _n.expires_at < Now() + (LEASE_S - SILENT_S)
     return connection.execute(
         update(nodes).where(_n.id.in_(list(lost)), silent, ~_listens).values(expires_at=Now())
@@ -194,40 +197,42 @@ _living = Prepared(select(_n.id, _silent_s).where(_n.expires_at > Now()))
 
 
 def living_by_silence(connection: Connection) -> dict[str, float]:
-    """Return the living nodes: 0.0 for each that listens, for others the seconds since they renewed their leases."""
+    """Return by each living node the seconds since it renewed its lease, and 0.0 if it listens."""
     return dict(_living.rows(connection, lease_s=LEASE_S))
 
 
 def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None:
     """Return the living node that owns a thread, or None."""
-    wanted = select(_t.node).where(_t.owner == owner, _t.id == thread_id, _held)
-    node: str | None = connection.execute(wanted).scalar_one_or_none()
+    query = select(_t.node).where(_t.owner == owner, _t.id == thread_id, _held)
+    node: str | None = connection.execute(query).scalar_one_or_none()
     return node
 
 
 def log_ends(connection: Connection, threads: Sequence[tuple[str, str]]) -> dict[tuple[str, str], LogEnd]:
-    """Return where the logs of these threads (user and id) end; without those that do not exist."""
-    wanted = select(_t.owner, _t.id, _t.node, _t.last_seq, _t.created_at)
-    rows = connection.execute(wanted.where(tuple_(_t.owner, _t.id).in_(threads)))
+    """Return the ends of the logs of these threads (user and id); threads that do not exist are left out."""
+    query = select(_t.owner, _t.id, _t.node, _t.last_seq, _t.created_at)
+    rows = connection.execute(query.where(tuple_(_t.owner, _t.id).in_(threads)))
     return {(owner, thread_id): LogEnd(*row) for owner, thread_id, *row in rows}
 
 
 def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
     """Return the unfinished runs of threads without a living owner, oldest first; with `own` also of this node's.
 
-    Return none if the node itself is not alive: then possibly no node could renew its lease.
+    Return none if the node itself is not alive: possibly no node could renew its lease.
     """
-    left = or_(~_held, _t.node == node) if own else ~_held
-    return _orphaned(connection, node, OPEN_RUN, left)
+    abandoned = or_(~_held, _t.node == node) if own else ~_held
+    return _orphaned(connection, node, OPEN_RUN, abandoned)
 
 
 def orphaned_effects(connection: Connection, node: str, others: Sequence[Select[tuple[str]]]) -> list[RunRecord]:
-    """Return runs with something to finish, of threads without a living owner and of this node; `others` as in
-    `with_open_effects`."""
+    """Return the runs with open effects, of threads without a living owner and of threads of this node.
+
+    `others` select the ids of runs with effects of extensions, as in `with_open_effects`.
+    """
     return _orphaned(connection, node, with_open_effects(others), or_(~_held, _t.node == node))
 
 
 def _orphaned(connection: Connection, node: str, *which: ColumnElement[bool]) -> list[RunRecord]:
     alive = exists(select(_n.id).where(_n.id == node, _n.expires_at > Now()))
-    wanted = select(*_r).join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id)).where(*which, alive)
-    return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
+    query = select(*_r).join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id)).where(*which, alive)
+    return [RunRecord(*row) for row in connection.execute(query.order_by(_r.started_at, _r.id))]

@@ -4,7 +4,7 @@ from sqlalchemy import DDL, Column, Float, Index, Integer, LargeBinary, Table, T
 
 from understudy.storage.schema import metadata
 
-# The living servers: one that has not renewed its row before `expires_at`, by the database's clock, is dead.
+# The living servers. A server that has not renewed its row before `expires_at`, by the database's clock, is dead.
 nodes = Table(
     "nodes",
     metadata,
@@ -14,9 +14,9 @@ nodes = Table(
     Column("knows_revision", Text),
 )
 
-# What nodes count together (`understudy.extensions.nodes.shared_counts`). PostgreSQL does not log it: after its crash
-# the table is empty, and each server reports its counts anew. `value` held `at` that time, by the database's clock, and
-# says nothing any more after `until`.
+# The counts that nodes share (`understudy.extensions.nodes.shared_counts`). The table is unlogged: after a crash of
+# PostgreSQL it is empty, and each server reports its counts anew. `value` was true at the time `at`, by the database's
+# clock; the row is deleted after `until`.
 shared_counts = Table(
     "shared_counts",
     metadata,
@@ -33,7 +33,7 @@ event.listen(
     DDL("ALTER TABLE shared_counts SET UNLOGGED").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
 )
 
-# What nodes ask of each other, and the answers (`understudy.extensions.nodes.inbox`).
+# Requests between nodes, and the replies (`understudy.extensions.nodes.inbox`).
 inbox = Table(
     "inbox",
     metadata,

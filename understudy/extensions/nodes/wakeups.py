@@ -1,4 +1,4 @@
-"""How nodes wake each other: short messages that may be lost. What must not be lost is in the database."""
+"""The interface of wakeups: short messages between nodes that may be lost, as all durable state is in the database."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, Protocol
@@ -7,8 +7,8 @@ from typing import Final, NoReturn, Protocol
 class Wakeups(Protocol):
     """Carries messages to the channels of nodes: threads with the numbers of their last events, and pieces of text.
 
-    A message of a channel arrives after those that were published before it, or not at all. A carrier keeps no message
-    for a listener that does not read: it is cut off, and listens anew.
+    Messages of a channel arrive in the order they were published, or not at all. A listener that does not read is cut
+    off and must listen anew: no message is kept for it.
     """
 
     @property
@@ -21,25 +21,25 @@ class Wakeups(Protocol):
     async def listen(
         self, channels: Sequence[str], take: Callable[[str, str], None], begun: Callable[[], None]
     ) -> NoReturn:
-        """Pass each message of these channels to `take`, until cancelled; `begun` is called as soon as it listens.
+        """Call `take(channel, text)` with each message of these channels until cancelled; `begun()` once subscribed.
 
-        Raises WakeupsUnavailable when it does not any more. That it hears anything only a message can say.
+        Raises WakeupsUnavailable when the subscription is lost. Only an arriving message proves that it works.
         """
 
     async def cut_off(self) -> None:
-        """End the sessions of listeners that let messages pile up, if the carrier does not by itself.
+        """End the sessions of listeners that let messages pile up. Raises WakeupsUnavailable.
 
-        Raises WakeupsUnavailable.
+        Has no effect if the carrier ends them by itself, as Redis does.
         """
 
     def close(self) -> None:
-        """Let go of what sends; the next message takes it again."""
+        """Close the connection that sends; the next message opens it again."""
 
 
 HELLO: Final = ""
-"""The message of a node to itself, by which it knows that it hears."""
+"""The message of a node to itself, by which it knows that its subscription works."""
 LISTENER: Final = "understudy-listener-"
-"""With the name of a node: that of its session which listens, by which others see that its process is there."""
+"""Prefix, before the node's id, of the name of its listening session, a sign of life for other nodes."""
 NEWS: Final = "understudy_news"
 """The channel that all nodes listen to."""
 

@@ -103,14 +103,10 @@ class WebhookRules:
 
 def _covers(prefix: SplitResult, url: SplitResult) -> bool:
     """Return whether an address is under a prefix: the same scheme, host and port, and a path within its path."""
-    same = (prefix.scheme, prefix.hostname, prefix.port or PORTS.get(prefix.scheme)) == (
-        url.scheme,
-        url.hostname,
-        url.port or PORTS.get(url.scheme),
-    )
+    origins = [(part.scheme, part.hostname, part.port or PORTS.get(part.scheme)) for part in (prefix, url)]
     path = posixpath.normpath("/" + unquote(url.path).lstrip("/"))
     base = prefix.path.rstrip("/")
-    return same and "\\" not in path and (path == base or path.startswith(f"{base}/"))
+    return origins[0] == origins[1] and "\\" not in path and (path == base or path.startswith(f"{base}/"))
 
 
 def body_of(event: Event, frame: Any, ids: dict[str, Any], sent_at: str) -> dict[str, Any]:

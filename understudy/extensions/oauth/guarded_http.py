@@ -58,15 +58,9 @@ class GuardedHttp:
         self.check(url)
         try:
             with trio.fail_after(WITHIN_S):
-                addresses = await resolve(url, private=self.private)
+                checked = await resolve(url, private=self.private)
                 return await request(
-                    method,
-                    url,
-                    headers=headers,
-                    body=body,
-                    connect_to=addresses,
-                    max_bytes=MAX_BYTES,
-                    within_s=WITHIN_S,
+                    method, url, headers=headers, body=body, connect_to=checked, max_bytes=MAX_BYTES, within_s=WITHIN_S
                 )
         except PrivateAddress:
             raise Untrusted(f"its address {_host(url)} is private") from None

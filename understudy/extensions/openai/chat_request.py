@@ -8,16 +8,7 @@ import msgspec
 from attrs import asdict
 
 from understudy.extensions.openai.chat_stream import STATE
-from understudy.models.items import (
-    NO_TEXT,
-    CallItem,
-    ImagePart,
-    Item,
-    MessageItem,
-    ReasoningItem,
-    ResultItem,
-    settled,
-)
+from understudy.models.items import NO_TEXT, CallItem, ImagePart, Item, MessageItem, ReasoningItem, ResultItem, settled
 from understudy.models.model import Turn
 from understudy.models.prompt import CONTINUE, noted, offered_tools, system_text, tool_choice, tool_name, user_text
 

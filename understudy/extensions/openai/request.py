@@ -12,14 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from attrs import asdict
 
-from understudy.models.items import (
-    CallItem,
-    Item,
-    MessageItem,
-    ReasoningItem,
-    ResultItem,
-    settled,
-)
+from understudy.models.items import CallItem, Item, MessageItem, ReasoningItem, ResultItem, settled
 from understudy.models.model import ToolCard, Turn
 from understudy.models.prompt import CONTINUE, offered_tools, system_text, tool_choice, tool_name, user_text
 

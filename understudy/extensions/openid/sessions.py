@@ -340,19 +340,10 @@ def open_provider_sessions(own: "OpenIdSettings", server: "WebContext") -> Provi
     """Build the sessions of users who sign in at the provider that the settings name."""
     settings = server.settings
     claims = ClaimNames(own.name_claim, own.roles_claim, own.groups_claim, settings.tenant_claim)
-    registration = Registration(
-        own.issuer,
-        own.client_id,
-        str(own.client_secret),
-        tuple(own.scopes),
-        own.prompt,
-        own.title or urlsplit(own.issuer).netloc,
-        claims,
-    )
-    provider, sealing = (
-        Provider(registration, time.time),
-        SessionSeal(Seal(*secrets_for_storage(settings)), registration),
-    )
+    secret, title = str(own.client_secret), own.title or urlsplit(own.issuer).netloc
+    registration = Registration(own.issuer, own.client_id, secret, tuple(own.scopes), own.prompt, title, claims)
+    provider = Provider(registration, time.time)
+    sealing = SessionSeal(Seal(*secrets_for_storage(settings)), registration)
     return ProviderSessions(
         provider, server.store, sealing, server.sessions, time.time, float(own.recheck_s), float(own.outage_s)
     )

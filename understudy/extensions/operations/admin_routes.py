@@ -67,13 +67,7 @@ async def overview() -> ServerOverview:
         connections=context.presence.count(whose),
         outcomes=dict(Counter(run.outcome for run in ended).most_common()),
         failed=[
-            {
-                **who(run.owner),
-                "run_id": run.run_id,
-                "outcome": run.outcome,
-                "ended_at": run.at,
-                "ago_s": now - run.at,
-            }
+            {**who(run.owner), "run_id": run.run_id, "outcome": run.outcome, "ended_at": run.at, "ago_s": now - run.at}
             for run in failed[:FAILED]
         ],
     )

@@ -10,18 +10,7 @@ import attrs
 from transport.wire.commands import Command
 from transport.wire.dialects import wire_fields
 from transport.wire.events import Error, Event
-from transport.wire.json_schema import (
-    COUNT,
-    FLAG,
-    NUMBER,
-    TEXT,
-    Schema,
-    members_of,
-    object_of,
-    one_of,
-    or_null,
-    record,
-)
+from transport.wire.json_schema import COUNT, FLAG, NUMBER, TEXT, Schema, members_of, object_of, one_of, or_null, record
 from understudy.wire.codes import ERRORS
 from understudy.wire.commands import CHECKS, COMMANDS, Approve, Respond, Say, Undo
 from understudy.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, Dialect

@@ -15,13 +15,7 @@ from attrs import Factory, define, field
 
 from transport.wire.codec import json_text
 from transport.wire.events import Drain, Error, Event, PartialResult, Resync
-from understudy.extensions.responses.objects import (
-    JsonValue,
-    ResponseId,
-    ResponseRequest,
-    failure_object,
-    usage_object,
-)
+from understudy.extensions.responses.objects import JsonValue, ResponseId, ResponseRequest, failure_object, usage_object
 from understudy.extensions.responses.writer import ResponseWriter
 from understudy.wire.codes import ERRORS
 from understudy.wire.events import (
