@@ -1,4 +1,4 @@
-"""Says what the current request is about to do."""
+"""Writes the current request's act into the audit log before the act begins."""
 
 from collections.abc import Sequence
 
@@ -23,14 +23,14 @@ async def say(
     roles: Sequence[str] = (),
     **detail: str | bool,
 ) -> Deed:
-    """Have a deed stored, before it begins, and return it.
+    """Store an entry of the audit log for an act that is about to begin. Return the entry.
 
-    `by` is None for the caller; `target` is the key of the user to whom it is done, `tenant` the one that is concerned
-    if that is not the target's or the caller's. `as_operator`: the caller may do it by a role of operators; else by one
-    of `roles`, none for what everybody may do.
+    `by` defaults to the caller; `target` is the key of the affected user; `tenant` is the affected tenant, if that is
+    neither the target's nor the caller's. The entry names the role by which the caller may act: a role of operators if
+    `as_operator`, else one of `roles`; none for acts that every user may do.
 
     Raises:
-        StorageUnavailable: It cannot be stored: it must not happen.
+        StorageUnavailable: The entry cannot be stored, so the act must not happen.
     """
     caller = identity() if by is None else by
     role = next((role for role in (OPERATORS if as_operator else roles) if role in caller.roles), "")

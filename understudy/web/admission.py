@@ -1,9 +1,9 @@
-"""Checks of every HTTP request before it is served: origin, token, and rate; and cross-origin resource sharing.
+"""Checks origin, token and rate of every HTTP request before it is served, and adds CORS headers.
 
-Pages of allowed origins may read the answers, by the Fetch standard's CORS protocol. Credentials are never allowed, as
-no cookie authenticates a user here: a page sends its user's token in a header. Whether an origin is allowed is decided
-in one place for sockets and HTTP (`understudy.auth.sessions.check_origin`), so there is no second list, as a CORS
-library would need.
+1. Pages of allowed origins may read the answers (CORS, in the Fetch standard). Credentials are never allowed, because
+   no cookie authenticates a user here: a page sends its user's token in a header.
+2. `understudy.auth.sessions.check_origin` alone decides whether an origin is allowed, for sockets and HTTP. A CORS
+   library would need a second list.
 """
 
 import contextlib
@@ -21,17 +21,17 @@ from understudy.web.context import bearer, connection_permit, web_context
 from understudy.web.websocket import TOO_MANY_CONNECTIONS, WebSettings
 
 UNLIMITED_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Paths that a supervisor polls, and that are answered even if its address exceeds its limits."""
+"""Paths that a service manager polls. They are answered even if its address exceeds its limits."""
 
 EXPOSED: Final = (
     "Age, Allow, Content-Disposition, Deprecation, ETag, Link, Retry-After, Sunset, Warning, WWW-Authenticate"
 )
-"""Response headers that pages may read, beside those that the Fetch standard exposes always."""
+"""Response headers that pages may read, in addition to those that the Fetch standard always exposes."""
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS: Final = (
     "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Requested-With, *"
 )
-"""Headers that pages may send. The star stands for all but `Authorization`: SDKs of doors have some of their own."""
+"""Headers that pages may send. The star, which does not cover `Authorization`, is for those of other APIs' SDKs."""
 PREFLIGHT_S: Final = 7200
 """Seconds for which a browser may cache the answer to a preflight: the maximum of Chromium."""
 
@@ -39,7 +39,7 @@ PREFLIGHT_S: Final = 7200
 class Admission:
     """Limits the rate of requests of each user, and of each address without a valid token.
 
-    `ledger`: records requests for the limits that nodes share.
+    `ledger` records requests for the limits that nodes share.
     """
 
     def __init__(self, settings: WebSettings, ledger: Ledger | None = None) -> None:
@@ -88,9 +88,9 @@ def peer() -> str:
 
 
 def _preflight() -> Response | None:
-    """Answer a browser that asks whether an allowed page may make a request; None for any other request.
+    """Return the answer to a CORS preflight of an allowed page; None for any other request.
 
-    It is answered for every path and method: what the request itself is refused with can then be read by the page.
+    Every path and method is allowed, so that the page can read the refusal of the request itself.
     """
     if request.method != "OPTIONS" or "cross_origin" not in g or "Access-Control-Request-Method" not in request.headers:
         return None
@@ -103,8 +103,8 @@ def _preflight() -> Response | None:
 
 
 def add_cors_headers(answer: Response) -> None:
-    """Let the page that the current request was admitted from read the answer."""
-    answer.vary.add("Origin")  # on every answer, or a cache could give one page another's
+    """Allow the page that sent the current request to read the answer."""
+    answer.vary.add("Origin")  # on every answer, or a cache could give a page the answer to another one
     if "cross_origin" not in g:
         return
     answer.headers["Access-Control-Allow-Origin"] = g.cross_origin
@@ -113,6 +113,5 @@ def add_cors_headers(answer: Response) -> None:
 
 
 def _joined(values: list[str]) -> str | None:
-    """Join several headers of one name to one list (RFC 9110 section 5.3). For a header with one value that is an
-    invalid value."""
+    """Join headers of one name to one list (RFC 9110 section 5.3), which a header of a single value then refuses."""
     return ", ".join(values) if values else None

@@ -1,4 +1,4 @@
-"""The quart-trio application: blueprints, and the headers of every answer."""
+"""Builds the quart-trio application: blueprints, request hooks, and the headers of every answer."""
 
 import json
 import re
@@ -38,7 +38,7 @@ NO_DEVICES: Final = (
     "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
     "payment=(), usb=(), browsing-topics=()"
 )
-"""The `Permissions-Policy` of a document that may use no device."""
+"""The `Permissions-Policy` of a document that may not use any device."""
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; "
@@ -63,7 +63,7 @@ def page_headers(*, voice: bool = False) -> dict[str, str]:
 
 
 MAX_HEADER_BYTES: Final = 16 * 1024
-"""The limit of a request's own headers applies to each part of a multipart body too."""
+"""Bytes of the headers of each part of a multipart body: the same limit as for a request's own headers."""
 
 
 class LimitedDecoder(MultipartDecoder):
@@ -73,10 +73,10 @@ class LimitedDecoder(MultipartDecoder):
     """
 
     def next_event(self) -> Event:
-        """Decode on. The buffer is limited while the end of a part's headers is awaited."""
+        """Return the next event. The buffer is limited while the end of a part's headers is missing."""
         event = super().next_event()
-        awaited = isinstance(event, NeedData) and self.state in (State.PREAMBLE, State.PART)
-        pending = self.buffer if awaited else event.data if isinstance(event, Preamble) else b""
+        in_headers = isinstance(event, NeedData) and self.state in (State.PREAMBLE, State.PART)
+        pending = self.buffer if in_headers else event.data if isinstance(event, Preamble) else b""
         if len(pending) > MAX_HEADER_BYTES:
             raise RequestHeaderFieldsTooLarge
         return event
@@ -88,13 +88,13 @@ class LimitedDecoder(MultipartDecoder):
 
 
 def build_http_app(context: WebContext) -> QuartTrio:
-    """Build the application around its context."""
+    """Build the application for a server with this context."""
     app = QuartTrio("understudy", static_folder=None)
-    cast("Any", app.json).sort_keys = False  # the fields of a form are in the order of the tool's parameters
-    cast("Any", formparser).MultipartDecoder = LimitedDecoder  # Quart takes the class from there alone
+    cast("Any", app.json).sort_keys = False  # keep the fields of a form in the order of the tool's parameters
+    cast("Any", formparser).MultipartDecoder = LimitedDecoder  # Quart has no option for it
     app.config["MAX_CONTENT_LENGTH"] = context.settings.limits.chunks_bytes + 64 * 1024
     app.config["BODY_TIMEOUT"] = 120
-    app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
+    app.url_map.merge_slashes = False  # so that a path with `//` is 404, not a redirect page of werkzeug
     app.extensions["context"] = context
     headers = app.extensions["page_headers"] = page_headers(voice=context.settings.page.voice_input)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
@@ -117,29 +117,29 @@ def build_http_app(context: WebContext) -> QuartTrio:
 
 
 def _register(app: QuartTrio, blueprint: Blueprint, extension: str) -> None:
-    """Add the routes of an extension. Raises ExtensionFault if requests for one of them have an answer already."""
+    """Add the routes of an extension. Raises ExtensionFault if another route answers requests for one of them."""
     taken = {(_form(rule), method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
-    variable = [(_pattern(form), method) for form, method in taken if "<" in form]
+    patterns = [(_pattern(form), method) for form, method in taken if "<" in form]
     app.register_blueprint(blueprint)
-    of_it = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(f"{blueprint.name}."))
-    forms = {(_form(rule), method) for rule in of_it for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    added = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(f"{blueprint.name}."))
+    forms = {(_form(rule), method) for rule in added for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     for path, method in sorted(forms & taken):
         raise ExtensionFault(f"the extension {extension} claims {method} {path}, which there is already; leave it out")
     for path, method in sorted(forms):
-        if "<" not in path and any(at == method and form.fullmatch(path) for form, at in variable):
-            wrong = f"claims {method} {path}, which another route with a variable answers already"
-            raise ExtensionFault(f"the extension {extension} {wrong}; leave it out")
+        if "<" not in path and any(other == method and pattern.fullmatch(path) for pattern, other in patterns):
+            fault = f"claims {method} {path}, which another route with a variable answers already"
+            raise ExtensionFault(f"the extension {extension} {fault}; leave it out")
 
 
 def _form(rule: Rule) -> str:
-    """Return the path of a rule with every variable under one name: such rules match the same paths."""
-    return re.sub(r"<(?:(\w+)(?:\([^<)]*\))?:)?\w+>", lambda found: f"<{found[1] or ''}>", rule.rule)
+    """Return the path of a rule without the names of its variables: rules of one form match the same paths."""
+    return re.sub(r"<(?:(\w+)(?:\([^<)]*\))?:)?\w+>", lambda match: f"<{match[1] or ''}>", rule.rule)
 
 
 @cache
 def _pattern(form: str) -> re.Pattern[str]:
-    """Return the expression of the paths that a rule of this form matches."""
-    return re.compile(re.sub(r"<(\w*)>", lambda found: ".+" if found[1] == "path" else "[^/]+", re.escape(form)))
+    """Return the regular expression of the paths that rules of this form match."""
+    return re.compile(re.sub(r"<(\w*)>", lambda match: ".+" if match[1] == "path" else "[^/]+", re.escape(form)))
 
 
 async def _note_caller() -> None:
@@ -151,7 +151,7 @@ async def _add_headers(answer: Response) -> Response:
     add_cors_headers(answer)
     for name, value in current_app.extensions["page_headers"].items():
         answer.headers.setdefault(name, value)
-    if web_context().settings.tls.certificate is not None:  # a proxy that speaks TLS answers for its own name
+    if web_context().settings.tls.certificate is not None:  # else a proxy speaks TLS, and decides for its own name
         answer.headers.setdefault(*HSTS)
     if request.path.startswith(("/api/", "/auth")):
         answer.headers.setdefault("Cache-Control", "no-store")

@@ -45,13 +45,13 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 DRAIN_BODY_S: Final = 10.0
-"""Seconds for which a client may go on sending a body that is too large; 20 MiB take that long at 17 Mbit/s."""
+"""Seconds for which a client may continue to send a body that is too large, enough for 20 MiB at 17 Mbit/s."""
 
 
 @define
 class WebContext:
-    """The parts of the server that HTTP handlers use. `recorder` gets the events of the tree; `ledger` records
-    requests for the limits that nodes share."""
+    """The parts of the server that HTTP handlers use. `recorder` has the events of the actor tree; `ledger` records
+    requests for the limits that nodes share; `find` returns the actor at a path."""
 
     settings: WebSettings
     services: Services
@@ -67,7 +67,7 @@ class WebContext:
 
     @property
     def node(self) -> "Node | None":
-        """This node, None for a single one."""
+        """This node of a cluster; None for a single server."""
         return self.chat.commands.registry.node
 
     @property
@@ -77,7 +77,7 @@ class WebContext:
 
     @property
     def content_filter(self) -> ContentFilter:
-        """What every text passes."""
+        """The filter that every text passes."""
         return self.services.content_filter
 
     @property
@@ -87,17 +87,17 @@ class WebContext:
 
     @property
     def parts(self) -> Parts:
-        """What extensions have built."""
+        """The parts that extensions have built."""
         return self.services.parts
 
     @property
     def permissions(self) -> Permissions:
-        """Who may use what."""
+        """The rules for which users may use which agents and tools."""
         return self.services.permissions
 
     @property
     def presence(self) -> Presence:
-        """The live connections."""
+        """The open connections of users."""
         return self.services.presence
 
     @property
@@ -110,8 +110,8 @@ async def read_body(max_bytes: int | None = None) -> bytes:
     """Return the body of the current request, at most `max_bytes`; None: the limit of a frame.
 
     Raises:
-        CommandRejected: `message_too_large`. The rest of the body was read and discarded: a client that is cut off
-            while it sends would not read the answer.
+        CommandRejected: `message_too_large`. The rest of the body was read and discarded, because a client that is cut
+            off while it sends would not read the answer.
         RequestTimeout: The body took longer than BODY_TIMEOUT.
     """
     limit = web_context().settings.limits.frame_bytes if max_bytes is None else max_bytes
@@ -132,7 +132,7 @@ async def read_json(kind: type[_T], form: str, max_bytes: int | None = None) -> 
     """Return the body of the current request, which must be JSON of this type. `form` describes it in the refusal.
 
     Raises:
-        CommandRejected: It is not (`invalid_command`), or is too large, as in `read_body`.
+        CommandRejected: The body is not of this type (`invalid_command`), or too large, see `read_body`.
     """
     return decode_json(await read_body(max_bytes), kind, form)
 
@@ -152,10 +152,10 @@ def decode_json(body: bytes, kind: type[_T], form: str) -> _T:
 async def drain_body() -> None:
     """Discard the rest of a body that is too large, for DRAIN_BODY_S at most.
 
-    A client that is cut off while it sends would not read the answer. quart has no public name for the end of the body.
+    A client that is cut off while it sends would not read the answer.
     """
     with trio.move_on_after(DRAIN_BODY_S):
-        await request.body._complete.wait()
+        await request.body._complete.wait()  # quart has no public name for the end of the body
 
 
 def whole_number(name: str, default: int, low: int, high: int) -> int:
@@ -174,10 +174,10 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
 
 
 def one_of(name: str, value: object, known: Iterable[_T]) -> _T:
-    """Return the known value that this one, which a request names so, equals.
+    """Return the member of `known` that equals the value of a request's parameter `name`.
 
     Raises:
-        CommandRejected: It is none of them (`invalid_command`).
+        CommandRejected: The value is not in `known` (`invalid_command`).
     """
     choices = tuple(known)
     for choice in choices:
@@ -199,20 +199,20 @@ def connection_permit() -> ConnectionPermit:
 
 
 def bearer(*, in_query: bool = False) -> str:
-    """Return the current request's token, unverified; with `in_query`, also one in the query.
+    """Return the current request's token, unverified; with `in_query`, also a token in the query.
 
     Raises:
         Unauthenticated: The request has no token.
     """
-    carried = request.headers.getlist("Authorization")
-    token = find_token({"authorization": ", ".join(carried)} if carried else {}, request.args if in_query else {}, ())
+    headers = request.headers.getlist("Authorization")
+    token = find_token({"authorization": ", ".join(headers)} if headers else {}, request.args if in_query else {}, ())
     if token is None:
         raise Unauthenticated("unauthenticated")
     return token
 
 
 def identity(*, in_query: bool = False) -> Identity:
-    """Return the identity of the current request's token; with `in_query`, also of one in the query.
+    """Return the identity of the current request's token; with `in_query`, also that of a token in the query.
 
     Raises:
         Unauthenticated: There is no valid token.
@@ -250,10 +250,10 @@ def own_url() -> str:
 
 
 def page_url() -> str:
-    """Return the address by which the browser reaches this server: a page says with which scheme."""
+    """Return the address by which the browser reaches this server. The scheme is that of the page's `Origin`."""
     origin = request.headers.get("Origin", "")
-    own = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
-    return origin if own else request.host_url.rstrip("/")
+    is_own = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
+    return origin if is_own else request.host_url.rstrip("/")
 
 
 def set_cookie(
@@ -266,7 +266,7 @@ def set_cookie(
 
 
 def public_path(path: str) -> str:
-    """Return a path of this server, such as /auth, as browsers know it: below that of `public_url`, if it has one."""
+    """Return a path of this server, such as /auth, below the path of `public_url`, as browsers request it."""
     return web_context().settings.public_path + path
 
 
@@ -280,7 +280,7 @@ def error_response(code: str, message: str | None = None, retry_after: float | N
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     web_context().metrics.connections.on_error(code)
-    path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # the path itself may hold anything
+    path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # the path itself may contain secrets
     extra = {"code": code, "path": path, "error_id": error_id, "peer": current_app.extensions["admission"].peer()}
     log.info("request.refused", extra=extra)
     return answer

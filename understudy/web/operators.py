@@ -1,4 +1,4 @@
-"""What answers to operators share: whose a row is, the users whom a request is about, and a run that they reach."""
+"""Shared parts of answers to operators: the owner of a row, the users that a request concerns, and reachable runs."""
 
 from typing import Any, Final
 
@@ -15,9 +15,9 @@ from understudy.web.context import decode_json, rights, web_context
 from understudy.web.routes import STORED, many, shape
 
 MOST: Final = 500
-"""Rows of one answer."""
+"""Most rows of one answer."""
 MAX_REASON: Final = LONGEST
-"""Characters of a reason, which an entry of the audit log has whole. A longer one is refused."""
+"""Characters of a reason, so that it fits into an entry of the audit log. A longer one is refused."""
 OF_OPERATOR: Final = ("invalid_command", "rate_limited", *STORED)
 
 
@@ -29,33 +29,33 @@ class Reason:
 
 
 def listed(name: str, kind: type[Any], owner: str = "owner", **more: Any) -> Any:
-    """Return the type of an answer with a list of such rows, each with what `owned` has in place of `owner`."""
+    """Return the type of an answer with a list `name` of rows, in which `owned` has replaced `owner`."""
     row = shape(f"Owned{kind.__name__}", kind, (owner,), user=str, tenant=str | None)
     return shape(f"{kind.__name__}s", **{name: many(row)}, **more)
 
 
 def who(owner: str) -> dict[str, Any]:
-    """Return the user and the tenant that the key of a user's data stands for, as answers to operators have them."""
+    """Return the user and the tenant of the key `owner` of a user's data, as fields of an answer to operators."""
     return {"user": name_of(owner), "tenant": tenant_of(owner)}
 
 
 def owned(row: Any, owner: str = "owner") -> dict[str, Any]:
-    """Return the fields of a row with the user and the tenant in place of `owner`, the key of the user's data."""
+    """Return the fields of a row, with user and tenant in place of the field `owner`, the key of the user's data."""
     fields = asdict(row)
     return {**who(fields.pop(owner)), **fields}
 
 
 def scope() -> Scope:
-    """Return the users that a request of an operator is about: those of the tenant in the query, or all that the
-    caller's rights reach.
+    """Return the users that an operator's request concerns: those of the tenant in the query, or all within the
+    caller's rights.
 
     Raises:
         Unauthenticated: There is no valid token.
         CommandRejected: The caller is no operator, or one of another tenant (`forbidden`).
     """
-    granted, asked = rights(), request.args.get("tenant") or None
-    tenant = granted.reach(asked)
-    return Scope(granted.server and asked is None, tenant)
+    granted, tenant_in_query = rights(), request.args.get("tenant") or None
+    tenant = granted.reach(tenant_in_query)
+    return Scope(granted.server and tenant_in_query is None, tenant)
 
 
 async def reached_run(run_id: str) -> RunRecord:
@@ -63,7 +63,7 @@ async def reached_run(run_id: str) -> RunRecord:
 
     Raises:
         Unauthenticated: There is no valid token.
-        CommandRejected: The caller is no operator (`forbidden`), or reaches no run of that id (`not_found`).
+        CommandRejected: The caller is no operator (`forbidden`), or has no rights for a run of that id (`not_found`).
     """
     check_id("run_id", run_id)
     whose = rights().whose()
@@ -74,10 +74,10 @@ async def reached_run(run_id: str) -> RunRecord:
 
 
 async def filtered_reason(owner: str, body: bytes) -> str:
-    """Return the reason in a request's body, as the content filter leaves it for the log of a user.
+    """Return the reason in a request's body after the content filter, for the log of the user `owner`.
 
     Raises:
-        CommandRejected: There is none, or it is too long (`invalid_command`), or it is blocked.
+        CommandRejected: The reason is missing or too long (`invalid_command`), or the filter blocks it.
     """
     reason = " ".join(decode_json(body, Reason, '{"reason": "…"}').reason.split())
     if not 0 < len(reason) <= MAX_REASON:

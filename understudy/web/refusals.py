@@ -1,4 +1,4 @@
-"""How requests are refused: errors as the JSON of their code, or in the form that the clients of a route expect."""
+"""Converts errors to refusals: the JSON of an error code, or the form that the clients of a route expect."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -17,8 +17,8 @@ STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_to
 
 
 def convert_refusals(blueprint: Blueprint, endpoint: str, convert: Callable[[Response], Awaitable[Response]]) -> None:
-    """Have refusals of a route of this blueprint converted to the form of its clients. Those of a token or an origin
-    stay as they are: clients tell them by their status."""
+    """Convert the refusals of a blueprint's route to the form of its clients. Refusals of a token or an origin are not
+    converted: clients recognize them by their status."""
 
     async def refuse(error: Exception) -> Response:
         answer = await as_refusal(error)

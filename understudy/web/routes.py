@@ -1,8 +1,8 @@
-"""Routes that say beside their view what it reads and answers: the OpenAPI document and the docs are made from that.
+"""Routes with a description of their requests and answers, from which the OpenAPI document and the docs are generated.
 
-1. A view returns a value of its return type, which is sent as JSON; None is 204. Of a view that returns a `Response`,
-   `answer` or `media` says what is in it.
-2. Types have the terms of msgspec: bounds are in `msgspec.Meta`, and the docstring of a class is its description.
+1. A view returns a value of its return type, which is sent as JSON; None is 204. If a view returns a `Response`, its
+   description gives the content by `answer` or `media`.
+2. Types are described in terms of msgspec: bounds are in `msgspec.Meta`, and a class is described by its docstring.
 """
 
 import inspect
@@ -25,26 +25,26 @@ BY_ITSELF: Final = frozenset({"HEAD", "OPTIONS"})
 STORED: Final = ("storage_unavailable", "internal")
 """Refusals of a route that reads or writes the database."""
 OF_ONE: Final = ("invalid_command", "not_found", *STORED)
-"""Refusals of a route about one thing with an id."""
+"""Refusals of a route for one object with an id."""
 OF_BODY: Final = ("invalid_command", "message_too_large")
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Filled: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1})]
-"""A text of which a sentence of its own says that it is empty."""
+"""A text that must not be empty; the view itself refuses an empty one, with its own sentence."""
 JsonObject: TypeAlias = dict[str, Any]
 EventFrame: TypeAlias = Annotated[JsonObject, Meta(extra_json_schema={"$ref": "#/components/schemas/Event"})]
-"""An event in the canonical dialect, as the AsyncAPI document has it."""
+"""An event in the canonical dialect; the AsyncAPI document describes it."""
 
 View: TypeAlias = Callable[..., Awaitable[object]]
 V = TypeVar("V", bound=View)
 
 
 class Description(TypedDict, total=False):
-    """What a view does not say itself.
+    """The description of a view, in addition to its return type and docstring.
 
-    `answer`: the type of its answer, if that is not its return type; `media` is the media type of one that is not JSON,
-    `or_text` that of a text which may be answered instead. `also`: further statuses, with a sentence.
-    `form`: the media type of a body that is not JSON. `errors`: codes of refusals. `token`: false if none is needed.
+    `answer`: the type of the answer, if that is not the return type; `media`: the media type of an answer that is not
+    JSON; `or_text`: that of a text that may be answered instead. `also`: further statuses, with a sentence. `form`: the
+    media type of a body that is not JSON. `errors`: codes of refusals. `token`: false if no token is needed.
     """
 
     status: int
@@ -63,7 +63,7 @@ class Description(TypedDict, total=False):
 
 @frozen
 class HttpRoute:
-    """A route of an application: its method and rule, its endpoint, its view and what it says beside that."""
+    """A route of an application: its method and rule, its endpoint, its view and the view's description."""
 
     method: str
     rule: str
@@ -91,25 +91,25 @@ class HttpRoute:
 
     @property
     def token(self) -> bool:
-        """Whether it needs a token."""
+        """Whether requests need a token."""
         return self.described.get("token", True)
 
     @property
     def refusals(self) -> Sequence[str]:
-        """All codes, each once: its own, with those of a body that is read as a type of this server."""
+        """The codes of refusals, each once: those of the description, and those of a body that is decoded to a type."""
         body, codes = self.described.get("body"), self.described.get("errors", ())
-        reads = codes and body not in (None, JsonObject) and "form" not in self.described
-        return tuple(dict.fromkeys((*(OF_BODY if reads else ()), *codes)))
+        decodes_body = codes and body not in (None, JsonObject) and "form" not in self.described
+        return tuple(dict.fromkeys((*(OF_BODY if decodes_body else ()), *codes)))
 
 
 class Routes(Blueprint):
-    """A blueprint whose views answer typed values. `described` has each view by its name, with what it says."""
+    """A blueprint whose views return typed values. `described` has each view and its description by the view's name."""
 
     def __init__(self, name: str, import_name: str, url_prefix: str | None = None) -> None:
         super().__init__(name, import_name, url_prefix=url_prefix)
         self.described: dict[str, tuple[View, Description]] = {}
 
-    # Options of werkzeug are not passed on, which the type of quart's own methods allows.
+    # Unlike quart's own methods these take no options of werkzeug.
     def get(self, rule: str, **described: Unpack[Description]) -> Callable[[V], V]:  # type: ignore[override]
         """Register a view of GET requests."""
         return self._on("GET", rule, described)
@@ -133,15 +133,15 @@ class Routes(Blueprint):
     def _on(self, method: str, rule: str, described: Description) -> Callable[[V], V]:
         def register(view: V) -> V:
             self.described[view.__name__] = view, described
-            answering = _answering(view, described.get("status", 200))
+            answer = _with_response(view, described.get("status", 200))
             slashes = described.get("strict_slashes")
-            self.add_url_rule(rule, view.__name__, answering, methods=[method], strict_slashes=slashes)
+            self.add_url_rule(rule, view.__name__, answer, methods=[method], strict_slashes=slashes)
             return view
 
         return register
 
 
-def _answering(view: View, status: int) -> Callable[..., Awaitable[Response]]:
+def _with_response(view: View, status: int) -> Callable[..., Awaitable[Response]]:
     @wraps(view)
     async def answer(**parts: str) -> Response:
         value = await view(**parts)
@@ -153,7 +153,7 @@ def _answering(view: View, status: int) -> Callable[..., Awaitable[Response]]:
 
 
 def as_json(value: object, status: int = 200) -> Response:
-    """Answer with a value as JSON: read-only mappings as objects, halves of surrogate pairs as U+FFFD."""
+    """Return the response with a value as JSON: mappings become objects, halves of surrogate pairs U+FFFD."""
     try:
         body = json.encode(value, enc_hook=dict)
     except UnicodeEncodeError:
@@ -162,13 +162,13 @@ def as_json(value: object, status: int = 200) -> Response:
 
 
 def up_to(most: int, least: int = 1) -> Any:
-    """Return the type of a whole number within these bounds, for a query."""
+    """Return the type of a whole number from `least` to `most`, for a query."""
     return Annotated[int, Meta(ge=least, le=most)]
 
 
 def shape(name: str, of: type[Any] | None = None, without: Sequence[str] = (), /, **members: Any) -> Any:
-    """Return the type `name` of an object: with the columns of a row, and these members, absent or not if `UNSET` may
-    be their value."""
+    """Make the type `name` of an object with the columns of the row type `of` and further `members`. A member may be
+    absent if `UNSET` may be its value."""
     hints = {} if of is None else get_type_hints(of, include_extras=True)
     fields = [(member, hint) for member, hint in hints.items() if member not in without]
     fields += [(member, hint, *[UNSET] * (UnsetType in get_args(hint))) for member, hint in members.items()]
@@ -176,28 +176,28 @@ def shape(name: str, of: type[Any] | None = None, without: Sequence[str] = (), /
 
 
 def some_of(name: str, of: type[Any]) -> Any:
-    """Return the type `name` of an object with some of the members of another."""
+    """Make the type `name` of an object with the members of another type, each of which may be absent."""
     return shape(name, **{member: hint | UnsetType for member, hint in get_type_hints(of, include_extras=True).items()})
 
 
 def any_of(*kinds: type[Any]) -> Meta:
-    """Mark an object as one of these types, which have no tag by which msgspec could tell them apart."""
+    """Mark an object as one of these types. They have no tag, so msgspec itself could not make a union of them."""
     _, components = json.schema_components(kinds)
     return Meta(extra_json_schema={"anyOf": [components[kind.__name__] for kind in kinds]})
 
 
 def many(kind: Any) -> Any:
-    """Return the type of a list."""
+    """Return the type of a list of `kind`."""
     return GenericAlias(list, kind)
 
 
 def choice(texts: Sequence[str]) -> Any:
-    """Return the type of a text that is one of these, for a query."""
+    """Return the type of a text that is one of `texts`, for a query."""
     return Annotated[str, Meta(extra_json_schema={"enum": list(texts)})]
 
 
 def routes_of(app: Quart) -> list[HttpRoute]:
-    """List every route of an application but those of plain blueprints, which some extensions of others have."""
+    """List the routes of an application, except those of plain blueprints, which have no description."""
     listed = []
     for rule in app.url_map.iter_rules():
         blueprint, _, name = rule.endpoint.partition(".")
@@ -211,7 +211,7 @@ def routes_of(app: Quart) -> list[HttpRoute]:
 
 
 def documented_at(url: str) -> Meta:
-    """Mark a type as one that is described elsewhere."""
+    """Mark a type as described by the document at `url`."""
     return Meta(extra_json_schema={"externalDocs": {"url": url}})
 
 

@@ -1,4 +1,4 @@
-"""The state of a run for its user: what it has spent, what is left, and what it waits for. Pure."""
+"""Builds the report of a run for its user: usage, remaining budget, and the questions it waits for. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypedDict
@@ -15,7 +15,7 @@ from understudy.wire.events import ApprovalRequired, QuestionAsked, Usage
 
 
 class ListedRun(TypedDict):
-    """What a list of runs says of one."""
+    """A run in a list."""
 
     run_id: str
     thread_id: str
@@ -31,7 +31,7 @@ class ListedRun(TypedDict):
 
 
 class Steps(TypedDict):
-    """What a run has done so far."""
+    """The turns and calls of a run so far, and its working time in seconds."""
 
     turns: Annotated[int, Meta(ge=0)]
     calls: Annotated[int, Meta(ge=0)]
@@ -39,7 +39,7 @@ class Steps(TypedDict):
 
 
 class RunReport(ListedRun):
-    """The whole state of a run. `budget` is what is spent of each limit, `budget_left` the rest; null if unknown."""
+    """The whole state of a run. `budget` has the use of each limit, `budget_left` the remainder; null if unknown."""
 
     usage: Usage
     steps: Steps
@@ -52,7 +52,7 @@ class RunReport(ListedRun):
 
 
 def short_report(run: RunRecord) -> ListedRun:
-    """Return a run as lists have it."""
+    """Return a run as an entry of a list."""
     return {
         "run_id": run.id,
         "thread_id": run.thread_id,
@@ -71,9 +71,9 @@ def short_report(run: RunRecord) -> ListedRun:
 def report(
     run: RunRecord, events: Sequence[Event], steps: Sequence[StepRecord], agent: Agent | None, limits: RunLimits
 ) -> RunReport:
-    """Return the whole state of a run, from its events and steps, each in order.
+    """Return the whole state of a run, from its events and steps, both in order.
 
-    `agent` is the one that the message asked, None if it does not exist any more: then the budget is unknown.
+    `agent` is the one that the message asked, or None if it no longer exists; then the budget is unknown.
     """
     state = RunState.read(run.id, events, steps)
     settings = {} if state.accepted is None else state.accepted.settings or {}
@@ -84,17 +84,17 @@ def report(
         ended_by = (end.data or {}).get("budget")
     usage, turns, calls = Usage(), 0, 0
     meter = None if agent is None else Meter.of(agent, limits, settings)
-    taken = _calls_taken(steps)
+    copied = _copied_calls(steps)
     for step in steps:
         if step.kind == "tool":
-            calls += step.call_id not in taken
+            calls += step.call_id not in copied
         elif step.kind == "model" and (step.result or {}).get("taken"):
-            continue  # of the run that it goes on with
-        elif (spent := usage_of(step)) is not None:
+            continue  # copied from the run that this run continues, which has counted it
+        elif (step_usage := usage_of(step)) is not None:
             turns += step.kind == "ask" or (step.kind == "model" and step.name != HAND_WRITTEN)
-            usage += spent
+            usage += step_usage
             if meter is not None:
-                meter.add_usage(spent)
+                meter.add_usage(step_usage)
     time_s = worked_s(steps, state.durations_s)
     left = budget = None
     if meter is not None:
@@ -115,18 +115,18 @@ def report(
     }
 
 
-def _calls_taken(steps: Sequence[StepRecord]) -> frozenset[str | None]:
-    """Return the ids of the finished calls of a run that the run made with which it goes on."""
+def _copied_calls(steps: Sequence[StepRecord]) -> frozenset[str | None]:
+    """Return the ids of the finished calls that were copied from the run that this run continues."""
     turns = [step.result for step in steps if step.kind == "model" and (step.result or {}).get("taken")]
     call_ids = {call["call_id"] for turn in turns for call in turn.get("calls", ())}
     tools = [step for step in steps if step.kind == "tool" and step.call_id in call_ids]
     return frozenset(step.call_id for step in tools if step.ended_at == step.started_at)
 
 
-def _waiting(asked: ApprovalRequired | QuestionAsked) -> dict[str, Any]:
-    """Return what a run says of a question to its user."""
-    if isinstance(asked, ApprovalRequired):
-        about = {"call_id": asked.call_id, "tool_name": asked.tool_name, "parameters": asked.parameters}
-        return {"kind": "approval", **about, "expires_at": asked.expires_at}
-    about = {"question_id": asked.question_id, "title": asked.title, "schema": asked.schema}
-    return {"kind": "question", **about, "expires_at": asked.expires_at}
+def _waiting(event: ApprovalRequired | QuestionAsked) -> dict[str, Any]:
+    """Return a question to the user as an entry of `waits_for`."""
+    if isinstance(event, ApprovalRequired):
+        subject = {"call_id": event.call_id, "tool_name": event.tool_name, "parameters": event.parameters}
+        return {"kind": "approval", **subject, "expires_at": event.expires_at}
+    subject = {"question_id": event.question_id, "title": event.title, "schema": event.schema}
+    return {"kind": "question", **subject, "expires_at": event.expires_at}

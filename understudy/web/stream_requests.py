@@ -1,7 +1,7 @@
-"""Answers requests for event streams on connections of their own, outside hypercorn.
+"""Answers requests for event streams, whose connections the server handles itself, without hypercorn.
 
-The application answers them as any other request: its checks, limits, headers and refusals apply. Only what is left of
-an accepted request differs: the stream and its connection.
+The application answers these requests like all others: its checks, limits, headers and refusals apply. Only the
+connection of an accepted stream differs.
 """
 
 import re
@@ -34,7 +34,7 @@ class StreamRequests:
         headers = Headers([("Remote-Addr", request.peer)])
         for name, value in request.headers:
             headers.add(name.decode("latin-1").title(), value.decode("latin-1"))
-        headers.setdefault("Host", "")  # HTTP/1.0 does without
+        headers.setdefault("Host", "")  # a request of HTTP/1.0 may have none
         http_request = self.app.request_class(
             "GET",
             "https" if request.secure else "http",
@@ -48,7 +48,7 @@ class StreamRequests:
         )
         http_request.body.set_complete()
         answer = await self.app.handle_request(http_request)
-        assert isinstance(answer, Response)  # noqa: S101 - for the type checker: the application makes no other ones
+        assert isinstance(answer, Response)  # noqa: S101 - for the type checker: the application makes no other
         fields = answer.headers.items()
         if isinstance(answer.response, IterableBody) and isinstance(answer.response.iter, EventStream):
             return StreamAnswer(answer.status_code, tuple(fields), answer.response.iter)

@@ -1,4 +1,4 @@
-"""The connections of users, sockets and event streams: what they call (`ConnectionCallbacks`)."""
+"""Serves the connections of users, sockets and event streams, as their `ConnectionCallbacks`."""
 
 import logging
 import time
@@ -48,10 +48,10 @@ class SharedConnections(Protocol):
 
 @define
 class UserConnections:
-    """Registers the connections of users within their `limits`, and carries out their commands.
+    """Registers the connections of users within their `limits`, and dispatches their commands.
 
-    `shared` counts users' connections on all nodes, if there are several. `unauthenticated`: the permits of sockets
-    that have shown no token.
+    `shared` counts users' connections on all nodes; None on a single node. `unauthenticated` has the permits of sockets
+    that have not sent a token yet, by connection id.
     """
 
     limits: ClientLimits
@@ -68,7 +68,7 @@ class UserConnections:
     unauthenticated: dict[str, ConnectionPermit] = field(factory=dict, init=False)
     _command_limits: CommandLimits = field(init=False)
     dispatch: Callable[[Identity, Command, ActorRef | None], Coroutine[Any, Any, Accepted | None]] = field(init=False)
-    """Carry out a command. Raises CommandRejected."""
+    """Dispatch a command. Raises CommandRejected."""
     request_snapshot: Callable[[Identity, str, ActorRef], None] = field(init=False)
     """Ask a thread's conversation to deliver its running text again."""
 
@@ -77,7 +77,7 @@ class UserConnections:
         self.share()
 
     def share(self, ledger: Ledger | None = None, connections: SharedConnections | None = None) -> None:
-        """Have users' limits count on all nodes, before any upgrade is handled: `ledger` records what they take."""
+        """Make users' limits hold on all nodes; `ledger` records their use. Call this before any upgrade is handled."""
         self._command_limits = CommandLimits(self.limits, ledger)
         self.handshakes = RequestLimits(self.limits.requests_per_minute, ledger, "handshakes")
         self.shared = connections
@@ -96,10 +96,10 @@ class UserConnections:
         )
         if self.shared is not None and not await self.shared.enter(identity.user, connection_id):
             raise too_many
-        if identity in self.sessions.revoked:  # since its token was verified
+        if identity in self.sessions.revoked:  # the session was revoked after its token was verified
             self.leave(connection_id)
             raise CommandRejected("unauthenticated")
-        # After all checks, so that no event precedes the welcome.
+        # Registered last, so that no event is sent before the welcome.
         if not self.presence.register(identity, connection_id, outbox):
             self.leave(connection_id)
             raise too_many
@@ -140,6 +140,6 @@ class UserConnections:
         return await self.sessions.verify_awaiting_keys(token)
 
     async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int) -> LogPage:
-        """Read a page of a thread's log, with the user's own redactions restored."""
-        shown = partial(self.dispatcher.vault.restore_envelope, identity.user)
-        return await read_page(self.store, identity.user, thread_id, after, limit, shown)
+        """Read a page of a thread's log, with the user's redacted texts restored."""
+        restore = partial(self.dispatcher.vault.restore_envelope, identity.user)
+        return await read_page(self.store, identity.user, thread_id, after, limit, restore)

@@ -1,6 +1,6 @@
-"""The WebSocket endpoint: authenticate and admit an upgrade request, and start its connection actor.
+"""The WebSocket endpoint: authenticates and admits upgrade requests, and starts their connection actors.
 
-A refusal here is an HTTP answer (401, 403, 404), so that a client knows before it waits for a frame.
+A refusal is an HTTP answer (401, 403, 404), so that a client learns of it before it waits for a frame.
 """
 
 import logging
@@ -66,7 +66,7 @@ class WebSettings(AuthSettings, Protocol):
 
 @define
 class WebSocketEndpoint:
-    """Admits WebSocket upgrades (`UpgradeHandler`), none while `draining`. Their connections call `callbacks`, and are
+    """Admits WebSocket upgrades (`UpgradeHandler`), none while `draining`. The connections call `callbacks`; they are
     temporary children of the supervisor that `connections` returns."""
 
     settings: WebSettings
@@ -120,7 +120,7 @@ class WebSocketEndpoint:
         return peer
 
     def _peer(self, upgrade: Upgrade) -> str:
-        """Return the client address that limits count."""
+        """Return the client address to which limits apply."""
         return self._proxies.client_address(upgrade.peer, upgrade.headers.get("x-forwarded-for"))
 
     async def _refuse_counted(self, upgrade: Upgrade, code: str, message: str) -> None:
@@ -137,13 +137,13 @@ class WebSocketEndpoint:
         extra = {"code": code, "endpoint": ENDPOINTS.name(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
         log.info("handshake.refused", extra=extra)
         status = ERRORS[code].http_status
-        again = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
-        headers = {"Retry-After": str(math.ceil(retry_after or 1))} if again else {}
+        may_retry = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
+        headers = {"Retry-After": str(math.ceil(retry_after or 1))} if may_retry else {}
         await upgrade.refuse(status, error_body(code, message, error_id), headers)
 
     async def _authenticate(self, upgrade: Upgrade) -> tuple[IssuedSession | None, Identity | None]:
-        """Authenticate by the first token carrier that is present. Return (None, None) if the first message must bring
-        a token."""
+        """Authenticate by the first place of the request that has a token, or issue an anonymous session. Return (None,
+        None) if the first message must have a token."""
         token = find_token(upgrade.headers, upgrade.query, upgrade.subprotocols)
         if token is not None:
             return None, await self.callbacks.sessions.verify_awaiting_keys(token)
@@ -181,8 +181,7 @@ class WebSocketEndpoint:
 
 @frozen
 class LoggedConnection:
-    """Serves the socket of a connection, and logs when it opened and closed, how long it lasted, from which address and
-    for whom."""
+    """Serves the socket of a connection, and logs its opening and its end with duration, address and user."""
 
     connection: WebSocketConnection
     peer: str

@@ -1,4 +1,4 @@
-"""The REST API and its blueprints, one resource a module.
+"""The REST API: one module with a blueprint for each resource.
 
-Handlers parse, call, and encode; rules stand in the rooms they call.
+Handlers only parse, call, and encode; the rules are in the packages that they call.
 """

@@ -16,7 +16,7 @@ blueprint = Routes("account", __name__, url_prefix="/api")
 
 
 class Me(Struct):
-    """Who the caller is, by their token."""
+    """The caller's identity, as in their token."""
 
     user: str
     name: str
@@ -56,10 +56,11 @@ async def sign_out_user(user: str) -> None:
 
 
 def target_of(user: str, warning: str) -> str:
-    """Return the key of the user whom a request of an operator is about.
+    """Return the key of the user whom an operator's request concerns. `warning` is its effect on the caller themselves.
 
     Raises:
-        CommandRejected: The caller may not (`forbidden`), or is that user and has not said `own` (`invalid_command`).
+        CommandRejected: The caller has no rights for the user (`forbidden`), or is the user and the query has no `own`
+            (`invalid_command`).
     """
     owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
     if owner == identity().user and request.args.get("own", "").lower() not in ("1", "true"):

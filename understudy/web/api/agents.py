@@ -22,14 +22,14 @@ blueprint = Routes("agents", __name__, url_prefix="/api")
 
 
 class ShownModel(Struct):
-    """A model by its name, with what users are told of it."""
+    """A model by its name, with the notice for its users."""
 
     name: str
     notice: str | None
 
 
 class ShownAgent(Struct):
-    """An agent as the caller may use it."""
+    """An agent, with the tools that the caller may use."""
 
     name: str
     agent_type: str
@@ -46,7 +46,8 @@ class ShownAgent(Struct):
 
 
 class DefaultModel(ShownModel):
-    """The model of the first agent, and what the page offers with it."""
+    """The model of the first agent, and settings of the page: the currency of prices, whether costs are shown, and
+    whether voice input is offered."""
 
     currency: str
     costs: bool
@@ -63,7 +64,7 @@ class AgentsOfUser(Struct):
 
 
 class ToolOfAgents(Struct):
-    """A tool of these agents."""
+    """A tool of the caller's agents."""
 
     name: str
     description: str
@@ -73,7 +74,7 @@ class ToolOfAgents(Struct):
 
 
 def _model(agent: Agent) -> ShownModel:
-    """Describe the model of an agent; without a name if a framework, or another server, has one of its own for it."""
+    """Describe the model of an agent. Its name is empty if a framework or another server chooses the model."""
     if agent.remote is not None or is_of_framework(agent.run):
         return ShownModel("", "")
     model = web_context().models.of(agent.model)
@@ -81,7 +82,7 @@ def _model(agent: Agent) -> ShownModel:
 
 
 def _shown_settings() -> dict[str, Any]:
-    """Return the settings of extensions that a client goes by, under their whole names."""
+    """Return the settings of extensions that are marked `SHOWN` for clients, by their full names."""
     context = web_context()
     kinds = {name: kind for name, extension in context.extensions.items() if (kind := extension.settings()) is not None}
     return {
@@ -92,15 +93,15 @@ def _shown_settings() -> dict[str, Any]:
     }
 
 
-def _own(agent: Agent) -> Agent:
-    """Return the agent as the caller may use it."""
+def _for_caller(agent: Agent) -> Agent:
+    """Return the agent with the tools that the caller may use."""
     return web_context().permissions.for_user(agent, identity())
 
 
 @blueprint.get("/agents", errors=("internal",), answer=AgentsOfUser)
 async def agents() -> Response:
     """List the agents that the user may use, the default one first."""
-    usable, goes_on = agents_of_caller(), web_context().parts.find(EarlierWork) is not None
+    usable, can_continue = agents_of_caller(), web_context().parts.find(EarlierWork) is not None
     listed = [
         ShownAgent(
             agent.name,
@@ -108,10 +109,10 @@ async def agents() -> Response:
             agent.pillar,
             agent.display_title,
             agent.description,
-            [tool.name for tool in _own(agent).tools],
+            [tool.name for tool in _for_caller(agent).tools],
             to_json(agent.starters),
             to_json(agent.translations),
-            goes_on and agent.remote is None,
+            can_continue and agent.remote is None,
             [server.name for server in agent.servers],
             None if agent.output is None else agent.output.schema,
             _model(agent),
@@ -127,9 +128,9 @@ async def agents() -> Response:
 
 
 async def _compressed(answer: Response) -> Response:
-    """Compress an answer for those who accept that: the page waits for it on its first visit.
+    """Compress an answer if the client accepts it, because the page waits for it on the first visit.
 
-    Nothing in it is a secret or comes from the request, so its length says nothing (BREACH).
+    The answer has neither a secret nor text of the request, so its length leaks nothing (the BREACH attack).
     """
     answer.vary.add("Accept-Encoding")
     if request.accept_encodings.quality("gzip") > 0:
@@ -141,7 +142,7 @@ async def _compressed(answer: Response) -> Response:
 @blueprint.get("/tools", errors=("internal",))
 async def tools() -> dict[Literal["tools"], list[ToolOfAgents]]:
     """List every tool of these agents."""
-    by_name = {tool.name: tool for agent in agents_of_caller().values() for tool in _own(agent).tools}
+    by_name = {tool.name: tool for agent in agents_of_caller().values() for tool in _for_caller(agent).tools}
     listed = [
         ToolOfAgents(tool.name, tool.description, dict(tool.parameters), tool.approval_mode, tool.retry_safe)
         for tool in by_name.values()

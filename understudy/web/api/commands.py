@@ -20,13 +20,13 @@ COMMAND_ERRORS: Final = (
     "run_ended", "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", "not_continuable",
     *STORED,
 )  # fmt: skip
-"""Refusals of commands, and of all that is carried out as one."""
+"""Refusals of commands, and of other requests that are carried out as a command."""
 CONNECTIONLESS: Final = (
     commands.Say, commands.Cancel, commands.Steer, commands.Unsteer, commands.Approve, commands.Respond,
     commands.Disallow, commands.SwitchServer, commands.Undo, commands.Edit, commands.Regenerate, commands.Continue,
     commands.Feedback, commands.UserTyping,
 )  # fmt: skip
-"""Commands that need no connection. The others concern the connection they came by."""
+"""Commands that need no connection. All others concern the connection over which they are sent."""
 Command: TypeAlias = Annotated[JsonObject, Meta(extra_json_schema={"$ref": "#/components/schemas/Command"})]
 
 

@@ -1,7 +1,7 @@
 """`/healthz`, `/readyz`, `/metrics`: for operation and monitoring.
 
-Callers without a token, such as a load balancer, get the overall status only. Figures are for operators of the server
-and for the role `metrics`; if anonymous sessions are allowed, they are for every caller.
+Callers without a token, such as a load balancer, get only the overall status. Details are for operators of the server
+and for the role `metrics`; if anonymous sessions are allowed, every caller gets them.
 """
 
 import logging
@@ -25,7 +25,7 @@ blueprint = Routes("operations", __name__)
 METRICS: Final = "metrics"
 """The role of a program that collects metrics; it grants nothing else."""
 MAX_AGE_S: Final = 1.0
-"""Seconds for which a result is used. A load balancer that polls every second sees each change at its next poll."""
+"""Seconds for which a result is reused. A load balancer that polls every second sees each change at its next poll."""
 
 
 class PartHealth(Struct):
@@ -39,15 +39,14 @@ Health = shape(
     uptime_s=float | UnsetType, memory_mb=float | UnsetType,
     **dict.fromkeys(("actors", "restarts", "dead_letters", "connections", "runs", "runs_waiting"), Count | UnsetType),
 )  # fmt: skip
-"""Without the rights for it the status alone."""
+"""Callers without the rights for it get only the status."""
 Ready = shape("Ready", status=str, storage=str | UnsetType)
 
 _T = TypeVar("_T")
 
 
 class CachedCheck(Generic[_T]):
-    """The last result of `check`, which runs again if the result is older than MAX_AGE_S, once for all waiting
-    callers."""
+    """Caches the result of `check` for MAX_AGE_S. Callers that need a new result wait for one common check."""
 
     def __init__(self, check: Callable[[], Awaitable[_T]]) -> None:
         self._check = check
@@ -63,7 +62,7 @@ class CachedCheck(Generic[_T]):
 
 
 class HealthProbes:
-    """Health for callers without a token: checked once a second at most, except for the database file's name."""
+    """Health for callers without a token: checked at most once a second, except the existence of the database file."""
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
@@ -72,15 +71,15 @@ class HealthProbes:
         self.status = CachedCheck(self._status)
 
     async def is_ready(self) -> bool:
-        """Whether messages can be stored. A missing database file counts at once, any other failure within a second."""
+        """Return whether messages can be stored. A missing database file counts at once, other failures in a second."""
         return not self._file_gone() and await self.ready.result()
 
     async def current_status(self) -> str:
-        """Return the overall status. A missing database file counts at once, any other failure within a second."""
+        """Return the overall status. A missing database file counts at once, other failures in a second."""
         return HealthStatus.FAILED.value if self._file_gone() else await self.status.result()
 
     def _file_gone(self) -> bool:
-        """Whether the database file was removed or replaced. Takes microseconds, so each request may check."""
+        """Return whether the database file was removed or replaced. Takes microseconds, so each request may check."""
         try:
             self._context.store.database.check()
         except StorageUnavailable as error:
@@ -142,7 +141,7 @@ def _check_may_read_metrics() -> None:
 
     Raises:
         Unauthenticated: There is no valid token.
-        CommandRejected: The token has neither role (`forbidden`).
+        CommandRejected: The token has neither the role `metrics` nor that of operators (`forbidden`).
     """
     if web_context().settings.anonymous:
         return

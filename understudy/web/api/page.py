@@ -13,21 +13,21 @@ from understudy.web.refusals import as_refusal
 from understudy.web.routes import Routes
 
 WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
-"""What the worker itself may load. It draws nothing, and the page's trusted types do not let it load its own parts."""
+"""The policy of the service worker, which loads its own parts: the page's trusted types would not let it."""
 
 DIAGRAM: Final = "lib/diagram.html"
 DRAWING_POLICY: Final = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
     "font-src data:; base-uri 'none'; form-action 'none'"
 )
-"""The policy of the document that draws diagrams: its origin is nobody's, and it reaches nothing."""
+"""The policy of the document that draws diagrams: it has an opaque origin, and loads nothing from the network."""
 
 CHART_WORKER: Final = "lib/chart_worker.js"
 CHART_POLICY: Final = "default-src 'none'"
-"""The policy of the worker that draws charts: it runs its own script, and reaches nothing."""
+"""The policy of the worker that draws charts: it runs its own script, and loads nothing from the network."""
 
 UNFRAMED: Final = "frame-ancestors 'none'"
-"""The part of the policy of pages that `/embed` has otherwise."""
+"""The part of the pages' policy that `/embed` replaces."""
 
 blueprint: Final = Routes("page", __name__)
 
@@ -64,7 +64,7 @@ async def embed() -> Response:
     """
     answer = await page_of("embed.html")
     policy = current_app.extensions["page_headers"]["Content-Security-Policy"]
-    answer.headers["Content-Security-Policy"] = policy.replace(UNFRAMED, f"frame-ancestors {_around()}")
+    answer.headers["Content-Security-Policy"] = policy.replace(UNFRAMED, f"frame-ancestors {_frame_origins()}")
     answer.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
@@ -72,9 +72,9 @@ async def embed() -> Response:
 
 @blueprint.errorhandler(OriginRefused)
 async def refuse_origin(error: OriginRefused) -> Response:
-    """Refuse a page whose origin is not allowed: in place of the widget it gets a script that says why it has none.
+    """Refuse a page whose origin is not allowed. In place of the widget it gets a script that says why.
 
-    Any page may run it: an answer that a page may not read would leave its developer with a sentence of the browser's.
+    Every page may run this script: without it the page's developer would see only a general message of the browser.
     """
     if request.path != f"/page/{WIDGET}":
         return await as_refusal(error)
@@ -87,7 +87,7 @@ async def refuse_origin(error: OriginRefused) -> Response:
 @blueprint.get("/diagram", media="text/html", token=False, errors=("not_found",))
 async def diagram() -> Response:
     """Return the document that draws the diagrams of answers."""
-    answer = await _library(DIAGRAM, f"{DRAWING_POLICY}; frame-ancestors {_around()}")
+    answer = await _library(DIAGRAM, f"{DRAWING_POLICY}; frame-ancestors {_frame_origins()}")
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
 
@@ -99,7 +99,7 @@ async def chart_worker() -> Response:
 
 
 async def _library(name: str, policy: str) -> Response:
-    """Answer with a library that works apart from the page, also beside a page that is isolated from other origins."""
+    """Answer with a library that runs outside the page; a page that is isolated from other origins may use it, too."""
     file = (await _files()).files.get(name)
     if file is None:
         raise CommandRejected("not_found", "This server has no libraries for its page.")
@@ -109,8 +109,8 @@ async def _library(name: str, policy: str) -> Response:
     return answer
 
 
-def _around() -> str:
-    """Return the origins whose pages may frame parts of this one."""
+def _frame_origins() -> str:
+    """Return the origins whose pages may frame pages of this server, as a list in a policy."""
     return " ".join(["'self'", *map(ascii_origin, web_context().settings.allowed_origins)])
 
 
@@ -139,17 +139,17 @@ async def asset(name: str) -> Response:
 
 
 async def page_of(name: str) -> Response:
-    """Answer with a page by the name that `PageFiles.page` has for it."""
+    """Answer with a page, by its name in `PageFiles.page`."""
     return await _serve((await _files()).page(name))
 
 
 async def _serve(file: PageFile) -> Response:
     """Answer with the file in the best form that the client accepts; 304 if the client has that form already."""
     body, tag, coding = file.body, file.tag, None
-    for offered in CODINGS:
-        form = file.forms.get(offered) if request.accept_encodings.quality(offered) > 0 else None
+    for candidate in CODINGS:
+        form = file.forms.get(candidate) if request.accept_encodings.quality(candidate) > 0 else None
         if form is not None:
-            body, tag, coding = form, f"{file.tag}-{offered}", offered
+            body, tag, coding = form, f"{file.tag}-{candidate}", candidate
             break
     answer = Response(body, content_type=file.content_type)
     if coding is not None:
@@ -162,7 +162,7 @@ async def _serve(file: PageFile) -> Response:
 
 
 async def _files() -> PageFiles:
-    """Return all files of the pages. No other path is served."""
+    """Return all files of the pages. Only these are served below `/page/`."""
     files: PageFiles
     files, _ = await current_app.extensions["pages"].read()
     return files

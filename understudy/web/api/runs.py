@@ -1,4 +1,4 @@
-"""`/api/runs`: list, start, read and cancel runs, and their events. All of it is the caller's own."""
+"""`/api/runs`: list, start, read and cancel the caller's runs, and read their events."""
 
 import hashlib
 import uuid
@@ -47,7 +47,7 @@ class StartRequest:
 
 
 class RunsPage(Struct):
-    """Runs, newest first, and the cursor of the page after."""
+    """Runs, newest first, and the cursor of the next page."""
 
     runs: list[ListedRun]
     next_cursor: str | None
@@ -81,21 +81,21 @@ async def start() -> Accepted:
     """Start a run in the background; its effects are in its events. A repeated `message_id` is the same run."""
     caller = identity()
     body = await read_json(StartRequest, '{"message": "…", "agent": "…"}')
-    say: dict[str, Any] = {"type": "chat", "content": body.message}
+    frame: dict[str, Any] = {"type": "chat", "content": body.message}
     if body.agent is not None:
         agent = agents_of_caller().get(body.agent)
-        say["agent_type"] = body.agent if agent is None else agent.agent_type
-        say["pillar"] = None if agent is None else agent.pillar
+        frame["agent_type"] = body.agent if agent is None else agent.agent_type
+        frame["pillar"] = None if agent is None else agent.pillar
     message_id = body.message_id or request.headers.get(KEY) or uuid.uuid4().hex
-    # A repeat must find the thread that the first request made.
+    # The thread's id is derived from the message's, so that a repeated request finds the thread of the first one.
     thread_id = body.thread_id or f"run-{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
-    names = {"thread_id": thread_id, "message_id": message_id, "parent_id": body.parent_id}
-    say |= {name: value for name, value in names.items() if value is not None}
-    say |= {"references": body.references, "context": body.context}
-    say["settings"] = body.settings if body.webhook is None else {**body.settings, "webhook": body.webhook}
+    ids = {"thread_id": thread_id, "message_id": message_id, "parent_id": body.parent_id}
+    frame |= {name: value for name, value in ids.items() if value is not None}
+    frame |= {"references": body.references, "context": body.context}
+    frame["settings"] = body.settings if body.webhook is None else {**body.settings, "webhook": body.webhook}
     limit = web_context().settings.limits.frame_bytes
-    command = parse_frame(msgspec.json.encode(say), max_bytes=2 * limit)
-    assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
+    command = parse_frame(msgspec.json.encode(frame), max_bytes=2 * limit)
+    assert isinstance(command, Say)  # noqa: S101 - for the type checker
     return await web_context().chat.accept(caller, command)
 
 
@@ -123,9 +123,8 @@ async def cancel(run_id: str) -> dict[Literal["run_id"], str]:
     return {"run_id": run_id}
 
 
-async def state_of(run: RunRecord, shown: Callable[[Envelope], Envelope], beside: Mapping[str, Any]) -> Response:
-    """Return the answer about the state of a run, with the fields of `beside`; `shown` gives an event as the caller is
-    shown it."""
+async def state_of(run: RunRecord, shown: Callable[[Envelope], Envelope], extra: Mapping[str, Any]) -> Response:
+    """Return the answer with the state of a run and the fields of `extra`; `shown` converts an event for the caller."""
     store, agents, limits = web_context().store, web_context().agents, web_context().settings.limits
     steps = await store.steps(run.id)
     rows = await store.run_events(run.owner, run.thread_id, run.id)
@@ -133,30 +132,30 @@ async def state_of(run: RunRecord, shown: Callable[[Envelope], Envelope], beside
 
     def describe() -> bytes:
         events = [shown(from_log(row.body)).event for row in rows]
-        return msgspec.json.encode({**report(run, events, steps, agent, limits), **beside})
+        return msgspec.json.encode({**report(run, events, steps, agent, limits), **extra})
 
     return Response(await run_off_loop(describe), content_type="application/json")
 
 
 async def events_of(run: RunRecord, shown: Callable[[Envelope], Envelope], after: int | None) -> Response:
-    """Return the answer with at most `limit` (in the query) events of a run: those after a number, or for None the
-    last ones. `shown` gives an event as the caller is shown it."""
+    """Return the answer with at most `limit` (in the query) events of a run: those after the number `after`, or the
+    last ones for None. `shown` converts an event for the caller."""
     limit = whole_number("limit", 500, 1, 1000)
     rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
-    wanted = rows[-limit:] if after is None else [row for row in rows if row.seq > after]
+    selected = rows[-limit:] if after is None else [row for row in rows if row.seq > after]
 
-    def encoded() -> bytes:
-        bodies = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in wanted[:limit]]
+    def encode_events() -> bytes:
+        bodies = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in selected[:limit]]
         return b",".join(body for body in bodies if body)
 
-    more = b"true" if len(wanted) > limit else b"false"
-    body = b'{"events":[%s],"more":%s,"status":"%s"}' % (await run_off_loop(encoded), more, run.status.encode())
+    more = b"true" if len(selected) > limit else b"false"
+    body = b'{"events":[%s],"more":%s,"status":"%s"}' % (await run_off_loop(encode_events), more, run.status.encode())
     return Response(body, content_type="application/json")
 
 
 async def _own(run_id: str) -> RunRecord:
     check_id("run_id", run_id)
-    user = identity().user  # first: without a token no id says whether there is such a run
+    user = identity().user  # before the read, so that callers without a token cannot learn which ids exist
     run = await web_context().store.run(run_id)
     if run is None or run.owner != user:
         raise CommandRejected("not_found", "There is no run of that name.")

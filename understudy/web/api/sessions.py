@@ -1,4 +1,4 @@
-"""`/api/sessions`: obtain, renew and end a session; `/auth`: how users of the page sign in, and that they sign out."""
+"""`/api/sessions`: obtain, renew and end a session; `/auth`: the ways to sign in at the page, and signing out."""
 
 from typing import Final, Literal
 
@@ -15,7 +15,7 @@ from understudy.web.routes import STORED, Routes, as_json
 blueprint = Routes("sessions", __name__)
 
 HANDOVER: Final = "understudy_signed_in"
-"""The cookie of a browser in which a sign-in has just begun a session."""
+"""The cookie by which a browser that has just signed in obtains its session."""
 HANDOVER_PATH: Final = "/api/sessions"
 BODY_BYTES: Final = 16 * 1024
 
@@ -55,10 +55,11 @@ async def refresh() -> Session:
 
 
 async def _local_roles() -> tuple[str, ...]:
-    """Return the roles of the user of this machine from whose process the request comes."""
+    """Return the roles of the local user whose process sends the request; see `local_roles`."""
     client: tuple[str, int] | None = request.scope.get("client")
-    sent = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]}
-    return await local_roles(web_context().settings, client, sent)  # `request.headers` has Quart's Remote-Addr, too
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]}
+    # `request.headers` also has a Remote-Addr that Quart adds, so the headers come from the scope.
+    return await local_roles(web_context().settings, client, headers)
 
 
 @blueprint.delete("/api/sessions", errors=("busy", *STORED))

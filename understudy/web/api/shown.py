@@ -8,14 +8,14 @@ from attrs import asdict
 from understudy.storage.records import Message, RunRecord, Thread
 
 _OURS: Final = frozenset({"owner", "node", "fence", "pinned_at", "archived_at"})
-"""Columns of a thread that are left out: its owner is implied, and its node is internal."""
+"""Columns of a thread that are left out, because the owner is implied and the others are internal or converted."""
 
 Shown = Callable[[str], str]
-"""Restores the placeholders in a stored text for its user."""
+"""Restores the redacted parts of a stored text for its user."""
 
 
 def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
-    """Return a thread with its title restored."""
+    """Convert a thread; `shown` restores its title."""
     members = asdict(row, filter=lambda attribute, _: attribute.name not in _OURS)
     return members | {
         "title": shown(row.title),
@@ -26,12 +26,12 @@ def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
 
 
 def newest_of(run: RunRecord | None) -> dict[str, str] | None:
-    """Return the end of a thread's newest branch: a user's message, and the run that answers or answered it."""
+    """Return the end of a thread's newest branch: a user's message and the run that answers it."""
     return None if run is None else {"message_id": run.message_id, "run_id": run.id}
 
 
 def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) -> dict[str, Any]:
-    """Return a message with its position in the tree and, for a user's message, the runs that answered it."""
+    """Convert a message. `runs` are the runs that answered it, if it is a user's; `shown` restores its texts."""
     members = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
     feedback = {"rating": row.rating, "note": row.note}
     return members | {
@@ -44,6 +44,6 @@ def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) ->
 
 
 def short_run_of(run: RunRecord) -> dict[str, Any]:
-    """Return a run as the history of a thread names it."""
+    """Convert a run for the history of a thread."""
     further = {"continues": run.continues, "restarts": run.restarts}
     return {"run_id": run.id, "status": run.status} | {name: value for name, value in further.items() if value}

@@ -45,7 +45,7 @@ async def stream(thread_id: str) -> Response:
 
 
 def as_answer(body: AsyncIterable[bytes], headers: Mapping[str, str] = HEADERS) -> Response:
-    """Return a response without a time limit, as its stream has none."""
+    """Return a response without a time limit, because streams do not end by themselves."""
     answer = Response(body, content_type=CONTENT_TYPE, headers={**HEADERS, **headers})
     answer.timeout = None
     return answer

@@ -1,4 +1,4 @@
-"""The types of what `understudy.web.api.shown` makes of threads, and of the pages that hold it."""
+"""The types of answers about threads, which `understudy.web.api.shown` converts rows to, and of their pages."""
 
 from typing import Annotated, Any, Literal, TypeAlias
 

@@ -1,4 +1,4 @@
-"""`/api/threads`: list, search, rename, delete, history and event log. All of it is the caller's own."""
+"""`/api/threads`: list, search, change and delete the caller's threads, and read their messages and events."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -35,15 +35,15 @@ blueprint = Routes("threads", __name__, url_prefix="/api/threads")
 MAX_TITLE = 200
 """Characters of a thread's title. A longer one is refused."""
 UNTITLED = "New conversation"
-"""Title of a thread of whose own title nothing is left after redaction."""
+"""The title of a thread if redaction leaves nothing of its own title."""
 TITLE_BYTES = 16 * 1024
-"""Size limit of a body with a title."""
+"""Bytes of the body of a request to change a thread."""
 CHANGE_FORM = '{"title"?: "…", "pinned"?: true, "archived"?: true, "tags"?: ["…"]}'
 
 
 @frozen
 class ThreadRequest:
-    """The body of a request to change a thread; what is None stays."""
+    """The body of a request to change a thread; a member that is None leaves its value unchanged."""
 
     title: Filled | None = None
     pinned: bool | None = None
@@ -122,10 +122,10 @@ async def change(thread_id: str) -> dict[str, Any]:
     body = await read_json(ThreadRequest, CHANGE_FORM, TITLE_BYTES)
     tags = None if body.tags is None else await _filtered_tags(owner, body.tags)
     if body.title is not None:
-        given = " ".join(body.title.split())
-        if not 0 < len(given) <= MAX_TITLE:
+        title = " ".join(body.title.split())
+        if not 0 < len(title) <= MAX_TITLE:
             raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
-        title = await context.content_filter.filter_note(owner, given)
+        title = await context.content_filter.filter_note(owner, title)
         await context.store.commit(rename_thread(owner, thread_id, " ".join(title.split()) or UNTITLED))
     now = context.services.clock()
     if body.pinned is not None:
@@ -146,13 +146,13 @@ async def delete(thread_id: str) -> None:
     await delete_whole(context.store, context.chat.commands.delete_thread, identity().user, thread_id)
 
 
-async def _filtered_tags(owner: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return tags in their stored form. Refuse them if the content filter would redact one.
+async def _filtered_tags(owner: str, raw_tags: Sequence[str]) -> tuple[str, ...]:
+    """Return tags in their stored form, in lower case. Refuse them if the content filter would redact one.
 
-    It also scans them as they were given: a secret in lower case is not recognised.
+    The filter also scans the raw tags, because it does not recognize a secret in lower case.
     """
-    tags = clean_tags(given)
-    listed = "\n".join([*(" ".join(tag.split()) for tag in given), *tags])
+    tags = clean_tags(raw_tags)
+    listed = "\n".join([*(" ".join(tag.split()) for tag in raw_tags), *tags])
     if await web_context().content_filter.filter_note(owner, listed) != listed:
         raise CommandRejected("content_blocked", "A tag may not hold a secret or personal data.")
     return tags
@@ -165,15 +165,15 @@ async def existing(thread_id: str) -> CachedRead[Thread]:
     return CachedRead(require_found(read.value), read.age_s)
 
 
-def require_found(found: T | None) -> T:
-    """Return what was read of a thread. Raises CommandRejected (`not_found`) for None."""
-    if found is None:
+def require_found(value: T | None) -> T:
+    """Return a value that was read for a thread. Raises CommandRejected (`not_found`) if it is None: no such thread."""
+    if value is None:
         raise CommandRejected("not_found", "There is no conversation of that name.")
-    return found
+    return value
 
 
 async def encode_read(body: dict[str, Any], read: CachedRead[Any]) -> Response:
-    """Encode a read as JSON. A cached read, without the database, has its age in headers (RFC 9111, 5.1 and 5.5)."""
+    """Encode a read as JSON. If the cache answered it, its age is in headers (RFC 9111, 5.1 and 5.5)."""
     body = body | {"stale": True} if read.stale else body
     return _dated(Response(await run_off_loop(msgspec.json.encode, body), content_type="application/json"), read)
 
@@ -192,7 +192,7 @@ def _thread(row: Thread) -> dict[str, Any]:
 def _matches(
     found: Mapping[str, Message], query: str, restore: Callable[[str, str, str], str]
 ) -> dict[str, dict[str, Any]]:
-    """Encode the message that a search found in each thread, with the part of it where the words are."""
+    """Encode the message that a search found in each thread, with a snippet around the words of the query."""
     return {
         thread_id: {
             "message_id": row.id,
@@ -206,7 +206,7 @@ def _matches(
 
 
 def _shown(owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Encode messages for clients, each of the user's with all its runs, oldest first."""
+    """Encode messages for clients. A user's message has all its runs, oldest first."""
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:
         runs[run.message_id].append(short_run_of(run))

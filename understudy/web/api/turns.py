@@ -1,10 +1,10 @@
-"""`/api/threads/{id}/turns`: the last page of a branch, with all that a client needs to show it at once.
+"""`/api/threads/{id}/turns`: the last page of a branch, with everything that a client needs to show it at once.
 
-1. A page reflects one snapshot of the database: what came after its `seq` is in the events after that number, so a
-   client that resumes from `seq` misses nothing and gets nothing twice.
-2. The events of a run are as they were sent, without what a folded turn does not show: arguments and results of tools,
-   all thoughts but the first, and texts that the messages beside them have. `/api/runs/{id}/events` has the whole.
-3. An unfinished run has all its events whole: it is shown live.
+1. A page is one snapshot of the database up to its `seq`, so a client that resumes from `seq` misses no event and gets
+   none twice.
+2. Events of an ended run lack the parts that a folded turn does not show: arguments and results of tools, all thoughts
+   but the first, and texts that the page's messages have. `/api/runs/{id}/events` has the complete events.
+3. Events of an unfinished run are complete, because it is shown live.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,15 +32,16 @@ from understudy.wire.vocabulary import from_log
 blueprint = Routes("turns", __name__, url_prefix="/api/threads")
 
 LIMIT: Final = 20
-"""Turns of a page unless a client says otherwise: several screens, rendered from scratch in some 150 ms."""
+"""Default number of turns of a page: several screens, which a browser renders in some 150 ms."""
 MOST: Final = 50
+"""Most turns of a page."""
 THOUGHT: Final = 200
-"""Characters of the thought that is sent with the page."""
+"""Characters of the thought that is sent with a page; the rest is left out."""
 _IMPLIED: Final = ("thread_id", "run_id", "message_id", "conversation_id", "priority")
 _OF_AGENTS: Final = frozenset({"message_accepted", "agent_started"})
-"""Events of which a turn shows the agent."""
+"""Events whose agent a turn shows."""
 _SENTENCES: Final = frozenset({"error", "call_settled", "final_response"})
-"""Events whose `message` says more than their fields."""
+"""Events whose `message` has more information than their fields."""
 
 Frame = dict[str, Any]
 
@@ -67,23 +68,22 @@ async def page(thread_id: str) -> Response:
     return await encode_read(body, read)
 
 
-def _page(found: TurnsPage, restored: Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
+def _page(page: TurnsPage, restored: Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
     return {
-        "title": restored(found.thread.title),
-        "seq": found.thread.last_seq,
-        "turns": [_turn(turn, restored, shown) for turn in found.turns],
-        "others": [_other(turn) for turn in found.others],
-        "tip": found.tip,
-        "older": found.older,
+        "title": restored(page.thread.title),
+        "seq": page.thread.last_seq,
+        "turns": [_turn(turn, restored, shown) for turn in page.turns],
+        "others": [_other(turn) for turn in page.others],
+        "tip": page.tip,
+        "older": page.older,
     }
 
 
 def _turn(turn: StoredTurn, restored: Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
-    """Encode a turn."""
     run = turn.run
     answer = None if turn.answer is None else _message(turn.answer, restored)
     events = _events(turn.events, shown, answer, live=run.status in UNFINISHED)
-    earlier = [{"run_id": cut.id, "events": _events(rows, shown, None)} for cut, rows in turn.earlier]
+    earlier = [{"run_id": earlier_run.id, "events": _events(rows, shown, None)} for earlier_run, rows in turn.earlier]
     return {
         "message": _message(turn.message, restored),
         "run": short_run_of(run) | {"started_at": run.started_at, "ended_at": run.ended_at},
@@ -115,7 +115,7 @@ def _other(turn: OtherTurn) -> Frame:
 def _events(
     rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope], answer: Frame | None, *, live: bool = False
 ) -> list[Frame]:
-    """Encode the events of a run; shortened unless it is `live`."""
+    """Encode the events of a run, shortened unless the run is `live`."""
     events = [event for row in rows if (event := _event(shown(from_log(row.body)), answer)) is not None]
     if live:
         return events
@@ -125,7 +125,7 @@ def _events(
 
 
 def _event(envelope: Envelope, answer: Frame | None) -> Frame | None:
-    """Return an event as it was sent, without what the messages say; None if it has no form for clients."""
+    """Return an event as it was sent, without the texts in the page's messages; None if clients do not get it."""
     body = encode(envelope, Dialect.CANONICAL)
     if not body:
         return None
@@ -143,9 +143,9 @@ def _event(envelope: Envelope, answer: Frame | None) -> Frame | None:
 
 
 def _shortened(event: Frame, thoughts: int) -> Frame:
-    """Drop from an event of the past what a folded turn does not show; `thoughts` is how many its run has.
+    """Drop the parts of an ended run's event that a folded turn does not show. `thoughts` counts those of the run.
 
-    `omitted` marks an event that a turn needs whole when it is unfolded.
+    The event is marked `omitted` if an unfolded turn needs the complete event.
     """
     kind, data = event["type"], event["data"]
     if kind not in _SENTENCES:
@@ -157,7 +157,7 @@ def _shortened(event: Frame, thoughts: int) -> Frame:
         event.pop("timestamp", None)
     match kind:
         case "agent_completed" | "subagent_completed":
-            data.pop("result", None)  # no client shows it: the answer has it
+            data.pop("result", None)  # the answer has it, so no client shows it
         case "tool_executing" if data.pop("parameters", None):
             event["omitted"] = True
         case "tool_completed" if data.pop("result", None) is not None:
