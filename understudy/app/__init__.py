@@ -1,4 +1,4 @@
 """The composition root: settings, backends, building the tree, serving and draining.
 
-Every other room gets what it needs from here by value; no room but `cli` imports this one.
+It passes their dependencies to all other packages by value, so that they need not import it.
 """

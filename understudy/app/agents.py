@@ -1,4 +1,4 @@
-"""What the agents of a server need when it starts: their models, and the loop on which their async tools run."""
+"""Opens the models of a server's agents, and builds the loop on which their async tools run."""
 
 from collections.abc import Mapping
 
@@ -19,10 +19,10 @@ from understudy.tools.loop import ToolLoop
 def open_models(
     settings: Settings, known: Mapping[str, Agent], extensions: Mapping[str, Extension], breakers: Breakers
 ) -> Models:
-    """Make the clients of all models: to import a provider's package and to make a client takes a second.
+    """Make the clients of all models. Blocks for a second: a provider's package is imported.
 
     Raises:
-        ValueError: An agent and its model or its limits do not go together.
+        ValueError: An agent's settings exceed those of its model, or its limits exclude each other.
     """
     limits = ModelLimits(
         settings.models.window_tokens, settings.output_tokens, settings.models.images, settings.models.documents
@@ -44,7 +44,7 @@ def open_models(
 
 
 def check_priced(agent: Agent, default_model: str, prices: PriceTable) -> None:
-    """Refuse an agent that has a limit of cost if its model has no price, as nothing would be counted.
+    """Refuse an agent with a limit of cost if its model has no price, because the cost could not be counted.
 
     Raises ValueError.
     """
@@ -58,21 +58,21 @@ def check_priced(agent: Agent, default_model: str, prices: PriceTable) -> None:
 
 def check_output(agent: Agent, model: Model) -> None:
     """Refuse an agent whose replies may be longer than those of its model. Raises ValueError."""
-    wanted, most = agent.settings.max_output, limits_of(model).max_output
-    if model.name != OFFLINE and wanted is not None and wanted > most:
+    tokens, most = agent.settings.max_output, limits_of(model).max_output
+    if model.name != OFFLINE and tokens is not None and tokens > most:
         raise ValueError(
-            f"its max_output is {wanted:,} tokens, but its model writes at most {most:,}: lower it, or raise "
+            f"its max_output is {tokens:,} tokens, but its model writes at most {most:,}: lower it, or raise "
             "models.max_output, or the `limits` of a model of your own"
         )
 
 
 def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> ToolLoop | None:
-    """Build the loop on which users' async tools run. Return None if there is no such tool and no lifespan."""
+    """Build the loop on which users' async tools run. Return None if no tool, lifespan or agent function needs it."""
     agents = with_subagents(agents.values())
     tools = [tool for agent in agents.values() for tool in agent.tools if tool.on_tools_loop]
     lifespans = {} if lifespan is None else {SERVER: lifespan}
     lifespans |= {name: agent.lifespan for name, agent in agents.items() if agent.lifespan is not None}
-    written = [agent.run for agent in agents.values() if agent.run is not None and not is_of_framework(agent.run)]
-    if not (tools or lifespans or written):
+    functions = [agent.run for agent in agents.values() if agent.run is not None and not is_of_framework(agent.run)]
+    if not (tools or lifespans or functions):
         return None
-    return ToolLoop(lifespans, asyncio=any(tool.asyncio for tool in tools) or any(map(names_asyncio, written)))
+    return ToolLoop(lifespans, asyncio=any(tool.asyncio for tool in tools) or any(map(names_asyncio, functions)))

@@ -1,7 +1,4 @@
-"""The composition root: builds the parts of a server in order, each from those before it, around the actor tree.
-
-Modules of PostgreSQL are imported only if the settings name it: most servers have SQLite.
-"""
+"""The composition root: builds the parts of a server in order, each from earlier ones, around the actor tree."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -60,7 +57,7 @@ RELEASE: Final = version("understudy-server")
 
 @frozen
 class App:
-    """The parts of a running server that serving it, stopping it and tests use."""
+    """The parts of a running server that are used to serve it, to stop it, and by tests."""
 
     settings: Settings
     system: ActorSystem
@@ -180,7 +177,7 @@ async def build_app(
                 await _open(extension, context)
             for breaker in (store.breaker, *models.breakers):
                 breakers.add(breaker.name)
-            http_app = await trio.to_thread.run_sync(build_http_app, context)  # 40 ms: all paths are compiled
+            http_app = await trio.to_thread.run_sync(build_http_app, context)  # takes 40 ms to compile all paths
             provider = sessions.provider
             recovery = partial(Recovery, store, dispatcher.registry, run_limiter)
             children = [
@@ -200,7 +197,7 @@ async def build_app(
                         supervised[name] = await system.spawn(supervisor_of(name, actors))
             yield App(settings, system, store, endpoint, http_app, presence, metrics, models, chat, content_filter)
     finally:
-        with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
+        with trio.CancelScope(shield=True):  # the lifespans have deadlines of their own
             if tool_loop is not None:
                 await tool_loop.close()
             await built.closing.aclose()
@@ -210,7 +207,7 @@ async def build_app(
 
 
 async def _open(extension: Extension, context: WebContext) -> None:
-    """Have an extension build what it brings. Raises ExtensionFault if it fails, and its own faults with a sentence."""
+    """Let an extension build its parts. Raises ExtensionFault if that fails; errors of our own are not converted."""
     try:
         await extension.open(context)
     except (DatabaseUnusable, ExtraNotInstalled, OSError, ValueError) as error:
@@ -232,8 +229,8 @@ def _extra_checks(
         database.check()  # compares the file's name, so that a missing file is reported before the next write
     except StorageUnavailable as gone:
         checks["database"] = HealthCheck(HealthStatus.FAILED, gone.reason)
-    for name, supervisor_of_it in supervised.items():
-        if not supervisor_of_it.alive:
+    for name, extension_supervisor in supervised.items():
+        if not extension_supervisor.alive:
             note = f"the extension {name} failed too often and stays off until the server is restarted"
             checks[name] = HealthCheck(HealthStatus.DEGRADED, note, essential=False)
     return checks
@@ -247,7 +244,7 @@ def _build_doors(
     metrics: Metrics,
     connections: Callable[[], ActorRef],
 ) -> tuple[WebSocketEndpoint, Chat]:
-    """Build what serves sockets and event streams, whose actors are `connections`."""
+    """Build the endpoints for sockets and event streams, whose actors are children of `connections`."""
     limits = ConnectionLimits(
         renewal_s=settings.limits.renewal_s,
         drain_s=settings.grace_s / 4,

@@ -1,4 +1,4 @@
-"""What each field of a class is for: the text below it in the source."""
+"""Reads the descriptions of a class's fields: the string below each field in the source."""
 
 import ast
 import inspect
@@ -12,9 +12,9 @@ from understudy.app.settings import TABLES
 
 
 def field_texts(kind: type[Any]) -> dict[str, str]:
-    """Return the text of each field of an attrs class, in one line, in the order of the fields.
+    """Return the description of each field of an attrs class, in one line, in the order of the fields.
 
-    Tables of a settings file have none; a field without a text has an empty one.
+    Fields that are tables of a settings file are left out; a field without a description has an empty one.
     """
     bodies = (ast.parse(dedent(inspect.getsource(owner))).body[0].body for owner in kind.__mro__ if attrs.has(owner))  # type: ignore[attr-defined]
     texts = {

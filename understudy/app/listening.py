@@ -1,4 +1,4 @@
-"""The addresses that a server listens on. `::` means all of them, of IPv4 too, as for other servers."""
+"""Opens the sockets that a server listens on. The host `::` means all addresses of IPv6 and IPv4."""
 
 import errno
 import socket
@@ -10,11 +10,11 @@ from understudy.app.settings import Settings
 
 EVERY: Final = ("::", "0.0.0.0")  # noqa: S104 - the operator has asked for all
 MISSING: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, socket.EAI_ADDRFAMILY, socket.EAI_FAMILY)
-"""Errors of a machine that has no addresses of a family."""
+"""Errors of a machine that has no addresses of one of the families."""
 
 
 async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
-    """Listen on the server's addresses; a port 0 becomes one that is free. Raises OSError."""
+    """Listen on the server's addresses; port 0 takes a free port, the same for all addresses. Raises OSError."""
     opened: list[trio.SocketListener] = []
     port, missing = settings.port, None
     try:

@@ -1,4 +1,4 @@
-"""Reads which sessions were revoked when the server starts."""
+"""Reads the revoked sessions when the server starts."""
 
 import time
 from functools import partial
@@ -15,9 +15,9 @@ from understudy.storage.store import Store
 async def open_revocations(
     settings: Settings, sessions: Sessions, store: Store, presence: Presence, tree: Tree
 ) -> ChildSpec:
-    """Read which sessions were revoked, and have `sessions` refuse them. Return the actor that polls for more.
+    """Read the revoked sessions, and make `sessions` refuse them. Return the actor that polls for later revocations.
 
-    A revoked session's connections are closed, also if another process revoked it.
+    The connections of a revoked session are closed, even if another process revoked it.
 
     Raises StorageUnavailable if the revocations cannot be read.
     """

@@ -1,10 +1,9 @@
 """`serve`: start a server as `understudy serve` does, and run it until a signal tells it to stop.
 
-The server's modules are imported only when it starts: a program that imports `understudy` to write tools loads none.
-
-It listens before it can answer: a client whose server was killed reconnects after growing pauses, and if the port
-refuses it while the server starts, the next pause is added to the start. If the port listens, the kernel holds the
-connection and the server accepts it as soon as it is ready.
+1. The server's modules are imported only when it starts, so a program that imports `understudy` to write tools does not
+   load them.
+2. It listens before it can answer. Clients of a killed server reconnect after growing pauses: a refused connection
+   would cost such a pause, while one that the kernel holds is accepted as soon as the server is ready.
 """
 
 import ctypes
@@ -38,18 +37,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PRIVILEGED: Final = 1024
-"""The first port that every user may listen on, unless the system was told otherwise."""
+"""The first port that every user may listen on, unless the system is configured otherwise."""
 SWITCH_S = 0.0001
-"""Seconds after which a thread that computes lets another have the interpreter. A tool that computes delays each step
-of the server's loop by as much: measured, 140 ms for another user's event at 0.5 ms, 58 ms at 0.1 ms."""
+"""Seconds after which a computing thread yields the interpreter. A tool that computes delays each step of the server's
+loop by this time: measured, 140 ms for another user's event at 0.5 ms, 58 ms at 0.1 ms."""
 
 LOADING_OBJECTS: Final = 2_000
-"""New objects after which the garbage collector looks at them while the server loads. At 500 it misses classes that are
-not finished yet, at 30,000 more is in use at a time."""
+"""New objects after which the garbage collector runs while the server loads. At 500 it comes before the first copies of
+classes are garbage, at 30,000 more memory is in use at a time."""
 NEVER: Final = 1_000_000
-"""A threshold of the garbage collector that is not reached."""
+"""A threshold that the garbage collector does not reach."""
 COLLECTING_TRIES: Final = 500
-"""Attempts, a millisecond apart, at the collection of all garbage."""
+"""Attempts, a millisecond apart, to collect all garbage."""
 RETURN_S: Final = 60.0
 """Seconds between two returns of unused memory to the system."""
 M_ARENA_MAX: Final = -8
@@ -61,16 +60,16 @@ def serve(
 ) -> int:
     """Serve these agents, beside the built-in ones, until the process gets SIGTERM or SIGINT. Return the exit code.
 
-    `detectors` scan every text in addition to those of `sanitization`. `lifespan` opens what tools share, see
-    `understudy.Lifespan`. `settings` are fields of `understudy.app.settings.Settings` and win over the file and the
+    `detectors` scan every text in addition to those of `sanitization`. `lifespan` opens resources that tools share, see
+    `understudy.Lifespan`. `settings` are fields of `understudy.app.settings.Settings`, and override the file and the
     environment. Blocks; call it from the main thread, outside any event loop.
 
     Raises:
         BadSettings: A setting is missing or wrong.
     """
-    found = load(**settings)
-    with listening_early(found) as sockets:
-        return run_server(found, list(agents), detectors, sockets, lifespan)
+    loaded = load(**settings)
+    with listening_early(loaded) as sockets:
+        return run_server(loaded, list(agents), detectors, sockets, lifespan)
 
 
 def run_server(
@@ -82,7 +81,7 @@ def run_server(
 ) -> int:
     """Serve until SIGTERM or SIGINT. Print one line with the address when ready. Return the exit code.
 
-    `sockets`: sockets that listen already.
+    `sockets` are listening already.
     """
     from understudy.app.server import serve_app
     from understudy.observe.logs import configure_logging, report_no_start
@@ -97,10 +96,10 @@ def run_server(
     for name, meant in unknown_variables().items():
         log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})
     sys.setswitchinterval(SWITCH_S)
-    os.umask(0o077)  # files are readable by this user alone, also those that libraries write
+    os.umask(0o077)  # only this user may read files, including those that libraries write
     failures: list[Exception] = []
     share_heap()
-    gc.freeze()  # all that is imported stays: to walk it takes a fifth of a second, now or later on the loop
+    gc.freeze()  # imported modules stay, and each collection that walks them would take a fifth of a second
     try:
         start = partial(serve_app, settings, agents, detectors, sockets, to_lifespan(lifespan))
         trio.run(_serve_until_signal, start)
@@ -114,13 +113,13 @@ def run_server(
 
 @contextmanager
 def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Listen early, and keep what loading the server leaves behind small.
+    """Listen early, and reduce the memory that loading the server takes.
 
-    The garbage collector looks at each new object once and never again. So a class of attrs with slots, which is made
-    twice, is made the second time where an earlier one's first copy lay: measured, 7 MB less of 93, in the same time as
-    without a collector. The source that attrs keeps of all generated methods, for tracebacks, is dropped as often:
-    another 3 MB. `tune_garbage_collector` ends this once the server is ready. The sockets are closed on exit. Blocks;
-    call it outside any event loop.
+    While the server loads, the garbage collector checks each new object once and never again. attrs makes each class
+    with slots twice, and so the second copy reuses the memory of an earlier class's first copy: measured, 7 MB less of
+    93, in the same time as without a collector. The source of generated methods that attrs keeps for tracebacks is
+    dropped at each collection: another 3 MB. `tune_garbage_collector` ends this once the server is ready. The sockets
+    are closed on exit. Blocks; call it outside any event loop.
     """
     sockets = _open_early(settings)
     thresholds = gc.get_threshold()
@@ -141,16 +140,16 @@ def _forget_sources(phase: str, _: object) -> None:
 
 
 def _stop_forgetting() -> None:
-    with suppress(ValueError):  # the server was ready, or `serve` was not what loaded it
+    with suppress(ValueError):  # removed already, or never added
         gc.callbacks.remove(_forget_sources)
 
 
 def _open_early(settings: Settings) -> list[socket.socket]:
     """Open the listening sockets. Return none if listening should, or must, wait.
 
-    A server that shares its database has other servers beside it, to which a load balancer turns if this one refuses.
-    An address in use may be free once the database is open, because opening waits for another server to end. If it is
-    still in use then, the start fails with that error.
+    With PostgreSQL there may be other servers, to which a load balancer turns while this one refuses connections. An
+    address in use may become free before the database is open, because opening waits for another server to end. If it
+    is still in use then, the start fails with that error.
     """
     if settings.on_postgresql:
         return []
@@ -161,15 +160,15 @@ def _open_early(settings: Settings) -> list[socket.socket]:
 
 
 async def _open_sockets(settings: Settings) -> list[socket.socket]:
-    # detached: a socket of trio can be closed inside its event loop only, which ends here
+    # Detached, because a socket of trio can be closed only inside its event loop, which ends here.
     return [socket.socket(fileno=listener.socket.detach()) for listener in await open_listeners(settings)]
 
 
 def share_heap() -> None:
-    """Have all threads allocate from one heap of the C library, where that is glibc.
+    """Make all threads allocate from one heap of the C library, if that is glibc.
 
-    It gives each thread a heap of its own, which keeps what was allocated in it. Threads of Python hold the interpreter
-    lock while they allocate, so they do not wait for each other: measured, 4 MB less at the start.
+    By default each thread has its own heap, whose free memory other threads cannot use. Threads of Python hold the
+    interpreter's lock while they allocate, so they do not wait for each other: measured, 4 MB less at the start.
     """
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
@@ -181,10 +180,10 @@ def tune_garbage_collector() -> None:
     Pauses of 100 ms become 30 ms, and a storm of connections costs a fifth less.
     """
     _stop_forgetting()
-    before = gc.get_stats()[-1]["collections"]
+    collections = gc.get_stats()[-1]["collections"]
     for _ in range(COLLECTING_TRIES):
         gc.collect()  # does nothing while another thread collects
-        if gc.get_stats()[-1]["collections"] > before:
+        if gc.get_stats()[-1]["collections"] > collections:
             break
         time.sleep(0.001)
     gc.freeze()
@@ -192,10 +191,10 @@ def tune_garbage_collector() -> None:
 
 
 def return_memory() -> None:
-    """Return to the system what is not used any more: measured, 10 MB of 130 after loading the server.
+    """Return unused memory to the system: measured, 10 MB of 130 after loading the server.
 
-    attrs keeps the source of all methods that it has generated, for tracebacks. The C library keeps what is freed
-    between blocks that are in use: 12 MB after half an hour of load.
+    attrs keeps the source of all generated methods for tracebacks. The C library keeps free memory between blocks that
+    are in use: 12 MB after half an hour of load.
     """
     linecache.clearcache()
     with suppress(AttributeError):  # another C library than glibc
@@ -213,34 +212,34 @@ async def return_memory_often(warm_up: Callable[[], Awaitable[None]]) -> None:
 async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
     from understudy.app.build import RELEASE
 
-    heard = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
-        heard.append(signal.SIGHUP)
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it
+        numbers.append(signal.SIGHUP)
     interrupt = signal.getsignal(signal.SIGINT)
-    with trio.open_signal_receiver(*heard) as signals:
-        hear = signal.signal(signal.SIGINT, interrupt)  # Ctrl-C ends a start at once, also one that waits in a thread
+    with trio.open_signal_receiver(*numbers) as signals:
+        receive = signal.signal(signal.SIGINT, interrupt)  # until the start is over Ctrl-C ends the process at once
         async with trio.open_nursery() as nursery:
             running = await nursery.start(start)
-            signal.signal(signal.SIGINT, hear)
+            signal.signal(signal.SIGINT, receive)
             tune_garbage_collector()
             return_memory()
             print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
             notify(READY)
             nursery.start_soon(return_memory_often, running.warm_up)
             where = {"address": running.address, "version": RELEASE}
-            await trio.to_thread.run_sync(lambda: log.info("server.ready", extra=where))  # builds the redaction: 0.1 s
-            await _hear_stop(signals)
+            await trio.to_thread.run_sync(lambda: log.info("server.ready", extra=where))  # 0.1 s: builds the redaction
+            await _wait_for_stop(signals)
             notify(STOPPING)
             nursery.start_soon(_log_repeated_signals, signals)
             await running.stop()
             nursery.cancel_scope.cancel()
 
 
-async def _hear_stop(signals: AsyncIterator[int]) -> None:
+async def _wait_for_stop(signals: AsyncIterator[int]) -> None:
     """Wait for a signal that stops the server."""
     async for number in signals:
         if number == signal.SIGHUP and not os.isatty(0):
-            log.info("server.reload_ignored")  # of a lost terminal, it stops the server as SIGTERM does
+            log.info("server.reload_ignored")  # only the SIGHUP of a lost terminal stops the server
             continue
         log.info("server.stopping", extra={"signal": signal.Signals(number).name})
         return
@@ -253,9 +252,9 @@ async def _log_repeated_signals(signals: AsyncIterator[int]) -> None:
 
 
 def explain_no_start(error: Exception, settings: Settings) -> str:
-    """Return why the server does not start: with the address that the system refuses, which it does not name."""
-    reason, of_address = explain_os_error(error), (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
-    if not isinstance(error, OSError) or error.errno not in of_address or error.filename is not None:
+    """Return why the server does not start. An error of the system about an address gets the address added."""
+    reason, about_address = explain_os_error(error), (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+    if not isinstance(error, OSError) or error.errno not in about_address or error.filename is not None:
         return reason
     if error.errno == errno.EACCES and settings.port < PRIVILEGED:
         reason += (
@@ -266,7 +265,7 @@ def explain_no_start(error: Exception, settings: Settings) -> str:
 
 
 def explain_os_error(error: Exception) -> str:
-    """Return the system's reason, after the file's name if the error has one. Any other error returns its own text."""
+    """Return the system's reason, after the file's name if the error has one. For any other error return its text."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     if error.filename is None:

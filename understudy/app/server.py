@@ -40,18 +40,18 @@ from understudy.web.stream_requests import StreamRequests
 log = logging.getLogger(__name__)
 
 HEAD_S: Final = 5.0
-"""Seconds within which a client must have sent the head of its first request, or its connection is closed."""
+"""Seconds for a client to send the head of its first request; then its connection is closed."""
 RESERVED: Final = 200
 """Descriptors reserved for everything but clients' connections: the database's files or connections, Redis, uploads,
 models, pipes of child processes, and clients that are being refused."""
 MIN_CONNECTIONS: Final = 16
-"""Connections that are served however low the limit of descriptors is."""
+"""Connections that are served even if the limit of descriptors is too low for them."""
 RECONNECT_AFTER_S: Final = 2.0
 """Minimum reconnect delay in seconds: the time that a restart takes."""
 RECONNECTS_PER_S: Final = 500.0
-"""Reconnects that are planned for each second. Each costs a handshake, a read of its threads, and missed events."""
+"""Reconnects per second over which the delays are spread. Each costs a handshake, and reads of threads and events."""
 MAX_SPREAD_S: Final = 30.0
-"""Seconds over which the reconnects are spread at most."""
+"""Most seconds over which the delays are spread."""
 WAVES: Final = 10
 """Waves in which all connections are closed, of at least `MIN_WAVE` connections each."""
 MIN_WAVE: Final = 25
@@ -61,7 +61,7 @@ MIN_WAVE: Final = 25
 class Running:
     """A server that accepts requests: its address and parts. `stop` drains the clients, then stops the server.
 
-    `warm_up` builds what the first text needs, which would hold up the start by a fifth of a second.
+    `warm_up` builds the prefilters for the first text, which would delay the start by a fifth of a second.
     """
 
     address: str
@@ -82,7 +82,7 @@ async def serve_app(
 ) -> None:
     """Serve until cancelled. Report `Running` through `task_status` once requests are accepted.
 
-    `sockets`: sockets that listen already (`understudy.app.serve`); without any, new ones are opened.
+    `sockets` are listening already (see `understudy.app.serve`); without any, new ones are opened.
 
     Raises:
         DatabaseUnusable, OSError, ValueError: The server cannot start; the text says why.
@@ -157,12 +157,12 @@ async def drain(
                 await trio.sleep(within_s / 5 / WAVES)
         for connection in connections:
             await connection.wait_stopped()
-    for connection in connections:  # its client takes nothing, or does not answer the close
+    for connection in connections:  # those left have a client that reads nothing, or does not answer the close
         connection.kill()
 
 
 def fit_connection_limit(wanted: int) -> int:
-    """Return how many connections can be open at once, at most `wanted`; raise the soft limit as far as needed.
+    """Return how many connections can be open at once, at most `wanted`. Raises the soft limit as far as needed.
 
     Logs `server.too_few_descriptors` if fewer than `wanted` fit.
     """

@@ -1,17 +1,17 @@
-"""Tells the service manager that the server is ready, or stops: systemd's `Type=notify` (sd_notify(3))."""
+"""Notifies the service manager that the server is ready, or stopping: systemd's `Type=notify` (sd_notify(3))."""
 
 import os
 import socket
 from typing import Final
 
 VARIABLE: Final = "NOTIFY_SOCKET"
-"""The address of the manager's socket; in an abstract namespace if it begins with `@`."""
+"""The variable with the address of the manager's socket, which is in the abstract namespace if it begins with `@`."""
 READY: Final = "READY=1"
 STOPPING: Final = "STOPPING=1"
 
 
 def notify(state: str) -> None:
-    """Send a state, if there is a manager. One that does not listen is none: the server does not depend on it."""
+    """Send a state to the service manager, if there is one. Errors are ignored: the server does not depend on it."""
     address = os.environ.get(VARIABLE, "")
     if not address.startswith(("/", "@")):
         return

@@ -1,7 +1,8 @@
 """Every setting of the server, with its default and unit: from `understudy.toml`, the environment, the command line.
 
-The later wins: defaults, then the file (or the ones named by `UNDERSTUDY_SETTINGS`), then `UNDERSTUDY_*` variables,
-then options of the command. Values are judged one by one, so that a fault can say which one it is and where it stands.
+A later source overrides an earlier one: defaults, then the file (and those named by `UNDERSTUDY_SETTINGS`), then
+`UNDERSTUDY_*` variables, then options of the command. Each value is checked separately, so that a fault can name the
+setting and its source.
 """
 
 import difflib
@@ -45,15 +46,15 @@ APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
 _NO_SETTING: Final = re.compile("UNDERSTUDY_(?:SETTINGS|TOKEN|RECORD|PAGE_BUNDLE)")
-"""Variables with a meaning elsewhere."""
+"""Variables of that prefix that are no settings."""
 _OF_PLATFORM: Final = re.compile(
     r"UNDERSTUDY_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)|UNDERSTUDY_ENV_\w+"
 )
-"""Variables that Kubernetes makes of the services of a namespace, and Docker of a link, if their names begin with
-ours."""
+"""Variables that Kubernetes sets for the services of a namespace, and Docker for a link, if the name of the service or
+container begins with `understudy`."""
 _OF_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://\S+|/\S+/\S+")
-"""The texts of two more of these, which may have the names of settings: `…_PORT` is an address, and `…_NAME` the names
-of the two containers."""
+"""Values of two more such variables, whose names may be those of settings: `…_PORT` is an address, and `…_NAME` names
+two containers."""
 DATABASE_FILE: Final = "understudy.db"
 """The database's file name. Repeated here because storage takes long to import and most commands do not need it."""
 POSTGRESQL: Final = re.compile(r"postgres(?:ql)?://|\s*[a-z_]+\s*=")
@@ -64,7 +65,7 @@ DATABASE_URL_FORMS: Final = (
 )
 
 RESERVED_CLAIMS: Final = frozenset({"sub", "sid", "exp", "nbf", "iat", "iss", "aud", "roles"})
-"""Claims with a meaning of their own, which cannot name the tenant."""
+"""Claims with another meaning, so that none of them can name the tenant."""
 
 MIN_DISTINCT_CHARACTERS: Final = 8
 """Distinct characters below which a secret is reported as weak. 32 random hexadecimal digits have fewer in one case of
@@ -82,7 +83,7 @@ TABLES: Final = ("own", "prices", "providers", "timeouts")
 READABLE: Final = (str, int, float, bool, Path, typed_settings.SecretStr, list[str])
 """Types of settings that can be read from a file and a variable. Each may be None, too."""
 ROWS: Final[Mapping[str, Any]] = {"models.prices": Price, "models.timeouts": Times, "providers": ModelProvider}
-"""Tables of a file whose members are tables by a name, and what one of these is."""
+"""Tables of a file whose members are tables themselves, with the class of a member."""
 
 Found: TypeAlias = dict[str, tuple[Any, str]]
 """Values by the dotted names of their settings, each with the name of its source for error messages."""
@@ -174,7 +175,7 @@ class Settings:
 
     @property
     def output_tokens(self) -> int:
-        """The longest reply of a model: `models.max_output`, but at most half of its window: that has the input too."""
+        """The longest reply of a model: `models.max_output`, but at most half of the window, which has the input."""
         return min(self.models.max_output, self.models.window_tokens // 2)
 
     @property
@@ -197,14 +198,14 @@ class Settings:
 
     @property
     def sign_ins(self) -> list[Any]:
-        """The settings of extensions by which users sign in: those that have `signs_in`, and it is true."""
+        """The settings of the extensions by which users sign in: those with a `signs_in` that is true."""
         return [table for table in self.own.values() if getattr(table, "signs_in", False)]
 
     @property
     def weak_secrets(self) -> list[str]:
         """The settings whose secret is long enough but has so few distinct characters that it can be guessed."""
         distinct = {name: [len(set(text)) for text in _texts(self, name)] for name in ("secret", "accepted_secrets")}
-        return [name for name, found in distinct.items() if found and min(found) < MIN_DISTINCT_CHARACTERS]
+        return [name for name, counts in distinct.items() if counts and min(counts) < MIN_DISTINCT_CHARACTERS]
 
     @property
     def signs(self) -> bool:
@@ -215,7 +216,7 @@ class Settings:
 
     @property
     def public_path(self) -> str:
-        """The path below which browsers reach this server: empty, or such as /chat. A proxy takes it off."""
+        """The path below which browsers reach this server, such as /chat, or "". A proxy removes it from requests."""
         return urlsplit(self.public_url).path.rstrip("/")
 
     @property
@@ -226,7 +227,7 @@ class Settings:
 
 
 def load(**given: Any) -> Settings:
-    """Read the settings; `given` (None means not given), named as in `with_values`, overrides all other sources.
+    """Read the settings. `given`, named as in `with_values`, overrides all other sources, except where it is None.
 
     Raises:
         BadSettings: A value is of the wrong type or out of range, a setting is unknown, a file cannot be read, or the
@@ -259,10 +260,10 @@ def load(**given: Any) -> Settings:
 
 
 def with_values(settings: Settings, **given: Any) -> Settings:
-    """Return settings with these values. One in a table is named `tls_key`, as its variable is, or `tls.key`.
+    """Return settings with these values. A setting in a table is named `tls.key` or, like its variable, `tls_key`.
 
     Raises:
-        TypeError, ValueError: There is no such setting, or it has no such value.
+        TypeError, ValueError: There is no such setting, or the value is invalid.
     """
     values: dict[str, Any] = {}
     members: dict[str, dict[str, Any]] = {}
@@ -302,7 +303,7 @@ def describe_settings(settings: Settings) -> list[DescribedSetting]:
         found |= _read_file(path, [], {})
     found |= _read_environment([])
     loaded, defaults = _structure_if_valid(found), Settings()
-    defaults = evolve(defaults, data_dir=defaults.data_dir.absolute())  # as the folder in force is
+    defaults = evolve(defaults, data_dir=defaults.data_dir.absolute())  # like the folder of loaded settings
     described = []
     for name, attribute in _fields().items():
         value, default = _value(settings, name), _value(defaults, name)
@@ -325,10 +326,10 @@ def _value(settings: Settings, name: str) -> Any:
 
 @cache
 def extension_tables() -> Mapping[str, type[Any]]:
-    """Return the classes of the settings of all extensions that have some, by the names of their tables.
+    """Return the classes of the extensions' settings, by the names of their tables.
 
     Raises:
-        ExtensionFault: One fails, or two have one table.
+        ExtensionFault: An extension fails, or two of them have the same table.
     """
     kinds: dict[str, type[Any]] = {}
     for extension in installed().values():
@@ -338,8 +339,8 @@ def extension_tables() -> Mapping[str, type[Any]]:
             for attribute in fields(kind):
                 if not any(attribute.type in (kind_of, kind_of | None) for kind_of in READABLE):
                     names = ", ".join(getattr(kind_of, "__name__", str(kind_of)) for kind_of in READABLE)
-                    wrong = f"{attribute.name} of the settings of {extension.name} is of a type that cannot be read"
-                    raise ExtensionFault(f"{wrong}, {attribute.type}: make it one of {names}, or None besides")
+                    fault = f"{attribute.name} of the settings of {extension.name} is of a type that cannot be read"
+                    raise ExtensionFault(f"{fault}, {attribute.type}: make it one of {names}, or None besides")
             kinds[table] = kind
     return kinds
 
@@ -360,8 +361,8 @@ def table_of(extension: Extension) -> str:
 def settings_files() -> list[Path]:
     """Return the settings files to read: `understudy.toml` of the working folder if it exists, then those of
     `UNDERSTUDY_SETTINGS`."""
-    named = [Path(name.removeprefix("!")) for name in os.environ.get(FILES_VARIABLE, "").strip().split(":") if name]
-    return [*(path for path in [Path(FILE)] if path.is_file()), *named]
+    paths = [Path(name.removeprefix("!")) for name in os.environ.get(FILES_VARIABLE, "").strip().split(":") if name]
+    return [*(path for path in [Path(FILE)] if path.is_file()), *paths]
 
 
 def check_settings(settings: Settings) -> None:
@@ -401,7 +402,7 @@ def _texts(settings: Settings, name: str) -> list[str]:
 def _faults_of_extensions(found: Found) -> Iterator[str]:
     """Yield a fault for each setting of an extension that is off."""
     names, _ = found.get("extensions", ([], ""))
-    with suppress(ExtensionFault):  # `check_settings` tells of it
+    with suppress(ExtensionFault):  # `check_settings` reports it
         on = chosen(names if isinstance(names, list) else [])
         for name, (_, source) in found.items():
             extension = next((other for other in installed().values() if name.startswith(f"{table_of(other)}.")), None)
@@ -432,14 +433,14 @@ _ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "allowed_origins": (is_origin, "https://example.org or http://localhost:3000"),
     "public_url": (_is_below_origin, "https://chat.example.org, or https://example.org/chat"),
 }
-"""Settings that are addresses: what they must be, and such as."""
+"""Settings that are addresses, each with its check and examples."""
 
 
 def _faults_of_addresses(settings: Settings) -> Iterator[str]:
-    for name, (is_right, like) in _ADDRESSES.items():
+    for name, (is_valid, examples) in _ADDRESSES.items():
         for url in _texts(settings, name):
-            if not is_right(url):
-                yield f"{name} must be an address such as {like}, not {url!r}"
+            if not is_valid(url):
+                yield f"{name} must be an address such as {examples}, not {url!r}"
     try:
         if TrustedProxies(settings.trusted_proxies).trusts_everyone:
             yield (
@@ -456,7 +457,7 @@ _NEEDS: Final[Mapping[str, str]] = {
     "jwt.issuer": "jwt.keys",
     "jwt.audience": "jwt.keys",
 }
-"""Settings that do nothing without another."""
+"""Settings that have no effect without another one."""
 
 
 def _faults_of_parts(settings: Settings) -> Iterator[str]:
@@ -482,14 +483,14 @@ def _faults_of_sign_in(settings: Settings) -> Iterator[str]:
 
 
 def _check_database_url(url: str) -> None:
-    """Refuse a malformed URL. The message quotes only the scheme, because the rest may hold a password."""
+    """Refuse a malformed URL. The message quotes only the scheme, because the rest may contain a password."""
     accepted = f"database_url (UNDERSTUDY_DATABASE_URL) must be {DATABASE_URL_FORMS}"
     if POSTGRESQL.match(url):
         return
     if not url.startswith("sqlite:///"):
         scheme, separator, _ = url.partition("://")
-        named = f"it names {scheme!r}, and " if separator else ""
-        raise BadSettings(f"{accepted}; {named}only SQLite and PostgreSQL are known")
+        given = f"it names {scheme!r}, and " if separator else ""
+        raise BadSettings(f"{accepted}; {given}only SQLite and PostgreSQL are known")
     path = Path(url.removeprefix("sqlite:///"))
     if not path.name or ":" in path.name or "?" in path.name:
         raise BadSettings(f"{accepted}; {url!r} names no folder")
@@ -501,17 +502,17 @@ def _check_database_url(url: str) -> None:
 
 
 def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
-    """Read a file. Return its values; the settings that are tables themselves are put into `tables`."""
+    """Read a file. Return its values; add settings that are tables of tables to `tables`, and faults to `faults`."""
     try:
-        read = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         faults.append(f"the settings file {path} cannot be read ({error.strerror})")
         return {}
     except ValueError as error:
         faults.append(f"the settings file {path} is not valid TOML: {error}")
         return {}
-    section = read.pop(APP, {})
-    faults += [f"unknown section or setting {name} in {path}: all settings belong under [{APP}]" for name in read]
+    section = document.pop(APP, {})
+    faults += [f"unknown section or setting {name} in {path}: all settings belong under [{APP}]" for name in document]
     if not isinstance(section, dict):
         faults.append(f"{APP} in {path} must be a table: [{APP}]")
         return {}
@@ -534,33 +535,33 @@ def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
     }
 
 
-def _read_rows(table: str, given: Any, path: Path, faults: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read one of `ROWS`. Yield each of its tables with its name, unless it has faults."""
-    if not isinstance(given, dict):
+def _read_rows(table: str, rows: Any, path: Path, faults: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read a table of `ROWS`. Yield the name and members of each row without faults; add others to `faults`."""
+    if not isinstance(rows, dict):
         faults.append(f'{table} in {path} must be a table of tables: [{APP}.{table}."NAME"]')
         return
     known = {member.name: member for member in fields(ROWS[table]) if member.name not in ("name", "variables")}
-    for name, row in given.items():
+    for name, row in rows.items():
         where = f'{table}."{name}"'
         if not isinstance(row, dict):
             faults.append(f"{where} in {path} must be a table of {', '.join(known)}")
             continue
-        wrong: list[str] = []
+        row_faults: list[str] = []
         for key, value in row.items():
             if key not in known:
-                wrong.append(f"unknown setting {where}.{key} in {path}{did_you_mean(key, known)}")
-            elif not _is_of(known[key], value):
+                row_faults.append(f"unknown setting {where}.{key} in {path}{did_you_mean(key, known)}")
+            elif not _is_valid(known[key], value):
                 shown = f"is {value!r}" if known[key].repr else "is not shown here"
-                wrong.append(f"{where}.{key} must be {describe_form(known[key])}, but {shown} in {path}")
-        needed = (attribute.name for attribute in known.values() if attribute.default is attrs.NOTHING)
-        wrong += [f"{where} in {path} needs {key}" for key in needed if key not in row]
-        faults += wrong
-        if not wrong:
+                row_faults.append(f"{where}.{key} must be {describe_form(known[key])}, but {shown} in {path}")
+        required = (attribute.name for attribute in known.values() if attribute.default is attrs.NOTHING)
+        row_faults += [f"{where} in {path} needs {key}" for key in required if key not in row]
+        faults += row_faults
+        if not row_faults:
             yield name, row
 
 
-def _is_of(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
-    """Whether a value of a file is one of a member of a table."""
+def _is_valid(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
+    """Return whether a value of a file is valid for a member of a row."""
     is_text = _kind_of(attribute) is str
     if _has_wrong_type(attribute, value) or isinstance(value, str) != is_text or value == math.inf:
         return False
@@ -572,7 +573,7 @@ def _is_of(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
 
 
 def _build_tables(tables: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that are tables. Raises ValueError for a provider whose members do not go together."""
+    """Return the settings that are tables. Raises ValueError for a provider whose members exclude each other."""
     if not tables:  # no file was read
         return {}
     prices = {name: Price(**row) for name, row in tables["models.prices"].items()}
@@ -608,17 +609,17 @@ def _read_environment(faults: list[str]) -> Found:
             except BadKey as error:
                 faults.append(str(error))
         if text is not None:
-            # Separated by commas, because an origin contains colons; in a file also by lines.
+            # Commas separate texts, because an origin contains colons; in a file line breaks do so, too.
             parts = text.replace("\n", ",").split(",") if is_list else []
             found[name] = ([part.strip() for part in parts if part.strip()] if is_list else text, source)
     return found
 
 
 def is_left_out(variable: str) -> bool:
-    """Return whether a variable is as if unset: empty, as Compose makes of `${NAME:-}`, or one that a platform made."""
+    """Return whether a variable counts as unset: it is empty, like Compose's `${NAME:-}`, or set by a platform."""
     text = os.environ.get(variable, "-").strip()
     if not text:
-        return variable != variable_of("builtin_agents")  # an empty list of these is a choice
+        return variable != variable_of("builtin_agents")  # which may be an empty list on purpose
     is_link = variable.endswith(("_PORT", "_NAME")) and _OF_LINK.fullmatch(text) is not None
     return is_link or _OF_PLATFORM.fullmatch(variable) is not None
 
@@ -629,15 +630,15 @@ def variable_of(name: str) -> str:
 
 
 def unknown_variables() -> dict[str, str]:
-    """Return the variables that begin as those of settings and are none, each with the one that is meant, or ""."""
+    """Return the variables with the prefix of settings that are no settings, each with the most similar one, or ""."""
     known = {variable_of(name) for name in _fields()}
     known |= {f"{name}_FILE" for name in known}
-    begun = (name for name in os.environ if name.upper().startswith(f"{APP}_".upper()))
-    others = (name for name in begun if name not in known and not _NO_SETTING.fullmatch(name))
+    prefixed = (name for name in os.environ if name.upper().startswith(f"{APP}_".upper()))
+    others = (name for name in prefixed if name not in known and not _NO_SETTING.fullmatch(name))
     unknown = sorted(name for name in others if not is_left_out(name))
-    rests = {name.removeprefix(f"{APP}_".upper()): name for name in known}
-    near = {name: difflib.get_close_matches(name.upper()[len(APP) + 1 :], rests, 1, 0.8) for name in unknown}
-    return {name: rests[found[0]] if found else "" for name, found in near.items()}
+    by_end = {name.removeprefix(f"{APP}_".upper()): name for name in known}
+    near = {name: difflib.get_close_matches(name.upper()[len(APP) + 1 :], by_end, 1, 0.8) for name in unknown}
+    return {name: by_end[ends[0]] if ends else "" for name, ends in near.items()}
 
 
 @cache
@@ -652,7 +653,7 @@ def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
 
 
 def _dotted(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by the names of their settings, some of which are named as their variables: `tls_key`."""
+    """Return values by the dotted names of their settings; `given` may have the names of variables, as `tls_key`."""
     names = {name.replace(".", "_"): name for name in (*_fields(), *ROWS)}
     return {names.get(name, name): value for name, value in given.items()}
 
@@ -678,10 +679,10 @@ def _structure_if_valid(found: Found) -> Settings | None:
 
 
 def _has_wrong_type(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
-    """Whether the library would silently convert this value to another type."""
+    """Return whether the library would silently convert this value to another type."""
     kind = _kind_of(attribute)
-    taken: Any = {list: list, bool: bool | str, int: int | str, float: int | float | str}.get(kind, str)
-    if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
+    accepted: Any = {list: list, bool: bool | str, int: int | str, float: int | float | str}.get(kind, str)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         return True
     return kind is list and not all(isinstance(text, str) for text in value)
 
@@ -706,7 +707,7 @@ def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _structure(values: Mapping[str, Any]) -> Settings:
-    # The default is given, too: the converter makes paths absolute, but leaves a default as it is.
+    # The default is passed explicitly, because the converter makes paths absolute, but not a default.
     nested: dict[str, Any] = {"data_dir": fields(Settings).data_dir.default}
     nested |= {name: value for name, value in values.items() if "." not in name}
     tables: dict[str, dict[str, Any]] = {}
@@ -715,9 +716,8 @@ def _structure(values: Mapping[str, Any]) -> Settings:
         if table:
             tables.setdefault(table, {})[member] = value
     nested |= {name: tables.pop(name, {}) for name in setting_tables() if name not in extension_tables()}
-    # Not `load_settings`: it parses this module to find the texts below the fields, for the help of a command line.
-    # That takes a tenth of the start.
-    with hidden("pydantic"):  # imported only to ask whether settings are models of it: 6 MB
+    # `load_settings` is not used: it parses this module for the help of a command line, a tenth of the start's time.
+    with hidden("pydantic"):  # it would take 6 MB, only to check whether the settings are models of it
         converter = typed_settings.default_converter()
         kinds = extension_tables()
         own = {kinds[name]: converter.structure(table, kinds[name]) for name, table in tables.items()}
@@ -725,7 +725,7 @@ def _structure(values: Mapping[str, Any]) -> Settings:
 
 
 def describe_form(attribute: "attrs.Attribute[Any]") -> str:
-    """Describe a setting's expected form, from its type and its validators."""
+    """Describe the values that a setting accepts, by its type and validators."""
     bounds: list[str] = []
     choices: tuple[str, ...] = ()
     for validator in _flatten_validators(attribute.validator):

@@ -1,6 +1,6 @@
-"""Where a server stores data: database, cache and quotas, as the settings say.
+"""Opens the storage of a server, as its settings say: database, cache and quotas.
 
-Most servers have SQLite alone: the modules of PostgreSQL are imported only if the settings name it.
+The modules of PostgreSQL are imported only if the settings name it, because most servers use SQLite.
 """
 
 import time
@@ -18,7 +18,7 @@ from understudy.storage.store import Store
 
 @frozen
 class Storage:
-    """The parts that store data."""
+    """The store, the quotas and the cached reads of a server."""
 
     store: Store
     quotas: Quotas
@@ -29,7 +29,7 @@ def open_database(settings: Settings) -> Database:
     """Open the database, migrating it if its schema is older. Blocks.
 
     Raises:
-        DatabaseUnusable: It cannot be reached, opened or migrated.
+        DatabaseUnusable: The database cannot be reached, opened or migrated.
     """
     if not settings.on_postgresql:
         return open_sqlite(settings.database_folder)

@@ -2,11 +2,11 @@
 
 system (one_for_one)
 ├── storage ─ writer
-├── cluster         (PostgreSQL only) what lets several nodes work as one; it outlives conversations
+├── cluster         (PostgreSQL only) the actors by which several nodes work as one; it outlives conversations
 ├── conversations   (dynamic) one per active thread ─ runs ─ tool calls; or a proxy to the owning node's
 ├── connections     (dynamic) one per socket or event stream ─ outbox
-├── observe ─ recovery, keys, and what expires, synchronises and polls
-└── NAME            (of each extension with actors) they
+├── observe ─ recovery, keys, and actors that poll, synchronise and delete expired data
+└── NAME            (for each extension with actors) its actors
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from understudy.storage.writer import StoreWriter
 BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
 """Delay before an actor of the server is restarted."""
 MAX_RESTARTS: Final = 10_000
-"""Restarts in 5 s before a supervisor of many independent children gives up. Each child's backoff keeps it far below
-that: one conversation that cannot start must never be the end of the others."""
+"""Restarts in 5 s after which a supervisor of many independent children gives up. The children's backoff keeps them far
+below that, because one conversation that cannot start must never end the others."""
 
 GIVES_UP: Final = 100
-"""Restarts in 5 s for each actor of an extension after which their supervisor gives up."""
+"""Restarts in 5 s, for each actor of an extension, after which the extension's supervisor gives up."""
 
 
 @frozen
@@ -57,9 +57,9 @@ class Tree:
 
 
 def build_tree(database: Database, metrics: Metrics, recorder: ActorEventRecorder, *, shared: bool) -> Tree:
-    """Build the actor system with the supervisors that start before the other parts are built on it.
+    """Build the actor system with the supervisors that start before all other parts of the server.
 
-    `shared`: the database may have other servers, so there is a cluster supervisor.
+    `shared`: other servers may use the database, so there is a cluster supervisor.
     """
     writer = ChildSpec("writer", partial(StoreWriter, database, metrics.storage.committed), backoff=BACKOFF)
     cluster: list[ChildSpec] = []  # read by the supervisor at each restart
@@ -74,9 +74,9 @@ def build_tree(database: Database, metrics: Metrics, recorder: ActorEventRecorde
 
 
 def supervisor(name: str, children: Sequence[ChildSpec] | None = None) -> ChildSpec:
-    """Describe a supervisor under the root, which restarts with the children that `children` has at that time.
+    """Describe a supervisor under the root. When it restarts, it starts the current members of `children`.
 
-    None: its children are started dynamically, are all of one kind, and stop together.
+    `children` None: they are started dynamically, are all of one kind, and stop together.
     """
     make = partial(
         Supervisor, () if children is None else children, intensity=MAX_RESTARTS, stop_together=children is None
@@ -85,6 +85,6 @@ def supervisor(name: str, children: Sequence[ChildSpec] | None = None) -> ChildS
 
 
 def supervisor_of(extension: str, children: Sequence[ChildSpec]) -> ChildSpec:
-    """Describe the supervisor of an extension's actors. If they fail too often it gives up, and nothing else does."""
+    """Describe the supervisor of an extension's actors. If they fail too often only this supervisor gives up."""
     specs = [child if child.backoff is not None else evolve(child, backoff=BACKOFF) for child in children]
     return ChildSpec(extension, partial(Supervisor, specs, intensity=GIVES_UP * len(specs)), Restart.TEMPORARY)

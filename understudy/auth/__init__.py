@@ -1,4 +1,4 @@
-"""Identity and permission: sessions, tokens, their revocation, tenants, rights, and the seal of what is stored secret.
+"""Identity and permission: sessions, tokens, their revocation, tenants, rights, and encryption of stored secrets.
 
-No web framework and no routes stand here.
+This package has no routes, and imports no web framework.
 """

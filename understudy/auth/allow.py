@@ -1,4 +1,4 @@
-"""Lists of those who may use something: entries `user:NAME`, `role:NAME` and `group:NAME`. Pure."""
+"""Lists of the users who may use an agent or a tool: entries `user:NAME`, `role:NAME` and `group:NAME`. Pure."""
 
 from collections.abc import Collection, Iterable
 from typing import Final, Protocol, TypeAlias
@@ -6,11 +6,11 @@ from typing import Final, Protocol, TypeAlias
 KINDS: Final = ("user", "role", "group")
 
 Allowed: TypeAlias = tuple[str, ...] | None
-"""Entries, of which one has to fit; None: everybody."""
+"""Entries, of which one must fit the user; None: everybody may."""
 
 
 class Principal(Protocol):
-    """The user about whom is decided: the key of the user's data, and the roles and groups of the token."""
+    """The user to be checked: the key of the user's data, and the roles and groups of the token."""
 
     @property
     def user(self) -> str: ...  # noqa: D102 - see the class
@@ -21,11 +21,11 @@ class Principal(Protocol):
 
 
 def read_allowed(entries: Iterable[str] | None, what: str) -> Allowed:
-    """Return the entries of a list. `what` names the thing in the sentences of errors: `the agent`.
+    """Check the entries of a list, and return them. `what` is the subject in errors, such as `the agent`.
 
     Raises:
-        TypeError: It is one text, or an entry is no text.
-        ValueError: It is empty, or an entry is of no known kind, or without a name.
+        TypeError: `entries` is a single text, or an entry is no text.
+        ValueError: `entries` is empty, or an entry has an unknown kind, or no name.
     """
     if entries is None:
         return None
@@ -44,13 +44,13 @@ def read_allowed(entries: Iterable[str] | None, what: str) -> Allowed:
 
 
 def fits(entry: str, who: Principal) -> bool:
-    """Return whether an entry names this user. The key of a user of a tenant is no name, so `user:` fits none."""
+    """Return whether an entry fits a user. `user:` never fits a user of a tenant, whose key is not the plain name."""
     kind, _, name = entry.partition(":")
     return name in {"user": (who.user,), "role": who.roles, "group": who.groups}[kind]
 
 
 def is_allowed(allow: Allowed, who: Principal) -> bool:
-    """Return whether a list lets this user."""
+    """Return whether a list allows this user."""
     return allow is None or any(fits(entry, who) for entry in allow)
 
 

@@ -1,4 +1,4 @@
-"""Whether a connection comes from a process of the user that runs this server: on a loopback address, its operator."""
+"""Recognizes connections from processes of the user who runs this server, who is an operator on a loopback address."""
 
 import os
 import re
@@ -17,13 +17,13 @@ _FORWARDED: Final = re.compile(
     r"(?s).*forward.*|via|cdn-loop|(?:.*-)?(?:client|socket)?(?:ip|addr|address)|(?:.*-)?(?:proto|scheme)"
     r"|(?:cf|cdn|fastly|fly|ngrok|tailscale|x-(?:amzn?|appengine|arr|azure|envoy|nf|original|proxy|vercel))-.*"
 )
-"""Names of headers that proxies add (RFC 7239, RFC 9110 section 7.6.3, RFC 8586, and what services call theirs).
-Browsers and programs send none of these by themselves."""
+"""Names of headers that proxies add (RFC 7239, RFC 9110 section 7.6.3, RFC 8586, and those of cloud services).
+Browsers and programs do not send them by themselves."""
 _ESTABLISHED: Final = "01"
 READS: Final = 3
-"""Times that the tables are read for a socket that is not found."""
+"""Times that the tables are read before a socket counts as not found."""
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of a table that are read: some 27,000 sockets."""
+"""Bytes of a table that are read, enough for some 27,000 sockets. Further sockets are not found."""
 
 
 class LocalSettings(Protocol):
@@ -35,14 +35,14 @@ class LocalSettings(Protocol):
 
     @property
     def local_operator(self) -> bool:
-        """Whether that of the server's own user is an operator's."""
+        """Whether the session of the user who runs the server is an operator's."""
 
 
 async def local_roles(
     settings: LocalSettings, client: tuple[str, int] | None, headers: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the roles of a user without a token, whose socket has this address: those of an operator, if it belongs to
-    the user who runs the server. A request that a proxy has forwarded is nobody's.
+    """Return the roles of a user without a token: operator, if the socket with the address `client` belongs to the user
+    who runs the server, else none. A request that a proxy has forwarded gets none.
 
     `headers` have lower-case names.
     """
@@ -55,10 +55,10 @@ async def local_roles(
 
 
 def owner_of_socket(port: int) -> int | None:
-    """Return the user id that owns the open TCP socket of a loopback address and port; None if it is not found, or
-    several users have one of that port. Blocks.
+    """Return the id of the user who owns the open TCP socket of a loopback address and port; None if the socket is not
+    found, or several users have one of that port. Blocks.
 
-    The kernel gives a table in pieces, and one that changes in between may lack an entry: it is read again.
+    The kernel returns a table in pieces, and an entry may be missing if it changes in between, so it is read again.
     """
     for _ in range(READS):
         owners = {owner for table in _TABLES for owner in _owners(table, port)}

@@ -1,5 +1,6 @@
-"""Revoked tokens, across restarts of the server: of ended sessions, of users signed out everywhere, and of tokens that
-a renewal replaced. They are in the database, which each process polls for new ones twice a second.
+"""Revocations of sessions, of all sessions of a user, and of single tokens that were renewed.
+
+They are stored in the database, so they survive restarts, and each process polls it for new ones twice a second.
 """
 
 import hashlib
@@ -22,10 +23,9 @@ from understudy.storage.store import Store
 log = logging.getLogger(__name__)
 
 MAX_REVOCATIONS: Final = 100_000
-"""Entries kept at once, of some 150 bytes each. None is dropped before it expires: at the bound, new ones are refused.
-"""
+"""Entries in memory, of some 150 bytes each. None is dropped before it expires: at the limit, new ones are refused."""
 USER_REVOCATION_S: Final = 400 * 24 * 3600.0
-"""Seconds for which the sign-out of a user everywhere is kept. A token valid for longer would be accepted again
+"""Seconds for which the sign-out of a user everywhere is kept. A token that is valid for longer would be accepted again
 afterwards."""
 _RENEWED: Final = "token-"
 _USER: Final = "user-"
@@ -37,7 +37,8 @@ POLL_S: Final = 0.5
 """Seconds between two polls. A token revoked by another process is refused here after that and the time of a read."""
 
 SETTLING_S: Final = 1.0
-"""How long polls read after a commit was seen: one in the same tick of the file system's clock is not seen itself."""
+"""Seconds for which polls read after a commit was seen: another one in the same tick of the file system's clock does
+not change the file's stamp."""
 
 
 @define
@@ -47,11 +48,11 @@ class RevokedSessions:
     All of it is one table of keys, each with its expiry (Unix seconds):
 
     - the digest of a user and a session: no token of that session is accepted.
-    - `token-` and the digest of one token: a later token replaced it; `logout-`, of a provider's: it was used.
+    - `token-` and the digest of a token: a later token has replaced it; `logout-`, of a provider's: it was used.
     - `user-` and the digest of a user: no token is accepted that was issued `USER_REVOCATION_S` before the expiry, or
       earlier.
-    - `family-` and the digest of a user and of session names up to their last dash: no token of such a session
-      is accepted, except of one that is there with `spared-` and the digest of user and session.
+    - `family-` and the digest of a user and of session names up to their last dash: no token of such a session is
+      accepted, unless there is an entry `spared-` with the digest of the user and the session.
 
     `on_revoked` is called with the keys of sessions and users that another process revoked. At most `cap` entries are
     kept.
@@ -77,7 +78,7 @@ class RevokedSessions:
         return len(self._until)
 
     def is_replaced(self, identity: Identity) -> bool:
-        """Whether the token of this identity was renewed, and its overlap is over."""
+        """Return whether the token of this identity was renewed, and its overlap is over."""
         name = token_key(identity)
         return self._until.get(name, 0.0) > self.clock() and self._overlaps.get(name, 0.0) <= self.clock()
 
@@ -85,18 +86,18 @@ class RevokedSessions:
         """Return all entries with their expiry, expired ones included."""
         return list(self._until.items())
 
-    def merge(self, found: Mapping[str, float]) -> list[str]:
-        """Add entries. Return the keys that are new, or expire later than was known."""
-        news = [name for name, until in found.items() if until > self._until.get(name, 0.0)]
-        self._until.update({name: found[name] for name in news})
+    def merge(self, entries: Mapping[str, float]) -> list[str]:
+        """Add entries. Return the keys that are new, or expire later than before."""
+        changed = [name for name, until in entries.items() if until > self._until.get(name, 0.0)]
+        self._until.update({name: entries[name] for name in changed})
         now = self.clock()
-        self._overlaps.update({name: now + OVERLAP_S for name in news if name.startswith(_RENEWED)})
-        return news
+        self._overlaps.update({name: now + OVERLAP_S for name in changed if name.startswith(_RENEWED)})
+        return changed
 
-    def merge_remote(self, found: Mapping[str, float]) -> None:
-        """Add entries that another process wrote. Call `on_revoked` with the new ones of sessions and users."""
-        if news := [name for name in self.merge(found) if not name.startswith(_RENEWED)]:
-            self.on_revoked(news)
+    def merge_remote(self, entries: Mapping[str, float]) -> None:
+        """Add entries that another process wrote. Call `on_revoked` with the changed keys of sessions and users."""
+        if changed := [name for name in self.merge(entries) if not name.startswith(_RENEWED)]:
+            self.on_revoked(changed)
 
     def drop_expired(self) -> None:
         """Drop expired entries: the tokens they concern have expired too."""
@@ -114,9 +115,9 @@ class RevokedSessions:
         await self.persist(session_key(identity), until)
 
     async def revoke_family(self, identity: Identity, until: float, spared: Identity) -> None:
-        """Revoke all sessions of a user with the name of this one up to its last dash, also such as begin later, except
+        """Revoke all sessions of a user with the name of this one up to its last dash, including later ones, except
         `spared`. The entries may be dropped after `until` (Unix seconds). Raises as `revoke_session`."""
-        await self.persist(spared_key(spared), until + OVERLAP_S)  # first: other processes may read in between
+        await self.persist(spared_key(spared), until + OVERLAP_S)  # first, as other processes may read in between
         await self.persist(family_key(identity), until)
 
     async def revoke_user(self, user: str) -> None:
@@ -143,7 +144,7 @@ class RevokedSessions:
         while True:
             try:
                 await self.poll()
-            except StorageUnavailable as error:  # no server can write revocations meanwhile
+            except StorageUnavailable as error:  # then no server can write revocations either
                 log.debug("ended_sessions.not_read", extra={"reason": error.reason})
             await trio.sleep(until_next(POLL_S))
 
@@ -156,8 +157,7 @@ class RevokedSessions:
 
 
 def session_key(identity: Identity) -> str:
-    """Return the key of a user's session. Sessions of one name of two users have two keys: claims hold no control
-    characters."""
+    """Return the key of a user's session. The separator is unambiguous, because claims have no control characters."""
     return _digest(f"{identity.user}\0{identity.session}")
 
 
@@ -167,7 +167,7 @@ def family_key(identity: Identity) -> str:
 
 
 def spared_key(identity: Identity) -> str:
-    """Return the key of a session that goes on although its family was revoked."""
+    """Return the key of a session that stays valid although its family is revoked."""
     return _SPARED + session_key(identity)
 
 
@@ -177,7 +177,7 @@ def token_key(identity: Identity) -> str:
 
 
 def user_key(user: str) -> str:
-    """Return the key under which the sign-out of a user everywhere is kept."""
+    """Return the key of the sign-out of a user everywhere."""
     return _USER + _digest(user)
 
 
@@ -187,8 +187,8 @@ def _digest(text: str) -> str:
 
 @define
 class StoredRevocations(RevokedSessions):
-    """Revocations in memory and in the database. One is committed before it is acknowledged, and reaches every other
-    server (there are others if it is `shared`) by its next poll."""
+    """Revocations in memory and in the database. An entry is committed before it is acknowledged, and reaches the other
+    servers by their next poll. `shared`: there may be other servers."""
 
     store: Store
     shared: bool = False
@@ -203,14 +203,14 @@ class StoredRevocations(RevokedSessions):
         self.merge({name: until})
 
     async def wait_propagated(self) -> None:
-        """Wait for two polls of the others, if there are any: they poll every POLL_S, and a read takes less."""
+        """Wait for two polls of the other servers, if there may be any: a poll and its read take less than that."""
         if self.shared:
             await trio.sleep(2 * POLL_S)
 
     async def poll(self) -> None:
         """Read new entries if anything was committed since the last read, and apply them. Raises StorageUnavailable.
 
-        Reads from SETTLED_S before the newest known entry: an entry written then may have been committed since.
+        Reads from SETTLED_S before the newest known entry, because an earlier one may have been committed since.
         """
         stamp = self.store.database.stamp()
         if stamp is None or stamp != self._stamp:

@@ -2,7 +2,7 @@
 
 1. `server_operator` grants rights over the whole server, `operator` over the users of the token's own tenant.
 2. On a server without tenants all users belong to one organisation: `operator` grants rights over the whole server.
-3. `server_auditor` and `auditor` reach as far, and grant nothing but to read the audit log; operators may not read it.
+3. `server_auditor` and `auditor` have the same scopes, but grant only reading the audit log, which operators may not.
 4. A role counts only for requests made with a token that has it; rights are stored nowhere.
 """
 
@@ -22,7 +22,7 @@ SERVER_AUDITOR: Final = "server_auditor"
 AUDITORS: Final = (SERVER_AUDITOR, AUDITOR)
 
 Whose: TypeAlias = Callable[[str], bool]
-"""A predicate that selects owners (`understudy.storage.records`)."""
+"""A predicate that selects users by the keys of their data (`owner` in `understudy.storage.records`)."""
 
 
 def everybody(_owner: str) -> bool:
@@ -35,7 +35,7 @@ class Rights:
     """The rights of one request: over the whole `server`, and over the `users` of `tenant`; to read the audit log of
     that tenant (`audits`), or all of it (`audits_server`).
 
-    `tenants`: whether the server has tenants. `tenant` None: the users without a tenant.
+    `tenants`: the server has tenants. `tenant` None: the users without a tenant.
     """
 
     server: bool
@@ -49,7 +49,7 @@ class Rights:
         """Refuse a request that only an operator of the server may make.
 
         Raises:
-            CommandRejected: The caller is not one (`forbidden`); the sentence names the role.
+            CommandRejected: The caller is no operator of the server (`forbidden`); the sentence names the role.
         """
         if not self.server:
             role = SERVER_OPERATOR if self.tenants else OPERATOR
@@ -89,8 +89,8 @@ class Rights:
         return lambda owner: tenant_of(owner) == reached
 
     def audited(self, tenant: str | None) -> tuple[bool, str | None]:
-        """Return which part of the audit log a request for `tenant`, None for all that the caller may read, concerns:
-        whether it is the whole log, and else of which tenant.
+        """Return the part of the audit log that a request for `tenant` concerns, None for all that the caller may read:
+        whether it is the whole log, and otherwise the tenant.
 
         Raises:
             CommandRejected: The caller is no auditor, or one of another tenant (`forbidden`).
@@ -105,7 +105,7 @@ class Rights:
 
 
 def rights_of(owner: str, roles: Collection[str], *, tenants: bool) -> Rights:
-    """Return the rights of a user with these roles. `tenants`: whether the server has tenants."""
+    """Return the rights of a user with these roles. `tenants`: the server has tenants."""
     server = SERVER_OPERATOR in roles or (OPERATOR in roles and not tenants)
     audits_server = SERVER_AUDITOR in roles or (AUDITOR in roles and not tenants)
     audits = audits_server or AUDITOR in roles

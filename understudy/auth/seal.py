@@ -1,8 +1,8 @@
-"""Encryption of tokens and of what belongs to a sign-in, as they are stored.
+"""Encrypts tokens and data of sign-ins before they are stored.
 
-AES-256-GCM with a fresh nonce for each text. The key is derived from the server's secret by HKDF (RFC 5869). A text is
-bound to its place, so that one that is moved to another user, server or table cannot be opened there. While the secret
-is being replaced there are several: the first seals, and what was sealed with the others is opened.
+1. Texts are encrypted by AES-256-GCM with fresh nonces; the key is derived from the server's secret by HKDF (RFC 5869).
+2. A text is bound to its place, so it cannot be opened after it was moved to another user, server or table.
+3. While the secret is being replaced there are several: the first one seals, and each can open.
 """
 
 import os
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Seal:
     """Seals objects of attrs classes as JSON, each for its place.
 
-    `cryptography` is loaded with the first of them: most servers seal nothing.
+    `cryptography` is loaded on first use, because most servers seal nothing.
     """
 
     def __init__(self, secret: bytes, *accepted: bytes) -> None:
@@ -46,13 +46,13 @@ class Seal:
         return nonce + self._ciphers[0].encrypt(nonce, msgspec.json.encode(value), _about(place))
 
     def open(self, sealed: bytes, kind: type[T], *place: str) -> T | None:
-        """Return what was sealed for a place; None if it was sealed with an unknown secret or for another place."""
+        """Return a value that was sealed for this place; None if the place or the secret is another one."""
         from cryptography.exceptions import InvalidTag
 
         for cipher in self._ciphers:
             try:
                 plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _about(place))
-            except (InvalidTag, ValueError):  # ValueError: it is too short for a nonce
+            except (InvalidTag, ValueError):  # ValueError: the text is too short for a nonce
                 continue
             try:
                 return msgspec.json.decode(plain, type=kind)

@@ -41,10 +41,10 @@ MAX_KEYS_BYTES: Final = 256 * 1024
 KEYS_TIMEOUT_S: Final = 5.0
 """Seconds within which a URL must return the keys."""
 SIGNED_IN: Final = ("local-", "oidc-")
-"""Prefixes of the names of sessions that a sign-in of an extension has begun, and that nothing else renews."""
+"""Prefixes of the names of sessions that an extension's sign-in has begun; only that sign-in renews them."""
 SIGN_IN_AGAIN: Final = "This session is over; sign in again."
 KEY_WAIT_S: Final = 2.0
-"""Seconds for which the verification of a token waits for the key it names, while keys are being fetched."""
+"""Seconds for which the verification of a token waits for an unknown key, while keys are being fetched."""
 
 
 class AuthSettings(Protocol):
@@ -77,7 +77,7 @@ class AuthSettings(Protocol):
 
 
 class RenewableTokens(Tokens):
-    """Tokens that can still be recognised, but not accepted, for `grace_s` seconds after their expiry."""
+    """Tokens that `verify_expired` still recognizes for `grace_s` seconds after their expiry; `verify` does not."""
 
     def __init__(
         self,
@@ -90,14 +90,14 @@ class RenewableTokens(Tokens):
         super().__init__(secret, clock, tenant_claim, accepted)
         self.clock = clock
         self.grace_s = grace_s
-        # The same checks by a clock that is slow by the grace, so that expiry is the only difference.
+        # A clock that is slow by the grace makes expiry the only check that differs.
         self._late = self._slow_by(grace_s)
 
     def verify_expired(self, token: str, grace_s: float | None = None) -> Identity:
         """Return the identity of a token that may have expired, at most `grace_s` ago.
 
         Raises:
-            Unauthenticated: It expired earlier, or never was a token of this server.
+            Unauthenticated: The token expired earlier, or is none of this server.
         """
         if grace_s is None:
             return self._late.verify(token)
@@ -109,7 +109,7 @@ class RenewableTokens(Tokens):
 
 
 class Session(Struct):
-    """A session as its user is shown it, with its token."""
+    """A session with its token, as it is shown to its user."""
 
     session_token: str
     user: str
@@ -126,7 +126,7 @@ class IssuedSession:
     token: str = field(repr=False)
 
     def shown(self) -> Session:
-        """Return the session as its user is shown it."""
+        """Return the session for its user."""
         user, session = name_of(self.identity.user), self.identity.session
         return Session(self.token, user, session, user.startswith(ANONYMOUS), int(self.identity.expires_at))
 
@@ -139,45 +139,45 @@ class ProviderSignIn(Struct):
 
 
 class WaysIn(Struct):
-    """How users of the page sign in: `by` an extension, whose `sign_in.js` of the page asks them, else with a token."""
+    """How users of the page sign in: `by` an extension, whose `sign_in.js` shows the form; None: with a token."""
 
     by: str | None = None
     provider: ProviderSignIn | None = None
 
 
 class UserSignIn:
-    """A sign-in that an extension brings. It alone renews its sessions, whose names begin with `prefix`, one of
-    `SIGNED_IN`. What it raises is as in `Sessions`."""
+    """A sign-in by an extension. Only the sign-in renews its sessions, whose names begin with `prefix`, one of
+    `SIGNED_IN`. Its methods raise the errors that `Sessions` documents."""
 
     prefix: ClassVar[str]
     renews_expired: ClassVar[bool] = False
     """Whether a token that has expired can still be renewed."""
 
     def ways(self) -> WaysIn:
-        """Return how users of the page sign in by it."""
+        """Return how users of the page sign in."""
         raise NotImplementedError
 
     async def renew(self, identity: Identity, token: str) -> IssuedSession:
-        """Issue the next token of a session, after finding out whether and as what the user may stay."""
+        """Issue the next token of a session, after checking that the user may stay, and with which rights."""
         raise NotImplementedError
 
     async def take(self, handover: str) -> IssuedSession | None:
-        """Return the session that was begun for the browser with this cookie; None if there is none."""
+        """Return the session that a sign-in began for the browser with this cookie; None if there is none."""
 
     async def logout_url(self, identity: Identity, leads_to: str) -> str | None:
-        """Return the address at which the user is signed out elsewhere too, and which leads on; None without one."""
+        """Return the provider's logout address, which redirects to `leads_to`; None if the provider has none."""
 
     async def forget(self, owner: str, session_id: str) -> None:
-        """Drop what is kept of a session that has ended."""
+        """Drop the data of a session that has ended."""
 
     async def forget_user(self, owner: str) -> None:
-        """Drop what is kept of the sessions of a user, which have all ended."""
+        """Drop the data of a user's sessions, which have all ended."""
 
     async def check_erasable(self, owner: str) -> None:
-        """Refuse that a user is erased. Raises CommandRejected with the reason."""
+        """Raise CommandRejected, with the reason, if a user must not be erased."""
 
     async def shut_out(self, owner: str) -> None:
-        """Let a user who is about to be erased begin no more sessions. Raises as `check_erasable`."""
+        """Prevent new sessions of a user who is about to be erased. Raises as `check_erasable`."""
 
 
 @frozen
@@ -200,10 +200,10 @@ class Sessions:
     """Verifies tokens; issues, renews and ends sessions.
 
     `anonymous` allows users without a token. Tokens are valid for `ttl_s` seconds. Without a `provider`, only tokens
-    signed with the secret are accepted. `sign_in` is how users sign in by an extension, None if they do not.
-    `on_end` is called with the identity that signed out. `rate` limits new sessions of one address. With `tenants`, the
-    `user` of an identity is the owner of `understudy.storage.records`, so that users of one name in two tenants differ.
-    `longest_s`: how long after sign-in a session can be renewed.
+    signed with the secret are accepted. `sign_in` is the sign-in by an extension, None without one. `on_end` is called
+    with the identity that signed out. `rate` limits new sessions of one address. With `tenants`, the `user` of an
+    identity is the owner of `understudy.storage.records`, so that users of one name in two tenants differ. A session
+    can be renewed for `longest_s` seconds after sign-in.
     """
 
     tokens: RenewableTokens
@@ -235,8 +235,7 @@ class Sessions:
         return self.issue(Identity(user=user, session=session, roles=roles), self.ttl_s)
 
     def verify(self, token: str) -> Identity:
-        """Return the identity of a token: HS256 is verified with the secret, others with a key of the
-        provider.
+        """Return the identity of a token: HS256 is verified with the secret, other algorithms with the provider's key.
 
         Raises:
             Unauthenticated: The token is invalid, expired, replaced, or its session was ended.
@@ -256,23 +255,23 @@ class Sessions:
         return identity
 
     def check_not_revoked(self, identity: Identity) -> None:
-        """Refuse an identity whose session was ended since its token was verified.
+        """Refuse an identity whose session has been revoked since its token was verified.
 
         Raises:
-            Unauthenticated: It was ended.
+            Unauthenticated: The session is revoked.
         """
         if identity in self.revoked:
             raise Unauthenticated("unauthenticated")
 
     async def verify_awaiting_keys(self, token: str) -> Identity:
-        """Verify a token. If it names an unknown key, wait up to KEY_WAIT_S for a key that may just have come into use.
+        """Verify a token. If its key is unknown, wait up to KEY_WAIT_S, as the key may just have come into use.
 
         Raises:
             Unauthenticated: As `verify`.
         """
         if self.provider is not None:
             with trio.move_on_after(KEY_WAIT_S):
-                # Twice: a fetch already in flight may have started before the key was published.
+                # Two fetches, because one already in flight may have started before the key was published.
                 for _ in range(2):
                     try:
                         return self.verify(token)
@@ -283,16 +282,16 @@ class Sessions:
     def renew(self, token: str, roles: tuple[str, ...] = (), groups: tuple[str, ...] = ()) -> IssuedSession:
         """Sign a later token for the same user and session, valid for as long as this one was, at most `ttl_s`.
 
-        The new token has these roles and groups: only their issuer knows which the user still has. None is issued
-        `longest_s` after sign-in. A token that has used less than a tenth of its time is returned unchanged.
+        The new token has these roles and groups, not those of the old one, which the user may no longer have. None is
+        issued `longest_s` after sign-in. A token that has used less than a tenth of its time is returned unchanged.
 
-        An anonymous user has only the token to come back with, and would lose their threads without it. If anonymous
-        users are allowed, their tokens can therefore be renewed up to `session.refresh_grace_s` after expiry.
-        An expired token gives access to nothing else, and no other user's is renewed after expiry.
+        An anonymous user would lose their threads without the token. If anonymous users are allowed, their tokens can
+        therefore be renewed up to `session.refresh_grace_s` after expiry. An expired token is good for nothing else,
+        and no other user's token is renewed after expiry.
 
         Raises:
             Unauthenticated: The token is invalid or expired, or its session has reached its longest duration.
-            CommandRejected: Only its issuer can say how long it may last: it is the provider's, or has no time of issue
+            CommandRejected: The token is the provider's, or has no time of issue, so only its issuer can renew it
                 (`forbidden`).
         """
         identity = self._verify_late(token)
@@ -313,20 +312,20 @@ class Sessions:
         return self.issue(evolve(identity, roles=roles, groups=groups, signed_in_at=began), min(life_s, left_s))
 
     async def renew_and_revoke(self, token: str, local: tuple[str, ...] = ()) -> IssuedSession:
-        """Renew a token, and revoke the old one after a short overlap. `local`: roles of an anonymous user, as
-        `local_user` found them.
+        """Renew a token, and revoke the old one after a short overlap. `local` are roles that `local_user` found for an
+        anonymous user.
 
-        A session that a sign-in has begun is renewed by it.
+        A session that a sign-in has begun is renewed by the sign-in.
 
         Raises:
-            Unauthenticated, CommandRejected: As `renew`; or no more revocations can be kept now, or what the sign-in
-                asks does not answer (`busy`).
+            Unauthenticated, CommandRejected: As `renew`; or the limit of revocations is reached, or the identity
+                provider of the sign-in does not answer (`busy`).
             StorageUnavailable: The revocation cannot be written; the old token is still valid.
         """
         identity = self._verify_late(token)
         if identity.session.startswith(SIGNED_IN):
             sign_in = self.sign_in_of(identity)
-            if sign_in is None:  # the settings had that sign-in once
+            if sign_in is None:  # it has been removed from the settings
                 raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
             session = await sign_in.renew(identity, token)
         else:
@@ -337,7 +336,7 @@ class Sessions:
         return session
 
     def sign_in_of(self, identity: Identity) -> UserSignIn | None:
-        """Return the sign-in that has begun a session; None if it is no more, or the session began otherwise."""
+        """Return the sign-in that has begun a session; None if the server no longer has it, or there was none."""
         sign_in = self.sign_in
         return sign_in if sign_in is not None and identity.session.startswith(sign_in.prefix) else None
 
@@ -345,7 +344,7 @@ class Sessions:
         """End all sessions of a user, without a token of theirs: every token issued until now is refused.
 
         Raises:
-            CommandRejected: No more revocations can be kept now (`busy`).
+            CommandRejected: The limit of revocations is reached (`busy`).
             StorageUnavailable: The revocation cannot be written; the sessions are still valid.
         """
         await self.revoked.revoke_user(user)
@@ -363,7 +362,7 @@ class Sessions:
 
         Raises:
             Unauthenticated: The token is invalid or expired.
-            CommandRejected: No more revocations can be kept now (`busy`).
+            CommandRejected: The limit of revocations is reached (`busy`).
             StorageUnavailable: The revocation cannot be written; the session is still valid.
         """
         identity = self._verify_late(token)
@@ -376,40 +375,41 @@ class Sessions:
         """Return the identity of a token whose session can be ended, although the token may have expired.
 
         Raises:
-            Unauthenticated: The token is invalid, or expired and not to be renewed any more.
+            Unauthenticated: The token is invalid, or expired for so long that it cannot be renewed.
         """
         return self._verify_late(token)
 
     async def revoke(self, identity: Identity) -> None:
         """Refuse every token of a session from now on, and close its connections. Raises as `end_session`."""
-        # No token of the session that this server gave out lasts longer, nor is renewed after that.
+        # No token of the session that this server has issued lasts longer, or can be renewed after that.
         last = 0.0 if math.isinf(identity.expires_at) else identity.expires_at
         await self.revoked.revoke_session(identity, max(last, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s)
         for notify in self.on_end:
             notify(identity)
 
     async def revoke_family(self, user: str, family: str, spared: Identity) -> None:
-        """Refuse every token of a user's sessions whose names are `family`, a dash and something without one, except of
-        the session `spared`, and close their connections. Raises as `end_session`."""
-        any_of_them = evolve(spared, user=user, session=f"{family}-")
+        """Refuse every token of a user's sessions named `family`, a dash and a text without dashes, except `spared`,
+        and close their connections. Raises as `end_session`."""
+        member = evolve(spared, user=user, session=f"{family}-")
         until = self.revoked.clock() + self.ttl_s + self.tokens.grace_s  # see `revoke`
-        await self.revoked.revoke_family(any_of_them, until, spared)
-        self.revoked.on_revoked([family_key(any_of_them)])
+        await self.revoked.revoke_family(member, until, spared)
+        self.revoked.on_revoked([family_key(member)])
 
     def _verify_late(self, token: str) -> Identity:
-        """Return the identity of a token, which may have expired if it is an anonymous user's, or if the sign-in that
-        has begun its session renews such."""
-        late = self.sign_in is not None and self.sign_in.renews_expired
+        """Return the identity of a token, which may have expired if it is an anonymous user's, or if the session's
+        sign-in renews expired tokens."""
+        renews_expired = self.sign_in is not None and self.sign_in.renews_expired
         try:
             return self.verify(token)
         except Unauthenticated as refused:
-            if refused.code != "token_expired" or not (self.anonymous or late):
+            if refused.code != "token_expired" or not (self.anonymous or renews_expired):
                 raise
+            grace_s = self.longest_s if renews_expired else None
             try:
-                identity = self._with_owner(self.tokens.verify_expired(token, self.longest_s if late else None))
+                identity = self._with_owner(self.tokens.verify_expired(token, grace_s))
             except Unauthenticated:
                 raise refused from None
-            valid = self.sign_in_of(identity) is not None if late else identity.user.startswith(ANONYMOUS)
+            valid = self.sign_in_of(identity) is not None if renews_expired else identity.user.startswith(ANONYMOUS)
             if not valid:
                 raise
         self.check_not_revoked(identity)
@@ -436,10 +436,10 @@ class Sessions:
 
 
 def check_origin(settings: AuthSettings, origin: str | None, host: str | None) -> None:
-    """Refuse pages of foreign origins. If everyone on this machine is trusted, refuse foreign host names too.
+    """Refuse pages of foreign origins. If all users of this machine are trusted, refuse foreign host names too.
 
-    The second check stops a page whose host name was pointed at 127.0.0.1, and a proxy that would expose a server
-    without a secret. `origin` and `host` are the two headers, None if absent.
+    The second check stops pages whose host name resolves to 127.0.0.1, and proxies that would expose a server without a
+    secret. `origin` and `host` are the two headers, None if absent.
 
     Raises:
         OriginRefused: The origin or the host is refused.
@@ -451,7 +451,7 @@ def check_origin(settings: AuthSettings, origin: str | None, host: str | None) -
 
 
 def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time) -> Sessions:
-    """Build the sessions as the settings say. Revocations are to be assigned to `revoked` before the first use.
+    """Build the sessions as the settings say. The caller must assign `revoked` before the first use.
 
     Raises:
         OSError, ValueError: As `open_tokens`, or a JWKS file cannot be read or used.
@@ -461,7 +461,7 @@ def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time
     if settings.signs:
         tokens = open_tokens(settings)
     else:
-        # A secret that is never stored: only tokens of the provider are accepted.
+        # The secret is random and not stored, so only the provider's tokens are accepted.
         tokens = RenewableTokens(secrets.token_bytes(32), clock, settings.grace_of_refresh_s, _claim(settings))
     per_minute = settings.limits.sessions_per_minute
     return Sessions(
@@ -477,13 +477,13 @@ def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time
 
 
 def _provider(settings: AuthSettings, clock: Callable[[], float]) -> IdentityProvider:
-    from transport.auth.keyring import Keyring, ProviderTokens  # with `cryptography`, which few servers need
+    from transport.auth.keyring import Keyring, ProviderTokens  # here, as it imports `cryptography`
 
     keyring = Keyring()
     issuer, audience = settings.jwt.issuer or None, settings.jwt.audience or None
     tokens = ProviderTokens(keyring.find, clock, issuer, audience, _claim(settings))
     if "://" not in settings.jwt.keys:
-        # Read now: an unusable file is the operator's mistake, an unavailable URL is not.
+        # A file is read now, because an unusable one is the operator's mistake; an unavailable URL is not.
         try:
             keyring.replace(_read_file(Path(settings.jwt.keys)))
         except KeySetInvalid as error:
@@ -495,9 +495,9 @@ async def read_keys(jwks: str) -> "KeySet":
     """Return the keys in a file, or at a URL.
 
     Raises:
-        FetchFailed, KeySetInvalid, OSError: The keys cannot be read, or not be used.
+        FetchFailed, KeySetInvalid, OSError: The keys cannot be read or used.
     """
-    # In a thread: a hundred keys take some milliseconds.
+    # Keys are parsed in a thread, because a hundred of them take some milliseconds.
     if "://" not in jwks:
         return await trio.to_thread.run_sync(_read_file, Path(jwks))
     from transport.auth.keyring import read_key_set
@@ -519,10 +519,10 @@ def _read_file(path: Path) -> "KeySet":
 
 
 def secrets_for_storage(settings: AuthSettings) -> list[bytes]:
-    """Return the secrets from which the keys of what is stored sealed are derived, once `open_sessions` was called.
+    """Return the secrets from which the keys of a `Seal` are derived. Call it after `open_sessions`.
 
-    The first seals; what was sealed with one of the others can be opened. A server without a secret of its own gets a
-    new one: what was sealed before cannot be opened then.
+    The first one seals, and each can open. A server that signs no tokens gets a new secret at each call, with which
+    texts that were sealed before cannot be opened.
     """
     if not settings.signs:
         return [secrets.token_bytes(32)]
@@ -535,7 +535,7 @@ def open_tokens(settings: AuthSettings) -> RenewableTokens:
 
     Raises:
         OSError, ValueError: The server's own secret cannot be read or created, can be read by other users, or is too
-            short; or the server has none, because it accepts an identity provider's tokens only.
+            short; or the server has no secret, because it accepts only an identity provider's tokens.
     """
     if not settings.signs:
         raise ValueError("this server takes tokens of its identity provider only; set UNDERSTUDY_SECRET to sign some")
