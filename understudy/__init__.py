@@ -10,13 +10,13 @@ serve(Agent("support", instructions="…", tools=[lookup]))
 ```
 """
 
-# ruff: noqa: E402 - Ctrl-C is set first
+# ruff: noqa: E402 - the handling of Ctrl-C is set before anything is imported
 
 import signal
 import sys
 
-# Ctrl-C while the command loads ends it as it ends other programs, and not in a traceback of whatever is imported then.
-# `understudy.cli.main` hears it from then on. Nobody who imports this package as a library is affected.
+# While the command loads, Ctrl-C ends the process without a traceback. Then `understudy.cli.main` handles it. Programs
+# that import this package as a library are not affected.
 _program = "".join(sys.orig_argv[-len(sys.argv) :][:1])  # the name of a script, or of the module after -m
 if _program.rpartition("/")[2] == "understudy" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The extensions that are installed, which of them are on, and what a fault in one says."""
+"""Finds the installed extensions, chooses those that are on, and describes their faults."""
 
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +16,9 @@ from understudy.suggestion import did_you_mean
 T = TypeVar("T")
 GROUP: Final = "understudy.extensions"
 NONE: Final = "none"
-"""In place of names, in the setting `extensions`: all are off."""
+"""The value of the setting `extensions` by which all are off."""
 ALWAYS: Final = frozenset({"settings", "tables", "user_data", "terminal"})
-"""The parts that are asked for while an extension is off, too."""
+"""The parts that are used even while an extension is off."""
 
 
 class ExtensionFault(ValueError):
@@ -26,14 +26,14 @@ class ExtensionFault(ValueError):
 
 
 def brought(part: Callable[[], T]) -> T:
-    """Return what a part, a method of an extension, brings. Raises ExtensionFault if it fails."""
+    """Call a part, a method of an extension, and return its result. Raises ExtensionFault if it fails."""
     with naming(part.__self__, part.__name__):  # type: ignore[attr-defined]
         return part()
 
 
 @contextmanager
 def naming(extension: Extension, part: str) -> Iterator[None]:
-    """Have what fails in the block, where a part is used, name the extension. Raises ExtensionFault."""
+    """Convert errors of the block, which uses a part of an extension, to ExtensionFault, which names both."""
     try:
         yield
     except ExtensionFault:
@@ -43,79 +43,79 @@ def naming(extension: Extension, part: str) -> Iterator[None]:
 
 
 def fault_of(extension: Extension, part: str, error: Exception) -> ExtensionFault:
-    """Return the error that says which part of which extension failed, and how to go on without it."""
+    """Return the error that names the failed part and its extension, and says how to start without it."""
     name, failed = extension.name, f"{part} ({type(error).__name__}: {error})"
     without = "uninstall or mend it" if part in ALWAYS else f'to go on without it, set extensions = ["-{name}"]'
     return ExtensionFault(f"the extension {name} failed at its {failed}; {without}")
 
 
 def is_ours(extension: Extension) -> bool:
-    """Return whether an extension is of this distribution, whose migrations make its tables."""
+    """Return whether an extension is part of this distribution, whose migrations make its tables."""
     return type(extension).__module__.startswith("understudy.")
 
 
 @cache
 def installed() -> Mapping[str, Extension]:
-    """Return the extensions that there are by their names: those of this package, then those of other distributions.
+    """Return the installed extensions by their names: those of this package, then those of other distributions.
 
     Raises:
-        ExtensionFault: One cannot be imported, or two have one name.
+        ExtensionFault: An extension cannot be imported, or two have the same name.
     """
     import understudy.extensions as package
 
-    places = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    paths = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
     extensions: dict[str, Extension] = {}
-    for place in (*places, *sorted(point.value for point in entry_points(group=GROUP))):
+    for path in (*paths, *sorted(point.value for point in entry_points(group=GROUP))):
         try:
-            extension: Any = import_module(place).EXTENSION
+            extension: Any = import_module(path).EXTENSION
         except Exception as error:
-            raise ExtensionFault(f"the extension {place} cannot be imported ({error}): uninstall or mend it") from error
+            raise ExtensionFault(f"the extension {path} cannot be imported ({error}): uninstall or mend it") from error
         if not isinstance(extension, Extension) or not all(hasattr(extension, name) for name in ("name", "about")):
-            wanted = "an instance of a subclass of understudy.Extension that has a name and an about"
-            raise ExtensionFault(f"EXTENSION of {place} is not {wanted}: uninstall or mend it")
+            expected = "an instance of a subclass of understudy.Extension that has a name and an about"
+            raise ExtensionFault(f"EXTENSION of {path} is not {expected}: uninstall or mend it")
         if extension.name in extensions:
-            raise ExtensionFault(f"two extensions are called {extension.name}: uninstall {place}, or rename one")
+            raise ExtensionFault(f"two extensions are called {extension.name}: uninstall {path}, or rename one")
         extensions[extension.name] = extension
     return extensions
 
 
 def kept_of_users() -> Iterator[UserData]:
-    """Yield what the extensions keep of users, those that are off, too. Raises ExtensionFault."""
+    """Yield the user data of all extensions, even of those that are off. Raises ExtensionFault."""
     for extension in installed().values():
         yield from brought(extension.user_data)
 
 
 def missing(extension: Extension) -> str:
-    """Return what an extension needs and is not installed, with how to install it; empty for nothing."""
-    gone = next((name for name in extension.packages if find_spec(name) is None), None)
-    return "" if gone is None else f"{gone} is missing: pip install 'understudy-server[{extension.packages[gone]}]'"
+    """Return a sentence about a package that an extension needs and that is not installed; empty if none is missing."""
+    name = next((name for name in extension.packages if find_spec(name) is None), None)
+    return "" if name is None else f"{name} is missing: pip install 'understudy-server[{extension.packages[name]}]'"
 
 
 def chosen(names: Sequence[str]) -> dict[str, Extension]:
-    """Return the extensions that are on, each after those that it requires, by the setting `extensions`: their names,
-    which bring what they require; or `-NAME` for all but these; empty for all that have what they need; or `none`.
+    """Return the extensions that are on, each after those that it requires. `names` is the setting `extensions`: names,
+    which include their requirements; or `-NAME` for all but these; or empty for all that can be on; or `none`.
 
     Raises:
-        ExtensionFault: A name is no extension's, or one cannot be on, or requires one that is left out by name.
+        ExtensionFault: A name is unknown, or an extension cannot be on, or requires one that is off by name.
     """
-    there = installed()
+    known = installed()
     off = {name[1:] for name in names if name.startswith("-")}
-    wanted = {name for name in names if not name.startswith("-")}
-    if unknown := sorted((off | wanted) - there.keys() - {NONE}):
-        meant = did_you_mean(unknown[0], there)
-        raise ExtensionFault(f"there is no extension {unknown[0]!r}{meant}; there are: {', '.join(there)}")
-    if NONE in wanted and len(names) > 1:
+    named = {name for name in names if not name.startswith("-")}
+    if unknown := sorted((off | named) - known.keys() - {NONE}):
+        hint = did_you_mean(unknown[0], known)
+        raise ExtensionFault(f"there is no extension {unknown[0]!r}{hint}; there are: {', '.join(known)}")
+    if NONE in named and len(names) > 1:
         raise ExtensionFault(f"extensions: {NONE} stands alone, without other names")
-    on = (wanted - {NONE} if wanted else {name for name in there if not missing(there[name])}) - off
-    while lacking := [(name, needed) for name in sorted(on) for needed in there[name].requires if needed not in on]:
-        name, needed = lacking[0]
-        if wanted and needed not in there:
-            raise ExtensionFault(f"the extension {name} requires {needed}, which is not installed: install it")
-        if needed in off:
-            raise ExtensionFault(f"the extension {name} requires {needed}, which is off: have both on, or both off")
-        on = on | {needed} if wanted else on - {name}
+    on = (named - {NONE} if named else {name for name in known if not missing(known[name])}) - off
+    while lacking := [(name, other) for name in sorted(on) for other in known[name].requires if other not in on]:
+        name, required = lacking[0]
+        if named and required not in known:
+            raise ExtensionFault(f"the extension {name} requires {required}, which is not installed: install it")
+        if required in off:
+            raise ExtensionFault(f"the extension {name} requires {required}, which is off: have both on, or both off")
+        on = on | {required} if named else on - {name}
     for name in sorted(on):
-        if missing(there[name]):
-            raise ExtensionFault(f"the extension {name} cannot be on: {missing(there[name])}")
-    order = TopologicalSorter({name: extension.requires for name, extension in there.items()}).static_order()
-    return {name: there[name] for name in order if name in on}
+        if missing(known[name]):
+            raise ExtensionFault(f"the extension {name} cannot be on: {missing(known[name])}")
+    order = TopologicalSorter({name: extension.requires for name, extension in known.items()}).static_order()
+    return {name: known[name] for name in order if name in on}

@@ -1,4 +1,4 @@
-"""Commands of the terminal: to serve, migrate, see settings, and for who runs a server.
+"""Commands of the terminal: serve, migrate, show settings, and administer a running server.
 
-Only parsing of arguments and printing stands here; what a command does is another room's.
+This package parses arguments and prints; the work of each command is done by other packages.
 """

@@ -1,6 +1,6 @@
-"""`understudy admin`: what operators read and do on a running server, over its HTTP API with an operator's token.
+"""`understudy admin`: commands for operators of a running server, over its HTTP API with an operator's token.
 
-Answers are tables on a terminal and through a pipe, or the server's JSON with `--json`. Tokens are never shown.
+Answers are printed as tables, or with `--json` as the server's JSON. Tokens are never printed.
 """
 
 import json
@@ -21,7 +21,7 @@ TENANT: Final = click.option("--tenant", help="Only users of this tenant.")
 
 
 class AskedServer:
-    """A running server, asked as an operator. `as_json`: answers are printed as the server gave them."""
+    """A running server that commands ask as an operator. `as_json`: answers are printed as the server's JSON."""
 
     def __init__(self, url: str, token: str, *, as_json: bool) -> None:
         self.url, self.token, self.as_json = url, token, as_json
@@ -33,10 +33,10 @@ class AskedServer:
         from understudy.cli.server_address import ServerAddress, ServerFailed
 
         parameters = {name: value for name, value in query.items() if value is not None}
-        whole = f"{path}?{urlencode(parameters)}" if parameters else path
+        target = f"{path}?{urlencode(parameters)}" if parameters else path
 
         async def send() -> dict[str, Any]:
-            return await ServerAddress.parse(self.url).ask(method, whole, self.token, body)
+            return await ServerAddress.parse(self.url).ask(method, target, self.token, body)
 
         try:
             return trio.run(send)
@@ -44,12 +44,12 @@ class AskedServer:
             raise click.ClickException(str(failed)) from None
 
     def show(self, answer: Row, rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> None:
-        """Print an answer: its rows as a table with these columns, or all of it as JSON."""
+        """Print an answer: its rows as a table, or the whole answer as JSON. `columns` has a cell's text by heading."""
         if self.as_json:
             click.echo(json.dumps(answer, ensure_ascii=False))
             return
-        shown = [[one_line(cell(row)) for cell in columns.values()] for row in rows]
-        print_table([list(columns), *shown] if shown else [["none"]])
+        cells = [[one_line(cell(row)) for cell in columns.values()] for row in rows]
+        print_table([list(columns), *cells] if cells else [["none"]])
 
 
 @click.group(cls=ExtendedGroup)
@@ -82,7 +82,7 @@ def sign_out(remote: AskedServer, user: str, tenant: str | None, own: bool) -> N
 
 
 def who(row: Row) -> str:
-    """Return the user of a row, with the tenant."""
+    """Return the text of a cell: the user of a row, with the tenant if there is one."""
     return str(row["user"]) if row["tenant"] is None else f"{row['user']} ({row['tenant']})"
 
 
@@ -102,10 +102,10 @@ def seconds(name: str) -> Callable[[Row], str]:
 
 
 def moment(name: str) -> Callable[[Row], str]:
-    """Return a column of times, in UTC; empty for none."""
+    """Return a column of times, in UTC; a cell without a time is empty."""
     return lambda row: "" if row[name] is None else time.strftime("%Y-%m-%d %H:%M", time.gmtime(row[name]))
 
 
 def money(row: Row, currency: str) -> str:
-    """Return the cost of a row; empty for none."""
+    """Return the text of a cell: the cost of a row; empty without a cost."""
     return f"{row['cost']:,.4g} {currency}".strip() if row["cost"] else ""

@@ -1,4 +1,4 @@
-"""A command of an extension in `understudy chat`."""
+"""The type of a command that an extension adds to `understudy chat`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
@@ -6,13 +6,13 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 Ask: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
-"""Sends a request of a method and a path to the server, maybe with a body; raises ServerFailed with its sentence."""
+"""Sends a request: method, path, and optionally a body. Raises ServerFailed with the server's sentence."""
 
 
 @frozen
 class ChatCommand:
-    """What a line that begins with `word` does. `about` is its line in the help; `run` takes the name of the current
-    agent and the rest of the line, and returns the lines to show."""
+    """A command: a line that begins with `word`. `about` is its line in the help; `run` takes `Ask`, the name of the
+    current agent and the rest of the line, and returns the lines to show."""
 
     word: str
     about: str

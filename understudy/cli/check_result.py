@@ -1,4 +1,4 @@
-"""What a check of `understudy doctor` finds out; extensions bring checks of their settings."""
+"""The result of a check of `understudy doctor`; extensions have checks of their settings."""
 
 from attrs import frozen
 

@@ -1,4 +1,4 @@
-"""Operations on stored data, such as those behind the command migrate."""
+"""The operations of `understudy migrate`, and how operations on stored data are run and reported."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from understudy.storage.sqlite import inspect_database, open_database
 
 @frozen
 class OperationResult:
-    """The result of an operation in a sentence, and whether it was complete."""
+    """The result of an operation as a sentence, and whether the operation was complete."""
 
     text: str
     complete: bool = True
@@ -28,18 +28,18 @@ def migrate_database(settings: Settings) -> OperationResult:
     if settings.on_postgresql:
         from understudy.storage.postgresql import connect_database, inspect_server
 
-        before = inspect_server(settings.database_url)[1]
+        old = inspect_server(settings.database_url)[1]
         connect_database(settings.database_url).close()
     else:
-        before = inspect_database(settings.database_folder)
+        old = inspect_database(settings.database_folder)
         open_database(settings.database_folder).close()
-    if not is_behind(before):
-        return OperationResult(f"the database has the newest schema already ({before})")
-    return OperationResult(f"the database has schema {HEAD} now; it had {'none' if before is None else before}")
+    if not is_behind(old):
+        return OperationResult(f"the database has the newest schema already ({old})")
+    return OperationResult(f"the database has schema {HEAD} now; it had {'none' if old is None else old}")
 
 
 def explain_way_back(settings: Settings) -> OperationResult:
-    """Say how to go back to an earlier release, as the schema is never taken back. Raises DatabaseUnusable."""
+    """Explain how to go back to an earlier release; schemas are never downgraded. Raises DatabaseUnusable."""
     with open_read_only(settings) as database, database.reading.connect() as connection:
         version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         oldest, release = connection.execute(select(schema.compatibility)).one()
@@ -56,6 +56,6 @@ def explain_way_back(settings: Settings) -> OperationResult:
 def run_operation(operation: Callable[..., OperationResult], *arguments: object) -> None:
     """Run an operation and print its result. Exit with 1 if it failed or was incomplete."""
     with storage_errors_shown():
-        done = operation(*arguments)
-    click.echo(done.text)
-    sys.exit(0 if done.complete else 1)
+        result = operation(*arguments)
+    click.echo(result.text)
+    sys.exit(0 if result.complete else 1)

@@ -1,4 +1,4 @@
-"""Groups of commands to which extensions add theirs, and `understudy extensions`."""
+"""Groups of commands to which extensions add commands, and `understudy extensions`."""
 
 from collections.abc import Container
 from typing import Any
@@ -12,7 +12,7 @@ from understudy.installed import ExtensionFault, brought, chosen, installed, mis
 
 
 class ExtendedGroup(click.Group):
-    """A group with the commands that extensions bring for it, which are loaded when one of the group is wanted."""
+    """A group with additional commands of extensions, which are loaded only when they may be needed."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -24,7 +24,7 @@ class ExtendedGroup(click.Group):
         return super().list_commands(context)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Return the command of a name, if there is one; extensions are asked only for one that the group has not."""
+        """Return the command of a name, or None. Extensions are loaded only for a name that the group does not have."""
         if name not in self.commands:
             self._extend()
         return super().get_command(context, name)
@@ -38,8 +38,8 @@ class ExtendedGroup(click.Group):
                 terminal = brought(extension.terminal)
                 for command in terminal.admin if self.name == "admin" else terminal.commands:
                     if command.name in self.commands:
-                        claimed = f"claims the command {command.name}, which there is already"
-                        raise ExtensionFault(f"the extension {extension.name} {claimed}: uninstall or mend it")
+                        claim = f"claims the command {command.name}, which there is already"
+                        raise ExtensionFault(f"the extension {extension.name} {claim}: uninstall or mend it")
                     self.add_command(command)
         except ExtensionFault as fault:
             raise click.ClickException(str(fault)) from fault
@@ -63,5 +63,5 @@ def _why(extension: Extension, on: Container[str]) -> str:
 
 
 def parts_of(extension: Extension) -> list[str]:
-    """Return the parts that an extension has of its own."""
+    """Return the names of the parts that an extension overrides."""
     return [name for name in vars(Extension) if name in vars(type(extension)) and callable(getattr(Extension, name))]

@@ -1,4 +1,4 @@
-"""Load the user's own agents, named on the command line as MODULE:ATTR."""
+"""Loads the user's own agents, which the command line names as MODULE:ATTR."""
 
 import importlib
 import os
@@ -29,16 +29,16 @@ def _load(name: str) -> list[Agent]:
         raise FixableError(f"{name!r} is not of the form MODULE:ATTR, for example my_app:support")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a module of the user's, in which anything can go wrong
+    except Exception as error:  # a user's module may raise anything
         raise FixableError(
             f"cannot import {module_name!r}: {type(error).__name__}: {error}{_location(error)}"
         ) from error
     try:
-        given = getattr(module, attribute)
+        value = getattr(module, attribute)
     except AttributeError as error:
-        meant = did_you_mean(attribute, (symbol for symbol, value in vars(module).items() if isinstance(value, Agent)))
-        raise FixableError(f"{module_name!r} has no attribute {attribute!r}{meant}") from error
-    agents = list(given) if isinstance(given, list | tuple) else [given]
+        hint = did_you_mean(attribute, (symbol for symbol, other in vars(module).items() if isinstance(other, Agent)))
+        raise FixableError(f"{module_name!r} has no attribute {attribute!r}{hint}") from error
+    agents = list(value) if isinstance(value, list | tuple) else [value]
     if not agents:
         raise FixableError(f"{name} is empty: it should be an understudy.Agent or a list of them")
     for agent in agents:
@@ -48,11 +48,10 @@ def _load(name: str) -> list[Agent]:
 
 
 def _location(error: Exception) -> str:
-    """Return where in the user's code the import failed, as ` (FILE, line N)`; empty if none of their files was
-    reached."""
+    """Return where the import failed in the code of the user, as ` (FILE, line N)`; empty if it was not reached."""
     if isinstance(error, SyntaxError):
         return ""  # its own text says where
     frames = traceback.extract_tb(error.__traceback__)
-    ours = (str(Path(__file__).parent.parent), str(importlib.__file__), "<")  # and code that attrs has made
+    ours = (str(Path(__file__).parent.parent), str(importlib.__file__), "<")  # "<": code that attrs has generated
     theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
     return f" ({os.path.basename(theirs[-1].filename)}, line {theirs[-1].lineno})" if theirs else ""

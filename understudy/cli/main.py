@@ -1,4 +1,4 @@
-"""The command `understudy`, with the subcommands of the kernel; extensions bring theirs.
+"""The command `understudy`, with the subcommands of the kernel; extensions add further ones.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage.
 """
@@ -34,11 +34,11 @@ class _Commands(ExtendedGroup):
     instead of a traceback, and Ctrl-C as `Aborted!`."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Run the program: Ctrl-C interrupts commands from here on, which it ended while they loaded."""
+        """Run the program. From here on Ctrl-C interrupts a command; while it loaded, Ctrl-C ended the process."""
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-            sys.stdout.reconfigure(errors="backslashreplace")  # as that of errors: a terminal may lack a letter
+            sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: a terminal may lack a character
         try:
             return super().main(*arguments, **options)
         except OSError as error:  # click exits silently if the reader closed the pipe
@@ -51,15 +51,14 @@ class _Commands(ExtendedGroup):
         """Run the command."""
         try:
             return super().invoke(context)
-        except BaseExceptionGroup as group:  # of tasks, which Ctrl-C or the end of the output has interrupted
+        except BaseExceptionGroup as group:  # raised by tasks that Ctrl-C or a closed output has interrupted
             if group.split((KeyboardInterrupt, OSError))[1] is not None:
                 raise
             raise next(errors_in(group.subgroup(KeyboardInterrupt) or group)) from None
 
 
 def _discard_output() -> None:
-    """Redirect standard output to nowhere if it cannot be flushed, so that the interpreter does not try again at
-    exit."""
+    """Redirect standard output to `os.devnull` if it cannot be flushed, as the interpreter would try again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -83,7 +82,7 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
     that are not given are read from UNDERSTUDY_* variables and understudy.toml.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server hears it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server receives signals
     with refusals_in_log():
         _serve(agents, load_settings(**given))
 
@@ -137,10 +136,10 @@ def token(
     ttl_s = ttl_s or settings.session.token_ttl_s
     issued = tokens.issue(user, secrets.token_hex(8), roles=roles, groups=groups, tenant=tenant, ttl_s=ttl_s)
     try:
-        whole = tokens.verify(issued).roles == roles
+        is_accepted = tokens.verify(issued).roles == roles
     except Unauthenticated:
-        whole = False
-    if not whole:
+        is_accepted = False
+    if not is_accepted:
         raise FixableError("no server would take it: --user, --role and --group must be few, short and printable")
     click.echo(issued)
 

@@ -1,4 +1,4 @@
-"""What several commands share: their options, loading the settings, and reporting errors."""
+"""Shared parts of commands: their options, loading the settings, and reporting errors."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ from understudy.app.settings import DATABASE_URL_FORMS, BadSettings, Settings, l
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 OWN_TOKEN_S: Final = 12 * 3600
-"""Seconds for which the token is valid that a command makes for itself."""
+"""Validity in seconds of a token that a command makes for itself."""
 
 DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
 DATABASE_URL = click.option("--database-url", help="URL of the database, if it is not in the data folder.")
@@ -70,12 +70,12 @@ def _with_options(options: Sequence[Callable[[_Command], _Command]], command: _C
 
 
 def export_options(command: _Command) -> _Command:
-    """Add the options of the commands that export."""
+    """Add the options of commands that export data."""
     return _with_options(_EXPORT, command)
 
 
 def serve_options(command: _Command) -> _Command:
-    """Add the options of the commands that start a server, or check whether one would start: names of settings."""
+    """Add the options of commands that start a server, or check whether it would start. They are named as settings."""
     return _with_options(_SERVE, command)
 
 
@@ -94,10 +94,10 @@ def load_settings(**given: Any) -> Settings:
 
 
 def _own_token(settings: Settings) -> str:
-    """Make an operator's token with the server's secret, which is on this machine.
+    """Make an operator's token with the server's secret on this machine.
 
     Raises:
-        OSError, ValueError: There is no usable secret here.
+        OSError, ValueError: There is no usable secret on this machine.
     """
     from understudy.auth.rights import OPERATOR, SERVER_OPERATOR
     from understudy.auth.sessions import open_tokens
@@ -109,11 +109,11 @@ def _own_token(settings: Settings) -> str:
 
 
 def operator_of(settings: Settings, url: str | None, token: str | None) -> tuple[str, str]:
-    """Return the address of a running server and an operator's token: those given, or else the settings' address, and
-    a token that is made with the server's secret.
+    """Return the address of a running server and an operator's token: `url` and `token`, or the address in the settings
+    and a token that is made with the server's secret.
 
     Raises:
-        FixableError: The settings name no address, or there is no secret here.
+        FixableError: The settings name no address, or there is no secret on this machine.
     """
     if url is None:
         if settings.port == 0:
@@ -131,7 +131,7 @@ def operator_of(settings: Settings, url: str | None, token: str | None) -> tuple
 
 @contextmanager
 def refusals_in_log() -> Iterator[None]:
-    """Write why the command cannot begin as a line of the log, if that is written as JSON."""
+    """Write an error by which a command cannot start as a line of the log, if logs are written as JSON."""
     try:
         yield
     except click.ClickException as error:

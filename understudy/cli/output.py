@@ -1,4 +1,4 @@
-"""Lines for a terminal: text from a server made harmless, and tables. No such text moves the cursor."""
+"""Prints lines and tables on a terminal. Text of a server is neutralised, so it cannot move the cursor."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ from typing import Final, TextIO
 import click
 
 MAX_LINE: Final = 400
-"""Characters shown of one line of the server that is not part of an answer; the rest is cut."""
+"""Characters of a line of the server that is not part of an answer; the rest is cut off."""
 
 _C0 = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t\r"}
 _HIDDEN = [0x61C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -42,8 +42,8 @@ def print_table(
     width = shutil.get_terminal_size().columns if is_terminal else sys.maxsize
     *widths, _ = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else [0]
     margin = sum(width + 2 for width in widths)
-    for first, *rest in rows:
-        *cells, last = [cell.ljust(wide) for cell, wide in zip((first, *rest), (*widths, 0), strict=True)]
+    for first, *others in rows:
+        *cells, last = [cell.ljust(wide) for cell, wide in zip((first, *others), (*widths, 0), strict=True)]
         lines = textwrap.wrap(last, max(20, width - margin), break_on_hyphens=False) or [""]
         head = "  ".join([*cells, ""])
         if colour := (colours or {}).get(first):

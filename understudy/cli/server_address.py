@@ -1,4 +1,4 @@
-"""Plain HTTP requests to a running server, as commands of the terminal send them."""
+"""Sends the HTTP requests of terminal commands to a running server."""
 
 import http.client
 import json
@@ -13,16 +13,16 @@ from attrs import frozen
 from understudy.cli.output import one_line
 
 REQUEST_TIMEOUT_S: Final = 10.0
-"""Seconds within which the server must answer an HTTP request."""
+"""Seconds for the server to answer an HTTP request."""
 
 
 class ServerFailed(Exception):
-    """A server does not answer, or refuses; the text says why."""
+    """A server does not answer, or refuses a request; the text says why."""
 
 
 @frozen
 class ServerAddress:
-    """A server's address, and plain HTTP requests to it."""
+    """The address of a server: whether it uses TLS, its host and port, and the path below which it is reached."""
 
     secure: bool
     place: str
@@ -33,7 +33,7 @@ class ServerAddress:
         """Parse an address: `http://host:port`, with or without the scheme; ws and wss are accepted too.
 
         Raises:
-            ServerFailed: It is no address.
+            ServerFailed: The text is not an address.
         """
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -52,16 +52,16 @@ class ServerAddress:
     async def ask(
         self, method: str, path: str, token: str | None = None, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Send one request, and return the JSON object of its answer; an empty one for an answer without content.
+        """Send a request. Return the JSON object of the answer, which is empty for an answer without content.
 
         Raises:
             ServerFailed: The server refused, or did not answer.
         """
         return await trio.to_thread.run_sync(partial(self._ask, method, path, token, body), abandon_on_cancel=True)
 
-    def _ask(self, method: str, path: str, token: str | None, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, token: str | None, payload: Mapping[str, Any] | None) -> dict[str, Any]:
         kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-        content = b"" if given is None else json.dumps(given).encode()
+        content = b"" if payload is None else json.dumps(payload).encode()
         headers = {"Content-Length": str(len(content))} | ({"Authorization": f"Bearer {token}"} if token else {})
         connection = kind(self.place, timeout=REQUEST_TIMEOUT_S)
         try:

@@ -1,6 +1,6 @@
-"""What commands on stored data share: opening the database beside a server or in its place, and ending sessions.
+"""Shared parts of commands on stored data: opening the database beside a server or in its place, and ending sessions.
 
-What they do is said first, so that an extension can store it.
+An act is written into the audit log, if an extension keeps one, before it is done.
 """
 
 import os
@@ -34,7 +34,7 @@ def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
 
 
 def deed_of(act: Act, /, target: str | None = None, tenant: str | None = None, **detail: str | bool) -> Deed:
-    """Return what the user of the operating system is about to do at the command line."""
+    """Return the audit log's entry for an act of the operating system's user at the command line."""
     number = os.getuid()
     try:
         who = pwd.getpwuid(number).pw_name
@@ -44,18 +44,18 @@ def deed_of(act: Act, /, target: str | None = None, tenant: str | None = None, *
 
 
 def what_stores(settings: Settings) -> Callable[[Deed], Write] | None:
-    """Return what stores deeds of the command line, if an extension that is on does."""
+    """Return the function that makes the write of a deed, if an extension that is on has one."""
     stores = (brought(extension.terminal).acts for extension in chosen(settings.extensions).values())
     return next((store for store in stores if store is not None), None)
 
 
 def commit_beside(settings: Settings, deed: Deed, *writes: Write) -> list[int]:
-    """Store a deed, if an extension stores deeds, and then writes, beside a server, if one runs.
+    """Store a deed, if an extension stores deeds, and then commit the writes, even beside a running server.
 
-    Return the answers of the writes. Raises StorageError; if the deed cannot be stored, nothing is written.
+    Return the results of the writes. Raises StorageError; if the deed cannot be stored, nothing is written.
     """
     with open_read_only(settings):
-        pass  # nothing is made here, nor migrated
+        pass  # raises if there is no database, which the next step would create or migrate
     stores = what_stores(settings)
     database = open_for_writing(settings, beside=True)
     try:
@@ -77,14 +77,14 @@ def commit_beside(settings: Settings, deed: Deed, *writes: Write) -> list[int]:
 
 
 def revocation_of(owner: str) -> Write:
-    """Return what has servers refuse all tokens of a user that were issued until now."""
+    """Return the write by which servers refuse all tokens of a user that were issued until now."""
     now = time.time()
     return revoke_session(user_key(owner), now + USER_REVOCATION_S, now)
 
 
 @contextmanager
 def open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
-    """Open the database for reading, beside any servers; nothing is made or migrated. Raises DatabaseUnusable."""
+    """Open the database for reading, even beside servers; nothing is created or migrated. Raises DatabaseUnusable."""
     if settings.on_postgresql:
         from understudy.storage.postgresql import read_server  # needs an optional dependency
 
@@ -98,7 +98,7 @@ def open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
 
 
 def open_for_writing(settings: Settings, *, beside: bool = False) -> Database:
-    """Open the database for writing; on SQLite `beside` a server that has the folder, else in its place."""
+    """Open the database for writing. On SQLite, `beside`: a server may use the folder; else none may."""
     if not settings.on_postgresql:
         return open_database(settings.database_folder, locked=beside)
     from understudy.storage.postgresql import connect_database

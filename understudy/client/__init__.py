@@ -9,9 +9,9 @@
                     print(text)
 
 Events come as objects of `understudy.wire.events`, or `transport.wire.events`, in their envelopes, in order within each
-thread, without gaps and without repeats, across reconnections. Where the server's log does not reach back far enough, a
-`Resync` says so. A message that was neither accepted nor refused when a connection broke is sent again on the next,
-under the same `message_id`, which makes it one message for the server. A refusal is an `Error` whose envelope names the
+thread, without gaps and without repeats, across reconnections. If the server's log does not reach back far enough, a
+`Resync` says so. A message that was neither accepted nor refused when a connection broke is sent again on the next one
+with the same `message_id`, so it is one message for the server. A refusal is an `Error` whose envelope has the
 `message_id`.
 """
 

@@ -1,4 +1,4 @@
-"""What a client can say to the chat."""
+"""The client of the chat: its commands, and the answers to its messages."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -62,10 +62,10 @@ class Client(client.Client):
         return request
 
     async def continue_answer(self, run_id: str, *, request_id: str | None = None) -> str:
-        """Go on with the answer of a run that was cut, in another run. Return the `request_id`.
+        """Continue an answer that was cut off, in another run. Return the `request_id`.
 
-        The events of that run begin with a `MessageAccepted` whose `continues` is `run_id`. Without a `request_id` a
-        run is continued once, whoever asks. A run whose answer is whole is refused with `not_continuable`.
+        The events of the new run begin with a `MessageAccepted` whose `continues` is `run_id`. Without a `request_id` a
+        run is continued only once, even by several clients. The refusal of a whole answer is `not_continuable`.
         """
         request = request_id or f"continue-{run_id}"
         await self._queue.enqueue("continue", {"run_id": run_id, "request_id": request})
@@ -101,7 +101,7 @@ class Client(client.Client):
         await self._queue.enqueue("approve", fields | ({"remember": True} if remember else {}))
 
     def disallow(self, thread_id: str, tool_name: str) -> None:
-        """Take back that a tool is always allowed in a thread, now or on the next connection."""
+        """Revoke that a tool is always allowed in a thread, now or on the next connection."""
         payload = {"thread_id": thread_id, "tool_name": tool_name}
         self._queue.send_soon({"type": "disallow", "payload": payload}, or_later=True)
 
@@ -127,9 +127,9 @@ class Client(client.Client):
     async def steer(
         self, run_id: str, content: str, *, mode: SteerMode = SteerMode.NEXT, steer_id: str | None = None
     ) -> str:
-        """Send a run at work a further message, and return its `steer_id`. A run that has ended refuses it.
+        """Send a running run a further message. Return its `steer_id`. A run that has ended refuses it.
 
-        With `SteerMode.AFTER` it is an ordinary message under that id, which waits until the run has ended.
+        With `SteerMode.AFTER` it is an ordinary message with that id, which waits until the run has ended.
         """
         steer_id = steer_id or uuid.uuid4().hex
         fields = {"run_id": run_id, "content": content, "mode": SteerMode(mode).value, "steer_id": steer_id}
@@ -137,7 +137,7 @@ class Client(client.Client):
         return steer_id
 
     async def unsteer(self, run_id: str, steer_id: str) -> None:
-        """Take back a steer that its run has not taken yet."""
+        """Withdraw a steer that its run has not taken yet."""
         await self._queue.enqueue("unsteer", {"run_id": run_id, "steer_id": steer_id})
 
     async def feedback(self, message_id: str, rating: Rating | None, *, note: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The answers of the chat in what a client receives: the runs of messages, their texts, and waiting for one."""
+"""Delivers the chat's events to a client: the runs of messages, the texts of answers, and waiting for an answer."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ class ChatExchange(Exchange):
         """Wait for the final response, and return it.
 
         Raises:
-            RunFailed: The run ended otherwise.
+            RunFailed: The run ended without one, or the message was refused.
         """
         async for event in self:
             match event.event:

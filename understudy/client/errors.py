@@ -1,4 +1,4 @@
-"""`RunFailed`, which waiting for an answer raises."""
+"""`RunFailed`, the error that a client raises while it waits for an answer."""
 
 from attrs import Factory, define, field
 

@@ -1,4 +1,4 @@
-"""What acknowledges each command of the chat. Pure."""
+"""Decides which event acknowledges or refuses a command of the chat. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -48,20 +48,20 @@ class UnackedChatCommand(UnackedCommand):
 
     @property
     def acked_alone(self) -> bool:
-        """Whether an event acknowledges only the first of several: a branch is started by one request only."""
+        """Whether an event acknowledges only the first of several such commands, as each starts its own branch."""
         return self.kind == "regenerate"
 
     @property
     def name(self) -> str:
-        """What distinguishes the command from others of its type."""
+        """The id that distinguishes the command from others of its type."""
         if self.kind == "undo":
             return str(self.payload.get("call_id") or self.payload["run_id"])
         return str(self.payload[_NAME[self.kind]])
 
     def refused_by(self, event: Received) -> bool:
         """Return whether a refusal concerns, or may concern, this command."""
-        named = self.kind == "feedback" and event.message_id == self.payload["message_id"]
-        return super().refused_by(event) or (named and event.refusal)
+        is_feedback = self.kind == "feedback" and event.message_id == self.payload["message_id"]
+        return super().refused_by(event) or (is_feedback and event.refusal)
 
     def acked_by(self, event: Received) -> bool:
         """Return whether an event acknowledges this command."""
@@ -91,8 +91,8 @@ class UnackedChatCommand(UnackedCommand):
                 if self.kind == "continue":
                     return bool(continues == payload["run_id"])
                 if self.kind == "regenerate":  # an answer's id does not name the message that it answers
-                    named = str(payload["message_id"])
-                    same = named == message_id or named.startswith(ANSWER)
-                    return continues is None and branch_of == message_id and same
+                    wanted = str(payload["message_id"])
+                    may_match = wanted == message_id or wanted.startswith(ANSWER)
+                    return continues is None and branch_of == message_id and may_match
                 return self.is_message and message_id == self.message_id
         return False
