@@ -1,5 +1,5 @@
 """The content filter: applies `sanitization` to messages, answers, tool results and files by one policy.
 
-Detectors are in `sanitization`; this folder decides where they run, their cost, and the texts that are stored and
-reported.
+The detectors are in `sanitization`. This package decides which texts they scan, in which thread and how long, and which
+findings are reported.
 """

@@ -1,8 +1,9 @@
-"""The server's content filter for every text that comes in, comes back from a tool, or goes out.
+"""The server's content filter for every text of users, tools and models.
 
-1. No text passes unfiltered: a detector that fails blocks or marks it, by policy, and is logged and counted.
-2. Long texts are filtered in worker threads, short ones in the event loop.
-3. Metrics and logs have kinds and places, never the text.
+1. No text passes unfiltered: if a detector fails, the text is blocked or marked, by policy, and the failure is logged
+   and counted.
+2. Long texts are filtered in worker threads, short ones on the event loop.
+3. Metrics and logs have kinds and places of findings, never the text.
 """
 
 import codecs
@@ -53,7 +54,7 @@ from understudy.sandbox.limiters import thread_limiter
 log = logging.getLogger(__name__)
 
 LONG_TEXTS: Final = 3
-"""Long texts of one user being filtered or waiting for that; further ones are refused with `rate_limited`."""
+"""Long texts of one user that are being filtered or wait for it; further ones are refused with `rate_limited`."""
 THREADS: Final = 2
 """Worker threads for tool results and long pieces of models."""
 
@@ -61,12 +62,12 @@ MAX_NOTE: Final = INLINE // FOREIGN
 """Characters of a progress note; the rest is cut off."""
 
 _STORED: Final = (Category.SECRET, Category.PII)
-"""Categories scanned for in files, which are data and should stay unchanged as far as possible."""
+"""Categories for which files are scanned. Files are data, and should stay unchanged as far as possible."""
 
 FILE_S: Final = 20.0
 """Seconds of scanning for one file; a file that takes longer is refused with `file_too_large`."""
 
-# Bytes that occur in no text. Compressed data, images and UTF-16 have some in their first kilobytes.
+# Bytes that no text has. Compressed data, images and UTF-16 have some in their first kilobytes.
 _BINARY: Final = bytes(code for code in range(32) if chr(code) not in "\t\n\x0b\x0c\r\x1b")
 
 _limiter: Final = thread_limiter("understudy.content.filter", THREADS)
@@ -81,7 +82,7 @@ def load_policy(name: str) -> Policy:
     """Load the policy of the setting `scrub_policy`: a preset's name, or the path of a TOML file.
 
     Raises:
-        InvalidPolicy: There is no such preset or file, or the file is no policy.
+        InvalidPolicy: There is no such preset or file, or the file has no policy.
     """
     if name in PRESETS:
         return PRESETS[name]
@@ -89,9 +90,9 @@ def load_policy(name: str) -> Policy:
     try:
         text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InvalidPolicy(
-            f"{setting} must be standard, strict or off, or a file that can be read; {name!r} cannot ({why})"
+            f"{setting} must be standard, strict or off, or a file that can be read; {name!r} cannot ({reason})"
         ) from error
     try:
         return policy_from_toml(text)
@@ -112,7 +113,7 @@ class Blocked(Exception):
 
 
 def is_text(head: bytes) -> bool:
-    """Return whether the beginning of a file looks like text in an encoding that contains ASCII."""
+    """Return whether the beginning of a file looks like text in an encoding that extends ASCII."""
     return len(head.translate(None, _BINARY)) == len(head)
 
 
@@ -128,7 +129,7 @@ class FileFilter:
     limiter: trio.CapacityLimiter
     seconds: float = field(default=0.0, init=False)
     _stream: StreamSanitizer = field(init=False)
-    # Bytes that are not UTF-8 pass unchanged.
+    # With `surrogateescape`, bytes that are not UTF-8 pass unchanged.
     _decoder: codecs.IncrementalDecoder = field(
         factory=lambda: codecs.getincrementaldecoder("utf-8")("surrogateescape"), init=False
     )
@@ -142,8 +143,7 @@ class FileFilter:
         return self._stream.result("")
 
     async def chunks(self, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of the file as they are to be stored. If `result` is blocked it ends early: store nothing
-        then.
+        """Yield the bytes of the file that may be stored. If `result` is blocked, it ends early, and nothing may be.
 
         Raises:
             CommandRejected: `file_too_large`: scanning takes too long.
@@ -180,8 +180,8 @@ class FileFilter:
 class ContentFilter:
     """Filters texts by one policy, in three directions. The first text takes long: see `warmup`.
 
-    `detectors` are the operator's own, which run after the built-in ones. `tokenises`: placeholders may replace any
-    text of users. `outbound.stream()` filters one answer; its findings are passed to `record` at the end.
+    `detectors` are the operator's own, which run after the built-in ones. `tokenises`: placeholders may replace texts
+    of users. `outbound.stream()` filters one answer; the caller passes its findings to `record` at the end.
     """
 
     policy: Policy
@@ -206,28 +206,28 @@ class ContentFilter:
             for direction in (Direction.INBOUND, Direction.TOOL, Direction.OUTBOUND)
         )
         self.tokenises = Action.TOKENISE in (*self.policy.inbound.values(), *self.policy.kinds.values())
-        # Plain text is not rendered as a page: markup has no effect there.
+        # Plain text is not rendered as a page, so markup has no effect there.
         tool: Rules = {kind: action for kind, action in self.policy.tool.items() if kind is not Category.MARKUP}
         outbound: Rules = {kind: action for kind, action in self.policy.outbound.items() if kind is not Category.MARKUP}
         words = evolve(self.policy, tool=tool, outbound=outbound)
         self._chart_words, self._output_words = (
             self._build_sanitizer(words, direction, self._clean) for direction in (Direction.TOOL, Direction.OUTBOUND)
         )
-        kept = {category: self.policy.inbound[category] for category in _STORED if category in self.policy.inbound}
-        self._files = self._build_sanitizer(evolve(self.policy, inbound=kept), Direction.INBOUND, self._clean)
-        made = self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files
-        self.warmup = Warmup(made)
+        stored = {category: self.policy.inbound[category] for category in _STORED if category in self.policy.inbound}
+        self._files = self._build_sanitizer(evolve(self.policy, inbound=stored), Direction.INBOUND, self._clean)
+        sanitizers = self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files
+        self.warmup = Warmup(sanitizers)
 
     async def sanitizer(self, direction: Direction, preset: str | None = None) -> Sanitizer:
         """Return the sanitizer of a direction, by the server's policy or the named preset."""
         if preset is None:
             return {Direction.INBOUND: self.inbound, Direction.TOOL: self.tool}.get(direction, self.outbound)
-        made = self._presets.get((preset, direction))
-        if made is None:
-            made = self._build_sanitizer(PRESETS[preset], direction, CleanTexts())
-            await trio.to_thread.run_sync(made.sanitize, PLAIN)
-            self._presets[preset, direction] = made
-        return made
+        sanitizer = self._presets.get((preset, direction))
+        if sanitizer is None:
+            sanitizer = self._build_sanitizer(PRESETS[preset], direction, CleanTexts())
+            await trio.to_thread.run_sync(sanitizer.sanitize, PLAIN)
+            self._presets[preset, direction] = sanitizer
+        return sanitizer
 
     def _build_sanitizer(self, policy: Policy, direction: Direction, clean: CleanTexts) -> Sanitizer:
         return Sanitizer(policy, direction, extra=self.detectors, clean=clean)
@@ -238,7 +238,7 @@ class ContentFilter:
         """Filter a user's message before it is stored. Return the text and its findings.
 
         Raises:
-            CommandRejected: `content_blocked`: the policy, or a failed detector, blocks it; and those of `filter_text`.
+            CommandRejected: `content_blocked`: the policy, or a failed detector, blocks it; or see `filter_text`.
         """
         sanitized = await self.filter_text(owner, text, self.inbound, placeholders)
         if sanitized.blocked:
@@ -249,7 +249,7 @@ class ContentFilter:
         """Filter the data that came with a user's message.
 
         Raises:
-            CommandRejected: `content_blocked`: the policy blocks it.
+            CommandRejected: `content_blocked`: the policy blocks the data.
         """
         clean = await self.filter_value(dict(value), self.inbound)
         if clean.blocked:
@@ -260,18 +260,18 @@ class ContentFilter:
         """Filter another text of a user before it is stored: a title, a file's name, the reason for a decision.
 
         Raises:
-            CommandRejected: Those of `filter_message`.
+            CommandRejected: See `filter_message`.
         """
         return (await self.filter_message(owner, text)).text
 
     async def filter_text(
         self, owner: str, text: str, sanitizer: Sanitizer, placeholders: Placeholders | None = None
     ) -> Sanitized:
-        """Filter a user's text, short or long, and record the findings. A blocked result is returned, too.
+        """Filter a user's text, short or long, and record the findings. The result may be blocked.
 
         Raises:
             CommandRejected: `rate_limited`: several long texts of this user are being filtered.
-                `message_too_large`: it takes too long. `busy`: no worker was free in time.
+                `message_too_large`: the text takes too long. `busy`: no worker was free in time.
         """
         await self.warmup.finished()
         if weigh_text(text) <= INLINE:
@@ -291,10 +291,10 @@ class ContentFilter:
         return FileFilter(self._files, _limiter())
 
     async def filter_file(self, file_filter: FileFilter, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of a file as they are to be stored, and record the findings at its end; close the generator.
+        """Yield the bytes of a file that may be stored, and record the findings. The caller must close the generator.
 
         Raises:
-            CommandRejected: `content_blocked`: it may not be stored. `file_too_large`: scanning takes too long.
+            CommandRejected: `content_blocked`: the file may not be stored. `file_too_large`: scanning takes too long.
         """
         async with aclosing(file_filter.chunks(source)) as chunks:
             async for chunk in chunks:
@@ -304,7 +304,7 @@ class ContentFilter:
         if result.blocked:
             raise CommandRejected("content_blocked", self.blocked_error("That file was not taken", [result]).message)
 
-    # results of tools, and output of models beside their answers
+    # results of tools, and outputs of models other than answers
 
     async def filter_value(self, value: Any, sanitizer: Sanitizer, *, record: bool = True) -> SanitizedValue:
         """Filter a plain JSON value. If the result is blocked, nothing of it may be used."""
@@ -321,7 +321,7 @@ class ContentFilter:
     async def filter_result(self, value: Any, summary: str) -> tuple[SanitizedValue, str]:
         """Filter a tool's result and its summary line.
 
-        The line mostly repeats the value, so its findings count only if the value has none, or if the line is blocked.
+        The line usually repeats the value, so its findings count only if the value has none, or the line is blocked.
         """
         clean = await self.filter_value(value, self.tool, record=False)
         line = await self.filter_value(summary, self.tool, record=False)
@@ -331,7 +331,7 @@ class ContentFilter:
         return clean, str(line.value)
 
     async def filter_output(self, value: Any) -> Any:
-        """Filter a model's output beside its answer (a thought, arguments, a reason) before it is shown and stored.
+        """Filter an output of a model other than its answer (a thought, arguments, a reason) before it is shown.
 
         Raises:
             Blocked: Nothing of it may be shown.
@@ -347,7 +347,7 @@ class ContentFilter:
         return None if clean.blocked else clean.value
 
     async def accepts_chart(self, chart: Mapping[str, Any]) -> bool:
-        """Return whether the visible words of a chart need no redaction: a drawing cannot be redacted."""
+        """Return whether the visible words of a chart need no redaction, because a drawing cannot be redacted."""
         words = chart_words(chart)
         clean = await self.filter_value(words, self._chart_words, record=False)
         return not clean.blocked and bool(clean.value == words)
@@ -355,8 +355,8 @@ class ContentFilter:
     async def filter_progress(self, note: str) -> str:
         """Filter a tool's progress note, cut to a bound; empty if it is blocked.
 
-        This takes a worker thread, however short the note is: beside a tool that computes, each of a scan's calls into
-        RE2 waits for the interpreter, which took up to 100 ms together.
+        Even a short note is filtered in a worker thread: while a tool computes, each call of a scan into RE2 waits for
+        the interpreter's lock, up to 100 ms in all as measured.
         """
         sanitized = await trio.to_thread.run_sync(
             self.tool.sanitize, note[:MAX_NOTE], abandon_on_cancel=True, limiter=_notes()
@@ -365,7 +365,7 @@ class ContentFilter:
         return sanitized.text
 
     def blocked_error(self, what: str, texts: Sequence[Sanitized]) -> Blocked:
-        """Log why texts are blocked and return the error for them; `what` begins its sentence."""
+        """Log why texts are blocked. Return the error for the user, whose sentence begins with `what`."""
         findings = [finding for text in texts for finding in text.findings]
         failures = [failure for text in texts for failure in text.failures]
         error_id = new_error_id()
@@ -376,11 +376,11 @@ class ContentFilter:
             return Blocked(f"{what}: it could not be scanned (error {error_id}).", error_id)
         return Blocked(f"{what}: it holds {describe_blocked(findings)}.", error_id)
 
-    def record(self, direction: Direction, found: Sanitized | SanitizedValue) -> None:
+    def record(self, direction: Direction, result: Sanitized | SanitizedValue) -> None:
         """Count the findings of a text or value, and log the detectors that failed."""
-        if found.findings or found.omitted:
-            self.metrics.record_sanitized(direction.value, found.findings, found.omitted)
-        for failure in found.failures:
+        if result.findings or result.omitted:
+            self.metrics.record_sanitized(direction.value, result.findings, result.omitted)
+        for failure in result.failures:
             self.metrics.record_detector_failure(direction.value, failure.detector)
             extra = {
                 "detector": failure.detector,
@@ -398,9 +398,9 @@ class ContentFilter:
     ) -> ThreadPlaceholders | None:
         """Return the placeholders of a thread; None if the policy assigns none.
 
-        `is_new` is awaited to learn whether the thread has no message yet.
+        `is_new` is awaited to find out whether the thread has no message yet.
         """
         if not self.tokenises:
             return None
-        new = not self.vault.has(owner, thread_id) and await is_new()
-        return self.vault.get_or_create(owner, thread_id, is_new=bool(new))
+        has_no_message = not self.vault.has(owner, thread_id) and await is_new()
+        return self.vault.get_or_create(owner, thread_id, is_new=bool(has_no_message))

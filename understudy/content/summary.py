@@ -1,4 +1,4 @@
-"""Summaries of findings for events, alerts and errors: kinds, places and counts, never the text."""
+"""Summarizes findings for events, alerts and errors by kinds, places and counts, never with the text."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from sanitization import Action, Category, Finding
 from understudy.wire.events import Alert, SanitizationSummary
 
 LISTED: Final = 200
-"""Findings of one text that an event lists; the rest are counted."""
+"""Findings of one text that an event lists; further ones are only counted."""
 
 _WORDS: Final = {
     Category.MARKUP: "active markup",
@@ -31,10 +31,9 @@ def is_unread(finding: Finding) -> bool:
 
 
 def is_suspect(findings: Iterable[Finding]) -> bool:
-    """Return whether a text still has apparent instructions, or may have: a model must treat it as data."""
-    return any(
-        find.action is Action.FLAG and (find.category is Category.INJECTION or is_unread(find)) for find in findings
-    )
+    """Return whether a text still has, or may have, apparent instructions, so that a model must treat it as data."""
+    flagged = (finding for finding in findings if finding.action is Action.FLAG)
+    return any(finding.category is Category.INJECTION or is_unread(finding) for finding in flagged)
 
 
 def build_summary(
@@ -46,14 +45,14 @@ def build_summary(
     call_id: str | None = None,
     beside: Sequence[Finding] = (),
 ) -> SanitizationSummary | None:
-    """Build the event that reports these findings; None if there are none to report, or fewer than the threshold.
+    """Build the event that reports these findings; None if none is to be reported, or fewer than `threshold`.
 
-    `findings` may include some that are not reported. `omitted` more were found and not listed. Findings `beside` the
-    text, in the context of a message, are counted if they changed it, and not listed: their places are not in the text.
+    `findings` may include some that are not reported; `omitted` is the number of further findings. Findings `beside`
+    the text, in the context of a message, are counted if they changed it, but not listed: they have no place in it.
     """
     listed = [finding for finding in findings if is_reported(finding)]
-    every = (*listed, *(finding for finding in beside if finding.action is not Action.FLAG))
-    if not every or len(every) + omitted < threshold:
+    counted = (*listed, *(finding for finding in beside if finding.action is not Action.FLAG))
+    if not counted or len(counted) + omitted < threshold:
         return None
     rows = [
         {"kind": finding.kind, "start": finding.start, "end": finding.end, "action": finding.action.value}
@@ -61,11 +60,11 @@ def build_summary(
     ]
     return SanitizationSummary(
         direction=direction,
-        counts=dict(Counter(finding.category.value for finding in every)),
+        counts=dict(Counter(finding.category.value for finding in counted)),
         findings=rows,
         threshold=threshold,
-        kinds=dict(sorted(Counter(finding.kind for finding in every).items())),
-        omitted=len(every) - len(rows) + omitted or None,
+        kinds=dict(sorted(Counter(finding.kind for finding in counted).items())),
+        omitted=len(counted) - len(rows) + omitted or None,
         call_id=call_id,
     )
 
@@ -73,22 +72,22 @@ def build_summary(
 def build_alert(findings: Iterable[Finding], *, summarised: bool) -> Alert | None:
     """Build the alert for secrets in a user's message; None if it had none. It names kinds, never the text.
 
-    `summarised`: an event of `build_summary` tells of them too.
+    `summarised`: an event of `build_summary` reports them, too.
     """
     secrets = [finding for finding in findings if finding.category is Category.SECRET and not is_unread(finding)]
     if not secrets:
         return None
     kinds = dict(sorted(Counter(secret.kind for secret in secrets).items()))
-    gone = all(secret.action is not Action.FLAG for secret in secrets)
-    done = "It was taken out before anything was stored" if gone else "It was left in, as this server's policy says"
-    named = ", ".join(kinds)
+    redacted = all(secret.action is not Action.FLAG for secret in secrets)
+    fate = "It was taken out before anything was stored" if redacted else "It was left in, as this server's policy says"
+    names = ", ".join(kinds)
     return Alert(
-        f"Your message held a secret ({named}). {done}; if it is in use, replace it.", kinds, summarised or None
+        f"Your message held a secret ({names}). {fate}; if it is in use, replace it.", kinds, summarised or None
     )
 
 
 class KindCount(TypedDict):
-    """How many findings of a kind there are, and what was done with them."""
+    """The number of findings of a kind, and the action that was taken."""
 
     category: str
     kind: str
@@ -98,7 +97,8 @@ class KindCount(TypedDict):
 
 def count_by_kind(findings: Iterable[Finding]) -> list[KindCount]:
     """Count the reported findings by category, kind and action."""
-    counts = Counter((find.category.value, find.kind, find.action.value) for find in findings if is_reported(find))
+    reported = filter(is_reported, findings)
+    counts = Counter((finding.category.value, finding.kind, finding.action.value) for finding in reported)
     return [
         {"category": category, "kind": kind, "action": action, "count": count}
         for (category, kind, action), count in sorted(counts.items())

@@ -1,7 +1,7 @@
-"""The originals of placeholders, by thread: in memory only, and shown only to their user.
+"""The redacted texts behind placeholders, by thread: in memory only, and shown only to their user.
 
-1. A thread's placeholders are its own: one named in another thread, or made up, stays as it is.
-2. Nothing of this is stored. After a restart old placeholders stay as they are, and new ones have other numbers.
+1. A placeholder is restored only in its own thread. One of another thread, or an invented one, is left unchanged.
+2. Nothing is stored. After a restart old placeholders are left unchanged, and new ones get other numbers.
 """
 
 import re
@@ -24,18 +24,18 @@ from understudy.wire.events import (
 )
 
 THREADS: Final = 2_000
-"""Threads whose placeholders are kept; beyond, the least recently used is dropped."""
+"""Threads whose placeholders are kept; beyond that the least recently used is dropped."""
 EACH: Final = 200
-"""Placeholders of one thread; further finds are removed for good."""
+"""Placeholders of one thread; further findings are removed for good."""
 
 _ANY: Final = re.compile(r"\[([a-z0-9_]{1,40})-[0-9]{1,9}\]")
-_BEGUN: Final = re.compile(r"\[(?:[a-z0-9_]{1,40}(?:-[0-9]{0,9})?)?\Z")
+_BEGINNING: Final = re.compile(r"\[(?:[a-z0-9_]{1,40}(?:-[0-9]{0,9})?)?\Z")
 _LATER: Final = 1_000_000
-"""First numbers of placeholders in a thread that may have had others before are random, from this number on."""
+"""In a thread that may have had placeholders before, numbers begin at a random number from this one on."""
 
 
 class ThreadPlaceholders(Placeholders):
-    """The placeholders of one thread. Long texts are read in worker threads, so assigning one is atomic."""
+    """The placeholders of one thread. `assign` is thread-safe, because long texts are filtered in worker threads."""
 
     def __init__(self, *, is_new: bool) -> None:
         super().__init__(EACH)
@@ -96,7 +96,7 @@ class Vault:
         return placeholders.restore(text) if placeholders else text
 
     def restore_envelope(self, owner: str, envelope: Envelope) -> Envelope:
-        """Restore the placeholders in an event of a thread, for its user: in their own words and in answers."""
+        """Restore the placeholders in an event of a thread, for its user: in the user's own texts and in answers."""
         placeholders = self._threads.get((owner, envelope.thread_id or "")) if self._threads else None
         if not placeholders:
             return envelope
@@ -117,28 +117,26 @@ class Vault:
 
 
 class PlaceholderRestorer:
-    """Restores placeholders in a text that arrives in pieces, however it is cut."""
+    """Restores placeholders in a text that arrives in pieces, even if a placeholder is cut."""
 
     def __init__(self, placeholders: Placeholders) -> None:
         self._placeholders = placeholders
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Take the next piece and return the text that can be shown by now. A possible beginning of a placeholder is
-        held.
-        """
+        """Add the next piece. Return the text that can be shown now, without a possible beginning of a placeholder."""
         text = self._held + text
-        begun = _BEGUN.search(text, max(0, len(text) - 52))  # the longest placeholder but its last bracket
-        end = len(text) if begun is None else begun.start()
+        beginning = _BEGINNING.search(text, max(0, len(text) - 52))  # the longest placeholder without its last bracket
+        end = len(text) if beginning is None else beginning.start()
         self._held = text[end:]
         return self._placeholders.restore(text[:end])
 
     def flush(self) -> str:
-        """Return the rest: nothing follows."""
-        rest, self._held = self._held, ""
-        return self._placeholders.restore(rest)
+        """Return the text held back, at the end of the whole text."""
+        held, self._held = self._held, ""
+        return self._placeholders.restore(held)
 
 
 def equal_but_for_placeholders(one: str, other: str) -> bool:
-    """Return whether two texts are equal but for the numbers of placeholders, which a restart changes."""
+    """Return whether two texts are equal except for the numbers of placeholders, which a restart changes."""
     return one == other or ("[" in one and _ANY.sub(r"[\1]", one) == _ANY.sub(r"[\1]", other))

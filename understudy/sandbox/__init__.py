@@ -1,9 +1,9 @@
 """Processes for parsers and databases that handle text of users and models.
 
-`spawner` starts them from the server, and `child` runs first in each: it bounds the process, and has it confined by the
-program's own `confine(read, write)`, as `analyst/confine.py` does.
+`spawner` starts them from the server, and `child` runs first in each: it limits the process, and confines it by the
+program's own `confine(read, write)`, such as that of `analyst/confine.py`.
 
-Other packages run programs of their own with what this one exports:
+Other packages run programs of their own by the names that this package exports:
 
 ```python
 from understudy.sandbox import MIB, Program, process_limiter, run

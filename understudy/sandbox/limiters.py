@@ -1,6 +1,6 @@
-"""Limits that all code of one run of trio shares: of worker threads, of processes, of users' calls.
+"""Limits of worker threads, processes and users' calls that all code of one trio loop shares.
 
-They stand here, not in `actors`, because programs of the sandbox import `spawner` and would load the whole runtime.
+They are not in `actors`, because programs of the sandbox import `spawner`, and would load the whole runtime.
 """
 
 from collections import Counter, deque
@@ -16,27 +16,27 @@ T = TypeVar("T")
 PERMITS: Final = 4
 PER_USER: Final = 2
 PER_TENANT: Final = 3
-"""Permits that the users of one tenant hold together: one is always left to others."""
+"""Permits that the users of one tenant hold together, so that one is always left to others."""
 MAX_QUEUED: Final = 20
-"""Calls of one user that wait for a permit; one more is refused. A run makes eight calls at once."""
+"""Calls of one user that wait for a permit; further ones are refused. A run makes eight calls at once."""
 
 
 def _load_tenant_of() -> Callable[[str], str | None]:
-    """Import storage with the first limiter: a program that imports `understudy` to write tools does not load it."""
+    """Import storage with the first limiter, so that a program that only defines tools does not load it."""
     from understudy.storage.owners import tenant_of
 
     return tenant_of
 
 
 class RunLocal(Generic[T]):
-    """A value of its own for each run of trio, made by `make` on first use. `name` appears in representations."""
+    """A variable with a separate value in each trio loop, made by `make` on first use. `name` is for its repr."""
 
     def __init__(self, name: str, make: Callable[[], T]) -> None:
         self._make = make
         self._value: trio.lowlevel.RunVar[T] = trio.lowlevel.RunVar(name)
 
     def __call__(self) -> T:
-        """Return the value of this run of trio."""
+        """Return the value in the current trio loop."""
         try:
             return self._value.get()
         except LookupError:
@@ -45,12 +45,12 @@ class RunLocal(Generic[T]):
             return value
 
     def set(self, value: T) -> None:
-        """Replace the value of this run of trio."""
+        """Replace the value in the current trio loop."""
         self._value.set(value)
 
 
 def thread_limiter(name: str, threads: int) -> RunLocal[trio.CapacityLimiter]:
-    """Return the limiter of one kind of work: at most `threads` worker threads at a time, in each run of trio."""
+    """Return the limiter of one kind of work: at most `threads` worker threads at a time, in each trio loop."""
     return RunLocal(name, lambda: trio.CapacityLimiter(threads))
 
 
@@ -62,10 +62,10 @@ class QueueFull(Exception):
 class FairLimiter:
     """At most `total` permits at a time, `per_user` of them for one user and `per_tenant` for one tenant's users.
 
-    With `per_kind`, calls of one kind hold no more permits than that. A user's calls are served in order of arrival,
-    except that a call whose kind has all its permits is passed by those of other kinds; and users take turns: a user
-    who makes ten calls delays another by the end of one call at most. A `Throttle` of `actors` does not do this: it
-    bounds a rate, and its permits are not held during the work.
+    Calls of one kind hold at most `per_kind` permits, unless that is None. A user's calls are served in order of
+    arrival, but overtake those of a kind that has all its permits. Users take turns: a user who makes ten calls delays
+    another user by at most one call. A `Throttle` of `actors` limits a rate instead, and its permits are not held
+    during the work.
     """
 
     total: int = PERMITS
@@ -78,11 +78,11 @@ class FairLimiter:
     _by_tenant: Counter[str] = field(factory=Counter, init=False)
     _by_kind: Counter[str] = field(factory=Counter, init=False)
     _queues: dict[str, deque[tuple[trio.Event, str]]] = field(factory=dict, init=False)
-    """The waiting calls, and their kinds, of each user; the user whose turn is next comes first."""
+    """The waiting calls of each user, with their kinds; the user whose turn is next comes first."""
 
     @asynccontextmanager
     async def permit(self, owner: str) -> AsyncIterator[None]:
-        """Hold a permit during the block; wait for one without a time limit.
+        """Hold a permit during the block; wait for it without a time limit.
 
         Raises:
             QueueFull: `max_queued` calls of this user are waiting already.
@@ -101,7 +101,7 @@ class FairLimiter:
         return True
 
     async def acquire(self, owner: str, kind: str = "") -> None:
-        """Acquire a permit; wait for one without a time limit.
+        """Acquire a permit; wait for it without a time limit.
 
         Raises:
             QueueFull: `max_queued` calls of this user are waiting already.
@@ -135,7 +135,7 @@ class FairLimiter:
         self._grant()
 
     def resize(self, total: int) -> None:
-        """Change the number of permits; with fewer, none is granted until so many are released."""
+        """Change the number of permits. If more are held, none is granted until enough are released."""
         self.total = total
         self._grant()
 
@@ -175,10 +175,10 @@ class FairLimiter:
             self._take(owner, entry[1])
             entry[0].set()
             if queue:
-                self._queues[owner] = queue  # behind all other users who wait
+                self._queues[owner] = queue  # after all other users who wait
 
     def _next(self) -> tuple[str, tuple[trio.Event, str]] | None:
-        """Return the waiting call to which the next permit belongs; None if none is free for any of them."""
+        """Return the waiting call that gets the next permit; None if no permit is free for any of them."""
         if self._by_user.total() < self.total:
             for owner, queue in self._queues.items():
                 for entry in queue:

@@ -1,12 +1,12 @@
-"""Starts processes that handle untrusted text: bounded, confined, few, and with an empty environment.
+"""Starts processes that handle untrusted text: limited in memory and time, confined, and with an empty environment.
 
-An `open` program is for code of the server's author that may hang or take all memory: bounded, but not confined.
+An `open` program has trusted code that may hang or take all memory: it is limited, but not confined.
 
-1. A server runs at most `PROCESSES` of them, with `memory_for_all` bytes together. Calls wait in order of arrival until
-   their process fits; before that users take turns (`understudy.sandbox.limiters`).
+1. A server runs at most `PROCESSES` processes, with `memory_for_all` bytes together. Calls wait in order of arrival
+   until their process fits; before that users take turns (`understudy.sandbox.limiters`).
 2. A process inherits nothing of the server's environment, open files or terminal. `child` sets its other limits in the
    process itself, before it reads untrusted input. An open program inherits the environment and standard error.
-3. A cancelled call kills its process, and those that it has started, and returns after the process has ended.
+3. A cancelled call kills its process and that process's children, and returns after the process has ended.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ from understudy.sandbox.limiters import RunLocal
 
 MIB: Final = 1024 * 1024
 LARGEST: Final = 1024 * MIB
-"""Bytes of the largest program; there is room for one of them on every machine."""
+"""Bytes of the largest program; every machine is assumed to have room for one of these."""
 PROCESSES: Final = 4
 """Processes at a time, as many as a `FairLimiter` has permits."""
 
 
 def memory_for_all() -> int:
-    """Return the bytes that all processes together may use: half of the machine's, but at least `LARGEST`."""
+    """Return the bytes that all processes together may use: half of the machine's memory, but at least `LARGEST`."""
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
@@ -45,16 +45,16 @@ def memory_for_all() -> int:
     return max(LARGEST, min(PROCESSES * LARGEST, machine // 2))
 
 
-# Needed by an interpreter outside the usual folders; nothing else of the environment is passed on.
+# An interpreter outside the usual folders needs these; no other variable is passed on.
 _LOADER: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @frozen
 class Program:
-    """A program that runs in a process of its own, with its limits.
+    """A program that runs in a separate process, with its limits. Sizes are in bytes.
 
     `module`, of any package that the server can import, has `prepare()`, `main()` and, unless it is `open`, `confine()`
-    (see `child`). `address_space` is None for no bound of it.
+    (see `child`). `address_space` None: it is not limited.
     """
 
     module: str
@@ -66,12 +66,12 @@ class Program:
 
 
 def command() -> list[str]:
-    """Return the command line of a process, which is the same for all: the order names the program."""
+    """Return the command line of a process. It is the same for all programs: the order names the program."""
     return [sys.executable, "-I", child.__file__]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a process: the server's library paths and nothing else."""
+    """Return the environment of a confined process: only the server's library paths."""
     return {name: os.environ[name] for name in _LOADER if name in os.environ}
 
 
@@ -85,7 +85,7 @@ def encode_order(
 ) -> bytes:
     """Return the first line of a process's standard input.
 
-    `read` and `write` are files and folders of this call, `memory` is in bytes if it is other than the program's.
+    `read` and `write` are files and folders of this call; `memory`, in bytes, overrides the program's.
     """
     limit = program.memory if memory is None else memory
     package = import_module(program.module.partition(".")[0])
@@ -119,7 +119,7 @@ class ProcessLimiter:
         """Hold a permit for a process of `memory` bytes during the block; wait for it without a time limit.
 
         Raises:
-            ValueError: All processes together may not use as much.
+            ValueError: All processes together may not use that much.
         """
         if memory > self.memory:
             raise ValueError(f"{memory} bytes are more than all processes together may use")
@@ -149,7 +149,7 @@ class ProcessLimiter:
 
 
 process_limiter: Final = RunLocal("understudy.sandbox.processes", ProcessLimiter)
-"""The limiter of this run of trio, which is one server."""
+"""The limiter of the current trio loop, which is that of one server."""
 
 
 async def run(
@@ -161,7 +161,7 @@ async def run(
     memory: int | None = None,
     cpu_s: int | None = None,
 ) -> "CompletedProcess[bytes]":
-    """Run a program on a request. Return its exit code and output. The caller holds a permit for it."""
+    """Run a program on a request. Return its exit code and output. The caller must hold a permit for it."""
     order = encode_order(program, read=read, write=write, memory=memory, cpu_s=cpu_s)
     return await trio.run_process(
         command(),
@@ -176,9 +176,9 @@ async def run(
 
 
 async def _kill(process: trio.Process) -> None:
-    """Kill at once: the process has nothing to save, and no milder signal reaches a long function of DuckDB.
+    """Kill a process and its children at once: it has nothing to save, and no milder signal stops a call of DuckDB.
 
-    It leads a session, so that the processes it has started are killed with it.
+    The process leads a session, and so a process group.
     """
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
