@@ -25,6 +25,7 @@ import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from tests.rigs.tool_context import a_context
 from understudy.agents.agent import Agent
@@ -652,9 +653,10 @@ class Record:
 
 def rows(query: str) -> list[Any]:
     """Return the rows of sqlite3 and of SQLAlchemy."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as plain, create_engine("sqlite://").connect() as engine:
+    engine = create_engine("sqlite://", poolclass=NullPool)  # a connection that is given back is closed
+    with contextlib.closing(sqlite3.connect(":memory:")) as plain, engine.connect() as connection:
         plain.row_factory = sqlite3.Row
-        return [*plain.execute(query).fetchall(), *engine.execute(text(query)).all()]
+        return [*plain.execute(query).fetchall(), *connection.execute(text(query)).all()]
 
 
 class Table:
