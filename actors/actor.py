@@ -83,9 +83,9 @@ class Actor:
         """Runs for each dead letter of an actor of this class: release what its message owns, as a permit or a stream.
 
         A plain class method, since there may be no instance: a message is lost between two incarnations and after the
-        end, too. It runs wherever the message is lost, in a sender's task for instance, so it must be quick. What it
-        raises is logged and counted in `ActorSystem.event_errors`. It may `tell` the message to another actor; dead
-        letters that it causes itself are counted only. A request that was asked is none: its caller gets an error.
+        end, too. It runs wherever the message is lost, in a sender's task for instance, so it must be quick. Its errors
+        are logged and counted in `ActorSystem.event_errors`. It may `tell` the message to another actor; dead letters
+        that it causes itself are counted only. A request that was asked is no dead letter: its caller gets an error.
         """
 
     def report_state(self) -> object:
@@ -123,12 +123,12 @@ class Supervisor(Actor):
         )
 
     def static_children(self) -> Iterable[ChildSpec]:
-        """Return the children it was made with."""
+        """Return the `children` given to the constructor."""
         return self.children
 
 
 class ActorTimer:
-    """A timer of an actor. A new one under the same key replaces it; it is received once, or with `every_s` again."""
+    """A timer of an actor. A new one under its key replaces it. It fires once, or with `every_s` repeatedly."""
 
     __slots__ = ("cell", "due", "entry", "every_s", "key", "message", "values")
 
@@ -152,7 +152,7 @@ class ActorTimer:
         self.cell.put_control(self)
 
     def set_again(self, every_s: float) -> None:
-        """Let it fire at its next moment: one period after the last one, or as many as have not passed yet."""
+        """Schedule the next firing: a whole number of periods after the last one, the first such time still to come."""
         timers = self.cell.system.timers
         now = timers.now()
         self.due += every_s * max(1, math.floor((now - self.due) / every_s) + 1)
@@ -235,14 +235,14 @@ class Context:
 
         Raises `ActorDied` if the incarnation is over, and `TypeError` for a coroutine, such as `work()`.
         """
-        given: object = async_fn
-        if inspect.iscoroutine(given):
-            given.close()
+        function: object = async_fn
+        if inspect.iscoroutine(function):
+            function.close()
             raise TypeError(
                 "start_soon takes an async function and its arguments, as in start_soon(work, 5), not work(5)"
             )
-        if not callable(given) or inspect.isasyncgenfunction(given):
-            raise TypeError(f"start_soon takes an async function that returns, not {given!r}")
+        if not callable(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"start_soon takes an async function that returns, not {function!r}")
         self._check_life()
         if self._cell.incarnation.ending.stopping:
             raise ActorDied(self._cell.path, self._cell.exit)
@@ -252,8 +252,8 @@ class Context:
         """Receive `message` after `delay_s` seconds, before the lanes: once, or from then on every `every_s` seconds.
 
         Setting a timer again under its key replaces the old one, even if that has fired but was not received yet. A
-        repeated one keeps its beat however long its message takes, and waits in the mailbox at most once: moments that
-        pass meanwhile are left out. Raises ValueError unless `every_s` is above 0 and finite.
+        repeated one keeps its schedule however long its message takes, and waits in the mailbox at most once: times
+        that pass meanwhile are skipped. Raises ValueError unless `every_s` is above 0 and finite.
         """
         cell = self._cell
         self._check_life()
@@ -266,8 +266,8 @@ class Context:
         life = cell.incarnation
         if life.timers is None:
             life.timers = {}
-        elif (before := life.timers.pop(key, None)) is not None:
-            before.entry.cancel()
+        elif (replaced := life.timers.pop(key, None)) is not None:
+            replaced.entry.cancel()
         life.timers[key] = timer
 
     def cancel_timer(self, key: Hashable) -> None:

@@ -55,7 +55,7 @@ class Ask(Generic[T_co]):
             call.settle(value, None)
 
     def fail(self, error: Exception) -> None:
-        """Answer with an error, of which `ask` raises a copy in the caller. Raises `TypeError` for what is none."""
+        """Answer with an error: `ask` raises a copy of it in the caller. Raises `TypeError` for anything else."""
         if not isinstance(error, Exception):
             raise TypeError(f"a request fails with an exception, not with {type(error).__name__}: {error!r:.80}")
         call: Call | None = getattr(self, "_call", None)
@@ -91,7 +91,7 @@ def call_of(message: object) -> Call | None:
 
 
 def _described(request: object) -> str:
-    """Describe what was asked instead of an `Ask`, and what to ask instead."""
+    """Describe an object that was asked though it is no `Ask`, and say what to ask instead."""
     if isinstance(request, type):
         return f"the class {request.__name__} (ask an instance: `{request.__name__}(...)`)"
     kind = type(request).__name__
@@ -147,7 +147,7 @@ def death(path: str, reason: Exit | None, kind: type[ActorDied] = ActorDied) -> 
 
 
 class Counts(Protocol):
-    """What calls report to the system of their target."""
+    """The system of a call's target, as the call sees it: its counts and its loop."""
 
     late_replies: int
     event_errors: int
@@ -177,19 +177,19 @@ class Callee(Protocol):
 
     @property
     def system(self) -> Counts:
-        """Where calls are counted."""
+        """The system in which calls are counted."""
 
     @property
     def inbox(self) -> Queues:
-        """Its messages."""
+        """The actor's messages."""
 
     @property
     def task(self) -> trio.lowlevel.Task | None:
-        """Its own task; None if none runs."""
+        """The actor's own task; None if none runs."""
 
     @property
     def doomed(self) -> bool:
-        """Whether it ends: then its calls fail with `ActorDied`."""
+        """Whether the actor ends: then its calls fail with `ActorDied`."""
 
     def cancel_current(self, request: Ask[Any], /) -> None:
         """Cancel the handling of `request` if it is the current message."""
@@ -203,8 +203,8 @@ class Call(Handle):
     )  # fmt: skip
 
     def __init__(self, request: Ask[Any], target: Callee, task: trio.lowlevel.Task, timeout_s: float) -> None:
-        given: object = request
-        if isinstance(given, Ask) and getattr(given, "_call", None) is not None:
+        candidate: object = request
+        if isinstance(candidate, Ask) and getattr(candidate, "_call", None) is not None:
             raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
         try:
             _set_call(request, self)
@@ -241,7 +241,7 @@ class Call(Handle):
             trio.lowlevel.reschedule(self.task, WOKEN)
 
     def note_admitted(self) -> None:
-        """Share the fate of the target from now on: the request, which waited for room, is in the mailbox."""
+        """Register the call with its target: the request, which waited for room, is in the mailbox from now on."""
         if not (self.settled or self.parked):
             queues = self.target.inbox
             queues.calls = {} if queues.calls is None else queues.calls
@@ -262,7 +262,7 @@ class Call(Handle):
         self.settle(None, Unanswered(target.path, self.kind.__name__))
 
     def close(self) -> None:
-        """Leave the tables, and call the functions given to `when_ended`."""
+        """Remove the call from all tables, and call the functions given to `when_ended`."""
         self.settled = True
         self._lifeline = None
         if (calls := self.target.inbox.calls) is not None:
@@ -321,9 +321,9 @@ def find_cycle(target: Callee, request: Ask[Any], task: trio.lowlevel.Task) -> t
     """
     seen: dict[Callee, None] = {}
     cell = target
-    while cell not in seen and (asleep := cell.task) is not None:
+    while cell not in seen and (own_task := cell.task) is not None:
         seen[cell] = None
-        wait = asleep.custom_sleep_data
+        wait = own_task.custom_sleep_data
         if isinstance(wait, StartWait):
             if wait.serves and request._control:
                 return None
@@ -336,5 +336,5 @@ def find_cycle(target: Callee, request: Ask[Any], task: trio.lowlevel.Task) -> t
         else:
             return None
         if cell.task is task:
-            return (cell.path, *(known.path for known in seen))
+            return (cell.path, *(waiting.path for waiting in seen))
     return None

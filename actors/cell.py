@@ -1,10 +1,10 @@
-"""One actor as the runtime sees it: what lasts while its incarnations come and go, and the incarnation it is in.
+"""The cell of an actor: the state that lasts through all its incarnations, and the present incarnation.
 
 1. `step` is the only way the state changes.
 2. A cell has exactly one incarnation at any time: the one that runs, or the unused one that will start next.
-3. Everything here is synchronous but the two waits. The code that starts, runs and ends an incarnation is in `life`.
-4. What a buried cell refers to does not refer back to it, but for the error of a crash. So it is freed with the last
-   reference to the actor: there are a few for each message of a server, and the garbage collector would come late.
+3. Everything here is synchronous but `wait_down` and `wait_dead`. `life` starts, runs and ends an incarnation.
+4. No object that a buried cell refers to refers back to it, except the error of a crash. So the cell is freed with the
+   last reference to the actor: a server buries a few for each message, and the garbage collector would lag.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Incarnation:
     )  # fmt: skip
 
     scope: trio.CancelScope
-    """Around what the actor's own task is doing now. Cancelling it ends the incarnation or the current message.
+    """The cancel scope of the actor's own task. Cancelling it ends the incarnation or the current message.
 
-    Unset before the start: no task waits in it, and many an incarnation is never started."""
+    Unset before the start: many incarnations are never started."""
 
     def __init__(self) -> None:
         self.actor: Actor | None = None
@@ -89,17 +89,17 @@ class Incarnation:
         self.tasks_ended: trio.Event | None = None
         """Set by the last of those tasks once the incarnation waits for their end."""
         self.ending: IncarnationEnd = NOT_ENDING
-        """To read how it ends; to write there, call `end`."""
+        """How the incarnation ends. Read it here; call `end` to write to it."""
 
     def end(self) -> IncarnationEnd:
-        """Return what is known of the end, to add to it."""
+        """Return the record of the incarnation's end, for writing."""
         if self.ending is NOT_ENDING:
             self.ending = IncarnationEnd()
         return self.ending
 
 
 class Host(Protocol):
-    """Where an actor lives: the children of its parent, or the system for the root. Decides what follows its ends."""
+    """The keeper of a cell: its parent's `Children`, or the system for the root. Decides what follows each end."""
 
     @property
     def owner(self) -> Cell | None:
@@ -107,7 +107,7 @@ class Host(Protocol):
 
     @property
     def nursery(self) -> trio.Nursery:
-        """Where the actor's tasks run."""
+        """The nursery in which the actor's tasks run."""
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
         """Decide after an incarnation has ended."""
@@ -120,7 +120,7 @@ class Host(Protocol):
 
 
 class Orders:
-    """What can be ordered of an actor. `life` carries it out."""
+    """The orders to an actor. `life.LiveCell` carries them out."""
 
     __slots__ = ()
 
@@ -134,7 +134,7 @@ class Orders:
         """Enter `BACKING_OFF`; the caller measures the delay."""
 
     def continue_drain(self) -> None:
-        """Start another incarnation for what waits at an actor that drains."""
+        """Start another incarnation, without a delay, for the messages left in a drain."""
 
     def start_task(self, name: str | None, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         """Start a task that runs until it returns or the incarnation ends."""
@@ -152,7 +152,7 @@ class Orders:
         """Crash from outside of `receive`."""
 
     def order_stop(self, mode: StopMode, *, final: bool = True, reason: Exit = SHUTDOWN) -> None:
-        """End. If `final`, do not come back, whatever the restart type says."""
+        """Order the actor to end. If `final`, it gets no other incarnation, whatever its restart type."""
 
     def kill(self) -> None:
         """Cancel the actor and everything below it; harmless if no incarnation runs."""
@@ -161,7 +161,7 @@ class Orders:
         """Cancel the actor's own work and let it take no further message; leave its children alone."""
 
     def bury(self, reason: Exit) -> None:
-        """End for good. The host has freed the name already."""
+        """End the actor for good. The host has freed the name already."""
 
 
 class Cell(Orders):
@@ -196,13 +196,13 @@ class Cell(Orders):
 
     @property
     def ref(self) -> ActorRef:
-        """The reference to the actor: always the same, as long as anybody has it."""
+        """The reference to the actor: one object, for as long as anything refers to it."""
         if isinstance(self._ref, ActorRef):
             return self._ref
-        if (known := self._ref()) is None:
-            known = ActorRef(self)
-            self._ref = ReferenceType(known)
-        return known
+        if (ref := self._ref()) is None:
+            ref = ActorRef(self)
+            self._ref = ReferenceType(ref)
+        return ref
 
     @property
     def buried(self) -> bool:
@@ -227,8 +227,8 @@ class Cell(Orders):
 
     def step(self, step: Step) -> None:
         """Change to the next state, and report it to the streams of the tree."""
-        before, self.state = self.state, next_state(self.state, step)
-        if self.system.streams and self.state is not before:
+        previous, self.state = self.state, next_state(self.state, step)
+        if self.system.streams and self.state is not previous:
             self.system.changed(self)
 
     # Messages
@@ -263,16 +263,16 @@ class Cell(Orders):
             self.inbox.interrupt = True
             life.scope.cancel()
 
-    # Looking
+    # Inspection
 
     def walk(self) -> Iterator[Cell]:
         """Iterate over this cell and all below, parents first. No recursion: a tree may be deeper than the stack."""
-        rest = [self]
-        while rest:
-            cell = rest.pop()
+        pending = [self]
+        while pending:
+            cell = pending.pop()
             yield cell
             if cell.children is not None:
-                rest.extend(reversed(cell.children.by_id.values()))
+                pending.extend(reversed(cell.children.by_id.values()))
 
     def change(self) -> TreeChange:
         """Return the present state, for the streams of the tree."""
@@ -383,7 +383,7 @@ class Directory(Runtime):
         """Begin to stop the system, without waiting: for actors, tasks of a phase, and callbacks."""
 
     def interceptors_changed(self) -> None:
-        """Have every actor look up its interceptors before its next message."""
+        """Make every actor look up its interceptors before its next message."""
         self.interceptors_version: int = self.interceptors_version + 1
         for cell in () if self._cell is None else self._cell.walk():
             cell.inbox.interrupt = True
@@ -395,7 +395,7 @@ class Directory(Runtime):
             stream.add(change)
 
     def undelivered(self, letter: DeadLetter) -> None:
-        """Take a dead letter of the live actor at its path: a message that was lost outside of the actor's mailbox."""
+        """Take a dead letter of the live actor at its path, for a message lost outside of the actor's mailbox."""
         cell = self.cell_at(letter.path)
         (self.lose if cell is None else cell.inbox.lose)(letter)
 

@@ -65,7 +65,7 @@ class ChildrenRequest(Ask[T]):
 
 
 class Children:
-    """The children of one incarnation, by id, in start order. A dead one keeps its spec and may be started again."""
+    """The children of one incarnation, by id, in start order. A dead one of its own spec may be started again."""
 
     def __init__(self, owner: Cell, supervision: Supervision, nursery: trio.Nursery) -> None:
         self.owner: Cell = owner
@@ -90,8 +90,8 @@ class Children:
         await trio.lowlevel.checkpoint_if_cancelled()
         while self.groups.stopping and not self.groups.call_when_started((started := trio.Event()).set):
             await started.wait()
-        while (going := self.cancelled_start(spec)) is not None:
-            await going.wait_dead()
+        while (cancelled := self.cancelled_start(spec)) is not None:
+            await cancelled.wait_dead()
         cell = self.start_child(spec, static=static)
         if cell.incarnation.started:
             await self.owner.system.yield_regularly()
@@ -150,10 +150,10 @@ class Children:
         It will never run, so a caller that starts the same id waits for its end instead of failing with
         `AlreadyStarted`.
         """
-        known = self.by_id.get(spec.id) if isinstance(spec, ChildSpec) else None
-        if known is None or known.buried or known.history.ever_started or not known.incarnation.ending.no_restart:
+        child = self.by_id.get(spec.id) if isinstance(spec, ChildSpec) else None
+        if child is None or child.buried or child.history.ever_started or not child.incarnation.ending.no_restart:
             return None
-        return known
+        return child
 
     def start_child(self, spec: ChildSpec, *, static: bool = False) -> Cell:
         """Add the child under its id and begin to start it."""
@@ -161,9 +161,9 @@ class Children:
             raise InvalidSpec("spec", f"must be a ChildSpec, not {type(spec).__name__}")
         if self.closing:
             raise ActorDied(self.owner.path, self.owner.incarnation.ending.reason())
-        known = self.by_id.get(spec.id)
-        if known is not None and not known.buried:
-            raise AlreadyStarted(known.ref)
+        sibling = self.by_id.get(spec.id)
+        if sibling is not None and not sibling.buried:
+            raise AlreadyStarted(sibling.ref)
         bound = self.supervision.max_children
         if bound is not None and self._alive >= bound:
             raise TooManyChildren(self.owner.path, bound)
@@ -215,7 +215,7 @@ class Children:
                 self._shut_down_after(cell)
 
     def _drains_on(self, cell: Cell, reason: Exit) -> bool:
-        """Whether something waits in a drain that has ended with a failure which the supervisor would survive."""
+        """Whether a failed drain must go on: messages wait, and the child would be restarted after this failure."""
         life = cell.incarnation.ending
         if life.stop_mode is not StopMode.AFTER_DRAIN or life.killed or self.closing or not isinstance(reason, Crashed):
             return False
@@ -231,8 +231,8 @@ class Children:
         """Count one restart of a child. Return False if it is one too many."""
         intensity = self._intensity
         if self.supervision.per_child:
-            known = self._intensities.get(cell)
-            intensity = known or self._intensities.setdefault(cell, Intensity(intensity.limit, intensity.period_s))
+            separate = self._intensities.get(cell)
+            intensity = separate or self._intensities.setdefault(cell, Intensity(intensity.limit, intensity.period_s))
         return intensity.record(self.owner.system.timers.now())
 
     def retire(self, cell: Cell, reason: Exit) -> None:

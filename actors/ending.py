@@ -1,4 +1,4 @@
-"""How an incarnation ends, as far as it is known, and which errors are the actor's own.
+"""The record of how an incarnation ends, and the split of errors into the actor's own and those that propagate.
 
 1. The first failure counts. If a kill came before it, the exit is `Killed` all the same.
 2. `trio.Cancelled`, `KeyboardInterrupt` and `SystemExit` leave the tree; every other error is a crash.
@@ -20,7 +20,7 @@ _PASS = (KeyboardInterrupt, SystemExit)
 
 
 class IncarnationEnd:
-    """The end of one incarnation: what was ordered, what failed, and how far it has come."""
+    """The end of one incarnation: the order to stop, the first failure, and the progress so far."""
 
     __slots__ = (
         "failure", "grace_timer", "killed", "killed_before_failure", "no_restart", "stop_mode", "stop_reason",
@@ -47,7 +47,7 @@ class IncarnationEnd:
 
     @property
     def at_once(self) -> bool:
-        """Whether the message in hand is cut off too."""
+        """Whether the current message is cut off too."""
         return self.killed or self.failure is not None or self.stop_mode is StopMode.NOW
 
     @property
@@ -69,7 +69,7 @@ class IncarnationEnd:
 
 
 class _NoEnding(IncarnationEnd):
-    """The ending of every incarnation that goes on: nothing is written to it."""
+    """The shared ending of all incarnations that go on. Writing to it raises `AttributeError`."""
 
     __slots__ = ("_made",)
 

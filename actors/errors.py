@@ -52,7 +52,7 @@ class ActorError(Exception):
 
 @define
 class InvalidSpec(ActorError, ValueError):
-    """A spec's `field` was refused when the spec was made, or a duplicate id when the tree was: nothing was started."""
+    """A field of a spec is invalid, found when the spec was made, or an id is a duplicate. Nothing was started."""
 
     field: str
     problem: str
@@ -90,7 +90,7 @@ class SpentSpec(ActorError, RuntimeError):
     """A child was started from the spec that `ListSpecs` returned for a temporary child, whose factory was released."""
 
     def __str__(self) -> str:
-        return "the factory of a temporary child is let go once it runs: start another one from a spec of your own"
+        return "the factory of a temporary child is released once the child runs: start another from a spec of your own"
 
 
 @define
@@ -269,7 +269,7 @@ class Unanswered(UnhandledMessage):
     """The actor released a request without answering it, so that no answer is possible."""
 
     def __str__(self) -> str:
-        why = "no case of its `receive` matched, or that forgot to reply"
+        why = "no case of its `receive` matched, or the case that matched did not reply"
         return f"{self.path} let go of {self.message_type} without an answer: {why}"
 
 
@@ -342,23 +342,23 @@ def unwrap(error: BaseException) -> BaseException:
 
 
 def own_copy(error: Exception) -> Exception:
-    """Return a copy of an error, to be raised to one of several askers; the error itself if it cannot be copied.
+    """Return a copy of an error, to be raised to one of several callers; the error itself if it cannot be copied.
 
-    An error that is raised keeps the frames through which it passes, with all their variables.
+    A copy for each, since a raised error keeps the frames through which it passes, with all their variables.
     """
     try:
-        made = copy(error)
+        duplicate = copy(error)
     except Exception:  # its `__init__` does not take its `args`
-        made = None
-    if type(made) is not type(error):
+        duplicate = None
+    if type(duplicate) is not type(error):
         try:
-            made = type(error).__new__(type(error), *error.args)
-            made.__dict__.update(error.__dict__)
+            duplicate = type(error).__new__(type(error), *error.args)
+            duplicate.__dict__.update(error.__dict__)
         except Exception:
             return error
-    made.__cause__, made.__context__ = error.__cause__, error.__context__
-    made.__suppress_context__ = error.__suppress_context__
-    return made.with_traceback(error.__traceback__)
+    duplicate.__cause__, duplicate.__context__ = error.__cause__, error.__context__
+    duplicate.__suppress_context__ = error.__suppress_context__
+    return duplicate.with_traceback(error.__traceback__)
 
 
 def program_end(error: BaseException) -> BaseException | None:

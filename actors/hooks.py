@@ -1,4 +1,4 @@
-"""What a program hooks into a system: listeners to its events, interceptors of messages, redaction; and the counts.
+"""The hooks of a program into a system (event listeners, interceptors of messages, redaction), and their counts.
 
 An error of a hook is counted and logged, and reaches no actor.
 """
@@ -24,7 +24,7 @@ class Recipient(Protocol):
 
 
 class Hooks:
-    """The hooks of one system, and what was counted for them."""
+    """The hooks of one system, and the counts of their errors and of lost messages."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Hooks:
 
     def emit(self, event: Event) -> None:
         """Call `on_event` and the listeners. Their errors are counted and logged, and reach no actor."""
-        before, self._emitting = self._emitting, True
+        outer, self._emitting = self._emitting, True
         try:
             for key in (None, *self._listeners):
                 try:
@@ -71,7 +71,7 @@ class Hooks:
                     self.event_errors += 1
                     log.exception("a listener to the events of the actors raised")
         finally:
-            self._emitting = before
+            self._emitting = outer
 
     def has_listeners(self) -> bool:
         """Whether events of normal operation are listened to, and so worth creating."""
@@ -97,15 +97,15 @@ class Hooks:
         Not for one that such a hook caused: two that hand a message to each other would not come to an end.
         """
         self.dead_letter(letter)
-        before, self._releasing = self._releasing, True
+        nested, self._releasing = self._releasing, True
         try:
-            if not before:
+            if not nested:
                 kind.on_undelivered(letter)
         except Exception:
             self.event_errors += 1
             log.exception("on_undelivered of %s raised", kind.__name__)
         finally:
-            self._releasing = before
+            self._releasing = nested
 
     def redacted(self, text: str) -> str:
         """Return the redacted text; only the error's type if `redact` raises."""

@@ -1,4 +1,4 @@
-"""All that an actor has to handle: the message in hand, what is served before the lanes, the lanes, and who waits.
+"""The inbox of an actor: the current message, the queues served before the lanes, the lanes, and the open calls.
 
 1. The control queue comes first, then redelivered messages, then the lanes of the mailbox.
 2. A request whose caller waits ends in that caller as an error, and is no dead letter.
@@ -59,7 +59,7 @@ class ActorInbox(Mailbox):
         """The type name of the current message, or None."""
         return None if self.current is None else type(self.current).__name__
 
-    # Coming in
+    # Arrival
 
     def is_unique(self, message: object) -> bool:
         """Whether a caller waits for an answer to this message."""
@@ -84,7 +84,7 @@ class ActorInbox(Mailbox):
             lost = queue.displace(message)
             self._lose(lane, lost, "overflow", MailboxFull(self.path, lane, queue.bound))
 
-    # Waiting
+    # Queued messages
 
     def has_work(self) -> bool:
         """Whether a message waits, or a request that outlives an incarnation."""
@@ -108,7 +108,7 @@ class ActorInbox(Mailbox):
     # Stashed and redelivered
 
     def entry_of_current(self, message: object, *, lasting: bool = True) -> StashEntry:
-        """Return the entry of `message` if it is in hand and was unstashed or redelivered, else a new one."""
+        """Return the entry of `message` if it is current and was unstashed or redelivered, else a new one."""
         entry = None if self.redeliveries is None else self.redeliveries.current
         if entry is not None and entry.message is message:
             return entry
@@ -182,25 +182,25 @@ class ActorInbox(Mailbox):
             self.redeliver(lasting)
 
     def let_go(self) -> None:
-        """Let go of the message in hand."""
+        """Clear the current message, and its entry in the stash or the redelivery queue."""
         self.current = self.stashed_current = None
         self.current_is_control = False
         if self.redeliveries is not None:
             self.redeliveries.current = None
 
     def renew(self) -> None:
-        """Get ready for the next incarnation: of the control queue, only requests whose callers still wait are kept."""
+        """Prepare for the next incarnation: of the control queue, keep only requests whose callers still wait."""
         self.let_go()
         self.barriers: deque[Barrier] | None = None
         if self.control:
             self.control = deque(item for item in self.control if isinstance(item, Ask) and item.waiting) or None
 
-    # Going away
+    # End
 
     def calls_in_work(self) -> dict[Call, Ask[Any] | None]:
-        """Return the calls that the ended incarnation had taken, and keep their requests while the result is kept.
+        """Return the calls whose requests the ended incarnation had taken. The result keeps the requests alive.
 
-        Those that still wait in the mailbox go on waiting.
+        Calls whose requests are still in the mailbox go on waiting.
         """
         queued = {id(message) for message in self.waiting()} | {id(item) for item in self.control or ()}
         queued |= {id(entry.message) for entry in self.entries()}

@@ -140,7 +140,7 @@ class LaneQueue:
         """Makes a queue for a message, after one was given up."""
         self.items: Any = self.new_items()
         self.released: Any = RELEASED
-        """What stands for the queue while it is empty and its actor waits: a deque without items takes 760 bytes."""
+        """The stand-in for the queue while it is empty and its actor waits: a deque without items takes 760 bytes."""
         self.waiters: deque[Waiter] | None = None
         self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = self.left = 0
         self.configure(bound, policy)

@@ -207,21 +207,21 @@ class LiveCell(Cell):
         self.step(Step.WAIT)
 
     def continue_drain(self) -> None:
-        """Start another incarnation for what waits at an actor that drains. It has the rest of the grace, no delay."""
+        """Start another incarnation without delay, for the messages left in a drain. It has the rest of the grace."""
         ended = self.incarnation.ending
         self.start()
         ending = self.incarnation.end()
         ending.no_restart, ending.stop_mode, ending.stop_reason = ended.no_restart, ended.stop_mode, ended.stop_reason
         if ended.grace_timer is not None:
-            rest_s = max(0.0, ended.grace_timer.at - self.system.timers.now())
-            ending.grace_timer = self.system.timers.after(rest_s, self.kill)
+            left_s = max(0.0, ended.grace_timer.at - self.system.timers.now())
+            ending.grace_timer = self.system.timers.after(left_s, self.kill)
         if self.incarnation.started:
             self.step(Step.END)
 
     # Stop
 
     def order_stop(self, mode: StopMode, *, final: bool = True, reason: Exit = SHUTDOWN) -> None:
-        """End. If `final`, do not come back, whatever the restart type says."""
+        """Order the actor to end. If `final`, it gets no other incarnation, whatever its restart type."""
         if self.buried:
             return
         drains = mode is StopMode.AFTER_DRAIN and self.inbox.has_work()
@@ -239,7 +239,7 @@ class LiveCell(Cell):
             ending.stop_reason = reason
         if ending.stopping:
             return
-        begins = self.state is State.STARTING and ending.stop_mode is None and not drains
+        cancels_start = self.state is State.STARTING and ending.stop_mode is None and not drains
         ending.stop_mode = mode if ending.stop_mode is None or mode is StopMode.NOW else ending.stop_mode
         if ending.stop_mode is StopMode.AFTER_DRAIN:
             self.inbox.seal()
@@ -247,15 +247,15 @@ class LiveCell(Cell):
         if self.state is State.BACKING_OFF:
             self.continue_drain()
             return
-        if life.started or begins or mode is StopMode.NOW:
-            self.step(Step.END)  # else it starts, for what it drains
-        if begins or mode is StopMode.NOW:
+        if life.started or cancels_start or mode is StopMode.NOW:
+            self.step(Step.END)  # otherwise the start goes on: the messages to drain need it
+        if cancels_start or mode is StopMode.NOW:
             life.scope.cancel()
         self.inbox.interrupt = True
         self.inbox.wake()
 
     def begin_stopping(self) -> None:
-        """Mark the work as over: the stop hook comes next. Start the grace unless a stop or a kill has done so."""
+        """Note that the last message is over and the stop hook is next. Start the grace unless it runs already."""
         ending = self.incarnation.end()
         ending.stopping = True
         self.step(Step.END)
@@ -311,7 +311,7 @@ class LiveCell(Cell):
         if self.waiting:
             waiting += self.take_waiting(Step.ENDED)
         self.host.child_ended(self, reason)
-        if in_work:  # else the end for good has failed them; a drain that goes on takes no new request
+        if in_work:  # after `bury` all are settled. In a drain that goes on, the mailbox is closed to a new request
             fail_calls(in_work, self.path, reason, ActorDied if inbox.closed else IncarnationDied)
         if self.state is State.STOPPED or self.state is State.BACKING_OFF:
             self._renew()
@@ -321,9 +321,9 @@ class LiveCell(Cell):
     # Gone
 
     def bury(self, reason: Exit) -> None:
-        """End for good. The host has freed the name already.
+        """End the actor for good. The host has freed the name already.
 
-        In this order the mailbox is closed, callers, starters and waiting tasks are told, and then the watchers.
+        In this order: close the mailbox, fail the callers, wake starters and waiting tasks, notify the watchers.
         """
         self.step(Step.BURY)
         self.exit: Exit | None = reason
@@ -343,7 +343,7 @@ class LiveCell(Cell):
 
 
 async def fail_start(cell: LiveCell, error: BaseException) -> None:
-    """Be the task of an incarnation whose factory raised `error`: there is no actor to run."""
+    """End an incarnation whose factory raised `error`, in its task: there is no actor to run."""
     try:
         handle_error(cell, error)
     finally:
@@ -372,8 +372,8 @@ async def run(
 ) -> None:
     """Run an incarnation from its start hook to its stop hook.
 
-    Inside a lifespan, `outer` is the scope around that and `deadline` is that of the start. What is raised here then
-    reaches the lifespan at its `yield`, and the incarnation ends once it has been left.
+    Inside a lifespan, `outer` is the scope around the lifespan and `deadline` that of the start. An error raised here
+    then reaches the lifespan at its `yield`, and the incarnation ends once the lifespan has been left.
     """
     life = cell.incarnation
     life.task = trio.lowlevel.current_task()
@@ -444,14 +444,14 @@ async def run_in_lifespan(cell: LiveCell, actor: Actor, context: Context) -> Non
 
 
 def _note_error(cell: LiveCell, error: BaseException, outer: trio.CancelScope) -> Exit | None:
-    """Record an error that goes on to the lifespan. Return the exit for the stop hook, None for the one known."""
+    """Record an error that propagates to the lifespan. Return the exit for the stop hook; None: the recorded one."""
     passing, crash = split_error(error)
     if crash is not None:
         cell.incarnation.end().record_failure(as_exception(cell.path, crash))
     if passing is None:
         return None
     if _cancelled_within(outer):
-        return KILLED  # the error that cancelled the lifespan is known once it has been left
+        return KILLED  # the error that cancelled the lifespan is recorded once the lifespan has been left
     cell.incarnation.end().no_restart = True
     cell.kill()
     return None
@@ -508,7 +508,7 @@ def _serve(cell: Cell, actor: Actor, context: Context) -> Awaitable[None]:
 
 
 def _receiver(cell: Cell) -> Receive:
-    """Return the function that handles the messages: the actor's `receive`, with what its spec and the system add."""
+    """Return the function that handles messages: the actor's `receive`, with its directives and the interceptors."""
     actor: Any = cell.incarnation.actor
     receive: Receive = actor.receive if cell.spec.directives is None else _resuming(cell, actor)
     return cell.system.intercepted(cell.ref, receive) if cell.system.interceptors else receive
@@ -559,7 +559,7 @@ async def _run_task(
     function: Callable[..., Awaitable[object]],
     args: tuple[Any, ...],
 ) -> None:
-    """Be a task that the actor started."""
+    """Run a function as a task of the actor, which crashes if the function raises."""
     owned_by.set(cell)
     life = cell.incarnation
     try:
@@ -572,7 +572,7 @@ async def _run_task(
         passing, fault = split_error(error)
         if fault is not None:
             failure = as_exception(cell.path, fault)
-            # a task that asked its own actor for something while that ended runs to its next checkpoint
+            # a task runs on until its next checkpoint: a call to its own, ending actor is no crash
             if not (life.ending.stopping and isinstance(failure, ActorDied) and failure.path == cell.path):
                 cell.fail(failure)
         if passing is not None:
@@ -617,7 +617,7 @@ def handle_error(cell: LiveCell, error: BaseException) -> None:
 
 
 async def _close_down(cell: LiveCell, actor: Actor, context: Context, reason: Exit | None = None) -> None:
-    """End the actor's tasks, then its children in reverse, then run the stop hook. `reason` replaces the exit known."""
+    """End the actor's tasks, then its children in reverse; run the stop hook with `reason` or the recorded exit."""
     cell.begin_stopping()
     life, children = cell.incarnation, cell.children
     ending = life.ending

@@ -30,7 +30,7 @@ class State(Enum):
     BACKING_OFF = "backing_off"
     """The next incarnation waits for its delay. Messages wait in the mailbox."""
     GONE = "gone"
-    """It has ended for good. What it is sent becomes a dead letter."""
+    """The actor has ended for good. Messages to it become dead letters."""
 
 
 class Step(Enum):
@@ -39,19 +39,19 @@ class Step(Enum):
     START = "start"
     """A new incarnation begins."""
     STARTED = "started"
-    """Its start hook returned."""
+    """The start hook returned."""
     END = "end"
-    """It was ordered to end, or ends by itself: it stopped itself, crashed, or its start failed or was declined."""
+    """The actor was ordered to end, or ends by itself: it stopped itself or crashed, or its start failed."""
     ENDED = "ended"
-    """Its task is over."""
+    """The task of the incarnation is over."""
     WAIT = "wait"
-    """Its next incarnation has to wait for a delay."""
+    """The next incarnation has to wait for a delay."""
     BURY = "bury"
-    """It gets no other incarnation."""
+    """The actor gets no other incarnation."""
 
 
 class Decision(Enum):
-    """What a supervisor did with a child that ended; part of the crash report."""
+    """The decision of a supervisor about a child that ended; part of the crash report."""
 
     RESTART = "restart"
     BACK_OFF = "back_off"

@@ -70,18 +70,18 @@ _CLOSED: list[LaneQueue | None] = [LaneQueue(lane, -1, Overflow.REJECT) for lane
 
 
 class Barrier:
-    """Notices that wait for the same messages. `behind`: for each lane, how many must have left it since the start."""
+    """Notices that wait for the same messages: until `due_counts` messages in all have left each lane."""
 
-    __slots__ = ("behind", "notices")
+    __slots__ = ("due_counts", "notices")
 
-    def __init__(self, behind: list[int], notice: object) -> None:
-        self.behind: list[int] = behind
+    def __init__(self, due_counts: list[int], notice: object) -> None:
+        self.due_counts: list[int] = due_counts
         self.notices: deque[Any] = deque((notice,))
 
     def forget(self, lane: Lane, place: int) -> None:
-        """Wait for one message less, if the one that was removed at `place`, counted as `behind` is, was among them."""
-        if self.behind[lane] > place:
-            self.behind[lane] -= 1
+        """Wait for one message less if the one removed from the lane, number `place` since its start, was awaited."""
+        if self.due_counts[lane] > place:
+            self.due_counts[lane] -= 1
 
 
 class Mailbox:
@@ -108,10 +108,10 @@ class Mailbox:
 
     def configure(self, spec: MailboxSpec) -> None:
         """Apply the bounds and policies of `spec`; waiting messages stay."""
-        before, self.spec = self.spec, spec
+        previous, self.spec = self.spec, spec
         for queue in self.open_lanes:
             lane = queue.lane
-            if isinstance(spec.overflow[lane], Conflate) or isinstance(before.overflow[lane], Conflate):
+            if isinstance(spec.overflow[lane], Conflate) or isinstance(previous.overflow[lane], Conflate):
                 self._exchange(queue)
             else:
                 queue.configure(spec.capacity[lane], spec.overflow[lane])
@@ -134,7 +134,7 @@ class Mailbox:
             self.open_lanes = (queue,)
         else:
             self.lanes[lane] = queue
-            self.open_lanes = tuple([known for known in self.lanes if known is not None])
+            self.open_lanes = tuple([opened for opened in self.lanes if opened is not None])
         self.interrupt = True
         return queue
 
@@ -197,15 +197,15 @@ class Mailbox:
 
     def add_notice(self, notice: object) -> None:
         """Queue a notice that is due once all waiting messages are gone. Adjacent notices share a barrier."""
-        behind = [0] * len(Lane)
+        due_counts = [0] * len(Lane)
         for queue in self.open_lanes:
-            behind[queue.lane] = queue.left + len(queue.items)
+            due_counts[queue.lane] = queue.left + len(queue.items)
         if self.barriers is None:
             self.barriers = deque()
-        if self.barriers and self.barriers[-1].behind == behind:
+        if self.barriers and self.barriers[-1].due_counts == due_counts:
             self.barriers[-1].notices.append(notice)
         else:
-            self.barriers.append(Barrier(behind, notice))
+            self.barriers.append(Barrier(due_counts, notice))
         self.interrupt = True
         self.wake()
 
@@ -215,7 +215,7 @@ class Mailbox:
             return EMPTY
         barrier = self.barriers[0]
         for queue in self.open_lanes:
-            if queue.left < barrier.behind[queue.lane]:
+            if queue.left < barrier.due_counts[queue.lane]:
                 return EMPTY
         notice = barrier.notices.popleft()
         if not barrier.notices:

@@ -29,7 +29,7 @@ class StashEntry:
         """Its position in the order of redelivery: the lower, the sooner."""
         self.history: tuple[str, ...] = ()
         self.stash: StashQueue | None = None
-        """The stash that holds it or held it last; None if that belonged to an earlier incarnation."""
+        """The stash that holds the entry or held it last; None if that belonged to an earlier incarnation."""
 
 
 class StashQueue(deque[StashEntry]):

@@ -1,4 +1,4 @@
-"""The only handle on an actor that others hold, and the channel that feeds one."""
+"""The reference to an actor, which is the only handle that others hold, and a channel that feeds an actor."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class ActorRef(Handle):
         """Put a request into the mailbox, wait for its answer and return it.
 
         Waits for room first, if the lane is full and its policy is `WAIT`; raises `MailboxFull` if there is none within
-        `timeout_s`, which is for both waits. A circle in which somebody waits for room ends by that, unnoticed.
+        `timeout_s`, which is for both waits. A cycle of actors of which one waits for room ends by that timeout only.
 
         Raises `ActorDied` if the actor is dead, drains, or ends for good, and its subclass `IncarnationDied` if it is
         restarted but ended while it handled the request (one that still waits in the mailbox outlives a restart),
@@ -159,8 +159,8 @@ class ActorRef(Handle):
         task = trio.lowlevel.current_task()
         if self._mailbox.thread != get_ident():
             raise WrongLoop
-        asleep = cell.task
-        if task is asleep:
+        target_task = cell.task
+        if task is target_task:
             raise SelfCall(cell.path, "ask")
         if not timeout_s >= 0:
             raise ValueError(f"timeout_s must be zero or more, not {timeout_s!r}")
@@ -168,7 +168,7 @@ class ActorRef(Handle):
             if self._mailbox.closed or cell.incarnation.ending.no_restart:
                 raise cell.death_error()
             raise ActorUnavailable(cell.path, cell.state.value)
-        if asleep is not None and type(asleep.custom_sleep_data) in _WAITS:
+        if target_task is not None and type(target_task.custom_sleep_data) in _WAITS:
             cycle = find_cycle(cell, request, task)
             if cycle is not None:
                 raise AskCycle(cycle)
@@ -183,9 +183,9 @@ class ActorRef(Handle):
                 if queue is None or queue.overflow is not Overflow.WAIT:
                     raise
                 queue.rejected -= 1
-                until = trio.current_time() + timeout_s
+                deadline = trio.current_time() + timeout_s
                 await self.send(request, lane=lane, timeout_s=timeout_s)
-                timeout_s = max(0.0, until - trio.current_time())
+                timeout_s = max(0.0, deadline - trio.current_time())
         if call.settled:
             await trio.lowlevel.checkpoint()
         else:

@@ -1,4 +1,4 @@
-"""What the actors of one system share beside its hooks: its clock, its nursery, its chance, its settings."""
+"""The parts of a system that its actors share, besides its hooks: clock, nursery, random numbers and settings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .hooks import Hooks
 from .timers import Timers
 
 YIELD_EVERY = 16
-"""Starts without a wait until one yields to other tasks: about a third of a millisecond. A start that yields costs a
-quarter more."""
+"""Number of starts in a row, none of which waits, until one yields to other tasks: about a third of a millisecond. A
+start that yields costs a quarter more."""
 
 
 class Runtime(Hooks):
-    """The means of one system."""
+    """The shared parts of one system."""
 
     timers: Timers
     token: trio.lowlevel.TrioToken
@@ -48,7 +48,7 @@ class Runtime(Hooks):
         """A task that keeps the loop for longer than this is reported as `SlowHandler`."""
         self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.lose: Callable[[DeadLetter], None] = self.dead_letter
-        """The function itself, for each inbox to hold."""
+        """The bound method `dead_letter`, made once, for each inbox to hold."""
         self._context = contextvars.Context()
         self._unyielded = 0
 

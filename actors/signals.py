@@ -24,7 +24,7 @@ STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stoppable(Protocol):
-    """What a signal stops: an `ActorSystem`."""
+    """The part of an `ActorSystem` that signals use."""
 
     @property
     def root(self) -> ActorRef:

@@ -26,7 +26,7 @@ class Sleeper:
     __slots__ = ("due", "group", "task")
 
     group: dict[Expiring, None]
-    """All that wake at this moment."""
+    """All sleepers that wake at this time."""
 
     def __init__(self, task: trio.lowlevel.Task) -> None:
         self.task: trio.lowlevel.Task = task
@@ -56,7 +56,7 @@ class Alarm:
         self.ended: bool = False
 
     async def run(self) -> None:
-        """Wake the sleepers until cancelled; then have them all go on by themselves."""
+        """Wake the sleepers until cancelled; then wake all others, which go on with trio's own timeout."""
         try:
             await self.timers.run()
         finally:

@@ -74,9 +74,9 @@ class ChildSpec:
 
     `factory` makes a fresh actor for each incarnation; it must not block. `shutdown_s` is the grace of a stop: None
     means 5 s for an actor without children and no limit for one with children, 0 kills at once. `backoff` delays
-    restarts. `significant` children count for `Supervision.auto_shutdown`. `directives` choose by exception type,
-    the nearest class in the error's ancestry first. `redeliver`: a message that crashed the actor, and was not asked,
-    is handed to up to that many further incarnations, before the mailbox; then it becomes a dead letter, `poison`.
+    restarts. `significant` children count for `Supervision.auto_shutdown`. `directives` are chosen by exception type,
+    the nearest class in the error's ancestry first. A message that crashed the actor, and was not asked, is handed to
+    up to `redeliver` further incarnations, before the mailbox; then it becomes a dead letter, `poison`.
     Raises `InvalidSpec` naming the field.
     """
 
@@ -100,8 +100,8 @@ class ChildSpec:
         if "/" in id_:
             raise InvalidSpec("id", "must not contain '/', which separates the parts of a path")
         if not callable(factory):
-            one = f"; {type(factory).__name__} is given: pass its class, or `lambda: {type(factory).__name__}(...)`"
-            raise InvalidSpec("factory", f"must be callable with no arguments, and make an actor each time{one}")
+            hint = f"; {type(factory).__name__} is given: pass its class, or `lambda: {type(factory).__name__}(...)`"
+            raise InvalidSpec("factory", f"must be callable with no arguments, and make an actor each time{hint}")
         if not isinstance(factory, type) and iscoroutinefunction(factory):
             raise InvalidSpec("factory", MUST_BE_PLAIN)
         if not isinstance(self.restart, Restart):
@@ -134,8 +134,8 @@ class ChildSpec:
             return self
         kind = type(self)
         twin = object.__new__(kind)  # `copy.copy` takes more than twice as long
-        for each in fields(kind):
-            object.__setattr__(twin, each.name, getattr(self, each.name))
+        for attribute in fields(kind):
+            object.__setattr__(twin, attribute.name, getattr(self, attribute.name))
         object.__setattr__(twin, "factory", _spent)
         return twin
 

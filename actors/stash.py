@@ -1,4 +1,4 @@
-"""Stashed messages: an actor sets them aside, and handles them later, before its mailbox.
+"""Stashes: an actor sets messages aside, and handles them later, before its mailbox.
 
 1. Unstashed messages are handled one by one like any other: each can be cancelled, crash the actor, be redelivered and
    be reported. Only the control queue is served before them.
@@ -62,7 +62,7 @@ class Stash:
     def __init__(self, context: Context, capacity: int = STASH_CAPACITY) -> None:
         check_count("capacity", capacity)
         self.capacity: int = capacity
-        """The most messages it holds."""
+        """The most messages that the stash holds."""
         self.entries: StashQueue = StashQueue()
         """The stashed messages, for the runtime."""
         self._context = context
@@ -75,7 +75,7 @@ class Stash:
         return len(self.entries)
 
     def __iter__(self) -> Iterator[object]:
-        return iter([kept.message for kept in self.entries])
+        return iter([entry.message for entry in self.entries])
 
     @property
     def is_full(self) -> bool:

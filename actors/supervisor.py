@@ -39,11 +39,11 @@ class RestartChild(ChildrenRequest[ActorRef]):
 
     def act(self, family: Children) -> None:
         """Begin to start the child from its spec."""
-        known = family.by_id.get(self.id)
-        if known is None:
+        child = family.by_id.get(self.id)
+        if child is None:
             self.fail(NoSuchChild(family.owner.path, self.id))
         else:
-            _start(family, known.spec, self)
+            _start(family, child.spec, self)
 
 
 @frozen
@@ -57,11 +57,11 @@ class ForgetChild(ChildrenRequest[None]):
 
     def act(self, family: Children) -> None:
         """Remove the spec."""
-        known = family.by_id.get(self.id)
-        if known is None:
+        child = family.by_id.get(self.id)
+        if child is None:
             self.fail(NoSuchChild(family.owner.path, self.id))
-        elif not known.buried:
-            self.fail(AlreadyStarted(known.ref))
+        elif not child.buried:
+            self.fail(AlreadyStarted(child.ref))
         else:
             family.forget(self.id)
             self.reply(None)
@@ -127,20 +127,20 @@ class StopChild(ChildrenRequest[Exit]):
 def _start(family: Children, spec: ChildSpec, request: ChildrenRequest[ActorRef]) -> None:
     if not family.groups.call_when_started(lambda: request.perform(family) if request.waiting else None):
         return
-    going = family.cancelled_start(spec)
-    if going is not None:
-        going.when_dead(lambda: request.perform(family) if request.waiting else None)
+    cancelled = family.cancelled_start(spec)
+    if cancelled is not None:
+        cancelled.when_dead(lambda: request.perform(family) if request.waiting else None)
         return
     try:
         cell = family.start_child(spec)
     except ActorError as error:
         request.fail(error)
         return
-    over = False
+    answered = False
 
     def answer() -> None:
-        nonlocal over
-        over = True
+        nonlocal answered
+        answered = True
         error: StartFailed | None = cell.history.start_error
         if not request.waiting:
             cell.order_stop(StopMode.NOW)
@@ -150,9 +150,9 @@ def _start(family: Children, spec: ChildSpec, request: ChildrenRequest[ActorRef]
             error.__cause__ = error.cause
             request.fail(error)
 
-    def call_off() -> None:
-        if not over:
+    def cancel_start() -> None:
+        if not answered:
             cell.order_stop(StopMode.NOW)
 
     cell.when_started(answer)
-    request.when_ended(call_off)
+    request.when_ended(cancel_start)

@@ -28,8 +28,8 @@ from .tree import TreeNode, TreeStream
 from .watchdog import watch_loop
 
 SLOW_HANDLER_S = 0.05
-"""Default of `slow_handler_s`. Half of what asyncio's debug mode reports; on a shared machine, less is often somebody
-else's doing, or the garbage collector's."""
+"""Default of `slow_handler_s`. Half of what asyncio's debug mode reports; a shorter hold is often due to other programs
+on the machine, or to the garbage collector."""
 ROOT_INTENSITY = 5
 """Default of `intensity`: restarts of each child of the root within 5 s. Children of the root are unrelated, so each is
 counted by itself. More than two bad messages in a row should pass; a child that cannot work at all exceeds this at
@@ -114,9 +114,9 @@ class ActorSystem(Directory):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        cancelled, rest = split_cancelled(error)
+        cancelled, block_error = split_cancelled(error)
         ending = self._root.incarnation.ending
-        lost = ending.killed and not ending.no_restart
+        root_killed = ending.killed and not ending.no_restart
         leaving, interruption = (cancelled, None) if cancelled is not None else await self._leave()
         self.nursery.cancel_scope.cancel()
         caught = False
@@ -126,7 +126,7 @@ class ActorSystem(Directory):
             else:
                 caught = bool(await self._outer.__aexit__(type(leaving), leaving, leaving.__traceback__))
         except BaseException as problem:
-            if cancelled is not None and rest is not None:
+            if cancelled is not None and block_error is not None:
                 return  # the block raised both: let its error go on as it is
             end = program_end(problem)
             if end is not None:
@@ -140,13 +140,13 @@ class ActorSystem(Directory):
                 self._stopped.set()
         if interruption is not None:
             raise interruption
-        if (lost or caught or self._failure is not None) and self._outranks(rest):
+        if (root_killed or caught or self._failure is not None) and self._outranks(block_error):
             failed = SystemFailed(self.name)
-            if rest is not None:
-                failed.add_note(f"the block of the system raised {text_of(unwrap(rest))}")
+            if block_error is not None:
+                failed.add_note(f"the block of the system raised {text_of(unwrap(block_error))}")
             raise failed from self._failure
-        if rest is not None and rest is not error:
-            raise rest
+        if block_error is not None and block_error is not error:
+            raise block_error
 
     def _outranks(self, error: BaseException | None) -> bool:
         """Whether a failed root is reported instead of `error`, which the block raised.
@@ -165,7 +165,7 @@ class ActorSystem(Directory):
         return None, None
 
     async def _finish_shutdown(self) -> None:
-        """Run the phases after the tree's, which a tree that was killed has not reached."""
+        """Run the phases after the tree's, since the shutdown of a killed tree has not reached them."""
         names = [phase.name for phase in self.shutdown.phases]
         after = names[names.index(STOP_ACTORS) + 1 :]
         if after:
@@ -258,18 +258,18 @@ class ActorSystem(Directory):
         """Put `interceptor` around the `receive` of every actor, from its next message on; the first is the innermost.
 
         It is called with each actor's reference and `receive`, once for each incarnation and again if the interceptors
-        change, and returns the `receive` to use: for tracing, metrics of handling, or chaos. One that returns the
-        `receive` it was given costs nothing from then on. Call the result to remove it.
+        change, and returns the `receive` to use: for tracing, metrics of handling, or chaos. An interceptor that
+        returns `receive` unchanged costs nothing from then on. Call the result to remove the interceptor.
         """
         check_plain("interceptor", interceptor)
         remove = register(self.interceptors, interceptor)
         self.interceptors_changed()
 
-        def take_away() -> None:
+        def remove_interceptor() -> None:
             remove()
             self.interceptors_changed()
 
-        return take_away
+        return remove_interceptor
 
     def tree(self) -> TreeNode:
         """Return a snapshot of the live tree."""
@@ -319,16 +319,16 @@ async def open_system(
 def snapshot(cell: Cell, now: float) -> TreeNode:
     """Return a snapshot of the cell and all below. No recursion: a tree may be deeper than Python's stack."""
     nodes: dict[Cell, TreeNode] = {}
-    for each in reversed(list(cell.walk())):
-        family = each.children
-        nodes[each] = TreeNode(
-            path=each.path,
-            type=each.kind.__name__,
-            state=State.STOPPED if each.buried else each.state,
-            depth=each.inbox.depths(),
-            restarts=each.history.restarts,
-            age_s=max(0.0, now - each.history.since),
-            last_error=each.history.last_error,
+    for current in reversed(list(cell.walk())):
+        family = current.children
+        nodes[current] = TreeNode(
+            path=current.path,
+            type=current.kind.__name__,
+            state=State.STOPPED if current.buried else current.state,
+            depth=current.inbox.depths(),
+            restarts=current.history.restarts,
+            age_s=max(0.0, now - current.history.since),
+            last_error=current.history.last_error,
             children=() if family is None else tuple([nodes.pop(child) for child in family.by_id.values()]),
         )
     return nodes[cell]

@@ -35,9 +35,9 @@ from .tree import TreeNode
 EVERY_S = 1.0
 """Default of the seconds between two drawings."""
 SLOW_KEPT = 5
-"""Reports of a held loop that are shown, the last ones."""
+"""Number of reports of a held loop that are shown: the latest ones."""
 PIPED_ROWS = 1_000_000
-"""Rows of what is no terminal: every actor is drawn."""
+"""Rows and columns of a file that is no terminal: every actor is drawn, in full."""
 HOME = "\x1b[H"
 """Moves the cursor to the top left."""
 REST_OF_LINE, REST_OF_SCREEN = "\x1b[K", "\x1b[J"
@@ -168,7 +168,7 @@ def _slow_line(report: Slow) -> str:
 
 
 def _age(seconds: float) -> str:
-    """Return a duration in the largest unit of which there are two, as `90m`."""
+    """Return a duration in the largest unit in which it is at least 2, as `90m`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f}{unit}"
@@ -268,23 +268,23 @@ def _listen(path: str | os.PathLike[str]) -> trio.SocketListener:
     if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
         os.unlink(path)
     with ExitStack() as undo:
-        made = undo.enter_context(socket.socket(socket.AF_UNIX))
-        made.bind(os.fspath(path))
+        server = undo.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(os.fspath(path))
         os.chmod(path, 0o600)
-        made.listen()
+        server.listen()
         undo.pop_all()
-        return trio.SocketListener(trio.socket.from_stdlib_socket(made))
+        return trio.SocketListener(trio.socket.from_stdlib_socket(server))
 
 
 # In another terminal
 
 
 async def watch(path: str, file: TextIO, most: float = math.inf) -> None:
-    """Draw what `serve_top` serves at `path` until its program ends, at most `most` times. Raises `OSError`."""
+    """Draw at most `most` readings of the `serve_top` at `path`, until its program ends. Raises `OSError`."""
     async with await trio.open_unix_socket(path) as stream:
-        rest, drawn = b"", 0
+        buffer, drawn = b"", 0
         while drawn < most and (data := await stream.receive_some()):
-            *lines, rest = (rest + data).split(b"\n")
+            *lines, buffer = (buffer + data).split(b"\n")
             if lines:
                 _show(Reading.decode(lines[-1]), file)
                 drawn += 1

@@ -35,22 +35,22 @@ class TreeNode:
 
     def walk(self) -> Iterator[TreeNode]:
         """Iterate over this node and all below, parents first, in start order."""
-        rest = [self]
-        while rest:
-            node = rest.pop()
+        pending = [self]
+        while pending:
+            node = pending.pop()
             yield node
-            rest.extend(reversed(node.children))
+            pending.extend(reversed(node.children))
 
     def text(self) -> str:
         """Return the tree as text, one line for each actor."""
         lines = []
-        rest = [(self, "", "")]
-        while rest:
-            node, head, indent = rest.pop()
+        pending = [(self, "", "")]
+        while pending:
+            node, head, indent = pending.pop()
             lines.append(f"{head}{node._line()}")
             branches = [(child, f"{indent}├── ", f"{indent}│   ") for child in node.children[:-1]]
             branches += [(child, f"{indent}└── ", f"{indent}    ") for child in node.children[-1:]]
-            rest.extend(reversed(branches))
+            pending.extend(reversed(branches))
         return "\n".join(lines)
 
     def _line(self) -> str:
@@ -75,7 +75,7 @@ class TreeChange:
 
 
 class TreeStream:
-    """Iterate over it: first a `TreeNode`, the whole tree; then each `TreeChange` after that.
+    """An async iterator: first a `TreeNode`, the whole tree; then each `TreeChange` after that.
 
     If more than `capacity` changes wait, they are dropped and another `TreeNode` comes instead. Only one task may read
     at a time; a second one gets `trio.BusyResourceError`. Ends when its block or its system does.
@@ -85,7 +85,7 @@ class TreeStream:
         self._snapshot = snapshot
         self._capacity = capacity
         self._waiting: deque[TreeChange] = deque()
-        self._behind = True
+        self._needs_snapshot = True
         self._closed = False
         self._reader: trio.lowlevel.Task | None = None
         self._reading = False
@@ -101,13 +101,13 @@ class TreeStream:
         self._reading = True
         try:
             await trio.lowlevel.checkpoint()
-            while not (self._behind or self._waiting or self._closed):
+            while not (self._needs_snapshot or self._waiting or self._closed):
                 self._reader = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._unpark)
         finally:
             self._reading = False
-        if self._behind:
-            self._behind = False
+        if self._needs_snapshot:
+            self._needs_snapshot = False
             return self._snapshot()
         if self._waiting:
             return self._waiting.popleft()
@@ -115,12 +115,12 @@ class TreeStream:
 
     def add(self, change: TreeChange) -> None:
         """Queue a change for the reader."""
-        if self._behind:
+        if self._needs_snapshot:
             return
         if len(self._waiting) >= self._capacity:
             self.missed += len(self._waiting) + 1
             self._waiting.clear()
-            self._behind = True
+            self._needs_snapshot = True
         else:
             self._waiting.append(change)
         self._wake()

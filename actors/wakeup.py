@@ -1,4 +1,4 @@
-"""What a task finds when it is woken: a result for `trio.lowlevel.reschedule` that is made once."""
+"""The result with which tasks are woken: an argument of `trio.lowlevel.reschedule`, made once and shared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Woken:
-    """A result of None for each wait it is handed to. An `outcome.Value(None)`, trio's own, serves a single one.
+    """A result of None for any number of waits. Trio's own, an `outcome.Value(None)`, serves a single wait.
 
     To make and to mark one of those takes half a microsecond of each wake-up. Trio only calls `unwrap`.
     """
@@ -14,7 +14,7 @@ class Woken:
     __slots__ = ()
 
     def unwrap(self) -> None:
-        """Return what the wait returns."""
+        """Return the result of the wait: None."""
 
 
 WOKEN: Any = Woken()

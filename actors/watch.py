@@ -44,22 +44,22 @@ class VitalTerminated:
         self.notice: Terminated = notice
 
 
-def watch(watcher: Cell, target: Cell, wishes: Watch) -> None:
+def watch(watcher: Cell, target: Cell, options: Watch) -> None:
     """Send `watcher` one `Terminated` when `target` ends. A second watch adds its options to those of the first."""
     if target.buried:
-        _notify(watcher, Terminated(target.ref, target.exit or NORMAL), wishes)
+        _notify(watcher, Terminated(target.ref, target.exit or NORMAL), options)
         return
     if target.watchers is None:
         target.watchers = {}
-    known = target.watchers.get(watcher)
-    if known is not None:
-        known.add(wishes)
+    existing = target.watchers.get(watcher)
+    if existing is not None:
+        existing.add(options)
         return
-    target.watchers[watcher] = wishes
+    target.watchers[watcher] = options
     life = watcher.incarnation
     if life.watching is None:
         life.watching = {}
-    life.watching[target] = wishes
+    life.watching[target] = options
 
 
 def outlive(watcher: Cell, target: Cell) -> None:
@@ -111,24 +111,24 @@ def unwatch_all(watcher: Cell) -> None:
 def notify_restart(target: Cell) -> None:
     """Send `Restarted` to the watchers that asked for it."""
     notice = Restarted(target.ref, target.history.incarnations, target.exit or NORMAL)
-    for watcher, wishes in tuple((target.watchers or {}).items()):
-        if wishes.restarts:
-            _notify(watcher, notice, wishes)
+    for watcher, options in tuple((target.watchers or {}).items()):
+        if options.restarts:
+            _notify(watcher, notice, options)
 
 
 def notify_watchers(target: Cell, reason: Exit) -> None:
     """Send `Terminated` to all watchers of an actor that ended for good."""
     watchers, target.watchers = target.watchers, None
-    for watcher, wishes in (watchers or {}).items():
+    for watcher, options in (watchers or {}).items():
         watching = watcher.incarnation.watching
         if watching is not None:
             watching.pop(target, None)
-        _notify(watcher, Terminated(target.ref, reason), wishes)
+        _notify(watcher, Terminated(target.ref, reason), options)
 
 
-def _notify(watcher: Cell, notice: Terminated | Restarted, wishes: Watch) -> None:
-    item = VitalTerminated(notice) if wishes.vital and isinstance(notice, Terminated) else notice
-    if wishes.urgent:
+def _notify(watcher: Cell, notice: Terminated | Restarted, options: Watch) -> None:
+    item = VitalTerminated(notice) if options.vital and isinstance(notice, Terminated) else notice
+    if options.urgent:
         watcher.put_control(item)
     elif not watcher.down:  # else there is no incarnation to receive it
         watcher.inbox.add_notice(item)

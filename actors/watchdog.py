@@ -2,11 +2,11 @@
 
 1. A step itself costs nothing: the thread reads which task runs, and how often that has yielded. If both are the same
    some time later, the task has kept the loop since.
-2. The thread looks four times in `slow_handler_s`. What holds the loop for half as long again is certain to be seen;
-   what holds it for less than `slow_handler_s` is never reported. While the loop waits for the system, the thread
-   sleeps until the loop goes on: an idle program wakes for nothing. While the loop often goes on, the thread looks and
-   does not sleep: to be woken at once, and to take the interpreter from the loop, costs both more than a look. A busy
-   loop then has no instrument, which would cost each of its passes 0.7 µs.
+2. The thread samples four times in `slow_handler_s`. A hold half as long again is certain to be seen; a hold shorter
+   than `slow_handler_s` is never reported. While the loop waits for the system, the thread sleeps until the loop goes
+   on, so that an idle program never wakes. While the loop often goes on, the thread samples and does not sleep: the
+   wake-ups, which take the interpreter from the loop, would cost more than the samples. A busy loop then has no
+   instrument, which would cost each of its passes 0.7 µs.
 3. The event is emitted on the loop, once, after the hold; a hold that does not end is logged from the thread.
 4. The thread measures real time, so virtual clocks make no false alarm. It ends with the last system of its loop.
 5. Code that also keeps the interpreter to itself (one call into C) is noticed by the thread's own delay, if the loop's
@@ -33,18 +33,18 @@ from .cell import Cell, Directory
 from .events import SlowHandler, WatchdogDied, log
 
 SAMPLES = 4
-"""Looks at the loop in `slow_handler_s`: every 12.5 ms by default, each some 10 µs."""
+"""Samples of the loop in each `slow_handler_s`: one every 12.5 ms by default, each some 10 µs."""
 OFTEN = 4
-"""Passes of the loop between two looks beyond which the thread does not sleep."""
+"""Number of passes of the loop between two samples, above which the thread does not sleep."""
 BUSY_SHARE = 0.02
-"""Share of the processor that the loop's thread uses between two looks, above which it is busy: some five passes."""
+"""Share of the processor that the loop's thread uses between two samples, above which it is busy: some five passes."""
 QUIET_LOOKS = 16
-"""Looks at a loop that is not busy, one after the other, after which the thread asks to sleep. To put the instrument
-in, for which the loop must wake, costs both about as much as these looks."""
+"""Samples in a row of a loop that is not busy, after which the thread asks to sleep. To install the instrument, for
+which the loop must wake, costs the loop and the thread about as much as these samples."""
 MIN_INTERVAL_S = 0.001
 """Shortest interval between two samples, in seconds."""
 C_CALL_FACTOR = 5
-"""One call into C is blamed if this thread is that many `slow_handler_s` late: a busy machine delays it a little."""
+"""One call into C is blamed if this thread is late by this many `slow_handler_s`: a busy machine delays it a little."""
 HANGS_S = 5.0
 """Seconds after which a hold is logged from the thread: it may never end."""
 FOREIGN_HANGS_S = 1.0
@@ -65,7 +65,7 @@ owned_by: ContextVar[Cell | None] = ContextVar("actors.watchdog.owned_by", defau
 
 @define
 class _Hold:
-    """A step that takes too long, as sampled so far."""
+    """A step that has held the loop for too long, as sampled so far."""
 
     record: SlowHandler
     system: Directory | None
@@ -74,7 +74,7 @@ class _Hold:
 
 
 class ProcessorClock:
-    """How long the thread of this loop has used the processor, beside the time that passed, since the last look."""
+    """Measures the processor time of this loop's thread, and the real time, since the last look."""
 
     def __init__(self) -> None:
         self.ident: int = threading.get_ident()
@@ -215,15 +215,15 @@ class Watchdog:
 
     def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, Directory | None]:
         """Return the actor whose task this is, or whose task started it, directly or not, and its system."""
-        at: trio.lowlevel.Task | None = task
-        while at is not None:
-            owner = at.context.get(owned_by)
+        ancestor: trio.lowlevel.Task | None = task
+        while ancestor is not None:
+            owner = ancestor.context.get(owned_by)
             for system in tuple(self._systems):
-                cell = system.cell_at(at.name) if owner is None else owner
-                if cell is not None and (owner is not None or cell.task is at) and cell.system is system:
+                cell = system.cell_at(ancestor.name) if owner is None else owner
+                if cell is not None and (owner is not None or cell.task is ancestor) and cell.system is system:
                     return cell, system
-            nursery = at.parent_nursery
-            at = None if nursery is None else nursery.parent_task
+            nursery = ancestor.parent_nursery
+            ancestor = None if nursery is None else nursery.parent_task
         return None, None
 
     def _end_hold(self) -> None:
@@ -290,14 +290,14 @@ def _stack(frame: FrameType) -> str:
     try:
         walked = list(traceback.walk_stack(frame))  # at once: what is read of them later does not change
         frames = traceback.StackSummary.extract(iter(walked[::-1]))
-        loop = [index for index, each in enumerate(frames) if each.name == "unrolled_run"]
+        loop = [index for index, entry in enumerate(frames) if entry.name == "unrolled_run"]
         return "".join(traceback.format_list(frames[loop[-1] + 1 :] if loop else frames)[-FRAMES:])
     except Exception:  # an AttributeError of what is no frame, a KeyError of `linecache` that another thread cleared
         return CHANGED
 
 
 def _steps() -> tuple[Callable[[], Step | None], Callable[[], None]]:
-    """Return a function that tells any thread the step of this loop, and a function that ends that.
+    """Return a function that returns the step of this loop, in any thread, and a function that ends the tracking.
 
     Trio keeps both in private attributes; if they are not found, an instrument counts the steps, which costs each of
     them a third of a microsecond.

@@ -17,7 +17,7 @@ from .bucket import Buckets
 M = TypeVar("M")
 
 SPARE = 64
-"""So many places more than twice the lines there may be before those of messages taken out of turn are cleared away."""
+"""Heap entries, beyond two for each key, from which on `take_oldest` removes those of messages it has taken."""
 
 
 class Backlog(Generic[M]):
@@ -32,8 +32,8 @@ class Backlog(Generic[M]):
 
     def _clear(self) -> None:
         self._items: dict[int, tuple[Hashable, M]] = {}
-        self._lines: dict[Hashable, deque[int]] = {}
-        # The first of each line stands in one of these two; a message that was taken out of turn is skipped.
+        self._queues: dict[Hashable, deque[int]] = {}
+        # Heaps with an entry for the first message of each key; entries of messages taken by `take_oldest` are skipped.
         self._ready: list[tuple[int, Hashable]] = []
         self._later: list[tuple[float, int, Hashable]] = []
 
@@ -52,13 +52,13 @@ class Backlog(Generic[M]):
         """Append a message."""
         number = next(self._numbers)
         self._items[number] = (key, message)
-        line = self._lines.setdefault(key, deque())
-        line.append(number)
-        if len(line) == 1:
+        queue = self._queues.setdefault(key, deque())
+        queue.append(number)
+        if len(queue) == 1:
             heapq.heappush(self._ready, (number, key))
 
     def take(self, now: float) -> M | None:
-        """Remove and return the oldest message whose key has a token, and take that; None when there is none."""
+        """Remove and return the oldest message whose key has a token, and take the token; None when there is none."""
         while self._later and self._later[0][0] <= now:
             _, number, key = heapq.heappop(self._later)
             heapq.heappush(self._ready, (number, key))
@@ -77,31 +77,31 @@ class Backlog(Generic[M]):
         return None
 
     def due_at(self) -> float:
-        """When `take`, which returned None, may return something again; infinite when nothing waits."""
+        """Return when `take`, which returned None, may return a message again; infinite when none waits."""
         return self._later[0][0] if self._later else math.inf
 
     def take_oldest(self) -> M:
         """Remove and return the message that waited longest, token or not. Raises `StopIteration` when none waits."""
         message = self._remove(next(iter(self._items)))
-        if len(self._ready) + len(self._later) > 2 * len(self._lines) + SPARE:
-            self._ready, self._later = [(line[0], key) for key, line in self._lines.items()], []
+        if len(self._ready) + len(self._later) > 2 * len(self._queues) + SPARE:
+            self._ready, self._later = [(queue[0], key) for key, queue in self._queues.items()], []
             heapq.heapify(self._ready)
         return message
 
     def forget_unwanted(self) -> None:
         """Remove the messages that are not wanted any more."""
-        kept = [(key, message) for key, message in self._items.values() if self._wanted(message)]
+        remaining = [(key, message) for key, message in self._items.values() if self._wanted(message)]
         self._clear()
-        for key, message in kept:
+        for key, message in remaining:
             self.add(key, message)
 
     def _remove(self, number: int) -> M:
         """Remove and return the first message of a key."""
         key, message = self._items.pop(number)
-        line = self._lines[key]
-        line.popleft()
-        if line:
-            heapq.heappush(self._ready, (line[0], key))
+        queue = self._queues[key]
+        queue.popleft()
+        if queue:
+            heapq.heappush(self._ready, (queue[0], key))
         else:
-            del self._lines[key]
+            del self._queues[key]
         return message

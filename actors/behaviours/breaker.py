@@ -26,7 +26,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 CALL_TIMEOUT_S = 10.0
-"""Default timeout of a call in seconds, from Pekko's reference configuration. It then fails with `CallTimeout`."""
+"""Default timeout of a call in seconds, from Pekko's reference configuration. A slower one fails with `CallTimeout`."""
 DEFAULT_CIRCUIT: CircuitSpec = CircuitSpec()
 """Open after 5 failures in a row, for a second at first."""
 
@@ -35,7 +35,7 @@ log: logging.Logger = logging.getLogger("actors")
 
 @define
 class CircuitOpen(ActorError, trio.BusyResourceError):
-    """The call was refused and not made. `retry_after_s` is 0 if that depends on a trial in flight."""
+    """The call was refused and not made. `retry_after_s` is 0 if a trial in flight decides when calls pass again."""
 
     name: str
     retry_after_s: float
@@ -92,9 +92,9 @@ class Breaker:
     """Protects calls to one service: `await breaker.call(fetch, url)`, or `async with breaker:` around the calls.
 
     A call that would pass is refused with `CircuitOpen` while the circuit is open. One that takes longer than
-    `call_timeout_s` seconds is cancelled, counts as a failure and raises `CallTimeout`. `bad_result` says of what
-    `call` returns whether it counts as a failure even so. `on_change` is called with each change of state, `on_refused`
-    with each refusal: both where it happens, so they must be quick. `seed` makes the jitter repeatable.
+    `call_timeout_s` seconds is cancelled, counts as a failure and raises `CallTimeout`. `bad_result(result)` returns
+    whether a result of `call` counts as a failure. `on_change` is called with each change of state, `on_refused` with
+    each refusal: both synchronously, so they must be quick. `seed` makes the jitter repeatable.
     """
 
     def __init__(
@@ -115,22 +115,22 @@ class Breaker:
         self._on_change = on_change
         self._on_refused = on_refused
         self._random = Random(seed)  # noqa: S311 - jitter, not secrets
-        self._known = CircuitState.CLOSED
+        self._last_state = CircuitState.CLOSED
         self._entered: dict[trio.lowlevel.Task, list[AbstractAsyncContextManager[_Attempt]]] = {}
         self._in_work = self._passed = self._refused = 0
 
     @property
     def state(self) -> CircuitState:
         """The state of the circuit: whether calls pass now."""
-        self._look(trio.current_time())
-        return self._known
+        self._update(trio.current_time())
+        return self._last_state
 
     def statistics(self) -> BreakerStatistics:
         """Return the statistics of the breaker."""
         now = trio.current_time()
-        self._look(now)
+        self._update(now)
         failures, retry_after_s = self._circuit.failures(now), self._circuit.retry_after_s(now)
-        return BreakerStatistics(self._known, failures, retry_after_s, self._in_work, self._passed, self._refused)
+        return BreakerStatistics(self._last_state, failures, retry_after_s, self._in_work, self._passed, self._refused)
 
     async def call(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Call and await `function(*args)`. Raises `CircuitOpen`, `CallTimeout`, or the errors of the function."""
@@ -164,10 +164,10 @@ class Breaker:
         self._note(failed=True)
 
     def try_now(self) -> None:
-        """Let a trial pass at once if the circuit is open: the other side was seen at work elsewhere."""
+        """Let a trial pass at once if the circuit is open, as when the service was seen at work elsewhere."""
         now = trio.current_time()
         self._circuit.try_now(now)
-        self._look(now)
+        self._update(now)
 
     @asynccontextmanager
     async def _passing(self) -> AsyncIterator[_Attempt]:
@@ -194,12 +194,12 @@ class Breaker:
 
     def _admit(self) -> Permit:
         now = trio.current_time()
-        self._look(now)
+        self._update(now)
         permit = self._circuit.admit(now)
         if permit is None:
             self._refused += 1
             refusal = CircuitOpen(self.name, self._circuit.retry_after_s(now))
-            self._tell(self._on_refused, refusal)
+            self._call_hook(self._on_refused, refusal)
             raise refusal
         self._passed += 1
         self._in_work += 1
@@ -207,30 +207,30 @@ class Breaker:
 
     def _settle(self, permit: Permit, failed: bool | None) -> None:
         now = trio.current_time()
-        self._look(now)
+        self._update(now)
         self._in_work -= 1
         if failed is None:
             self._circuit.drop(permit)
         else:
             self._circuit.settle(permit, failed, now, self._random.random())
-        self._look(now)
+        self._update(now)
 
     def _note(self, *, failed: bool) -> None:
         now = trio.current_time()
-        self._look(now)
+        self._update(now)
         self._circuit.record(failed, now, self._random.random())
-        self._look(now)
+        self._update(now)
 
-    def _look(self, now: float) -> None:
-        """Report a change of state, if any."""
-        old, self._known = self._known, self._circuit.state(now)
-        if old is not self._known:
-            change = CircuitChange(self.name, old, self._known, now, self._circuit.retry_after_s(now))
-            self._tell(self._on_change, change)
+    def _update(self, now: float) -> None:
+        """Bring the last known state up to date, and report its change, if any."""
+        old, self._last_state = self._last_state, self._circuit.state(now)
+        if old is not self._last_state:
+            change = CircuitChange(self.name, old, self._last_state, now, self._circuit.retry_after_s(now))
+            self._call_hook(self._on_change, change)
 
-    def _tell(self, hook: Callable[[T], None] | None, news: T) -> None:
+    def _call_hook(self, hook: Callable[[T], None] | None, argument: T) -> None:
         try:
             if hook is not None:
-                hook(news)
+                hook(argument)
         except Exception:
             log.exception("a hook of the breaker %s raised", self.name)

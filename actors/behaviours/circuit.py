@@ -1,4 +1,4 @@
-"""The circuit behind a breaker: when calls may pass, as data and `now`. No trio, no clock.
+"""The state machine of a breaker: decides when calls may pass, on times handed in. No trio, no clock.
 
 1. A pair that is not in `TRANSITIONS` raises `InvalidTransition`.
 2. Every permit is settled or dropped once. One of an earlier period changes nothing.
@@ -30,11 +30,11 @@ class CircuitState(Enum):
     """Whether calls pass."""
 
     CLOSED = "closed"
-    """All of them."""
+    """All calls pass."""
     OPEN = "open"
-    """None, until the reset timeout is over."""
+    """No call passes until the reset timeout is over."""
     HALF_OPEN = "half_open"
-    """A few, on trial."""
+    """At most `trials` calls pass, on trial."""
 
 
 class CircuitEvent(Enum):
@@ -204,12 +204,12 @@ class Circuit:
         self._reopens_at = now + self.spec.reset.delay(self._trips, chance)
         self._trips += 1
 
-    def _apply(self, turn: CircuitEvent) -> None:
+    def _apply(self, event: CircuitEvent) -> None:
         """Enter the next state, and begin a new period."""
         try:
-            self._state = TRANSITIONS[self._state, turn]
+            self._state = TRANSITIONS[self._state, event]
         except KeyError:
-            raise InvalidTransition(self._state, turn) from None
+            raise InvalidTransition(self._state, event) from None
         self._period += 1
         self._tally = _Count(self.spec.trip)
         self._in_flight = self._succeeded = 0

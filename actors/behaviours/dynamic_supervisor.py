@@ -34,19 +34,18 @@ class StartFromTemplate(Ask[ActorRef]):
         self.named: Mapping[str, object] = MappingProxyType(named)
 
     def __repr__(self) -> str:
-        return f"StartFromTemplate({len(self.args) + len(self.named)} arguments)"  # their values are their owner's
+        return f"StartFromTemplate({len(self.args) + len(self.named)} arguments)"  # their values may hold users' texts
 
 
 class DynamicSupervisor(Supervisor):
     """Starts children from `template` on request, one for one, and restarts each with its own arguments.
 
-    `template` makes a spec from arguments; or it is a spec, of which each child gets a copy. With `numbered`, or of a
-    spec, the children have a number behind their id: 1 for the first, and none twice. At most `max_children` live at a
-    time, including those that start or back off; None leaves them unbounded. The other arguments are those of
-    `Supervision` that are for children who are alike. A child is stopped through its reference or with `StopChild`,
-    and counted with `CountChildren`. When the supervisor ends, its children are stopped all at once, unless
-    `stop_together` is a number; when it restarts, they do not come back. Raises `InvalidSpec` for a template that is
-    neither.
+    `template` is a function that makes a spec from arguments, or a spec, of which each child gets a copy. With
+    `numbered`, or if `template` is a spec, each child's id ends in a number: 1 for the first, and none twice. At most
+    `max_children` live at a time, including those that start or back off; None leaves them unbounded. The other
+    arguments are those of `Supervision`. A child is stopped through its reference or with `StopChild`, and counted with
+    `CountChildren`. When the supervisor ends, its children are stopped all at once, unless `stop_together` is a number;
+    when it restarts, they do not come back. Raises `InvalidSpec` for any other template.
     """
 
     def __init__(
@@ -106,6 +105,6 @@ async def _start(
             if unasked or request.waiting:
                 request.reply(ref)
             else:
-                await ref.stop()  # its caller left in the very moment in which it came up
+                await ref.stop()  # the caller left just as the child had started
     except ActorError as error:
         request.fail(error)

@@ -48,7 +48,7 @@ class JobFailed(ActorError, RuntimeError):
 
     @property
     def attempts(self) -> int:
-        """How many there were."""
+        """Number of attempts, all of which failed."""
         return len(self.causes)
 
     def __str__(self) -> str:
@@ -184,14 +184,14 @@ class Job(Handle, Generic[T]):
         self._over.set()
 
     async def _try(self, path: str, chance: Callable[[], float]) -> None:
-        course, retry = self._lifecycle, self._order.retry
-        while not course.ended:
-            course.begin()
+        lifecycle, retry = self._lifecycle, self._order.retry
+        while not lifecycle.ended:
+            lifecycle.begin()
             try:
-                course.finish(await self._attempt(path))
+                lifecycle.finish(await self._attempt(path))
             except Exception as error:
-                delay_s = retry.delay_s(course.attempt, error, chance())
-                course.fail(unwrap(error), again=delay_s is not None)
+                delay_s = retry.delay_s(lifecycle.attempt, error, chance())
+                lifecycle.fail(unwrap(error), again=delay_s is not None)
                 if delay_s is not None:
                     await trio.sleep(delay_s)
 

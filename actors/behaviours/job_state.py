@@ -22,7 +22,7 @@ class JobState(Enum):
     PENDING = "pending"
     RUNNING = "running"
     RETRYING = "retrying"
-    """It waits for its next attempt."""
+    """The job waits for its next attempt."""
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -35,15 +35,15 @@ class JobStep(Enum):
     BEGIN = "begin"
     """An attempt begins."""
     RETRY = "retry"
-    """It failed, and there will be another."""
+    """The attempt failed, and another will follow."""
     GIVE_UP = "give_up"
-    """It failed, and there will be no other."""
+    """The attempt failed, and no other will follow."""
     FINISH = "finish"
-    """It returned."""
+    """The attempt returned."""
     TIME_UP = "time_up"
     """The deadline over all attempts has passed."""
     CANCEL = "cancel"
-    """Its actor ends."""
+    """The job's actor ends."""
 
 
 TRANSITIONS: Mapping[tuple[JobState, JobStep], JobState] = MappingProxyType(
@@ -75,7 +75,7 @@ class JobLifecycle(Generic[T]):
         self.attempt: int = 0
         """The number of the attempt in work, or of the last one; 0 before the first."""
         self.causes: list[Exception] = []
-        """Why each attempt so far failed."""
+        """The error of each failed attempt so far, in order."""
 
     @property
     def ended(self) -> bool:

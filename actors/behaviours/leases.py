@@ -34,7 +34,7 @@ class ResourceUnavailable(ActorError, trio.BusyResourceError):
     retry_in_s: float
 
     def __str__(self) -> str:
-        return f"{self.path} is away, it will be opened again in {self.retry_in_s:.3g} s"
+        return f"{self.path} is closed and will be reopened in {self.retry_in_s:.3g} s"
 
 
 @define
@@ -44,22 +44,22 @@ class ResourceLost(ActorError, trio.BrokenResourceError):
     path: str
 
     def __str__(self) -> str:
-        return f"{self.path} went away while it was used"
+        return f"{self.path} broke while it was used"
 
 
 class Lease(Generic[R]):
     """The right to use a resource until `release`, in `scope`, which is cancelled if the resource breaks before."""
 
-    __slots__ = ("_loans", "resource", "scope")
+    __slots__ = ("_table", "resource", "scope")
 
-    def __init__(self, resource: R, loans: LeaseTable[R]) -> None:
+    def __init__(self, resource: R, table: LeaseTable[R]) -> None:
         self.resource: R = resource
         self.scope: trio.CancelScope = trio.CancelScope()
-        self._loans = loans
+        self._table = table
 
     def release(self, error: BaseException | None = None) -> None:
         """Release the lease. `error`, which its use raised, may mean that the resource is broken."""
-        self._loans.release(self, error)
+        self._table.release(self, error)
 
 
 @frozen(eq=False)
@@ -128,14 +128,14 @@ class LeaseTable(Generic[R]):
     def close(self) -> None:
         """Unset the resource, and cancel every lease of it."""
         self._opening = None
-        lent, self._leased = self._leased, set()
-        for loan in lent:
-            loan.scope.cancel()
+        revoked, self._leased = self._leased, set()
+        for lease in revoked:
+            lease.scope.cancel()
 
-    def release(self, loan: Lease[R], error: BaseException | None) -> None:
+    def release(self, lease: Lease[R], error: BaseException | None) -> None:
         """End a lease. Report the resource as broken, or serve the next request."""
-        if loan in self._leased:
-            self._leased.remove(loan)
+        if lease in self._leased:
+            self._leased.remove(lease)
             if error is not None and matches(error, self._broken_by, but=(ActorError,)):
                 self._on_broken(error)
             else:
@@ -147,13 +147,13 @@ class LeaseTable(Generic[R]):
     def _lease(self) -> Lease[R] | None:
         if self._opening is None:
             return None
-        loan = Lease(self._opening[0], self)
-        self._leased.add(loan)
-        return loan
+        lease = Lease(self._opening[0], self)
+        self._leased.add(lease)
+        return lease
 
     def _serve(self) -> None:
         while self._waiting and self._can_lease():
             request = self._waiting.popleft()
-            loan = self._lease() if request.waiting else None
-            if loan is not None:
-                request.reply(loan)
+            lease = self._lease() if request.waiting else None
+            if lease is not None:
+                request.reply(lease)

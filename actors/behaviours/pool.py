@@ -257,22 +257,22 @@ class PoolRef(Handle):
         parent, _, id = event.path.rpartition("/")  # noqa: A001 - the spec's word
         if parent != self._context.path:
             return
-        known = self._workers.get(id)
+        worker = self._workers.get(id)
         if isinstance(event, ActorStopped):
             self._workers.pop(id, None)
-        elif known is not None:
-            known.running = isinstance(event, ActorStarted)
+        elif worker is not None:
+            worker.running = isinstance(event, ActorStarted)
         elif isinstance(event, ActorStarted) and (ref := self._context.child(id)) is not None:
             self._workers[id] = Worker(id, ref)
-        self._sort_out()
+        self._update_ready()
 
     def release(self, size: int) -> list[ActorRef]:
         """Remove and return the workers beyond `size`, the last started first."""
         released = [self._workers.popitem()[1].ref for _ in range(len(self._workers) - size)]
-        self._sort_out()
+        self._update_ready()
         return released
 
-    def _sort_out(self) -> None:
+    def _update_ready(self) -> None:
         workers = tuple(self._workers.values())
         self._ready = tuple(worker for worker in workers if worker.running) or workers
 
@@ -313,7 +313,7 @@ class Pool(Actor):
         self._pool = pool
         self._worker = worker
         self._size = size
-        self._deafen: Callable[[], None] | None = None
+        self._unsubscribe: Callable[[], None] | None = None
 
     def static_children(self) -> Iterable[ChildSpec]:
         """Return the specs of the first `size` workers."""
@@ -322,7 +322,7 @@ class Pool(Actor):
     async def on_start(self, context: Context) -> None:
         """Subscribe to the events of the workers, which start next."""
         self._pool.open(context)
-        self._deafen = context.system.listen(self._pool.hear)
+        self._unsubscribe = context.system.listen(self._pool.hear)
 
     async def receive(self, message: object, context: Context) -> None:
         """Resize the pool, or forward a message."""
@@ -336,8 +336,8 @@ class Pool(Actor):
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Unsubscribe from the events."""
-        if self._deafen is not None:
-            self._deafen()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
 
     async def _resize(self, request: Resize, context: Context) -> None:
         try:

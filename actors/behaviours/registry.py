@@ -99,7 +99,7 @@ class Registry:
         self._keys: dict[str, _Entry] = {}
         self._held: dict[str, _Held] = {}
         self._dropped = 0
-        self._deafen = system.listen(self._hear)
+        self._unsubscribe_events = system.listen(self._hear)
 
     def register(self, name: str, ref: ActorRef) -> None:
         """Register an actor under a unique name; harmless if it has the name already.
@@ -187,7 +187,7 @@ class Registry:
 
     def close(self) -> None:
         """Unsubscribe from the system. Not needed for a registry that lives as long as its system."""
-        self._deafen()
+        self._unsubscribe_events()
 
     def _enter(self, key: str, ref: ActorRef, *, unique: bool) -> None:
         if not ref.alive:
@@ -201,12 +201,12 @@ class Registry:
 
     def _changed(self, key: str, entry: _Entry) -> None:
         if not entry.subscribers:
-            return  # a listing of a large group takes time
+            return  # to make the listing of a large group takes time
         listing = Listing(key, self.members(key))
         for ref, lane in tuple(entry.subscribers.items()):
             try:
                 ref.tell(listing, lane=lane)
-            except Exception:  # full, or the key of a conflating lane raised: the other subscribers have their right
+            except Exception:  # full, or the key of a conflating lane raised: the others get theirs all the same
                 self._dropped += 1
                 self._system.undelivered(DeadLetter(ref.path, lane.name.lower(), listing, "overflow"))
 

@@ -60,17 +60,17 @@ class Resource(Handle, Generic[R]):
         breaks during the block, which is then cancelled. If the block raises one of `broken_by`, the resource is
         reopened.
         """
-        loan: Lease[R] = await self.ref.ask(AcquireLease(fail_fast), timeout_s=timeout_s, fail_fast=fail_fast)
+        lease: Lease[R] = await self.ref.ask(AcquireLease(fail_fast), timeout_s=timeout_s, fail_fast=fail_fast)
         error: BaseException | None = None
         try:
-            with loan.scope:
-                yield loan.resource
+            with lease.scope:
+                yield lease.resource
         except BaseException as raised:
             error = raised
             raise
         finally:
-            loan.release(error)
-        if loan.scope.cancelled_caught:
+            lease.release(error)
+        if lease.scope.cancelled_caught:
             raise ResourceLost(self.ref.path)
 
     async def use(
@@ -81,7 +81,7 @@ class Resource(Handle, Generic[R]):
             return await function(borrowed)
 
     def broken(self, borrowed: R) -> None:
-        """Report that what was borrowed is broken, so that it is reopened; harmless if it has been reopened."""
+        """Report that the borrowed resource is broken, so that it is reopened; harmless if it was reopened since."""
         self.ref.tell(MarkBroken(borrowed), lane=Lane.ALERT)
 
     async def status(self) -> ResourceStatus:

@@ -93,7 +93,7 @@ class ResourceEnded(ActorError, trio.BrokenResourceError):
     path: str
 
     def __str__(self) -> str:
-        return f"{self.path} is of no more use"
+        return f"{self.path} ended, or was reported as broken"
 
 
 @frozen
@@ -185,11 +185,11 @@ class ResourceActor(Actor, Generic[R]):
             request.fail(MailboxFull(context.path, "borrowers", self._bound))
 
     def _status(self) -> ResourceStatus:
-        kept = self._reopen
-        error = None if kept.last_error is None else type(kept.last_error).__name__
-        retry_in_s = kept.retry_in_s(trio.current_time())
-        lent, waiting = self._leases.leased, self._leases.waiting
-        return ResourceStatus(kept.open, kept.since, kept.failures, error, retry_in_s, lent, waiting)
+        policy = self._reopen
+        error = None if policy.last_error is None else type(policy.last_error).__name__
+        retry_in_s = policy.retry_in_s(trio.current_time())
+        leased, waiting = self._leases.leased, self._leases.waiting
+        return ResourceStatus(policy.open, policy.since, policy.failures, error, retry_in_s, leased, waiting)
 
     def _found_broken(self, error: BaseException) -> None:
         """Close the present opening because of `error`."""
@@ -203,7 +203,7 @@ class ResourceActor(Actor, Generic[R]):
         self._leases.close()
         self._reopen.lost(trio.current_time())
 
-    # In the resource's own task
+    # In the task that holds the resource open
 
     async def _run(self, context: Context) -> None:
         async with trio.open_nursery() as nursery:
@@ -239,8 +239,8 @@ class ResourceActor(Actor, Generic[R]):
         timeout_s = self._options.open_timeout_s
         try:
             with trio.CancelScope(deadline=min(trio.current_time() + timeout_s, self._exit_by)) as self._scope:
-                made = self._source()
-                async with made if isinstance(made, AbstractAsyncContextManager) else await made as resource:
+                manager = self._source()
+                async with manager if isinstance(manager, AbstractAsyncContextManager) else await manager as resource:
                     opened = True
                     self._scope.deadline = math.inf
                     try:
@@ -268,16 +268,16 @@ class ResourceActor(Actor, Generic[R]):
 
     async def _run_check(self, resource: R, context: Context) -> None:
         """Run the check if the resource is idle: a use of it is a check too."""
-        loan = self._leases.lease_if_idle()
-        if loan is None or self._check is None:
+        lease = self._leases.lease_if_idle()
+        if lease is None or self._check is None:
             return
         timeout_s = self._options.check_timeout_s
         try:
-            with loan.scope, trio.move_on_after(timeout_s) as scope:  # it gives way to the end of the opening
+            with lease.scope, trio.move_on_after(timeout_s) as scope:  # a revoked lease ends the check
                 await self._check(resource)
             if scope.cancelled_caught:
                 raise CheckTimeout(context.path, timeout_s)
         except Exception as error:
             self._found_broken(unwrap(error))
         finally:
-            loan.release()
+            lease.release()

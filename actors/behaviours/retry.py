@@ -19,7 +19,7 @@ DELAYS: Backoff = Backoff()
 class Retry:
     """At most `attempts` in all, with the delays of `backoff` between them.
 
-    Only after errors of the kinds `on`, and none of the kinds `never`; a group of errors must be all of such kinds.
+    Errors of the kinds `on`, and of none of the kinds `never`, are retried; in a group, every error must be of those.
     After an error with a `retry_after_s` in seconds, such as `CircuitOpen`, the delay is at least that. Raises
     `InvalidSpec` for an invalid number of attempts.
     """
@@ -39,11 +39,11 @@ class Retry:
         """
         if attempt >= self.attempts or not all(matches(leaf, self.on, self.never) for leaf in leaf_errors(error)):
             return None
-        wished_s = max(_wish_s(leaf) for leaf in leaf_errors(error))
-        return max(self.backoff.delay(attempt - 1, chance), wished_s)
+        hinted_s = max(_retry_after_s(leaf) for leaf in leaf_errors(error))
+        return max(self.backoff.delay(attempt - 1, chance), hinted_s)
 
 
-def _wish_s(error: BaseException) -> float:
+def _retry_after_s(error: BaseException) -> float:
     """Return the `retry_after_s` of the error in seconds, or 0."""
     seconds = getattr(error, "retry_after_s", None)
     return seconds if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0

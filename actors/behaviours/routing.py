@@ -22,12 +22,12 @@ class Routee(Protocol):
 
     @property
     def id(self) -> str:
-        """Its name among the workers, the same after a restart."""
+        """The worker's name in its pool, which it keeps after a restart."""
         ...
 
     @property
     def load(self) -> tuple[int, int]:
-        """Messages in its mailbox, and asks it has not answered yet."""
+        """The number of messages in the worker's mailbox, and of asks that it has not answered yet."""
         ...
 
 
@@ -73,7 +73,7 @@ class LeastLoaded:
         self._turn = 0
 
     def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
-        """All workers by their load; of those with the least, the next in turn."""
+        """Yield the workers by load; those with the least load take turns to be the first."""
         loads = [worker.load for worker in workers]
         ranked = sorted(range(len(workers)), key=loads.__getitem__)
         equals = loads.count(loads[ranked[0]])
@@ -95,7 +95,7 @@ class ConsistentHash:
         self._key = key
 
     def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
-        """The one worker for the message's key."""
+        """Yield the one worker for the message's key."""
         key = _number(*_kind_and_bytes(self._key(message)))
         yield max(workers, key=lambda worker: (_mixed(key ^ _number(b"worker", worker.id.encode())), worker.id))
 

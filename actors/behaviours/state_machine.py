@@ -40,14 +40,14 @@ class Entered:
 
 @frozen
 class StateTimeout:
-    """The state was not left within the `StateMachine.state_timeout`; `content` was given there."""
+    """The state was not left within its `StateMachine.state_timeout`, to which `content` was passed."""
 
     content: Any = field(default=None, repr=False)
 
 
 @frozen
 class EventTimeout:
-    """No event came within the `StateMachine.event_timeout`; `content` was given there."""
+    """No event came within the `StateMachine.event_timeout`, to which `content` was passed."""
 
     content: Any = field(default=None, repr=False)
 
@@ -111,7 +111,7 @@ def check_transition(transitions: Transitions, state: str, target: str) -> None:
 
 
 class _Phase(Enum):
-    """The activity of the machine."""
+    """The code of the machine that runs: it decides which methods may be called."""
 
     NOTHING = "nothing"
     START = "start"
@@ -202,8 +202,8 @@ class StateMachine(Actor):
         self._check_phase("event_timeout", *_ACTIVE)
         self._timeouts[EventTimeout] = (delay_s, EventTimeout(content))
 
-    def _check_phase(self, verb: str, *turns: _Phase) -> None:
-        if self._phase not in turns:
+    def _check_phase(self, verb: str, *phases: _Phase) -> None:
+        if self._phase not in phases:
             raise OutsideHandler(verb)
 
     # What the machine does
@@ -263,8 +263,8 @@ class StateMachine(Actor):
         finally:
             self._set_timeouts(context)
 
-    async def _run(self, state: Receive, event: object, context: Context, turn: _Phase) -> None:
-        self._phase = turn
+    async def _run(self, state: Receive, event: object, context: Context, phase: _Phase) -> None:
+        self._phase = phase
         try:
             await state(event, context)
         finally:

@@ -1,6 +1,6 @@
 """A throttle: a worker that starts its messages at a bounded rate, and queues the others.
 
-1. The rate is kept by delay, not by loss; a message without room in the bounded backlog is refused, and counted.
+1. The rate is stashed by delay, not by loss; a message without room in the bounded backlog is refused, and counted.
 2. For each key, work starts in the order in which the messages came.
 3. A waiting message is also in the actor's stash until its work starts: the next incarnation handles it before later
    ones; if the actor ends for good, it becomes a dead letter. A request goes on waiting, or fails.
@@ -57,8 +57,8 @@ class ReadThrottle(Ask[ThrottleStatistics]):
 class AcquirePermit(Ask[None]):
     """Ask a throttle for a permit to act for `key`: answered as soon as the rate of that key allows it.
 
-    To keep a rate right before the effect: `await throttle.ask(AcquirePermit(host))`. Takes a token and no place.
-    A request whose caller has left takes none.
+    Keeps a rate right before an effect: `await throttle.ask(AcquirePermit(host))`. A permit takes a token, and none of
+    the `at_once` slots. A request whose caller has left takes no token.
     """
 
     key: Hashable = None
@@ -71,9 +71,9 @@ class _Entry:
     message: Any = field(repr=False)
     asked: bool
     values: contextvars.Context
-    """What the message brought along, for its work."""
-    kept: StashEntry
-    """Its place in the stash."""
+    """The context variables of the message, for its work."""
+    stashed: StashEntry
+    """The message's entry in the stash."""
     started: bool = False
 
     def wanted(self) -> bool:
@@ -122,16 +122,16 @@ class Throttle(Actor):
         self._backlog: Backlog[_Entry] = Backlog(buckets, backlog, _Entry.wanted)
         self._gone = False
         self._running: set[trio.CancelScope] = set()
-        self._news = trio.Event()
+        self._changed = trio.Event()
         self._started = self._refused = 0
 
     async def on_start(self, context: Context) -> None:
-        """Start to look for messages that may go."""
+        """Start the task that starts the work on messages at the rate."""
         self._stash = Stash(context, self._bound)
         context.start_soon(self._dispatch, context, name=f"{context.path} (dispatch)")
 
     async def receive(self, message: object, context: Context) -> None:
-        """Let the message wait for its turn."""
+        """Queue the message until its rate allows it."""
         if isinstance(message, ReadThrottle):
             self._forget_gone()
             in_work, keys = len(self._running), len(self._buckets)
@@ -142,9 +142,9 @@ class Throttle(Actor):
             self._accept(message, context)
 
     async def on_idle(self, context: Context) -> None:
-        """Work everything off, if the actor is to end after that."""
+        """Wait until the backlog is worked off, if the actor drains."""
         while (self._backlog or self._running) and context.stopping is StopMode.AFTER_DRAIN:
-            await self._news.wait()
+            await self._changed.wait()
 
     def _accept(self, message: object, context: Context) -> None:
         key = message.key if isinstance(message, AcquirePermit) else self._key(message)
@@ -155,7 +155,7 @@ class Throttle(Actor):
                 self._refuse(message, context)
                 return
             oldest = self._backlog.take_oldest()
-            self._take_out(oldest)
+            self._unstash(oldest)
             self._refuse(oldest.message, context)
         self._stash.stash(message)
         asked = isinstance(message, Ask) and message.waiting
@@ -163,23 +163,23 @@ class Throttle(Actor):
         self._backlog.add(key, entry)
         if isinstance(message, Ask) and asked:
             message.when_ended(partial(self._leave, entry))
-        self._news.set()
+        self._changed.set()
 
     def _leave(self, entry: _Entry) -> None:
-        """A request is over. If it still waits for its turn, its place can be given away."""
+        """Free the place of a request whose call has ended before its work has started."""
         if not entry.started:
             self._gone = True
-            self._take_out(entry)
+            self._unstash(entry)
 
     def _forget_gone(self) -> None:
         if self._gone:
             self._gone = False
             self._backlog.forget_unwanted()
 
-    def _take_out(self, entry: _Entry) -> None:
+    def _unstash(self, entry: _Entry) -> None:
         entry.started = True
-        with suppress(ValueError):  # the runtime takes out those whose caller left
-            self._stash.entries.remove(entry.kept)
+        with suppress(ValueError):  # the runtime has removed those whose caller left
+            self._stash.entries.remove(entry.stashed)
 
     def _refuse(self, message: object, context: Context) -> None:
         self._refused += 1
@@ -189,17 +189,17 @@ class Throttle(Actor):
             context.system.undelivered(DeadLetter(context.path, "backlog", message, "overflow"))
 
     async def _dispatch(self, context: Context) -> None:
-        """Start what may go, whenever something has changed or a token has come."""
+        """Start the work that the rate allows, whenever the backlog or the running work changes or a token comes."""
         try:
             while True:
-                if self._news.is_set():
-                    self._news = trio.Event()
+                if self._changed.is_set():
+                    self._changed = trio.Event()
                 while len(self._running) < self._at_once:
                     await trio.lowlevel.checkpoint_if_cancelled()  # nothing starts once the actor is ending
                     entry = self._backlog.take(trio.current_time())
                     if entry is None:
                         break
-                    self._take_out(entry)
+                    self._unstash(entry)
                     self._started += 1
                     if isinstance(entry.message, AcquirePermit):
                         entry.message.reply(None)
@@ -207,7 +207,7 @@ class Throttle(Actor):
                         await self._start(self._work, entry, context)
                 due_at = self._backlog.due_at() if len(self._running) < self._at_once else math.inf
                 with trio.CancelScope(deadline=due_at):
-                    await self._news.wait()
+                    await self._changed.wait()
         finally:
             for scope in self._running:
                 scope.deadline = trio.current_time() + self._finish_s
@@ -237,6 +237,6 @@ class Throttle(Actor):
             entry.message.fail(error)
         finally:
             self._running.discard(scope)
-            self._news.set()
+            self._changed.set()
         if scope.cancelled_caught and not entry.asked:
             context.system.undelivered(DeadLetter(context.path, "work", entry.message, "stopped"))

@@ -130,11 +130,11 @@ class Topic(Actor):
                 context.unhandled(message)
 
     def _subscribe(self, ref: ActorRef, lane: Lane, context: Context) -> None:
-        known = self._audience.subscriptions.get(ref)
-        if known is not None:
-            known.lane = lane
+        existing = self._audience.subscriptions.get(ref)
+        if existing is not None:
+            existing.lane = lane
         elif ref.alive:
-            context.watch(ref, urgent=True)  # so that what waits is not published to the dead
+            context.watch(ref, urgent=True)  # urgent: publications that wait here skip a dead subscriber
             subscription = self._audience.subscriptions[ref] = Subscription(lane)
             for message in self._audience.retained:
                 _deliver(message, ref, subscription, context)
@@ -149,7 +149,7 @@ class Topic(Actor):
 
     def _statistics(self) -> TopicStatistics:
         subscribers = self._audience.subscriptions.items()
-        counts = tuple(SubscriberStatistics(ref.path, one.delivered, one.dropped) for ref, one in subscribers)
+        counts = tuple(SubscriberStatistics(ref.path, entry.delivered, entry.dropped) for ref, entry in subscribers)
         return TopicStatistics(self._published, len(self._audience.retained), counts)
 
 

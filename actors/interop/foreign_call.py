@@ -50,14 +50,14 @@ class TooManyAbandoned(ActorError, trio.WouldBlock):
     abandoned: int
 
     def __str__(self) -> str:
-        return f"{self.call} was not made: {self.abandoned} calls that were left behind still run"
+        return f"{self.call} was not made: {self.abandoned} abandoned calls still run"
 
 
 @frozen
 class LateCall:
     """A foreign call that was cancelled at `since` (UTC) and has not ended.
 
-    `who` is the path of the actor, or the name of the task, that waits for it, or waited until it was `left_behind`.
+    `who` is the path of the actor, or the name of the task, that waits for the call or waited until it was `abandoned`.
     """
 
     who: str
@@ -118,7 +118,7 @@ class ForeignCall:
     async def _notice_cancel(self) -> None:
         try:
             await self.over.wait()
-        except trio.Cancelled:  # `foreign` is in the same scopes: it raises this too, or ends in its own way
+        except trio.Cancelled:  # `foreign` is cancelled as well: it raises this too, or ends in its own way
             with trio.CancelScope(shield=True):
                 await self.interrupt_until_over()
 
@@ -143,9 +143,9 @@ class ForeignCall:
 
     def check_abandoned(self) -> None:
         """Raise `TooManyAbandoned` if too many abandoned calls run, since this one may be abandoned too."""
-        left_behind = _count_abandoned()
-        if left_behind >= MAX_ABANDONED:
-            raise TooManyAbandoned(self.call, left_behind)
+        abandoned = _count_abandoned()
+        if abandoned >= MAX_ABANDONED:
+            raise TooManyAbandoned(self.call, abandoned)
 
     def ended(self) -> None:
         """Remove the call from `late_calls`. May be called from any thread."""

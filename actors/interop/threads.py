@@ -79,11 +79,11 @@ class ThreadContext:
         return self._on_loop(once)
 
     def tell(self, ref: ActorRef, message: object, *, lane: Lane = Lane.NORMAL) -> None:
-        """`ActorRef.tell` from a thread."""
+        """Call `ActorRef.tell` from a thread."""
         self.call(partial(ref.tell, message, lane=lane))
 
     def ask(self, ref: ActorRef, request: Ask[T], *, timeout_s: float = ASK_TIMEOUT_S) -> T:
-        """`ActorRef.ask` from a thread. Raises `SelfCall` for the actor that waits for this thread."""
+        """Call `ActorRef.ask` from a thread. Raises `SelfCall` for the actor that waits for this thread."""
         if ref.path == self._call.who:
             raise SelfCall(ref.path, "ask")
         return self._on_loop(partial(ref.ask, request, timeout_s=timeout_s))
@@ -121,9 +121,9 @@ class ThreadSpec:
         if not self.timeout_s > 0:
             raise InvalidSpec("timeout_s", "must be above zero")
         if self.dedicated and self.abandon:
-            raise InvalidSpec("abandon", "a dedicated thread is needed again, if only to close what it opened")
+            raise InvalidSpec("abandon", "must be false for a dedicated thread, which also has to run the stop hook")
         if self.dedicated and self.limiter is not None:
-            raise InvalidSpec("limiter", "a dedicated thread takes no place among others")
+            raise InvalidSpec("limiter", "must be None for a dedicated thread, which is in no pool")
 
 
 async def run_in_thread(
@@ -136,10 +136,10 @@ async def run_in_thread(
 ) -> T:
     """Run `blocking(*args)` in a thread, and return or raise what it does.
 
-    When the caller is cancelled, or after `timeout_s` seconds, which raises `ForeignTimeout`, the code is told
-    (`ThreadContext.current().check_cancelled()`), and `interrupt` is called on the loop until the code ends: it must be
-    quick, and harmless again. The call waits for that end, however long it takes; a value that comes so late is
-    returned. With `abandon` it does not wait, and raises `TooManyAbandoned` when too many were left before.
+    When the caller is cancelled, or after `timeout_s` seconds, which raises `ForeignTimeout`, the code can notice it
+    (`ThreadContext.current().check_cancelled()`), and `interrupt` is called on the loop repeatedly until the code ends:
+    it must be quick. The call waits for that end, however long it takes; a value that comes so late is returned. With
+    `abandon` the call does not wait, and raises `TooManyAbandoned` if too many abandoned calls still run.
     """
     call = ForeignCall(name_of(blocking), interrupt)
     spec = ThreadSpec(abandon=abandon, timeout_s=timeout_s, limiter=limiter)

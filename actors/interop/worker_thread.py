@@ -1,8 +1,8 @@
-"""A thread that makes all calls of one actor, one after the other, and waits with each for the task that wants it.
+"""A dedicated thread, which makes all calls of one actor, one after the other. A task waits for each call.
 
 1. The calls are made in the order in which they were begun, in this thread and no other.
-2. What a call wants from the loop runs in the task that waits for the call, with its scopes and its cancellation.
-3. The thread is never left behind: its end is waited for.
+2. Functions that a call runs on the loop run in the task that waits for the call, within its cancel scopes.
+3. The thread is never abandoned: `end` waits for its end.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class WorkerThread:
         self._thread.start()
 
     async def make(self, work: Work[T], timeout_s: float, *, surely: bool) -> T:
-        """Make the call, as soon as those before it have ended; `surely` even if the task is cancelled already."""
+        """Make the call once the calls before it have ended; `surely` even if the task is cancelled already."""
 
         async def foreign() -> T:
             with trio.CancelScope(shield=surely) as start:
                 await self._one_at_a_time.acquire()
                 start.shield = False
                 try:
-                    own = WorkerCall(work)
-                    self._calls.put(own)
-                    return await own.answer()
+                    call = WorkerCall(work)
+                    self._calls.put(call)
+                    return await call.answer()
                 finally:
                     self._one_at_a_time.release()
             raise AssertionError("this scope is never cancelled")
@@ -59,8 +59,8 @@ class WorkerThread:
         self._thread.join()
 
     def _serve(self) -> None:
-        while (own := self._calls.get()) is not None:
-            own.run_here()
+        while (call := self._calls.get()) is not None:
+            call.run_here()
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._ended.set)
 
@@ -79,7 +79,7 @@ class WorkerCall(Generic[T]):
         self._error: BaseException | None = None
 
     async def answer(self) -> T:
-        """Wait for the call, and run on the loop what its thread wants to have run there."""
+        """Wait for the call, and meanwhile run on the loop the functions that its thread passes to `run`."""
         while True:
             await trio.lowlevel.wait_task_rescheduled(self._cancel)
             errand, self._errand = self._errand, None
@@ -103,13 +103,13 @@ class WorkerCall(Generic[T]):
         self._wake()
 
     def run(self, afn: Callable[..., Awaitable[R]], *args: Any) -> R:
-        """In the thread: run it in the waiting task."""
+        """In the thread: run `afn(*args)` in the waiting task. Return its result or raise its error."""
         answers: queue.SimpleQueue[tuple[list[R], BaseException | None]] = queue.SimpleQueue()
 
         async def errand() -> None:
             try:
                 answers.put(([await afn(*args)], None))
-            except BaseException as error:  # raised again in the thread, and at its end here
+            except BaseException as error:  # raised in the thread, whose call may end by it
                 answers.put(([], error))
 
         self._errand = errand

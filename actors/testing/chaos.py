@@ -87,9 +87,9 @@ class _RecordedFaults:
 class ChaosRun:
     """Chaos in a system, for the length of an `async with` block. `chaos` and `replay` make one."""
 
-    def __init__(self, system: ActorSystem, weather: _FaultSource, subtree: str) -> None:
+    def __init__(self, system: ActorSystem, source: _FaultSource, subtree: str) -> None:
         self._system = system
-        self._weather = weather
+        self._source = source
         self._subtree = subtree
         self._numbers: dict[str, int] = {}
         self._began = 0.0
@@ -112,7 +112,7 @@ class ChaosRun:
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def json(self) -> str:
-        """The log as JSON, for `load_faults` and `replay`."""
+        """Return the log as JSON, for `load_faults` and `replay`."""
         return dump_faults(self.log)
 
     def _elapsed_s(self) -> float:
@@ -124,15 +124,15 @@ class ChaosRun:
         if ref is self._system.root or not inside(ref.path, self._subtree):
             return receive
 
-        async def stormy(message: object, context: Context) -> None:
+        async def receive_with_faults(message: object, context: Context) -> None:
             path = ref.path
             number = self._numbers.get(path, 0)
             self._numbers[path] = number + 1
-            strike = self._weather.at_message(path, number)
-            if strike is None or (strike[0] is FaultKind.DROP and isinstance(message, Notice)):
+            chosen = self._source.at_message(path, number)
+            if chosen is None or (chosen[0] is FaultKind.DROP and isinstance(message, Notice)):
                 await receive(message, context)
                 return
-            kind, seconds = strike
+            kind, seconds = chosen
             self.log.append(Fault(self._elapsed_s(), path, kind, number, seconds))
             if kind is FaultKind.DELAY:
                 await trio.sleep(seconds)
@@ -140,14 +140,14 @@ class ChaosRun:
             else:
                 await _inject(ref, kind, message, ChaosFault(path, number))
 
-        return stormy
+        return receive_with_faults
 
     # Between messages
 
     def _await_kill(self) -> None:
-        coming = self._weather.next_kill(self._elapsed_s())
-        if coming is not None:
-            at_s, path = coming
+        kill = self._source.next_kill(self._elapsed_s())
+        if kill is not None:
+            at_s, path = kill
             delay_s = max(0.0, self._began + at_s - self._system.timers.now())
             timer = self._system.timers.after(delay_s, lambda: self._kill(path))
             self._ends[1:] = [timer.cancel]
@@ -155,7 +155,7 @@ class ChaosRun:
     def _kill(self, path: str | None) -> None:
         refs = {ref.path: ref for ref in below(self._system.root) if inside(ref.path, self._subtree)}
         if path is None and refs:
-            path = self._weather.choose(list(refs))
+            path = self._source.choose(list(refs))
         if path is not None:
             self.log.append(Fault(self._elapsed_s(), path, FaultKind.KILL))
             if path in refs:

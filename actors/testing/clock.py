@@ -1,9 +1,9 @@
 """Virtual time: an hour passes in milliseconds, in the same order of events on every machine.
 
-Run a test under `virtual_time()` and trio's clock jumps to the next deadline whenever every task waits. What waits for
-something outside of trio does not look busy to it: a call in a worker thread, a socket, a subprocess count as waiting,
-so time jumps over the deadlines around them at once. Keep threads out of such tests, or give the clock a threshold of
-real seconds to wait before a jump: `trio.testing.MockClock(autojump_threshold=0.05)`.
+Run a test under `virtual_time()` and trio's clock jumps to the next deadline whenever every task waits. A task that
+waits for something outside of trio (a call in a worker thread, a socket, a subprocess) waits too, so time jumps over
+the deadlines around it at once. Keep threads out of such tests, or give the clock a threshold of real seconds to wait
+before a jump: `trio.testing.MockClock(autojump_threshold=0.05)`.
 """
 
 from __future__ import annotations

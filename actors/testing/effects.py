@@ -18,7 +18,7 @@ from actors.spec import ChildSpec
 
 @frozen
 class Told:
-    """It put a message into the mailbox of `to`, by `tell` or by `send`."""
+    """The actor put a message into the mailbox of `to`, by `tell` or by `send`."""
 
     to: str
     message: object
@@ -27,7 +27,7 @@ class Told:
 
 @frozen
 class Asked:
-    """It asked `to`, and waits for the answer. `request.reply` gives one."""
+    """The actor asked `to`, and waits for the answer. `request.reply` gives one."""
 
     to: str
     request: Ask[Any]
@@ -36,7 +36,7 @@ class Asked:
 
 @frozen
 class Replied:
-    """It answered a request."""
+    """The actor answered a request."""
 
     request: Ask[Any]
     value: object
@@ -44,7 +44,7 @@ class Replied:
 
 @frozen
 class Refused:
-    """It let a request fail."""
+    """The actor let a request fail."""
 
     request: Ask[Any]
     error: Exception
@@ -52,14 +52,14 @@ class Refused:
 
 @frozen
 class Spawned:
-    """It started a child, or the runtime did, for a supervisor's own spec."""
+    """The actor started a child, or the runtime did, for a supervisor's own spec."""
 
     spec: ChildSpec
 
 
 @frozen
 class Watched:
-    """It watches `to`."""
+    """The actor watches `to`."""
 
     to: str
     vital: bool = False
@@ -69,21 +69,21 @@ class Watched:
 
 @frozen
 class Unwatched:
-    """It watches `to` no more."""
+    """The actor watches `to` no more."""
 
     to: str
 
 
 @frozen
 class Outlived:
-    """It called `outlive` for `to`."""
+    """The actor called `outlive` for `to`."""
 
     to: str
 
 
 @frozen
 class TimerSet:
-    """It wants `message` after `delay_s` seconds, and then every `every_s` seconds if that is set."""
+    """The actor wants `message` after `delay_s` seconds, and then every `every_s` seconds if that is set."""
 
     key: Hashable
     delay_s: float
@@ -93,14 +93,14 @@ class TimerSet:
 
 @frozen
 class TimerCancelled:
-    """It cancelled a timer; none may have been set."""
+    """The actor cancelled a timer; none may have been set."""
 
     key: Hashable
 
 
 @frozen
 class TaskStarted:
-    """It started a task of its own. It does not run: a test may await `function(*args)`."""
+    """The actor started a task of its own. The task does not run: a test may await `function(*args)`."""
 
     function: Callable[..., Awaitable[object]]
     args: tuple[Any, ...] = ()
@@ -109,7 +109,7 @@ class TaskStarted:
 
 @frozen
 class StopOrdered:
-    """It stopped another actor."""
+    """The actor stopped another actor."""
 
     to: str
     mode: StopMode = StopMode.AFTER_MESSAGE
@@ -117,24 +117,24 @@ class StopOrdered:
 
 @frozen
 class KillOrdered:
-    """It killed another actor."""
+    """The actor killed another actor."""
 
     to: str
 
 
 @frozen
 class Stopped:
-    """It stops itself after the current message."""
+    """The actor stops itself after the current message."""
 
 
 @frozen
 class SaidHealthy:
-    """It called `healthy`."""
+    """The actor called `healthy`."""
 
 
 @frozen
 class Unhandled:
-    """It does not know this message."""
+    """The actor does not know this message."""
 
     message: object
 

@@ -56,32 +56,32 @@ class FakeRef(ActorRef):
         self._recorder = recorder
         self.path = path
         self._ended: Exit | None = None
-        self._mailbox = ActorInbox(path, recorder.system.lose)  # empty for ever: a channel looks there for room
+        self._mailbox = ActorInbox(path, recorder.system.lose)  # always empty: an `ActorChannel` checks it for room
 
     def __repr__(self) -> str:
         return f"<FakeRef {self.path}{'' if self.alive else ' dead'}>"
 
     @property
     def alive(self) -> bool:
-        """Whether `Recorder.end` has not ended it."""
+        """Whether the fake was not ended by `Recorder.end` or `stop`."""
         return self._ended is None
 
     def children(self) -> list[ActorRef]:
-        """Those of the recorded actor for its own reference; none for others."""
+        """Return the children of the recorded actor for its own reference; none for others."""
         return self._recorder.context.children() if self is self._recorder.ref else []
 
     def statistics(self) -> dict[Lane, LaneStatistics]:
-        """Nothing: there is no mailbox."""
+        """Return no statistics: there is no mailbox."""
         return {}
 
     def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
-        """Record it; raise `TypeError` for a notice, as a real reference does."""
+        """Record the message; raise `TypeError` for a notice, as a real reference does."""
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
         self._recorder.note(Told(self.path, message, lane))
 
     async def send(self, message: object, *, lane: Lane = Lane.NORMAL, timeout_s: float = 5.0) -> None:
-        """Record it: there is always room."""
+        """Record the message: there is always room."""
         self.tell(message, lane=lane)
 
     async def ask(
@@ -92,7 +92,7 @@ class FakeRef(ActorRef):
         lane: Lane = Lane.NORMAL,
         fail_fast: bool = False,
     ) -> T:
-        """Record it, and wait for the answer that `Recorder.answer` prepared, or that `request.reply` gives."""
+        """Record the request, and wait for the answer that `Recorder.answer` prepared, or `request.reply` gives."""
         if self is self._recorder.ref:
             raise SelfCall(self.path, "ask")
         call = RecordedCall(request, timeout_s)
@@ -109,7 +109,7 @@ class FakeRef(ActorRef):
         return answer
 
     async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
-        """Record it; the fake reference is dead from now on."""
+        """Record the stop; the fake reference is dead from now on."""
         if self is self._recorder.ref:
             raise SelfCall(self.path, "stop and await")
         self._recorder.note(StopOrdered(self.path, mode))
@@ -118,11 +118,11 @@ class FakeRef(ActorRef):
         return self._ended or SHUTDOWN
 
     def kill(self) -> None:
-        """Record it; what its parent would do about it is not known."""
+        """Record the kill. The fake stays alive: its parent, which would decide, does not exist."""
         self._recorder.note(KillOrdered(self.path))
 
     async def wait_stopped(self) -> Exit:
-        """Wait until `Recorder.end` ends it."""
+        """Wait until `Recorder.end` ends the fake."""
         if self is self._recorder.ref:
             raise SelfCall(self.path, "await the end of")
         while self._ended is None:
@@ -176,7 +176,7 @@ class RecordedCall(Call):
         await self._over.wait()
 
     def result(self) -> Any:
-        """The answer, or raise the error."""
+        """Return the answer, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.value
@@ -224,11 +224,11 @@ class RecordedContext(Context):
 
     @property
     def stopping(self) -> StopMode | None:
-        """`AFTER_MESSAGE` once it stopped itself, or `Recorder.stop` was called."""
+        """`AFTER_MESSAGE` once the actor stopped itself, or `Recorder.stop` was called."""
         return StopMode.AFTER_MESSAGE if self._recorder.stopped else None
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
-        """Record it, and return a fake reference; or raise what `Recorder.refuse` prepared."""
+        """Record the child and return a fake reference, or raise the error that `Recorder.refuse` prepared."""
         self._recorder.check_alive()
         supervision = self._recorder.actor.supervision
         if supervision is None:
@@ -243,15 +243,15 @@ class RecordedContext(Context):
         return self._fakes[spec.id]
 
     def children(self) -> list[ActorRef]:
-        """The fakes of the children that were not ended."""
+        """Return the fakes of the children that were not ended."""
         return list(self._fakes.values())
 
     def child(self, id: str) -> ActorRef | None:  # noqa: A002 - the spec's word
-        """The fake reference of the child with this id."""
+        """Return the fake reference of the child with this id, or None."""
         return self._fakes.get(id)
 
     def lose(self, ref: FakeRef) -> None:
-        """A child ended: its name is free."""
+        """Free the name of a child that ended."""
         self._fakes = {name: child for name, child in self._fakes.items() if child is not ref}
 
     def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
@@ -271,12 +271,12 @@ class RecordedContext(Context):
         self._recorder.watching.pop(ref, None)
 
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
-        """Record it; the task does not run."""
+        """Record the task, which does not run."""
         self._recorder.check_alive()
         self._recorder.note(TaskStarted(async_fn, args, name))
 
     def set_timer(self, key: Hashable, delay_s: float, message: object, *, every_s: float | None = None) -> None:
-        """Record it; `Recorder.fire` lets it fire."""
+        """Record the timer; `Recorder.fire` lets it fire."""
         self._recorder.check_alive()
         timer = TimerSet(key, delay_s, message, every_s)
         self._recorder.note(timer)
@@ -288,7 +288,7 @@ class RecordedContext(Context):
         self._recorder.timers.pop(key, None)
 
     def stop(self) -> None:
-        """Record it; no message is taken after the one in work."""
+        """Record the stop; no message is taken after the current one."""
         self._recorder.note(Stopped())
         self._recorder.stopped = True
 
@@ -297,7 +297,7 @@ class RecordedContext(Context):
         self._recorder.note(SaidHealthy())
 
     def unhandled(self, message: object) -> None:
-        """Record it; a request fails with `UnhandledMessage`, as in a real system."""
+        """Record the message; a request fails with `UnhandledMessage`, as in a real system."""
         self._recorder.note(Unhandled(message))
         super().unhandled(message)
 

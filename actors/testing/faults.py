@@ -16,7 +16,7 @@ class FaultKind(Enum):
     """A type of fault."""
 
     KILL = "kill"
-    """Kill it: before it handles a message, or between messages at any moment."""
+    """Kill the actor: before it handles a message, or between messages at any moment."""
     DELAY = "delay"
     """Delay the handling of a message."""
     FAIL = "fail"
@@ -43,7 +43,7 @@ class ChaosFault(ActorError, RuntimeError):
 
 @frozen
 class Fault:
-    """One injected fault: `at_s` seconds after it began, to the actor at `path`.
+    """One injected fault: `at_s` seconds after the chaos began, to the actor at `path`.
 
     `message` is the number of the message, counted from 0 for each path from the beginning of the chaos, over restarts;
     None for a kill between messages. `seconds` is the length of a delay.
@@ -86,7 +86,7 @@ class Rates:
             raise InvalidSpec("rates", "kill, delay, fail and drop must not be above 1 together")
 
     def choose(self, chance: float) -> FaultKind | None:
-        """The fault for a chance from 0 to 1, or None."""
+        """Return the fault for a chance from 0 to 1, or None."""
         for kind, rate in zip(FaultKind, (self.kill, self.delay, self.fail, self.drop), strict=True):
             if chance < rate:
                 return kind

@@ -8,7 +8,7 @@ from actors.ref import ActorRef
 
 
 def path_of(target: ActorRef | str) -> str:
-    """The path of a reference, or the text as it is."""
+    """Return the path of a reference, or the text unchanged."""
     return target if isinstance(target, str) else target.path
 
 

@@ -69,15 +69,15 @@ def virtual_time() -> trio.testing.MockClock:
 @pytest.fixture
 def chaos_seed(request: pytest.FixtureRequest) -> int:
     """A random seed, printed on failure; `--chaos-seed` sets it."""
-    given = request.config.getoption("--chaos-seed")
-    seed: int = random.SystemRandom().randrange(2**32) if given is None else given
+    option = request.config.getoption("--chaos-seed")
+    seed: int = random.SystemRandom().randrange(2**32) if option is None else option
     request.node.stash[_SEED] = seed
     return seed
 
 
 @pytest.fixture
 def crashes(request: pytest.FixtureRequest) -> Iterator[EventProbe]:
-    """What `actor_system` tells of itself. `await crashes.expect_crash(...)` for each crash that is meant to be.
+    """The events of `actor_system`. Call `await crashes.expect_crash(...)` for each crash that the test intends.
 
     Any other crash fails the test, unless it is marked `allow_crashes(by=...)`. Kills are no crashes. For a system of
     your own, hand it over as `on_event=crashes.heard`.
@@ -91,7 +91,7 @@ def crashes(request: pytest.FixtureRequest) -> Iterator[EventProbe]:
 
 @pytest.fixture
 async def actor_system(
-    virtual_time: trio.testing.MockClock | None,  # noqa: ARG001 - what runs the test looks for it
+    virtual_time: trio.testing.MockClock | None,  # noqa: ARG001 - `pytest_runtest_setup` looks for it
     crashes: EventProbe,
     chaos_seed: int,
 ) -> AsyncIterator[ActorSystem]:

@@ -56,7 +56,7 @@ class Capture(Generic[T]):
         self._deadline = math.inf
         self._ignored: tuple[type[Any], ...] = ()
         self.last: T | None = None
-        """What the last expectation returned."""
+        """The item that the last expectation returned."""
 
     @property
     def seen(self) -> tuple[T, ...]:
@@ -113,15 +113,15 @@ class Capture(Generic[T]):
         A type matches its instances, any other value an equal item. The timeout is for all of them together. Raises
         `ProbeFailure` if an item matches none of `wanted`, or too few come.
         """
-        got: list[T] = []
+        items: list[T] = []
         with self.within(self._time_left(timeout_s)):
             for _ in wanted:
-                got.append(await self._next(f"all of {_names(wanted)} (got {got!r})", None))
-                if not any(_fits(item, got[-1]) for item in wanted):
-                    raise ProbeFailure(f"expected one of {_names(wanted)}, got {got[-1]!r}")
-        order = _assign(wanted, got)
+                items.append(await self._next(f"all of {_names(wanted)} (got {items!r})", None))
+                if not any(_fits(item, items[-1]) for item in wanted):
+                    raise ProbeFailure(f"expected one of {_names(wanted)}, got {items[-1]!r}")
+        order = _assign(wanted, items)
         if order is None:
-            raise ProbeFailure(f"expected {_names(wanted)} in any order, got {got!r}")
+            raise ProbeFailure(f"expected {_names(wanted)} in any order, got {items!r}")
         return order
 
     async def fish(
@@ -139,14 +139,14 @@ class Capture(Generic[T]):
 
     async def take(self, count: int, timeout_s: float | None = None) -> list[T]:
         """Return the next `count` items of any type. Raises `ProbeFailure` if fewer come in time."""
-        got: list[T] = []
+        items: list[T] = []
         with self.within(self._time_left(timeout_s)):
             for _ in range(count):
-                got.append(await self._next(f"{count} things ({len(got)} came)", None))
-        return got
+                items.append(await self._next(f"{count} things ({len(items)} came)", None))
+        return items
 
     async def expect_none(self, within_s: float = 1.0) -> None:
-        """Raise `ProbeFailure` if an item comes within that time, or waits already."""
+        """Raise `ProbeFailure` if an item waits already, or comes within `within_s` seconds."""
         if await self._something(min(within_s, max(0.0, self._deadline - trio.current_time()))):
             raise ProbeFailure(f"expected nothing, got {self._pop()!r}")
 
@@ -192,15 +192,15 @@ def _fits(wanted: object, item: object) -> bool:
     return isinstance(item, wanted) if isinstance(wanted, type) else bool(item == wanted)
 
 
-def _assign(wanted: Sequence[object], got: Sequence[Any]) -> list[Any] | None:
+def _assign(wanted: Sequence[object], items: Sequence[Any]) -> list[Any] | None:
     """Return one of `got` for each of `wanted`, or None if that is impossible."""
     if not wanted:
         return []
-    for index, item in enumerate(got):
+    for index, item in enumerate(items):
         if _fits(wanted[0], item):
-            rest = _assign(wanted[1:], [*got[:index], *got[index + 1 :]])
-            if rest is not None:
-                return [item, *rest]
+            others = _assign(wanted[1:], [*items[:index], *items[index + 1 :]])
+            if others is not None:
+                return [item, *others]
     return None
 
 
@@ -209,7 +209,7 @@ def _names(wanted: Sequence[object]) -> str:
 
 
 class _Listener(Capture[T], ABC):
-    """Collects what a system reports, from its `open` until `close`, or the end of a `with` block."""
+    """Collects the reports of a system, from `open` until `close`, or the end of a `with` block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class _Listener(Capture[T], ABC):
 
     @classmethod
     async def open(cls: type[L], system: ActorSystem) -> L:
-        """Begin to collect what this system reports."""
+        """Begin to collect the reports of this system."""
         await trio.lowlevel.checkpoint()
         probe = cls()
         probe._end = probe._listen(system)
@@ -225,7 +225,7 @@ class _Listener(Capture[T], ABC):
 
     @abstractmethod
     def _listen(self, system: ActorSystem) -> Callable[[], None]:
-        """Subscribe to the system. Return what ends that."""
+        """Subscribe to the system. Return the function that unsubscribes."""
 
     def __enter__(self: L) -> L:
         return self
@@ -269,7 +269,7 @@ class DeadLetterProbe(_Listener[DeadLetter]):
 class EventProbe(_Listener[Event]):
     """Collects every event of a system: `with await EventProbe.open(system) as log`.
 
-    One that is not opened is passed on, `probe.heard`, as a listener, as to `ActorSystem(on_event=...)`.
+    Instead of opening a probe, its method `heard` can be a listener, as in `ActorSystem(on_event=probe.heard)`.
     """
 
     def __init__(self) -> None:
@@ -291,7 +291,7 @@ class EventProbe(_Listener[Event]):
         return [
             crash
             for crash in self.crashes
-            if not _is(crash, self._allowed) and not any(crash is known for known in self._expected)
+            if not _is(crash, self._allowed) and not any(crash is expected for expected in self._expected)
         ]
 
     def allow(self, error: type[Exception] | tuple[type[Exception], ...]) -> None:
@@ -310,7 +310,7 @@ class EventProbe(_Listener[Event]):
         with trio.move_on_after(left_s):
             while True:
                 for crash in self.crashes:
-                    if any(crash is known for known in self._expected):
+                    if any(crash is expected for expected in self._expected):
                         continue
                     if fits(crash.path, target) and _is(crash, error):
                         self._expected.append(crash)
@@ -319,7 +319,7 @@ class EventProbe(_Listener[Event]):
         raise ProbeFailure(f"no crash of {path_of(target)} by {error.__name__} within {left_s:g} s")
 
     async def expect_no_crash(self, within_s: float = 0.0) -> None:
-        """Raise `ProbeFailure` if anything crashed that no `expect_crash` returned, or does within that time."""
+        """Raise `ProbeFailure` if there is an unexpected crash, or if one comes within `within_s` seconds."""
         if not self.unexpected and within_s > 0:
             with trio.move_on_after(within_s):
                 while not self.unexpected:
@@ -378,7 +378,7 @@ class Probe(Capture[object]):
 
     @classmethod
     async def open(cls, system: ActorSystem, name: str = "probe") -> Probe:
-        """Start a probe as a child of the root; raises what `ActorSystem.spawn` raises."""
+        """Start a probe as a child of the root. Raises the errors of `ActorSystem.spawn`."""
         probe = cls()
         probe.ref = await system.spawn(ChildSpec(name, lambda: _ProbeActor(probe), restart=Restart.TEMPORARY))
         return probe
@@ -397,7 +397,7 @@ class Probe(Capture[object]):
     def answer(self, kind: type[Ask[T]], answer: Callable[[Any], T]) -> None:
         """Answer each request of that kind from now on with `answer(request)`, or with the error it raises.
 
-        It can be expected all the same.
+        The request can be expected all the same.
         """
         self._answers.insert(0, (kind, answer))
 

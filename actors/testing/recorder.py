@@ -1,6 +1,6 @@
 """One actor alone, without a tree and without a system: feed it messages, and read what it did as data.
 
-1. The actor's code runs in the caller: what it raises, the call raises. It is over then, as an incarnation would be.
+1. The actor's code runs in the caller: its errors are raised there, and end the actor as they would an incarnation.
 2. Nothing happens by itself: timers fire, children end and own tasks run when the test says so.
 3. Every method has a twin `..._nowait` that needs no trio: it raises `WouldWait` if the actor waits for anything.
 """
@@ -28,7 +28,7 @@ T = TypeVar("T")
 E = TypeVar("E")
 
 _NO_LOOP = "must be called from async context"
-"""What trio says when something waits outside of it."""
+"""The text of trio's error when code waits outside of a trio run."""
 
 
 class WouldWait(ActorError, trio.WouldBlock):
@@ -43,21 +43,21 @@ class Recorder:
 
     def __init__(self, actor: Actor, path: str = "/system/recorded", *, incarnation: int = 1) -> None:
         self.actor: Actor = actor
-        """The actor itself, to look at its state."""
+        """The actor itself, for tests to read its state."""
         self.effects: list[Effect] = []
-        """What it did, in order."""
+        """The effects so far, in order."""
         self.timers: dict[Hashable, TimerSet] = {}
         """The timers in force, by key."""
         self.watching: dict[ActorRef, bool] = {}
-        """Whom it watches, and whether it cannot live without them."""
+        """The watched actors, each with whether the watch is `vital`."""
         self.stopped: bool = False
-        """Whether it is over, or will be after the message in work."""
+        """Whether the actor is over, or will be after the current message."""
         self._lifespan: AbstractAsyncContextManager[object] = nullcontext()
         self.exit: Exit | None = None
-        """Why it is over, once it is."""
+        """The exit of the actor, once it is over."""
         self.system: ActorSystem = ActorSystem("recorded", on_event=_ignore)
         self.ref: FakeRef = FakeRef(self, path)
-        """The actor's own reference, as it sees it."""
+        """The actor's own reference."""
         self.parent: FakeRef = FakeRef(self, path.rpartition("/")[0] or "/")
         self.cell: RecordedCell = RecordedCell(path, self.system)
         self.context: RecordedContext = RecordedContext(self, incarnation)
@@ -69,11 +69,11 @@ class Recorder:
     # Preparing
 
     def actor_at(self, path: str) -> FakeRef:
-        """Return a fake reference for another actor, to hand to this one. It records its use."""
+        """Return a fake reference for another actor, to hand to this one. The fake records its use."""
         return FakeRef(self, path)
 
     def answer(self, kind: type[Ask[T]], answer: Callable[[Any], T]) -> None:
-        """Answer each request of that kind that the actor asks anybody with `answer(request)`, or with what it raises.
+        """Answer each request of that kind, whomever the actor asks, with `answer(request)` or the error it raises.
 
         A request without a prepared answer waits for its timeout, or until `request.reply` is called.
         """
@@ -91,7 +91,7 @@ class Recorder:
         return taken
 
     def effects_of(self, kind: type[E]) -> list[E]:
-        """The effects of one kind so far."""
+        """Return the effects of one kind so far."""
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
     # Feeding
@@ -107,22 +107,22 @@ class Recorder:
                 await self.context.spawn(spec)
 
     async def receive(self, message: object) -> None:
-        """Let the actor handle one message, then what it takes out of a `Stash`.
+        """Let the actor handle one message, then the messages that it unstashed.
 
-        Raises what the actor raises, and `ActorDied` when it is over.
+        Raises the errors of the actor, and `ActorDied` when it is over.
         """
         self.check_alive()
         await self._handle(message)
-        while not self.stopped and (kept := self.cell.next_redelivery()) is not None:
-            await self._handle(kept.message)
+        while not self.stopped and (entry := self.cell.next_redelivery()) is not None:
+            await self._handle(entry.message)
         if self.stopped:
             self._over(NORMAL)
 
     async def ask(self, request: Ask[T]) -> T:
         """Let the actor handle a request; return its answer, or raise the error it answers with.
 
-        Raises `ProbeFailure` when the actor has not answered at the end of its handler. If it does later, that is an
-        effect.
+        Raises `ProbeFailure` when the actor has not answered at the end of its handler. A later answer is recorded as
+        an effect.
         """
         call = RecordedCall(request, float("inf"), lambda *end: self.note(outcome(*end)))
         await self.receive(request)
@@ -148,7 +148,7 @@ class Recorder:
     async def end(self, ref: ActorRef, reason: Exit = NORMAL) -> None:
         """Let another actor be dead: a child's name is free, and a watcher gets its notice.
 
-        Raises `DeathPact` when the actor cannot live without the other and does not say otherwise.
+        Raises `DeathPact` when the watch is `vital` and the actor does not call `outlive`.
         """
         if not isinstance(ref, FakeRef):
             raise TypeError(f"{ref!r} is no fake reference of this recorder")
@@ -200,11 +200,11 @@ class Recorder:
     # For the fakes
 
     def note(self, effect: Effect) -> None:
-        """Write down an effect."""
+        """Record an effect."""
         self.effects.append(effect)
 
     def give_answer(self, request: Ask[Any]) -> None:
-        """Answer a request of the actor, if that was prepared."""
+        """Answer a request of the actor, if an answer was prepared."""
         for kind, answer in self._answers:
             if isinstance(request, kind):
                 try:
@@ -214,7 +214,7 @@ class Recorder:
                 return
 
     def check_spawn(self, child_id: str) -> None:
-        """Raise what `refuse` prepared for this child."""
+        """Raise the error that `refuse` prepared for this child, if any."""
         if child_id in self._refusals:
             raise self._refusals[child_id]
 
@@ -224,7 +224,7 @@ class Recorder:
             raise ActorDied(self.ref.path, self.exit)
 
     def ended(self, ref: FakeRef) -> None:
-        """A fake reference is dead."""
+        """Note that a fake reference is dead."""
         self.context.lose(ref)
         self.changed.set()
         self.changed = trio.Event()

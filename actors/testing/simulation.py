@@ -35,7 +35,7 @@ STUCK_TURNS = 200_000
 LOOK_S = serving.BATCH_S / 32
 """Seconds by which each reading of the batch clock advances it in a seeded run: a batch has about 32 messages."""
 _scheduler: Any = trio._core._run
-"""Where trio keeps the generator that orders each batch of tasks, and the switch that makes the order repeatable.
+"""Trio's module with the generator that orders each batch of tasks, and the switch that makes the order repeatable.
 
 Both are private to trio; hypothesis and pytest-trio set the same two.
 """
@@ -105,14 +105,14 @@ class Trace(trio.abc.Instrument):
 
 
 class _Watchdog(trio.abc.Instrument):
-    """Cancels the main task when trio's loop turns for long and no virtual time passes.
+    """Cancels the main task when trio's loop makes many turns and no virtual time passes.
 
-    If that does not help, as some task shields itself from it, the clock is made to fail: then trio gives up.
+    If the loop still goes on, since a task is shielded, the clock is made to fail: then trio aborts the run.
     """
 
     def __init__(self, clock: trio.testing.MockClock, turns: int) -> None:
         self.scope = trio.CancelScope()
-        self.barked = self.bit = False
+        self.cancelled = self.aborted = False
         self._clock = clock
         self._turns = turns
         self._left = turns
@@ -127,11 +127,11 @@ class _Watchdog(trio.abc.Instrument):
         if self._left > 0:
             return
         self._left = self._turns
-        if self.barked:
-            self.bit = True
+        if self.cancelled:
+            self.aborted = True
             vars(self._clock)["_real_clock"] = _fail
         else:
-            self.barked = True
+            self.cancelled = True
             self.scope.cancel()
 
 
@@ -146,9 +146,9 @@ def simulate(
     """Run `await main(*args)` under trio in virtual time, in an order that `seed` decides; return its result.
 
     The seed also decides the numbers of the module `random` and those of every `ActorSystem` made without a seed.
-    What `main` raises goes through with a note that names the seed. Raises `SimulationStuck` when all tasks wait for
-    ever, when `limit_s` virtual seconds are over, or after `stuck_turns` turns of the loop in one instant. Must not be
-    called from a running trio loop. `trace` notes the steps.
+    An error of `main` is raised with a note that names the seed. Raises `SimulationStuck` when all tasks wait for ever,
+    when `limit_s` virtual seconds are over, or after `stuck_turns` turns of the loop in one instant. Must not be called
+    from a running trio loop. `trace` records the steps.
     """
     clock = virtual_time()
     watchdog = _Watchdog(clock, stuck_turns)
@@ -158,7 +158,7 @@ def simulate(
             return trio.run(_bounded, main, args, limit_s, watchdog, clock=clock, instruments=instruments)
     except Exception as raised:
         error: Exception = raised
-        if watchdog.bit and isinstance(raised, trio.TrioInternalError):
+        if watchdog.aborted and isinstance(raised, trio.TrioInternalError):
             error = SimulationStuck("a task waits for ever, or goes in circles, and shields itself from its end")
         error.add_note(f"in a simulation with seed={seed}")
         raise error from (None if error is not raised else raised.__cause__)
@@ -185,7 +185,7 @@ async def _bounded(
 ) -> T:
     with watchdog.scope, trio.move_on_after(limit_s):
         return await main(*args)
-    if watchdog.barked:
+    if watchdog.cancelled:
         raise SimulationStuck("the tasks go in circles: no virtual time passes")
     raise SimulationStuck(f"not over after {limit_s:g} virtual seconds: it takes long, or waits for ever")
 
