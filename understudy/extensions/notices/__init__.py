@@ -1,6 +1,7 @@
-"""Notices: what people and other servers are told when a run ends or asks, and when an operator has something to say.
+"""Notices: webhooks, the inbox and alerts.
 
-Webhooks tell other servers, the inbox tells a user what is open over all threads, and alerts reach all connections.
+Webhooks call other servers when a run ends or asks, the inbox lists a user's open items over all threads, and alerts
+carry a sentence of an operator to all connections.
 """
 
 from collections.abc import Sequence
@@ -27,26 +28,26 @@ class Notices(Extension):
     table = "webhook"
 
     def settings(self) -> type:
-        """Which addresses webhooks may call."""
+        """Return the settings of webhooks."""
         from understudy.extensions.notices.settings import WebhookSettings
 
         return WebhookSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a webhook that is to be delivered."""
+        """Return the queue of webhooks."""
         from understudy.extensions.notices.tables import deliveries
 
         return [deliveries]
 
     def user_data(self) -> Sequence[UserData]:
-        """The webhooks of a user's runs that are not delivered yet."""
+        """Return the webhooks of a user's runs that are not delivered yet."""
         from understudy.extensions.notices.storage import record_of
         from understudy.extensions.notices.tables import deliveries
 
         return [UserData("webhooks", deliveries, record_of)]
 
     async def open(self, server: "WebContext") -> None:
-        """Add the rules for addresses, and have messages name one if any may be called."""
+        """Add the rules for addresses, and let messages name a webhook if any address may be called."""
         from understudy.chat.run_settings import MessageSetting
         from understudy.extensions.notices.settings import WebhookSettings
         from understudy.extensions.notices.webhooks import WebhookRules, deliveries_of
@@ -64,7 +65,7 @@ class Notices(Extension):
         return [inbox_routes.blueprint, alert_routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that delivers webhooks, if any address may be called."""
+        """Return the actor that delivers webhooks, if any address may be called."""
         from understudy.extensions.notices.settings import WebhookSettings
 
         if not server.settings.of(WebhookSettings).urls:
@@ -79,7 +80,7 @@ class Notices(Extension):
         return [ChildSpec("webhooks", sender)]
 
     def metrics(self) -> "Sequence[CountedBy]":
-        """The attempts to deliver webhooks."""
+        """Return the counter of attempts to deliver webhooks."""
         from understudy.extensions.notices.webhook_sender import WEBHOOKS
 
         return [WEBHOOKS]

@@ -1,6 +1,6 @@
-"""What a user has open over all threads: the questions that wait for them, what is running, unread answers. Pure.
+"""Derives a user's inbox over all threads: questions that wait for the user, running runs, unread answers. Pure.
 
-All of it is derived from the log and the rows of runs, so it is the same on every node and after a restart.
+It is derived from the log and the rows of runs alone, so it is the same on every node and after a restart.
 """
 
 from collections.abc import Iterable
@@ -25,21 +25,21 @@ TYPES: Final = tuple(
     kind.type
     for kind in (ApprovalRequired, ApprovalDecided, QuestionAsked, QuestionAnswered, ToolExecuting, ToolCompleted)
 )
-"""The events of a run that say what it waits for, and what it does now."""
+"""The types of events from which the inbox derives what a run waits for and what it does now."""
 
 Item = dict[str, Any]
 
 
-def items_of(found: UnfinishedRun, title: str, now: float) -> tuple[list[Item], Item | None]:
+def items_of(unfinished: UnfinishedRun, title: str, now: float) -> tuple[list[Item], Item | None]:
     """Return the questions of a run that wait for its user at `now` (Unix seconds), oldest first, and the run itself.
 
-    A run with such a question is not running: then there is None in its place.
+    A run with such a question does not count as running: then the second value is None.
     """
-    waiting, doing = _open_questions(found.events, now)
-    of_run = _of_run(found.run, title)
+    waiting, doing = _open_questions(unfinished.events, now)
+    of_run = _of_run(unfinished.run, title)
     if waiting:
-        return [of_run | {"last_seq": found.last_seq} | question for question in waiting], None
-    run, last = found.run, {"last_seq": found.last_seq, "doing": doing}
+        return [of_run | {"last_seq": unfinished.last_seq} | question for question in waiting], None
+    run, last = unfinished.run, {"last_seq": unfinished.last_seq, "doing": doing}
     return [], of_run | {"status": run.status, "started_at": run.started_at} | last
 
 
@@ -69,14 +69,14 @@ def _of_run(run: RunRecord, title: str) -> Item:
 
 
 def _open_questions(rows: Iterable[LoggedEvent], now: float) -> tuple[list[Item], str]:
-    """Return the questions that wait for the user, and what the newest unfinished call is about, empty for none."""
+    """Return the questions that wait for the user, and a description of the newest unfinished call, empty for none."""
     waits: dict[str, Item] = {}
     calls: dict[str, ToolExecuting] = {}
     for row in rows:
         try:
             envelope = from_log(row.body)
         except UnreadableEvent:
-            continue  # of a later release, or damaged: its run says so
+            continue  # of a later release, or damaged: the run itself reports that
         match envelope.event:
             case ToolExecuting() as event:
                 calls[event.call_id] = event
@@ -102,7 +102,7 @@ def _approval(envelope: Envelope, event: ApprovalRequired, call: ToolExecuting |
 
 
 def _question(envelope: Envelope, event: QuestionAsked, call: ToolExecuting | None) -> Item:
-    """Return a question: a form, a sign-in at an MCP server, or what became of a call (`doubt`)."""
+    """Return a question: a form, a sign-in at an MCP server, or whether a lost call had an effect (`doubt`)."""
     kind = "sign_in" if event.sign_in else "doubt" if event.choices and event.asked_by == "server" else "question"
     return _wait(kind, event.question_id, envelope, event) | {
         "tool_name": None if call is None else call.tool_name,

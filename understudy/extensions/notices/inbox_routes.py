@@ -26,7 +26,7 @@ Mark: TypeAlias = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum"
 
 @frozen
 class ReadRequest:
-    """The body of a request that marks answers as read: up to a number each in these `threads`, or `all`."""
+    """The body of a request that marks answers as read: in `threads` each up to the number of an event, or `all`."""
 
     threads: Annotated[dict[str, Mark], Meta(extra_json_schema={"maxProperties": MOST_MARKS})] = field(factory=dict)
     all: bool = False
@@ -86,15 +86,15 @@ async def read() -> None:
         context.chat.commands.announce_read(owner, threads)
 
 
-def _encode(owner: str, found: OpenItems, now: float, restore: Callable[[str, str, str], str]) -> bytes:
+def _encode(owner: str, items: OpenItems, now: float, restore: Callable[[str, str, str], str]) -> bytes:
     needs_you: list[dict[str, Any]] = []
     running: list[dict[str, Any]] = []
-    for unfinished in found.runs:
+    for unfinished in items.runs:
         waiting, run = items_of(unfinished, restore(owner, unfinished.run.thread_id, unfinished.title), now)
         needs_you += waiting
         running += [] if run is None else [run]
     needs_you.sort(key=lambda item: item["asked_at"])
-    unread = [unread_of(row, restore(owner, row.id, row.title)) for row in found.unread]
-    counts = {"needs_you": len(needs_you), "running": len(running), "unread": found.unread_count}
+    unread = [unread_of(row, restore(owner, row.id, row.title)) for row in items.unread]
+    counts = {"needs_you": len(needs_you), "running": len(running), "unread": items.unread_count}
     lists = {"needs_you": needs_you, "running": running, "unread": unread}
     return msgspec.json.encode(lists | {"counts": counts, "now": now})

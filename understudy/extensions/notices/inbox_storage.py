@@ -1,7 +1,7 @@
-"""Reads what a user has open over all threads: unfinished runs and unread answers. Writes how far they have read.
+"""Reads a user's unfinished runs and unread answers over all threads. Writes how far the user has read.
 
-1. All of it is derived from the log and the rows of runs and threads, so it is the same on every node and after a
-   restart.
+1. The answers are derived from the log and the rows of runs and threads, so they are the same on every node and after
+   a restart.
 2. An answer is unread while `answered_seq` of its thread is greater than `read_seq`. A run that its user cancelled
    leaves nothing to read.
 """
@@ -18,11 +18,11 @@ from understudy.storage.records import LoggedEvent, RunRecord
 from understudy.storage.write import write
 
 MOST: Final = 100
-"""Runs, and threads with an unread answer, that are read at once; of both the newest."""
+"""Limit of runs, and of threads with an unread answer, in one read; the newest of both."""
 MOST_EVENTS: Final = 500
-"""Events that are read of a run, the newest ones of the types that are wanted."""
+"""Limit of events that are read of a run: the newest of the requested types."""
 MOST_MARKS: Final = 100
-"""Threads that one write marks as read."""
+"""Limit of threads that one write marks as read."""
 
 _t = schema.threads.c
 _r = schema.runs.c
@@ -33,7 +33,7 @@ _UNREAD: Final = text(schema.UNREAD)
 
 @write
 def mark_read(connection: Connection, owner: str, threads: Mapping[str, int] | None) -> int:
-    """Record that a user has seen these threads up to a number each; None: all answers that have ended.
+    """Record that a user has seen these threads, each up to the number of an event; None: all ended answers.
 
     A mark never moves back, nor beyond the end of the log. Return how many threads were marked.
     """
@@ -72,7 +72,7 @@ class UnreadThread:
 
 @frozen
 class OpenItems:
-    """What a user has open: runs, oldest first, threads with an unread answer, newest first, and how many these are."""
+    """A user's unfinished `runs`, oldest first; `unread` threads, newest first; and the number of unread threads."""
 
     runs: tuple[UnfinishedRun, ...]
     unread: tuple[UnreadThread, ...]
@@ -80,7 +80,7 @@ class OpenItems:
 
 
 def open_items(connection: Connection, owner: str, types: tuple[str, ...]) -> OpenItems:
-    """Return what a user has open. Of runs the events of these `types` are read."""
+    """Return a user's unfinished runs, with their events of these `types`, and unread threads."""
     at_work = (
         select(*_r, _t.title, _t.last_seq)
         .join(schema.threads, (_t.owner == _r.owner) & (_t.id == _r.thread_id))
@@ -95,8 +95,8 @@ def open_items(connection: Connection, owner: str, types: tuple[str, ...]) -> Op
     runs.reverse()
     mine = (_t.owner == owner, _UNREAD, LISTED)
     columns = (_t.id, _t.title, _t.agent_type, _t.pillar, _t.updated_at, _t.answered_seq, _newest.c.status)
-    wanted = select(*columns).outerjoin(_newest, _newest.c.id == _t.newest_run).where(*mine)
-    unread = [UnreadThread(*row) for row in connection.execute(wanted.order_by(_t.updated_at.desc()).limit(MOST))]
+    query = select(*columns).outerjoin(_newest, _newest.c.id == _t.newest_run).where(*mine)
+    unread = [UnreadThread(*row) for row in connection.execute(query.order_by(_t.updated_at.desc()).limit(MOST))]
     count = len(unread)
     if count == MOST:
         count = connection.execute(select(func.count()).select_from(schema.threads).where(*mine)).scalar_one()

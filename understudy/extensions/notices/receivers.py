@@ -1,6 +1,6 @@
-"""The servers to which webhooks and push notifications are sent: one request, and who is left alone for a while.
+"""Sends webhooks and push notifications to their receivers, and remembers which receivers are away.
 
-A receiver that does not answer is left alone, so that what is for it does not hold up what is for others.
+A receiver that does not answer gets no requests for a while, so that they do not delay those for other receivers.
 """
 
 import random
@@ -16,19 +16,19 @@ from transport.wire.errors import FetchFailed
 from understudy.extensions.notices.webhooks import WebhookRefused, WebhookRules
 
 POST_S: Final = 10.0
-"""Seconds that one request may take."""
+"""Timeout of one request, and of the look-up of its host's name."""
 CLAIM_S: Final = 20.0
-"""Seconds after which what was claimed is due again, if its node died: longer than a request."""
+"""Seconds after which a claimed delivery is due again, if its node died: longer than a request."""
 FIRST_S: Final = 5.0
 FACTOR: Final = 3.0
 LONGEST_S: Final = 3600.0
 """Seconds before the second attempt, the factor for each further one, and the longest delay."""
 JITTER: Final = 0.2
-"""Fraction by which a delay varies, so that a receiver that was away is not called by all at once."""
+"""Fraction by which a delay varies, so that a receiver that was away is not called by all nodes at once."""
 GIVE_UP_S: Final = 24 * 3600.0
-"""Seconds after which a receiver is given up."""
+"""Age in seconds after which a delivery is given up."""
 AWAY_S: Final = 30.0
-"""Seconds for which a receiver that could not be reached is left alone."""
+"""Seconds for which a receiver that could not be reached gets no requests."""
 REMEMBERED: Final = 1000
 """Limit of receivers that are remembered as away."""
 GONE: Final = 410
@@ -41,7 +41,7 @@ def delay_s(attempts: int, chance: random.Random, first_s: float = FIRST_S) -> f
 
 @frozen
 class SendAttempt:
-    """What became of a request. `reason` is why it failed, empty if it did not; `final`: it would fail again."""
+    """The outcome of a request. `reason` is why it failed, empty if it succeeded; `final`: a retry would fail too."""
 
     reason: str = ""
     final: bool = False
@@ -58,7 +58,7 @@ class Receivers:
     _away_until: dict[str, float] = field(factory=dict, init=False)
 
     def away_until(self, url: str) -> float:
-        """Return until when a receiver is left alone; a time in the past if it is not."""
+        """Return the time until which a receiver gets no requests; 0.0 if it is not away."""
         return self._away_until.get(urlsplit(url).netloc, 0.0)
 
     async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> SendAttempt:

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - of a secret, not one
 
 
-def read_secret(given: str) -> bytes:
-    """Return the bytes of a secret: base64 after ``whsec_``, else the text itself. Raises ValueError if malformed."""
-    if not given.startswith(SECRET_PREFIX):
-        return given.encode()
+def read_secret(text: str) -> bytes:
+    """Return the bytes of a secret: base64 after ``whsec_``, else the text in UTF-8. Raises ValueError if malformed."""
+    if not text.startswith(SECRET_PREFIX):
+        return text.encode()
     try:
-        return base64.b64decode(given.removeprefix(SECRET_PREFIX), validate=True)
+        return base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as error:
         raise ValueError("after whsec_ it must be base64") from error
 
 
 @frozen
 class WebhookSettings:
-    """Which addresses the server calls."""
+    """The addresses that the server may call, and the secret that signs its requests."""
 
     urls: list[str] = field(factory=list)
     """Prefixes of the addresses that webhooks may call; none unless set."""
@@ -40,7 +40,7 @@ class WebhookSettings:
     """Whether the hosts of webhooks may have private addresses."""
 
     def faults(self, _: "Settings") -> Iterator[str]:
-        """Yield what does not go together."""
+        """Yield a sentence for each fault of the settings."""
         named = "webhook.secret (UNDERSTUDY_WEBHOOK_SECRET)"
         for url in self.urls:
             if not is_base(url):

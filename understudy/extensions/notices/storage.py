@@ -1,4 +1,4 @@
-"""The queue of webhooks: one row for each event that is to be delivered, until it is or is given up.
+"""The queue of webhooks: one row for each event, until it is delivered or given up.
 
 1. A row is written in the transaction of its event, under a key of its own: each event is queued once.
 2. A node claims a row by moving its `due_at`, if the number of attempts is still the one it read. A node that dies
@@ -14,6 +14,7 @@ from understudy.extensions.notices.tables import deliveries
 from understudy.storage.write import put, write
 
 LARGEST_BATCH: Final = 20
+"""Limit of deliveries in one read."""
 
 _d = deliveries.c
 
@@ -43,7 +44,7 @@ def add_delivery(connection: Connection, delivery: Delivery) -> bool:
 
 @write
 def claim_delivery(connection: Connection, delivery_id: str, attempts: int, due_at: float) -> bool:
-    """Claim a delivery for one attempt: it is due again at `due_at`. Return whether nobody else has it."""
+    """Claim a delivery for one attempt: it is due again at `due_at`. Return False if another node has claimed it."""
     this = update(deliveries).where(_d.id == delivery_id, _d.attempts == attempts)
     return connection.execute(this.values(attempts=attempts + 1, due_at=due_at)).rowcount > 0
 
@@ -62,13 +63,13 @@ def end_delivery(connection: Connection, delivery_id: str) -> bool:
 
 
 def due(connection: Connection, now: float) -> list[Delivery]:
-    """Return deliveries that are due, those of fewest attempts first, at most LARGEST_BATCH."""
-    wanted = select(*_ALL).where(_d.due_at <= now).order_by(_d.attempts, _d.due_at).limit(LARGEST_BATCH)
-    return [Delivery(*row) for row in connection.execute(wanted)]
+    """Return the due deliveries, those with the fewest attempts first, at most LARGEST_BATCH."""
+    query = select(*_ALL).where(_d.due_at <= now).order_by(_d.attempts, _d.due_at).limit(LARGEST_BATCH)
+    return [Delivery(*row) for row in connection.execute(query)]
 
 
 def record_of(row: Delivery) -> dict[str, Any]:
-    """Return what is to be delivered, and where."""
+    """Return the event and the address of a delivery, for an export."""
     return {"run_id": row.run_id, "seq": row.seq, "url": row.url, "created_at": row.created_at}
 
 

@@ -1,9 +1,9 @@
 """The actor that delivers webhooks: it polls the queue, sends, and retries with a growing delay.
 
-1. A delivery is made at least once, always under the same `webhook-id`: a receiver drops what it has seen.
+1. A delivery is made at least once, always under the same `webhook-id`, so that a receiver can drop duplicates.
 2. It is given up after `GIVE_UP_S`, or when the receiver answers 410 or its address may not be called any more.
-3. The text of an event is sent as it is stored: what was redacted stays redacted.
-4. A receiver that does not answer is left alone for a while, so that its webhooks do not hold up those of others.
+3. The text of an event is sent as it is stored: redacted text stays redacted.
+4. A receiver that does not answer gets no requests for a while, so that its webhooks do not delay those of others.
 """
 
 import logging
@@ -38,14 +38,14 @@ WEBHOOKS: Final = CountedBy(
     "outcome",
 )
 EVERY_S: Final = 1.0
-"""Seconds between two looks at the queue: one indexed query."""
+"""Interval of polls of the queue, each one indexed query."""
 
 
 class WebhookSender(Poller):
     """Delivers the webhooks of all users, on each node. `count(outcome)` counts attempts.
 
-    `clock` gives Unix seconds. `every_s` and `first_s` replace `EVERY_S` and `FIRST_S`. `traces` collects spans of runs
-    that are traced, None if none is.
+    `clock` gives Unix seconds. `every_s` and `first_s` replace `EVERY_S` and `FIRST_S`. `traces` collects the spans of
+    traced runs, None if nothing is traced.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class WebhookSender(Poller):
         self.receivers = Receivers(rules, clock, FIRST_S if first_s is None else first_s)
 
     async def poll(self) -> float:
-        """Deliver what is due. Poll again at once if there may be more."""
+        """Deliver the due webhooks. Return the seconds until the next poll: none if there may be more."""
         due: list[Delivery] = []
         try:
             due = await self.store.read(deliveries.due, self.clock())
@@ -75,7 +75,7 @@ class WebhookSender(Poller):
         return 0.0 if len(due) == LARGEST_BATCH else self.every_s
 
     async def _try(self, delivery: Delivery) -> None:
-        """Attempt one delivery; without the database it is attempted again later."""
+        """Attempt one delivery; if the database is down, it is attempted again later."""
         try:
             until, now = self.receivers.away_until(delivery.url), self.clock()
             if until > now and now - delivery.created_at < GIVE_UP_S:
@@ -106,7 +106,7 @@ class WebhookSender(Poller):
         await self.store.commit(delay_delivery(delivery.id, due_at))
 
     async def _send(self, delivery: Delivery, envelope: Envelope) -> SendAttempt:
-        """Make one request."""
+        """Send one request, signed, and record its span if the run is traced."""
         body, began, span = _body(envelope), self.clock(), None
         headers = self.rules.headers(delivery.id, int(began), body)
         if self.traces is not None and self.traces.of_run(delivery.run_id):
@@ -114,10 +114,10 @@ class WebhookSender(Poller):
             headers["traceparent"] = span.header
         attempt = await self.receivers.send(delivery.url, body, headers)
         if self.traces is not None and span is not None:
-            about: dict[str, Attribute] = {names.RUN: delivery.run_id, names.RESEND_COUNT: delivery.attempts}
+            attributes: dict[str, Attribute] = {names.RUN: delivery.run_id, names.RESEND_COUNT: delivery.attempts}
             error = "not_delivered" if attempt.reason else ""
             root, now = span_of(delivery.run_id), self.clock()
-            self.traces.add("webhook", span, root, began, now, about, kind=SpanKind.CLIENT, error=error)
+            self.traces.add("webhook", span, root, began, now, attributes, kind=SpanKind.CLIENT, error=error)
         return attempt
 
     async def _envelope(self, delivery: Delivery) -> Envelope | None:
@@ -141,7 +141,7 @@ class WebhookSender(Poller):
 
 
 def _body(envelope: Envelope) -> bytes:
-    """Return the body for an event."""
+    """Return the body of a request for an event."""
     frame = encode(envelope, Dialect.CANONICAL)
     ids = {name: getattr(envelope, name) for name in ("run_id", "thread_id", "message_id")}
     at = datetime.fromtimestamp(envelope.timestamp, UTC).isoformat()

@@ -1,9 +1,9 @@
-"""Webhooks: which addresses may be called, and the signed request. Pure but for the look-up of addresses.
+"""Webhooks: the rules for their addresses, and the signed request. Pure except for the look-up of addresses.
 
-1. Only addresses under a prefix of the settings are called, so a user cannot make the server call another.
+1. Only addresses under a prefix of the settings are called, so a user cannot make the server call any other.
 2. A host with a private address is refused unless the settings allow it. The connection goes to the address that was
-   checked, so that the name cannot resolve to another one meanwhile. Redirects are not followed.
-3. A request is signed as Standard Webhooks has it: HMAC-SHA256 of `id.timestamp.body`.
+   checked, so the name cannot resolve to another one in between. Redirects are not followed.
+3. A request is signed as in Standard Webhooks: HMAC-SHA256 of `id.timestamp.body`.
 """
 
 import base64
@@ -43,9 +43,8 @@ class WebhookRefused(ValueError):
 
 @frozen
 class WebhookRules:
-    """The operator's rules. `prefixes` are those that an address must begin with, none for any with https; `secret`
-    signs.
-    """
+    """The operator's rules. An address must be under one of the `prefixes`; without any it needs https. `secret` signs
+    requests. `private`: hosts may have private addresses."""
 
     prefixes: Sequence[str]
     secret: bytes = field(repr=False)
@@ -53,7 +52,7 @@ class WebhookRules:
 
     @classmethod
     def of(cls, settings: WebhookSettings) -> Self:
-        """Return the rules that the settings make. Raises ValueError for a malformed secret."""
+        """Return the rules of these settings. Raises ValueError for a malformed secret."""
         return cls(settings.urls, read_secret(str(settings.secret)), settings.private)
 
     def check(self, url: object) -> str:
@@ -75,7 +74,7 @@ class WebhookRules:
         """Return the address if a user may name it and it does not name a private host. The name is not looked up.
 
         Raises:
-            WebhookRefused: See `check`; or its host is named as a private one.
+            WebhookRefused: `check` refuses it, or the name of its host is private.
         """
         checked = self.check(url)
         if not self.private and is_named_private(urlsplit(checked).hostname or ""):
@@ -86,7 +85,7 @@ class WebhookRules:
         """Return the addresses and ports to connect to, in order.
 
         Raises:
-            WebhookRefused: See `check`; or the host has a private address.
+            WebhookRefused: `check` refuses it, or the host has a private address.
             OSError: The name cannot be resolved.
         """
         try:
@@ -115,7 +114,7 @@ def body_of(event: Event, frame: Any, ids: dict[str, Any], sent_at: str) -> dict
 
 
 def deliveries_of(clock: Callable[[], float], request: RunRequest, event: LoggedEvent) -> Iterator[Write]:
-    """Yield what queues the webhook for an event of a run, whose message has asked for webhooks."""
+    """Yield the write that queues the webhook for an event of a run with webhooks, if its type is in `TYPES`."""
     if event.type in TYPES:
         now, name, url = clock(), f"{request.run_id}-{event.seq}", request.settings["webhook"]
         yield add_delivery(Delivery(name, request.owner, request.thread_id, request.run_id, event.seq, url, now, now))

@@ -1,6 +1,6 @@
-"""OAuth 2.1 as a client, for all that signs users in elsewhere: requests to addresses that others name, and tokens.
+"""OAuth 2.1 as a client: guarded requests and tokens for the extensions that sign users in at other servers.
 
-Nothing here knows what is signed in to. It needs no SDK.
+Nothing here knows at which servers. It needs no SDK.
 """
 
 from typing import Final

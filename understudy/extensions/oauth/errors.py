@@ -1,4 +1,4 @@
-"""Why a sign-in fails, for those who sign in; `SignInFailed` is what a user reads of it."""
+"""The errors of a sign-in at another server; `SignInFailed` has the sentence for its user."""
 
 
 class OAuthError(Exception):
@@ -6,18 +6,15 @@ class OAuthError(Exception):
 
 
 class Untrusted(OAuthError):
-    """What a server said cannot be relied on: addresses that may not be called, or names that do not match."""
+    """A server's answer cannot be trusted: it names an address that may not be called, or a name does not match."""
 
 
 class Unreachable(OAuthError):
-    """A server did not answer, or answers with a fault of its own; it may be tried again."""
+    """A server did not answer, or answered with a fault of its own; a retry may succeed."""
 
 
 class GrantRefused(OAuthError):
-    """The authorization server refuses: a code or a token that it does not accept, or a client that it does not know.
-
-    `code` is the one of RFC 6749.
-    """
+    """The authorization server refuses the code, the token or the client. `code` is an error code of RFC 6749."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Requests to addresses that others name: a server's metadata leads to its authorization server, whose leads on.
+"""Makes requests to addresses that other servers name in their metadata, and that therefore cannot be trusted.
 
 1. Addresses are https and public, unless `private`. The connection goes to one of the addresses that were checked.
-2. Redirects are not followed. A response has a bounded body, and a request a bounded time.
+2. Redirects are not followed. The size of a response and the duration of a request are bounded.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from transport.wire.errors import FetchFailed
 from understudy.extensions.oauth.errors import Unreachable, Untrusted
 
 MAX_BYTES: Final = 128 * 1024
-"""Bytes of a response: metadata and tokens have a few thousand."""
+"""Limit of bytes of a response; metadata and tokens have a few thousand."""
 WITHIN_S: Final = 10.0
 """Seconds for one request, with the look-up of its host's name."""
 MAX_URL: Final = 2000

@@ -1,4 +1,4 @@
-"""What is asked of a token endpoint by a client that is registered there (RFC 6749, RFC 7009), and PKCE (RFC 7636)."""
+"""Requests of a registered client to a token endpoint (RFC 6749, RFC 7009), and PKCE (RFC 7636)."""
 
 import base64
 import hashlib
@@ -16,23 +16,22 @@ from understudy.extensions.oauth.guarded_http import GuardedHttp
 
 T = TypeVar("T")
 METHODS: Final = ("client_secret_post", "client_secret_basic", "none")
-"""How a client may prove itself at the token endpoint, the best first: servers of the MCP SDK revoke by the first only.
-"""
+"""How a client may authenticate at the token endpoint, the preferred first: MCP SDK servers revoke by that one only."""
 MAX_TOKEN: Final = 16 * 1024
-"""Characters of a token; one in a header has fewer."""
+"""Limit of characters of a token; one in a header has fewer."""
 MAX_ID_TOKEN: Final = 64 * 1024
-"""Characters of an ID token, which may name all groups of a user."""
+"""Limit of characters of an ID token, which may name all groups of a user."""
 TRANSIENT: Final = ("temporarily_unavailable", "server_error", "slow_down")
-"""Errors of an authorization server that say nothing of the request."""
+"""Errors of an authorization server that are no verdict on the request."""
 MAX_LIFE_S: Final = 365 * 24 * 3600.0
-"""Seconds after which an access token is taken to expire, whatever its server says."""
+"""Seconds after which an access token is taken to expire, even if its server says later."""
 
 
 @frozen
 class OAuthClient:
-    """This server as an authorization server knows it. `method` is how it proves itself.
+    """This server as a client of an authorization server. `method` is how it authenticates.
 
-    `registered_as` is the id under which its registration is stored, if it has registered itself.
+    `registered_as` is the id under which its registration is stored, if it registered itself.
     """
 
     id: str
@@ -43,7 +42,7 @@ class OAuthClient:
 
 @frozen
 class GivenTokens:
-    """The answer of a token endpoint. `expires_in` is in seconds, None if it is not said."""
+    """The answer of a token endpoint. `expires_in` is in seconds, None if the answer does not say."""
 
     access_token: str = field(repr=False)
     expires_in: float | None = None
@@ -57,10 +56,10 @@ class GivenTokens:
         return None if self.expires_in is None else now + min(max(0.0, self.expires_in), MAX_LIFE_S)
 
 
-def with_query(url: str, asked: Mapping[str, str]) -> str:
+def with_query(url: str, parameters: Mapping[str, str]) -> str:
     """Return an address with these parameters added to its query, and without a fragment."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(asked)))), fragment=""))
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(parameters)))), fragment=""))
 
 
 def challenge_of(verifier: str) -> str:
@@ -93,19 +92,19 @@ async def ask_for_tokens(url: str, client: OAuthClient, form: Mapping[str, str],
 
 
 def decode_members(body: bytes, kind: type[T]) -> T:
-    """Return an object of JSON as this type. A member that is null or an empty text is as one that is not there.
+    """Decode a JSON object as this type. A member that is null or an empty text counts as absent.
 
     Raises:
-        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
+        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: The body is no such object.
     """
-    return msgspec.convert(members_of(body), kind, strict=False)  # some say a number as a text
+    return msgspec.convert(members_of(body), kind, strict=False)  # some servers send a number as a text
 
 
 def members_of(body: bytes) -> dict[str, Any]:
-    """Return the members of an object of JSON, without those that are null or an empty text: as good as not there.
+    """Decode the members of a JSON object, without those that are null or an empty text.
 
     Raises:
-        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
+        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: The body is no such object.
     """
     members = msgspec.json.decode(body, type=dict[str, Any])
     return {name: value for name, value in members.items() if value is not None and value != ""}
@@ -118,17 +117,17 @@ async def revoke(url: str, client: OAuthClient, token: str, http: GuardedHttp) -
 
 
 def _proof(client: OAuthClient, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the form and headers with which a client proves itself."""
+    """Return the form and headers with which a client authenticates."""
     if client.method == "client_secret_basic":
         pair = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
         proof = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-        return {**form, "client_id": client.id}, proof  # servers look there for the id, too
+        return {**form, "client_id": client.id}, proof  # some servers look for the id in the form too
     secret = {"client_secret": client.secret} if client.method == "client_secret_post" else {}
     return {**form, "client_id": client.id, **secret}, {}
 
 
 def refusal(response: HttpResponse) -> OAuthError:
-    """Return the error for a response that is no success."""
+    """Return the error for an unsuccessful response."""
     if response.status == 429 or response.status >= 500:
         return Unreachable(f"its authorization server answers {response.status}")
     try:

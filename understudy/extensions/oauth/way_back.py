@@ -1,4 +1,4 @@
-"""The end of a sign-in elsewhere: paths of this origin to which it may lead, and plain pages for returning browsers."""
+"""The end of a sign-in at another server: a check of the path it leads to, and plain pages for returning browsers."""
 
 import logging
 from html import escape
@@ -16,15 +16,15 @@ MAX_PATH: Final = 1000
 
 
 def is_own_path(path: str) -> bool:
-    """Return whether browsers take this for a path of the present origin, whatever is in it."""
+    """Return whether every browser takes this for a path of the present origin, so that it cannot lead elsewhere."""
     plain = path.isascii() and path.isprintable() and " " not in path and "\\" not in path and len(path) <= MAX_PATH
     return plain and path.startswith("/") and not path.startswith("//")
 
 
 def way_back_page(code: str, sentence: str, again: str = "") -> Response:
-    """Return a plain page for a browser that comes back; `code` is empty if all is well.
+    """Return a plain page for a returning browser. `code` is an error code, empty after a success.
 
-    `again`: the path at which the sign-in is begun again, as this server knows it.
+    `again`: the path that starts the sign-in again, without the prefix of the public address.
     """
     title, status, note = "Signed in", 200, ""
     if code:

@@ -1,6 +1,6 @@
-"""OpenAI: models that are asked by its two APIs, at OpenAI or at one of the many servers that speak them.
+"""OpenAI: models behind its two APIs, at OpenAI itself or at one of the many servers that speak them.
 
-Such a server may run on this machine: a server without a model offers its models to the operator.
+Such a server may run on this machine: while understudy has no model, it offers the operator the models of that server.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class OpenAIModels(Extension):
     requires = ("providers",)
 
     def models(self) -> "Mapping[str, Callable[..., Model]]":
-        """The clients of chat completions and of the Responses API."""
+        """Return the clients of chat completions and of the Responses API."""
         from understudy.extensions.openai.chat import OpenAIChat
         from understudy.extensions.openai.responses import OpenAI
 
@@ -50,7 +50,7 @@ class OpenAIModels(Extension):
         return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """What logs the models of this machine once."""
+        """Return the actor that logs the models of this machine once."""
         from actors.behaviours.job import job
         from understudy.extensions.openai.local import LocalModels
 

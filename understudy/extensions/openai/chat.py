@@ -1,4 +1,4 @@
-"""Answers from any server that speaks the chat completions API, such as vLLM, Ollama and llama.cpp."""
+"""The provider for servers of the chat completions API, such as vLLM, Ollama and llama.cpp."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,13 +10,14 @@ from attrs import evolve
 from understudy.extensions.openai.chat_calls import Calls
 from understudy.extensions.openai.chat_request import build_request
 from understudy.extensions.openai.chat_stream import ChatStream
+from understudy.extensions.providers.accepted import Adaptation
 from understudy.extensions.providers.client import SdkModel
 from understudy.models.model import LOADS, Emit, ModelUnavailable, Reply, Thought, Turn
 from understudy.models.prompt import offered_tools
 from understudy.models.think_tags import ThinkTags
 
 AGAIN_S: Final = 1.0
-"""Seconds between two requests to a server that loads its model."""
+"""Seconds between two requests to a server that is still loading its model."""
 
 
 class OpenAIChat(SdkModel):
@@ -24,13 +25,15 @@ class OpenAIChat(SdkModel):
 
     name = "openai-chat"
     package, kind = "openai", "AsyncOpenAI"
-    _thinks_first = False  # its server's template opens the reasoning in the text
+    _thinks_first = False  # the server's chat template opens the reasoning within the text
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn, streaming its text. Raises `ModelUnavailable`."""
-        return await self.ask(
-            turn, emit, lambda asked, known: build_request(asked, self.model, known.wants), partial(self._answer, turn)
-        )
+
+        def build(adapted: Turn, server: Adaptation) -> dict[str, Any]:
+            return build_request(adapted, self.model, server.wants)
+
+        return await self.ask(turn, emit, build, partial(self._answer, turn))
 
     async def _answer(self, turn: Turn, body: Mapping[str, Any], emit: Emit) -> Reply:
         tags = ThinkTags(self._thinks_first and not turn.partial_text)
@@ -39,19 +42,19 @@ class OpenAIChat(SdkModel):
         await answer.hear(stream, self.next, self.first_token_s, self.idle_s, emit)
         reply, calls = await answer.reply(turn, emit)
         if not turn.partial_text:
-            self._thinks_first = tags.opened  # as its server's template does
+            self._thinks_first = tags.opened
         return evolve(reply, state=answer.state(self.model, calls, worked=turn.rounds > 0))
 
     async def _begin_once_loaded(self, body: Mapping[str, Any], emit: Emit) -> Any:
-        """Send the request. A server that loads its model first is waited for as for the beginning of an answer."""
-        until, told = trio.current_time() + self.first_token_s, False
+        """Send the request, again while the server loads its model, for at most `first_token_s`. Return the stream."""
+        until, announced = trio.current_time() + self.first_token_s, False
         while True:
             try:
                 return await self.within(self.first_token_s, partial(self.sdk.chat.completions.create, **body))
             except ModelUnavailable as error:
                 if not error.detail.endswith(LOADS) or trio.current_time() >= until:
                     raise
-            if not told:
-                told = True
+            if not announced:
+                announced = True
                 await emit(Thought("The language model is starting"))
             await trio.sleep(AGAIN_S)

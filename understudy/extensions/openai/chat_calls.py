@@ -1,7 +1,7 @@
-"""Puts the calls of a chat completions API together from their pieces. Pure.
+"""Assembles the tool calls of a chat completions stream from their pieces. Pure.
 
-Calls are told apart by their ids, then by their indexes, then by where a whole one is followed by a name: some servers
-give each call the same index, others none. What belongs to no call, or to two, is `ModelUnavailable`.
+A piece belongs to the call with its id, else with its index; but a name after a complete call begins a new one, because
+some servers give each call the same index, others none. A piece of no call, or of two, raises `ModelUnavailable`.
 """
 
 from collections.abc import Collection
@@ -16,9 +16,9 @@ from understudy.extensions.providers.members import member, written
 
 @define
 class Call:
-    """A tool call as it arrives. `kept` is the provider's own, to be given back with the call.
+    """A tool call as it arrives. `kept` are members of its provider that must be sent back with the call.
 
-    `again`: another call came with its name and index.
+    `again`: another call with the same name and index came after it.
     """
 
     index: int | None
@@ -30,7 +30,7 @@ class Call:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its arguments are a whole JSON object: nothing can follow them."""
+        """Whether its arguments are a complete JSON object, which nothing can continue."""
         if not (self.pieces and self.pieces[-1].rstrip().endswith("}")):
             return False
         try:
@@ -41,7 +41,7 @@ class Call:
 
 @frozen
 class _Piece:
-    """A piece of a call: what a delta holds of it."""
+    """A piece of a call, as one delta of the stream holds it."""
 
     index: int | None
     id: str
@@ -49,10 +49,10 @@ class _Piece:
     arguments: str
 
     @classmethod
-    def read(cls, given: Any) -> "_Piece":
+    def read(cls, delta: Any) -> "_Piece":
         """Read a member of `tool_calls`. Raises TypeError."""
-        function, index = member(given, "function") or given, member(given, "index")
-        name, call_id = member(function, "name") or "", member(given, "id")
+        function, index = member(delta, "function") or delta, member(delta, "index")
+        name, call_id = member(function, "name") or "", member(delta, "id")
         if not isinstance(name, str):
             raise TypeError
         index = index if isinstance(index, int) else None
@@ -61,15 +61,16 @@ class _Piece:
 
 @define
 class Calls:
-    """The calls of one answer. `tools` are the names that a call may have: one never begins with another whole one."""
+    """The calls of one answer, in `begun` as they began. `tools` are the names that a call may have; `size` counts the
+    characters of all arguments."""
 
     tools: Collection[str] = ()
     begun: list[Call] = field(factory=list)
     size: int = 0
 
-    def add(self, given: Any) -> Call:
-        """Add a member of `tool_calls`. Return its call. Raises TypeError, and `ModelUnavailable`."""
-        piece = _Piece.read(given)
+    def add(self, delta: Any) -> Call:
+        """Add a member of `tool_calls`, and return its call. Raises TypeError and `ModelUnavailable`."""
+        piece = _Piece.read(delta)
         call = self._call_of(piece)
         if piece.name and piece.name != call.name:
             if call.name and call.pieces:
@@ -83,26 +84,26 @@ class Calls:
         return call
 
     def _call_of(self, piece: _Piece) -> Call:
-        """Return the call that a piece belongs to, which may begin with it."""
+        """Return the call to which a piece belongs; begin a new call if it belongs to none."""
         named = [call for call in self.begun if piece.id and call.id == piece.id]
-        same = [call for call in self.begun if piece.index is None or call.index == piece.index]
+        candidates = [call for call in self.begun if piece.index is None or call.index == piece.index]
         if piece.id:
-            of_both = [call for call in same if call.id == piece.id]
+            of_both = [call for call in candidates if call.id == piece.id]
             if of_both or (named and not piece.name):
-                same = of_both or named
-            elif piece.name and not (same and not same[-1].name):  # some servers give each piece an id of its own
-                same = []
-        elif piece.index is None and piece.name and same and same[-1].name not in ("", piece.name):
-            same = []
-        if same and self._may_go_on(same[-1], piece):
-            return same[-1]
+                candidates = of_both or named
+            elif piece.name and not (candidates and not candidates[-1].name):  # some servers give each piece its own id
+                candidates = []
+        elif piece.index is None and piece.name and candidates and candidates[-1].name not in ("", piece.name):
+            candidates = []
+        if candidates and self._may_go_on(candidates[-1], piece):
+            return candidates[-1]
         for call in self.begun:
             call.again = call.again or (call.index, call.name) == (piece.index, piece.name)
-        self.begun.append(made := Call(piece.index, piece.id))
-        return made
+        self.begun.append(Call(piece.index, piece.id))
+        return self.begun[-1]
 
     def _may_go_on(self, call: Call, piece: _Piece) -> bool:
-        """Return whether a piece that has the id or the index of a call can be one of it, or says it once more."""
+        """Return whether a piece with the id or the index of a call can continue it, or repeats it."""
         if not (piece.name and call.name):
             return True
         if call.is_whole:
@@ -113,15 +114,15 @@ class Calls:
 
     @property
     def ordered(self) -> list[Call]:
-        """The calls by their indexes; as they began, if these do not tell them apart."""
-        begun = [call for call in self.begun if call.name or call.pieces]  # an empty one is no call
-        indexes = {call.index for call in begun}
-        if None in indexes or len(indexes) < len(begun):
-            return begun
-        return sorted(begun, key=lambda call: call.index or 0)
+        """The calls by their indexes, or as they began unless each has an index of its own."""
+        calls = [call for call in self.begun if call.name or call.pieces]
+        indexes = {call.index for call in calls}
+        if None in indexes or len(indexes) < len(calls):
+            return calls
+        return sorted(calls, key=lambda call: call.index or 0)
 
     def written(self) -> list[WrittenCall]:
-        """Return the calls. Raises `ModelUnavailable` for one whose arguments came in a call of their own."""
+        """Return the calls. Raises `ModelUnavailable` if the arguments of a call came as another call."""
         if any(call.again and not "".join(call.pieces).strip() for call in self.begun):
             raise unreadable("a call without its arguments")
         return [(call.id, call.name, call.pieces) for call in self.ordered]

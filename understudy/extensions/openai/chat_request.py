@@ -13,11 +13,11 @@ from understudy.models.model import Turn
 from understudy.models.prompt import CONTINUE, noted, offered_tools, system_text, tool_choice, tool_name, user_text
 
 NO_REASONING: Final = " "
-"""The reasoning of a reply of which none is known: Kimi refuses an empty one."""
+"""The reasoning that is sent for a reply whose reasoning is unknown: Kimi refuses an empty one."""
 UNSIGNED: Final = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
-"""What Google has Gemini take in place of the signature of a call that another model made."""
+"""Google's placeholder for the signature of a call that another model made."""
 NO_ANSWER: Final = "(There was no answer.)"
-"""What the assistant says between a result and the next message of the user: Mistral's API wants something there."""
+"""A reply of the assistant that Mistral's API requires between a result and the next message of the user."""
 
 
 def build_request(turn: Turn, model: str, wants: Collection[str] = ()) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def build_request(turn: Turn, model: str, wants: Collection[str] = ()) -> dict[s
 
 
 def _options(turn: Turn, has_tools: bool) -> dict[str, Any]:
-    """Return the fields of the agent's settings; those left to the provider are not sent."""
+    """Return the fields for the agent's settings, without those that are left to the provider."""
     settings = turn.settings
     fields: dict[str, Any] = {
         "reasoning_effort": settings.effort,
@@ -56,14 +56,14 @@ def _options(turn: Turn, has_tools: bool) -> dict[str, Any]:
 def build_messages(
     items: Sequence[Item], model: str = "", system: str = "", wants: Collection[str] = ()
 ) -> list[dict[str, Any]]:
-    """Return the conversation for the API, behind a system message with this text.
+    """Return the conversation for the API, after a system message with the text `system`.
 
-    The API rejects a call without a result and a result without a call; many servers also a system message that is not
-    the first, a reply at the beginning, two messages of one role in a row, and a user's message behind a result. So a
-    note stands, marked, in the user's message beside it, or behind the result before it, where no data can imitate it.
+    The API rejects a call without a result and a result without a call; many servers also reject a system message that
+    is not the first, a reply at the beginning, two messages of one role in a row, and a user's message after a result.
+    So a note is put, marked, into the user's message beside it, or after the result before it: no data can imitate it.
 
-    The state that this provider gave with a reply is given back with it, to the model it is from. A server that `wants`
-    reasoning or signatures with every reply is given the reasoning that was shown, and a word in place of a signature.
+    The state that the provider sent with a reply is sent back with it, if the model is the same. A server that `wants`
+    reasoning or signatures with every reply gets the reasoning that was shown, and a placeholder for a signature.
     """
     built: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -74,9 +74,8 @@ def build_messages(
                 state = _own(item, model, wants)
                 continue
             case MessageItem(role="assistant", content=content):
-                if (
-                    built and built[-1]["role"] == "assistant" and "tool_calls" not in built[-1]
-                ):  # of two agents, or of a text and its continuation
+                # Two replies in a row are those of two agents, or a text and its continuation.
+                if built and built[-1]["role"] == "assistant" and "tool_calls" not in built[-1]:
                     _add_text(built[-1], content)
                     built[-1] |= state["message"]
                 else:
@@ -84,13 +83,13 @@ def build_messages(
             case MessageItem(content=content, files=files, images=images):
                 text = "\n\n".join(part for part in (*notes, user_text(content, files)) if part)
                 notes.clear()
-                if built and built[-1]["role"] == "user":  # of a message that has no answer
+                if built and built[-1]["role"] == "user":  # the message before has no answer
                     if images:
                         built[-1]["content"] = _parts(built[-1]["content"], ()) + _parts(text, images)
                     else:
                         _add_text(built[-1], text)
                 else:
-                    if built and built[-1]["role"] == "tool":  # of a run that failed or was stopped, or of a steer
+                    if built and built[-1]["role"] == "tool":  # the run failed or was stopped, or this is a steer
                         built.append({"role": "assistant", "content": NO_ANSWER})
                     built.append({"role": "user", "content": _parts(text, images) if images else text})
             case CallItem(id=call_id, name=name, arguments=arguments):
@@ -99,10 +98,10 @@ def build_messages(
                 built[-1] |= state["message"]
                 function = {"name": tool_name(name), "arguments": msgspec.json.encode(arguments).decode()}
                 calls = built[-1].setdefault("tool_calls", [])
-                kept = state["calls"].get(str(len(calls)), {})
-                if not (calls or kept) and "thought_signature" in wants:
-                    kept = UNSIGNED
-                calls.append({"id": call_id, "type": "function", "function": function, **kept})
+                extra = state["calls"].get(str(len(calls)), {})
+                if not (calls or extra) and "thought_signature" in wants:
+                    extra = UNSIGNED
+                calls.append({"id": call_id, "type": "function", "function": function, **extra})
                 continue
             case ResultItem(call_id=call_id, content=content):
                 built.append({"role": "tool", "tool_call_id": call_id, "content": content})
@@ -120,12 +119,12 @@ def build_messages(
 
 
 def _own(item: ReasoningItem | None, model: str, wants: Collection[str]) -> dict[str, Any]:
-    """Return what belongs to a reply beside its text and calls: members of its `message`, and of its `calls`."""
+    """Return from the state of `item` the members to add to a reply's `message`, and to its `calls` by their places."""
     value: Mapping[str, Any] = (item and item.own_state(STATE, model)) or {}
     message: dict[str, Any] = value.get("message", {})
     if "reasoning_content" in wants:
-        shown = item.content if item is not None else ""
-        message = {"reasoning_content": shown if shown.strip() else NO_REASONING} | message
+        reasoning = item.content if item is not None else ""
+        message = {"reasoning_content": reasoning if reasoning.strip() else NO_REASONING} | message
     return {"message": message, "calls": value.get("calls", {})}
 
 

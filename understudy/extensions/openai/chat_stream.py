@@ -1,6 +1,7 @@
-"""Reads the stream of a chat completions API. What arrives is read by what it holds: servers differ in the rest. Pure.
+"""Reads the stream of a chat completions API. Pure.
 
-What cannot be read, or contradicts itself, is `ModelUnavailable`.
+A chunk is interpreted by the members that it has, because servers differ in everything else. A chunk that cannot be
+read, or contradicts another, raises `ModelUnavailable`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,22 +26,21 @@ from understudy.extensions.providers.members import member, texts
 from understudy.models.model import ModelEvent, ProviderState, UsageSoFar
 
 STATE: Final = "openai"
-"""The provider of states of this API, by the name that it had when only this one of OpenAI's was spoken."""
+"""The provider's name in states of this API; it is older than the other API of OpenAI."""
 REASONING: Final = ("reasoning_content", "reasoning", "thinking")
-"""Fields of a message for its reasoning. Who sends one wants it back before calls (DeepSeek), or lets it be."""
+"""Fields of a message for its reasoning. A server that sends one needs it back with calls (DeepSeek) or ignores it."""
 OF_MESSAGE: Final = ("reasoning_details", "thinking_blocks")
 OF_CALL: Final = ("extra_content",)
-"""Fields of a message and of a call for what its provider has signed (OpenRouter, LiteLLM; Gemini)."""
+"""Fields of a message and of a call with members that the provider has signed (OpenRouter, LiteLLM; Gemini)."""
 _JOINED: Final = ("text", "thinking", "summary", "data", "signature")
-"""Texts of a part that come in pieces."""
+"""Members of a part whose text comes in pieces."""
 
 
 @define
 class ChatStream(AnswerReader):
-    """An answer as it arrives. `kept` are members of its message that are to be given back with it, by name, and
-    `kept_size` their bytes with those of its calls. `reasons_in` is the field in which reasoning came, empty if it came
-    in the text.
-    """
+    """An answer as it arrives. `kept` are the members of its message that must be sent back with it, by name, and
+    `kept_size` their bytes with those of its calls. `reasons_in` is the field in which reasoning came, empty if none
+    did."""
 
     begun: Calls = field(factory=Calls)
     kept: dict[str, Any] = field(factory=dict)
@@ -48,14 +48,14 @@ class ChatStream(AnswerReader):
     reasons_in: str = ""
 
     def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
-        """Read one chunk of the stream, or a whole answer. Return what it says. Raises `ModelUnavailable`."""
+        """Read one chunk of the stream, or a whole answer, and return its events. Raises `ModelUnavailable`."""
         events: list[ModelEvent] = []
         chunk = event.get(WHOLE) or event
         choices = chunk.get("choices") or ()
         counted = next((usage for holder in (chunk, *choices) if (usage := member(holder, "usage")) is not None), None)
         if counted is not None:
             self.usage = read_usage(counted)
-        for choice in choices:  # one was asked for; some gateways put calls into a second one
+        for choice in choices:  # one was requested, but some gateways put calls into a second one
             if (delta := member(choice, "delta")) is not None:
                 events += self._read(delta)
             if (message := member(choice, "message")) is not None:
@@ -71,11 +71,11 @@ class ChatStream(AnswerReader):
         return events
 
     def calls(self) -> list[WrittenCall]:
-        """Return the calls. Raises `ModelUnavailable` for one whose arguments came in a call of their own."""
+        """Return the calls. Raises `ModelUnavailable` if the arguments of a call came as another call."""
         return self.begun.written()
 
     def _read(self, delta: Mapping[str, Any], *, whole: bool = False) -> list[ModelEvent]:
-        """Read a piece of the message, or if it is `whole` what of it has not come in pieces."""
+        """Read a piece of the message, and return its events. Of a `whole` message only the unread rest counts."""
         calls = member(delta, "tool_calls") or ()
         for call in [calls] if isinstance(calls, Mapping) else calls:
             self._keep(self.begun.add(call).kept, call, OF_CALL)
@@ -97,9 +97,9 @@ class ChatStream(AnswerReader):
             reasoning = "" if self.thoughts else reasoning
         return self.say(text, reasoning)
 
-    def _keep(self, kept: dict[str, Any], given: Mapping[str, Any], names: Sequence[str]) -> None:
+    def _keep(self, kept: dict[str, Any], source: Mapping[str, Any], names: Sequence[str]) -> None:
         for name in names:
-            if (value := given.get(name)) is None or self.kept_size > MAX_STATE:
+            if (value := source.get(name)) is None or self.kept_size > MAX_STATE:
                 continue
             self.kept_size += len(msgspec.json.encode(value))
             if isinstance(value, list):
@@ -110,10 +110,10 @@ class ChatStream(AnswerReader):
                 kept[name] = value
 
     def state(self, model: str, calls: Sequence[WrittenCall], *, worked: bool) -> ProviderState | None:
-        """Return what is to be given back with the reply that has these calls, None if that is nothing or too much.
+        """Return the state to send back with the reply that has these calls; None if it is empty or too large.
 
-        The reasoning goes back unless the provider has it in a form of its own. `worked`: there were calls before.
-        Providers refuse calls, and what follows them, without the reasoning before.
+        The reasoning is sent back unless `kept` has it in the provider's own form. `worked`: the run had calls before.
+        Providers refuse calls, and replies after calls, without the reasoning before them.
         """
         goes_back = self.reasons_in and (worked or calls)
         message = self.kept or ({self.reasons_in: self.reasoning} if goes_back else {})
@@ -124,16 +124,16 @@ class ChatStream(AnswerReader):
 
 
 def _join(parts: list[Any], piece: Any) -> None:
-    """Add a piece to the part that it continues, or as a part of its own: a signature is only of a whole one."""
-    begun = next((part for part in reversed(parts) if _continues(part, piece)), None)
-    if begun is None:
+    """Append a piece to the part that it continues; otherwise add it as a new part, as signatures cover whole parts."""
+    continued = next((part for part in reversed(parts) if _continues(part, piece)), None)
+    if continued is None:
         parts.append(dict(piece) if isinstance(piece, Mapping) else piece)
         return
     for name, value in piece.items():
-        if name in _JOINED and isinstance(value, str) and isinstance(begun.get(name), str):
-            begun[name] += value
-        elif value is not None and (name in _JOINED or begun.get(name) is None):
-            begun[name] = value
+        if name in _JOINED and isinstance(value, str) and isinstance(continued.get(name), str):
+            continued[name] += value
+        elif value is not None and (name in _JOINED or continued.get(name) is None):
+            continued[name] = value
 
 
 def _continues(part: Any, piece: Any) -> bool:

@@ -1,6 +1,6 @@
 """Reads the stream of OpenAI's Responses API, event by event, as plain data. Pure.
 
-Nothing is taken for granted: a field may be missing or of another type, and types of events may be unknown.
+Nothing is assumed about an event: a field may be missing or of another type, and its type may be unknown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _BREAK: Final = "\n\n"
 
 @define
 class _Item:
-    """An item of the output that is whole, at its place among them."""
+    """A complete item of the output: `given` is the item as it was sent, `place` its index in the output."""
 
     place: int
     given: Mapping[str, Any]
@@ -45,7 +45,7 @@ class _Item:
         return _text(self.given.get("type"))
 
     def is_same(self, place: int, given: Mapping[str, Any]) -> bool:
-        """Return whether another item is this one. `call_id` is the identity of a call; an item's id may change."""
+        """Return whether another item is this one sent again. `call_id` identifies a call; an item's id may change."""
         if any(_text(self.given.get(name)) != _text(given.get(name)) for name in ("type", "name")):
             return False
         calls, ids = ({_text(self.given.get(name)), _text(given.get(name))} for name in ("call_id", "id"))
@@ -58,20 +58,20 @@ class _Item:
 
 @define
 class ResponseReader(AnswerReader):
-    """An answer as it arrives. `items` are those that are whole."""
+    """An answer as it arrives. `items` are the complete items."""
 
     items: list[_Item] = field(factory=list)
-    _arguments: dict[tuple[str, int], list[str]] = field(factory=dict, init=False)  # by the item's id and place
+    _arguments: dict[tuple[str, int], list[str]] = field(factory=dict, init=False)  # pieces by the item's id and place
     _arguments_size: int = field(default=0, init=False)
     _parts: dict[Any, str] = field(factory=dict, init=False)  # the text and reasoning of each part
-    _whole: set[Any] = field(factory=set, init=False)  # parts whose end has come
-    _newest: dict[bool, Any] = field(factory=dict, init=False)  # the newest part of text, and of reasoning
-    _raw: str = field(default="", init=False)  # the text with its marks
+    _whole: set[Any] = field(factory=set, init=False)  # keys of parts whose end has come
+    _newest: dict[bool, Any] = field(factory=dict, init=False)  # key of the newest part, by whether it is reasoning
+    _raw: str = field(default="", init=False)  # the text so far, before `tags` take reasoning from it
 
     def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
-        """Read an event, or a whole answer. Return what it says.
+        """Read an event of the stream, or a whole answer, and return its events.
 
-        Raises `ModelUnavailable` for an error of the provider, or more calls than a turn may have.
+        Raises `ModelUnavailable` for an error of the provider, and for more calls than a turn may have.
         """
         if (whole := event.get(WHOLE)) is not None:
             return self._end("completed", whole) if whole.keys() & {"output", "output_text"} else []
@@ -109,20 +109,20 @@ class ResponseReader(AnswerReader):
         return []
 
     def _say(self, key: Any, text: str, *, whole: bool) -> list[ModelEvent]:
-        """Say a piece of a part, or if it is `whole` what of it has not come in pieces."""
-        before = "" if not whole and key in self._whole else self._parts.get(key, "")
+        """Return the events for a piece of a part; for a `whole` part those for the rest that was not streamed."""
+        streamed = "" if not whole and key in self._whole else self._parts.get(key, "")
         if whole:
             self._whole.add(key)
-            if not text.startswith(before) or (not before and text in self._raw):
+            if not text.startswith(streamed) or (not streamed and text in self._raw):
                 return []
-            text = text[len(before) :]
+            text = text[len(streamed) :]
         else:
             self._whole.discard(key)
         if not text:
             return []
-        self._parts[key] = before + text
+        self._parts[key] = streamed + text
         reasons = key[1].startswith("reasoning")
-        begins = reasons in self._newest and (self._newest[reasons] != key or not before)
+        begins = reasons in self._newest and (self._newest[reasons] != key or not streamed)
         self._newest[reasons] = key
         piece = _BREAK + text if begins else text
         if reasons:
@@ -136,7 +136,7 @@ class ResponseReader(AnswerReader):
         return [event for number, part in parts for event in self._say_part(place, number, _object(part))]
 
     def _say_part(self, place: int, number: int, part: Mapping[str, Any]) -> list[ModelEvent]:
-        """Say a part of a message, as far as it has not come before."""
+        """Return the events for a whole part of a message, as far as it has not come before."""
         events: list[ModelEvent] = []
         for name, member in (("output_text", "text"), ("refusal", "refusal")):
             if text := _text(part.get(member)):
@@ -145,19 +145,19 @@ class ResponseReader(AnswerReader):
         return events
 
     def _take_item(self, place: int, item: Mapping[str, Any]) -> None:
-        """Take an item that is whole: one that was sent before, or another one. Raises `ModelUnavailable`."""
-        before = next((earlier for earlier in self.items if earlier.is_same(place, item)), None)
-        if before is None:
+        """Add a complete item, or replace the one that it repeats. Raises `ModelUnavailable` if they differ."""
+        earlier_item = next((earlier for earlier in self.items if earlier.is_same(place, item)), None)
+        if earlier_item is None:
             self.items.append(_Item(place, item))
-        elif _value(before.given) != _value(item) and not (_is_blank(before.given) or _is_blank(item)):
+        elif _value(earlier_item.given) != _value(item) and not (_is_blank(earlier_item.given) or _is_blank(item)):
             raise unreadable("the end contradicts the stream")
-        elif not _is_blank(item) or _is_blank(before.given):
-            before.given = item
+        elif not _is_blank(item) or _is_blank(earlier_item.given):
+            earlier_item.given = item
         if len(self.items) > _MAX_ITEMS or len(written(item.get("arguments"))) > MAX_ARGUMENTS:
             raise oversized()
 
     def _end(self, kind: str, response: Mapping[str, Any]) -> list[ModelEvent]:
-        """Read the end of the answer: the status in it counts, whatever its event is called."""
+        """Read the end of the answer. Its `status` counts, whatever the type of its event says."""
         status = _text(response.get("status")) or kind
         self.usage = read_usage(response.get("usage"))
         failed = status in ("failed", "cancelled")
@@ -168,56 +168,56 @@ class ResponseReader(AnswerReader):
             self.note = note_of_end(reason or "incomplete") or INCOMPLETE
         self.ended = self.over = True
         output = response.get("output")
-        whole = [_object(item) for item in output] if isinstance(output, list) else []
-        streamed, events = bool(self.items), self._rest(whole)
+        items = [_object(item) for item in output] if isinstance(output, list) else []
+        streamed, events = bool(self.items), self._rest(items)
         if not self._raw:
             events += self._say((0, "output_text", 0, 0), _text(response.get("output_text")), whole=True)
-        for place, item in enumerate(whole):
+        for index, item in enumerate(items):
             if not streamed or (item.get("type") == "function_call" and not self.note):
-                self._take_item(place, item)
-        calls = [(place, call) for place, call in enumerate(whole) if call.get("type") == "function_call"]
-        called = {(_text(call.get("call_id")) or place, repr(_value(call))) for place, call in calls}
-        if whole and not self.note and len(called) != len(self._in_order("function_call")):
+                self._take_item(index, item)
+        calls = [(index, call) for index, call in enumerate(items) if call.get("type") == "function_call"]
+        called = {(_text(call.get("call_id")) or index, repr(_value(call))) for index, call in calls}
+        if items and not self.note and len(called) != len(self._in_order("function_call")):
             raise unreadable("the end contradicts the stream")
         return events
 
     def _rest(self, output: Sequence[Mapping[str, Any]]) -> list[ModelEvent]:
-        """Return what a whole answer says beyond what was streamed of its text."""
+        """Return the events for the text of a whole answer that was not streamed."""
         if not self._raw:
-            return [event for place, item in enumerate(output) for event in self._say_message(place, item)]
+            return [event for index, item in enumerate(output) for event in self._say_message(index, item)]
         parts = [_object(part) for item in output if isinstance(item.get("content"), list) for part in item["content"]]
-        text = _BREAK.join(found for part in parts if (found := _text(part.get("text"))))
-        rest = text[len(self._raw) :] if text.startswith(self._raw) else ""
-        return self.say(rest)
+        text = _BREAK.join(part_text for part in parts if (part_text := _text(part.get("text"))))
+        unsent = text[len(self._raw) :] if text.startswith(self._raw) else ""
+        return self.say(unsent)
 
     def calls(self) -> list[WrittenCall]:
-        """Return the calls of a whole answer. Raises `ModelUnavailable` if it contradicts itself."""
-        found: list[WrittenCall] = []
+        """Return the calls of a complete answer. Raises `ModelUnavailable` if it contradicts itself."""
+        calls: list[WrittenCall] = []
         for item in self._in_order("function_call"):
-            whole, pieces = written(item.given.get("arguments")), self._arguments_of(item)
+            arguments, pieces = written(item.given.get("arguments")), self._arguments_of(item)
             if not _is_blank(item.given):
-                self._check(pieces, whole)
-                pieces = [whole]
-            found.append((_text(item.given.get("call_id")), _text(item.given.get("name")), pieces))
-        return found
+                self._check(pieces, arguments)
+                pieces = [arguments]
+            calls.append((_text(item.given.get("call_id")), _text(item.given.get("name")), pieces))
+        return calls
 
-    def _check(self, pieces: Sequence[str], whole: str) -> None:
-        """Raise `ModelUnavailable` if arguments that came in pieces, and are not blank, are not those of their end."""
-        if (streamed := _read("".join(pieces))) and streamed != _read(whole):
+    def _check(self, pieces: Sequence[str], arguments: str) -> None:
+        """Raise `ModelUnavailable` if arguments came in pieces, are not blank, and differ from the final arguments."""
+        if (streamed := _read("".join(pieces))) and streamed != _read(arguments):
             raise unreadable("the end contradicts the stream")
 
     def _arguments_of(self, item: _Item) -> list[str]:
-        """Return the pieces of a call's arguments: those of its id, or if it has blank ones those of its place."""
+        """Return the pieces of a call's arguments: those with its id, or if its own arguments are blank, its place."""
         by_id = [pieces for (name, _), pieces in self._arguments.items() if name and name == item.given.get("id")]
-        by_place = [pieces for (_, place), pieces in self._arguments.items() if place == item.place]
-        found = by_id or (by_place if _is_blank(item.given) else [])
-        return [piece for pieces in found for piece in pieces]
+        by_place = [pieces for (_, index), pieces in self._arguments.items() if index == item.place]
+        matches = by_id or (by_place if _is_blank(item.given) else [])
+        return [piece for pieces in matches for piece in pieces]
 
     def state(self, model: str, calls: Sequence[WrittenCall]) -> ProviderState | None:
-        """Return what is to be given back with the reply that has these calls, None if that is nothing or too much.
+        """Return the state to send back with the reply that has these calls; None if it is empty or too large.
 
-        Summaries are left out: they are shown and stored apart, as far as the content policy lets them, and the model
-        does not need them.
+        Summaries of reasoning are left out: the model does not need them, and they are shown and stored separately, as
+        far as the content policy allows.
         """
         outline: list[Mapping[str, Any]] = []
         for entry in self._in_order("reasoning", "message", "function_call"):
@@ -226,30 +226,30 @@ class ResponseReader(AnswerReader):
                 sealed, name = _text(item.get("encrypted_content")), _text(item.get("id"))
                 if sealed and name:
                     outline.append({"type": kind, "id": name, "summary": [], "encrypted_content": sealed})
-            elif kind == "message":  # all texts of a reply are one message later
+            elif kind == "message":  # all texts of a reply are sent back as one message
                 outline = [mark for mark in outline if mark["type"] != kind]
                 outline.append({"type": kind} | ({"phase": phase} if isinstance(phase, str) else {}))
             else:
                 outline.append({"type": kind})
-        kept = any(mark["type"] == "reasoning" or "phase" in mark for mark in outline)
-        return make_state(STATE, model, outline if kept else [], calls)
+        has_state = any(mark["type"] == "reasoning" or "phase" in mark for mark in outline)
+        return make_state(STATE, model, outline if has_state else [], calls)
 
     def _in_order(self, *kinds: str) -> list[_Item]:
         return [item for item in sorted(self.items, key=lambda entry: entry.place) if item.kind in kinds]
 
 
 def _value(item: Mapping[str, Any]) -> Any:
-    """Return the arguments of an item as far as they can be read."""
+    """Return the decoded arguments of an item, or their text if it is not JSON."""
     return _read(written(item.get("arguments")))
 
 
 def _is_blank(item: Mapping[str, Any]) -> bool:
-    """Whether the arguments of an item say nothing: some gateways have a placeholder there."""
+    """Return whether the arguments of an item are empty, as the placeholders of some gateways are."""
     return not _value(item)
 
 
 def _read(text: str) -> Any:
-    """Return what a JSON text says; the text itself if it is none."""
+    """Return the value of a JSON text; the stripped text itself if it is not JSON."""
     try:
         return read_json(text)
     except ValueError:

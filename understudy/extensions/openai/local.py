@@ -1,7 +1,7 @@
-"""Model servers of this machine, which the operator of a server without a model may use: Ollama, llama.cpp, LM Studio.
+"""Finds model servers on this machine (Ollama, llama.cpp, LM Studio) for the operator of a server without a model.
 
-All three speak chat completions, and list their models at ``/v1/models``. They are looked for on the loopback address
-at their own ports, when the server starts and when the page asks.
+All three speak chat completions, and list their models at ``/v1/models``. Their default ports on the loopback address
+are tried when the server starts and when the page asks.
 """
 
 import json
@@ -24,17 +24,17 @@ from understudy.storage.errors import ExtraNotInstalled
 log = logging.getLogger(__name__)
 
 PORTS: Final[Mapping[int, str]] = {11434: "Ollama", 8080: "llama.cpp", 1234: "LM Studio"}
-"""The port on which each program listens unless it is told otherwise."""
+"""The default port of each program."""
 MAX_BYTES: Final = 1024 * 1024
 WITHIN_S: Final = 2.0
 MAX_MODELS: Final = 20
-"""Models of one server that are offered."""
+"""Limit of offered models of one server."""
 MAX_FOUND: Final = 3
-"""Models that are named to users and in the log."""
+"""Limit of models that are named to users and in the log."""
 FILE: Final = "local-model.json"
-"""The file in the data folder that says which model was chosen."""
+"""The file in the data folder that stores the chosen model."""
 _NO_CHAT: Final = ("embed", "rerank", "whisper")
-"""Parts of the names of models that answer no messages."""
+"""Parts of the names of models that cannot chat."""
 
 
 class _Listed(msgspec.Struct):
@@ -65,24 +65,24 @@ class LocalModel:
 
 
 async def find_models(ports: Mapping[int, str]) -> list[LocalModel]:
-    """Return the models of all programs that answer within `WITHIN_S` seconds, by program and as each lists them."""
-    found: dict[int, list[LocalModel]] = {}
+    """Return the models of all programs that answer within `WITHIN_S` seconds, in the order of `ports` and lists."""
+    by_port: dict[int, list[LocalModel]] = {}
 
     async def look(port: int, server: str) -> None:
         try:
             body = await fetch(f"http://127.0.0.1:{port}/v1/models", max_bytes=MAX_BYTES, within_s=WITHIN_S)
         except FetchFailed:
             return
-        found[port] = [LocalModel(server, port, name) for name in names_in(body)]
+        by_port[port] = [LocalModel(server, port, name) for name in names_in(body)]
 
     async with trio.open_nursery() as nursery:
         for port, server in ports.items():
             nursery.start_soon(look, port, server)
-    return [model for port in ports for model in found.get(port, ())]
+    return [model for port in ports for model in by_port.get(port, ())]
 
 
 def names_in(listing: bytes) -> list[str]:
-    """Return the names of the models that answer messages, at most `MAX_MODELS`; none of what is no list of models."""
+    """Return the names of the listed models that can chat, at most `MAX_MODELS`; none if the listing is malformed."""
     try:
         names = [model.id for model in msgspec.json.decode(listing, type=_Listing).data]
     except (msgspec.MsgspecError, UnicodeError):
@@ -92,12 +92,12 @@ def names_in(listing: bytes) -> list[str]:
 
 
 async def how_to_connect() -> str:
-    """Return a sentence of the models of this machine, empty if there are none."""
-    found = (await find_models(PORTS))[:MAX_FOUND]
-    if not found:
+    """Return a sentence that names the models of this machine, empty if there are none."""
+    models = (await find_models(PORTS))[:MAX_FOUND]
+    if not models:
         return ""
-    named = " or ".join(f"{model.model} of {model.server}" for model in found)
-    return f"This machine has {named}: start the server with `--model {found[0].name}`, or choose it in the page."
+    named = " or ".join(f"{model.model} of {model.server}" for model in models)
+    return f"This machine has {named}: start the server with `--model {models[0].name}`, or choose it in the page."
 
 
 @define
@@ -109,7 +109,7 @@ class LocalModels:
     ports: Mapping[int, str] = field(factory=lambda: PORTS)
 
     async def announce(self) -> None:
-        """Log what could be used in place of the offline model, unless a model was chosen before."""
+        """Log the models that could replace the offline model, unless a model was chosen before."""
         if self.models.default != OFFLINE:
             return
         named = {provider.key_variable: name for name, provider in self.models.providers.items()}
@@ -127,7 +127,8 @@ class LocalModels:
             CommandRejected: No program at that port has the model (`not_found`), or the extra `openai` is not
                 installed (`invalid_command`).
         """
-        chosen = next((e for e in await find_models(self.ports) if (e.port, e.model) == (port, model)), None)
+        found = [local for local in await find_models(self.ports) if (local.port, local.model) == (port, model)]
+        chosen = next(iter(found), None)
         if chosen is None:
             raise CommandRejected("not_found", f"No program on port {port} has the model {model[:100]} now.")
         await trio.to_thread.run_sync(self._open, chosen)
@@ -138,8 +139,8 @@ class LocalModels:
     def restore(self) -> str:
         """Use the model that was chosen before. Return the name of the one in use. Blocks."""
         try:
-            kept: Any = json.loads((self.folder / FILE).read_text())
-            self._open(LocalModel(str(kept["server"]), int(kept["port"]), str(kept["model"])))
+            chosen: Any = json.loads((self.folder / FILE).read_text())
+            self._open(LocalModel(str(chosen["server"]), int(chosen["port"]), str(chosen["model"])))
         except FileNotFoundError:
             return OFFLINE
         except (OSError, ValueError, KeyError, TypeError, CommandRejected) as error:

@@ -1,8 +1,8 @@
 """Builds the request of OpenAI's Responses API for a turn. Pure.
 
-1. The provider stores nothing: the request has the whole conversation, and the reasoning of earlier replies encrypted.
-2. A reply is given back in the order in which it came: each reasoning is followed by the text or call that it led to,
-   without which the API refuses it.
+1. The provider stores nothing: the request has the whole conversation, and the encrypted reasoning of earlier replies.
+2. The parts of a reply are sent back in their order: the API refuses reasoning that is not followed by the text or call
+   that it led to.
 """
 
 import base64
@@ -17,8 +17,8 @@ from understudy.models.model import ToolCard, Turn
 from understudy.models.prompt import CONTINUE, offered_tools, system_text, tool_choice, tool_name, user_text
 
 STATE: Final = "openai-responses"
-"""The provider of states of this API. Their value is the reply's outline: its encrypted reasoning as it came, and a
-mark for each text and call."""
+"""The provider's name in states of this API. Their value is the outline of a reply: its encrypted reasoning, and a mark
+for each text and call, in order."""
 _Outline: TypeAlias = list[dict[str, Any]]
 
 
@@ -50,7 +50,7 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
 
 
 def _tools(turn: Turn, tools: Sequence[ToolCard]) -> dict[str, Any]:
-    # Strict is the API's default, and takes few schemas; the arguments are validated here in any case.
+    # The API's default is strict, which allows few schemas; this server validates arguments in any case.
     fields: dict[str, Any] = {
         "tools": [{"type": "function", "strict": False, **asdict(tool, recurse=False)} for tool in tools]
     }
@@ -66,7 +66,7 @@ def _tools(turn: Turn, tools: Sequence[ToolCard]) -> dict[str, Any]:
 def build_input(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
     """Return the conversation for the API, which rejects a call without a result and a result without a call."""
     built: list[dict[str, Any]] = []
-    outline: _Outline = []  # of the reply at hand, as far as it is not built
+    outline: _Outline = []  # the part of the current reply's outline that is not in `built` yet
     for item in settled(items, STATE, model):
         match item:
             case ReasoningItem():
@@ -94,9 +94,9 @@ def build_input(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
 
 def _next(outline: _Outline, kind: str) -> tuple[_Outline, dict[str, Any], _Outline]:
     """Return the reasoning before the next mark of this kind, the mark, and the rest of the outline."""
-    for place, mark in enumerate(outline):
+    for index, mark in enumerate(outline):
         if mark["type"] == kind:
-            return [part for part in outline[:place] if part["type"] == "reasoning"], mark, outline[place + 1 :]
+            return [part for part in outline[:index] if part["type"] == "reasoning"], mark, outline[index + 1 :]
     return [], {}, outline
 
 

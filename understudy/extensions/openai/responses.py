@@ -1,6 +1,6 @@
-"""Answers from OpenAI by its Responses API.
+"""The provider for OpenAI's Responses API.
 
-The provider stores nothing. Its encrypted reasoning is kept with the reply, and given back to the same model.
+OpenAI stores nothing. Its encrypted reasoning is stored with the reply, and sent back to the same model.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class OpenAI(SdkModel):
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn, streaming its text and its reasoning. Raises `ModelUnavailable`."""
         return await self.ask(
-            turn, emit, lambda asked, _: build_request(asked, self.model), partial(self._answer, turn)
+            turn, emit, lambda adapted, _: build_request(adapted, self.model), partial(self._answer, turn)
         )
 
     async def _answer(self, turn: Turn, body: Mapping[str, Any], emit: Emit) -> Reply:

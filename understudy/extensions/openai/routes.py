@@ -45,8 +45,8 @@ async def models() -> ModelChoice:
 async def use_model() -> dict[Literal["in_use"], str]:
     """Use one of these models, now and after a restart: `port` and `model`."""
     rights().check_server()
-    local, wanted = web_context().parts.find(LocalModels), await read_json(UseModel, '{"port": 11434, "model": "…"}')
+    local, choice = web_context().parts.find(LocalModels), await read_json(UseModel, '{"port": 11434, "model": "…"}')
     if local is None:
         raise CommandRejected("not_found", "Only a server without a model and without a secret offers local ones.")
-    await say(MODEL_USED, as_operator=True, model=wanted.model[:200], port=str(wanted.port))
-    return {"in_use": await local.use(wanted.port, wanted.model)}
+    await say(MODEL_USED, as_operator=True, model=choice.model[:200], port=str(choice.port))
+    return {"in_use": await local.use(choice.port, choice.model)}

@@ -1,7 +1,6 @@
-"""OpenID Connect: users of the page sign in at an identity provider, by the code flow with PKCE, and it can end their
-sessions.
+"""OpenID Connect: users of the page sign in at an identity provider (code flow, PKCE), which can end their sessions.
 
-The browser gets a token of this server and none of the provider's: those are kept sealed in the database.
+The browser gets a token of this server and none of the provider's, which are stored sealed in the database.
 """
 
 from collections.abc import Sequence
@@ -26,43 +25,43 @@ class OpenId(Extension):
     table = "oidc"
 
     def settings(self) -> type:
-        """The provider, and how often it is asked."""
+        """Return the settings of the identity provider."""
         from understudy.extensions.openid.settings import OpenIdSettings
 
         return OpenIdSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a session."""
+        """Return the table of sessions that began at the provider."""
         from understudy.extensions.openid.tables import provider_sessions
 
         return [provider_sessions]
 
     def user_data(self) -> Sequence[UserData]:
-        """Which sessions of a user began at the provider."""
+        """Return a user's sessions that began at the provider."""
         from understudy.extensions.openid.storage import record_of
         from understudy.extensions.openid.tables import provider_sessions
 
         return [UserData("provider_sessions", provider_sessions, record_of)]
 
     async def open(self, server: "WebContext") -> None:
-        """Let users sign in at the provider, if one is set."""
+        """Let users sign in at the provider, if the settings name one."""
         from understudy.extensions.openid.settings import OpenIdSettings
 
         table = server.settings.of(OpenIdSettings)
         if table.issuer:
             from understudy.extensions.openid.sessions import open_provider_sessions
 
-            server.sessions.sign_in = found = open_provider_sessions(table, server)
-            server.parts.add(found)
+            server.sessions.sign_in = provider_sessions = open_provider_sessions(table, server)
+            server.parts.add(provider_sessions)
 
     def routes(self) -> "Sequence[Blueprint]":
-        """`/auth`: the way there and back."""
+        """Return the routes of `/auth`."""
         from understudy.extensions.openid import routes
 
         return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that keeps the provider's keys, if one is set."""
+        """Return the actor that fetches the provider's keys, if the settings name a provider."""
         from actors import ChildSpec
         from understudy.extensions.openid.settings import OpenIdSettings
 

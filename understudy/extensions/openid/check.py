@@ -1,4 +1,4 @@
-"""What `understudy doctor` finds out about the identity provider."""
+"""The check by `understudy doctor` of the identity provider."""
 
 import time
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from understudy.extensions.openid.settings import OpenIdSettings
 
 
-def check(own: "OpenIdSettings", settings: "Settings", *, offline: bool) -> CheckResult:
-    """Ask the provider what it says of itself, unless `offline`."""
+def check(table: "OpenIdSettings", settings: "Settings", *, offline: bool) -> CheckResult:
+    """Fetch the provider's discovery document, unless `offline`, and report whether users can sign in and out there."""
     if offline:
-        return CheckResult("sign-in", "note", f"{own.issuer} was not asked")
+        return CheckResult("sign-in", "note", f"{table.issuer} was not asked")
     try:
-        at = trio.run(Provider(Registration(own.issuer, own.client_id), time.time).metadata)
+        at = trio.run(Provider(Registration(table.issuer, table.client_id), time.time).metadata)
     except OAuthError as error:
-        return CheckResult("sign-in", "mend", f"users cannot sign in at {own.issuer}: {error}")
+        return CheckResult("sign-in", "mend", f"users cannot sign in at {table.issuer}: {error}")
     back = f"{settings.public_url or settings.url_at(settings.port)}/auth/callback"
     if at.end_session_endpoint is None:
         text = f"users who sign out here stay signed in at {at.issuer}; {back} is the way back"

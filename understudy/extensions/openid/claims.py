@@ -1,6 +1,6 @@
-"""What an identity provider says of a user: the checks of an ID token (OpenID Connect Core, 3.1.3.7), and names. Pure.
+"""Checks the claims of ID tokens (OpenID Connect Core, 3.1.3.7) and logout tokens, and reads users from them. Pure.
 
-An ID token is refused with the reason, which is logged and never shown.
+The reason for which a token is refused is logged, and never shown to users.
 """
 
 import hmac
@@ -15,14 +15,14 @@ from transport.auth.tokens import LEEWAY_S, MAX_CLAIM, MAX_ROLES, is_claim_text,
 from understudy.extensions.oauth.errors import Untrusted
 
 MAX_NAME_BYTES: Final = 512
-"""Bytes of what people call a user, as JSON. A token of this server carries it beside names and rights."""
+"""Limit of bytes of a user's display name as JSON: a token of this server carries it beside names and rights."""
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 
 @frozen
 class ClaimNames:
-    """The claims that hold what is used of a user. `a.b.c` is the member `c` of the member `b` of the claim `a`, or
-    `b.c` of it, whose name has a dot. `tenant` is empty on a server without tenants."""
+    """The paths of the claims of a user that are used. `a.b.c` is the member `c` of the member `b` of the claim `a`, or
+    its member `b.c`, whose name has a dot. `tenant` is empty on a server without tenants."""
 
     name: str = ""
     roles: str = "roles"
@@ -32,8 +32,8 @@ class ClaimNames:
 
 @frozen
 class LoggedOut:
-    """What a logout token says: the subject and the provider's session that end, one of which may be empty; when it was
-    issued and expires, in Unix seconds; and its id, which may be empty."""
+    """The content of a logout token: the subject and the provider's session that end, one of which may be empty; when
+    the token was issued and expires, in Unix seconds; and its id, which may be empty."""
 
     subject: str
     session: str
@@ -44,7 +44,7 @@ class LoggedOut:
 
 @frozen
 class ProviderUser:
-    """A user, as the provider says. `left_out` counts groups and roles that are none, or too many."""
+    """A user as the provider describes them. `left_out` counts groups and roles that are malformed, or too many."""
 
     subject: str
     name: str = ""
@@ -57,7 +57,7 @@ class ProviderUser:
 def check_id_token(
     claims: Mapping[str, Any], *, issuer: str, client_id: str, now: float, nonce: str | None, subject: str | None = None
 ) -> None:
-    """Check the claims of an ID token whose signature was verified. `nonce` None: it is from a refresh, of `subject`.
+    """Check the claims of an ID token whose signature was verified. `nonce` None: a refresh for `subject` returned it.
 
     Raises:
         Untrusted: It is not for this client, not from this issuer, not valid now, or of another sign-in or user.
@@ -95,7 +95,7 @@ def check_logout_token(claims: Mapping[str, Any], *, issuer: str, client_id: str
 
 
 def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
-    """Return the user of checked claims. What is malformed in them is left out.
+    """Return the user of checked claims, without malformed names, roles and groups.
 
     Raises:
         Untrusted: The tenant is not a name.
@@ -123,21 +123,21 @@ def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
     return ProviderUser(claims["sub"], name, tuple(granted), tuple(member), tenant, left_out)
 
 
-def merged(claims: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the claims of an ID token with what userinfo says beside them. A null or an empty text says nothing."""
-    found = dict(claims)
-    for name, value in said.items():
-        if isinstance(value, Mapping) and isinstance(before := found.get(name), Mapping):
-            found[name] = merged(before, value)
+def merged(claims: Mapping[str, Any], userinfo: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of an ID token merged with those of userinfo, which win unless they are null or empty texts."""
+    result = dict(claims)
+    for name, value in userinfo.items():
+        if isinstance(value, Mapping) and isinstance(inner := result.get(name), Mapping):
+            result[name] = merged(inner, value)
         elif value is not None and value != "":
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
 def kept_elsewhere(claims: Mapping[str, Any], names: ClaimNames) -> list[str]:
-    """Return the claims in use that the provider has left out and keeps elsewhere (OpenID Connect Core, 5.6.2).
+    """Return the used claims that the provider left out, and serves at another address (OpenID Connect Core, 5.6.2).
 
-    Entra ID does so with more than 200 groups. The address that it names takes another token than we have.
+    Entra ID does so with more than 200 groups. That address requires another token than this server has.
     """
     elsewhere = claims.get("_claim_names")
     if not isinstance(elsewhere, Mapping):
@@ -159,11 +159,11 @@ def _check_issued(claims: Mapping[str, Any], issuer: str, client_id: str, now: f
 
 
 def _find(claims: Mapping[str, Any], path: str) -> Any:
-    """Return the claim of a path. Its names may have dots, as the id of a client in Keycloak's `resource_access`."""
+    """Return the claim at a path. Names may contain dots, such as a client's id in Keycloak's `resource_access`."""
     if path in claims:
         return claims[path]
     ends = (at for at in range(len(path) - 1, 0, -1) if path[at] == "." and isinstance(claims.get(path[:at]), Mapping))
-    return next((found for at in ends if (found := _find(claims[path[:at]], path[at + 1 :])) is not None), None)
+    return next((value for at in ends if (value := _find(claims[path[:at]], path[at + 1 :])) is not None), None)
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,9 +1,9 @@
 """One sign-in from its start to the user: two requests of one browser, which different nodes may answer.
 
-1. What belongs to a sign-in (verifier, nonce, where it leads) is sealed in a cookie of the browser that began it, for
-   its `state`: an answer with another state, or in another browser, finds none.
-2. The code comes back to where it was asked for, with the issuer that was asked (RFC 9207), and is worth nothing
-   without the verifier (RFC 7636). The ID token holds the nonce.
+1. The state of a sign-in (verifier, nonce, path to return to) is sealed in a cookie of the browser that began it, under
+   its `state`: an answer with another `state`, or in another browser, is refused.
+2. The provider returns the code to the requested address, with the issuer that was asked (RFC 9207); it is worth
+   nothing without the verifier (RFC 7636). The ID token contains the nonce.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from understudy.extensions.openid.provider import Provider, ProviderAnswer
 log = logging.getLogger(__name__)
 
 START_S: Final = 600
-"""Seconds within which a user comes back from the provider."""
+"""Seconds within which a user must come back from the provider."""
 COOKIE: Final = "understudy_sign_in_"
-"""Begin of the names of cookies: each sign-in has its own, so that two tabs can begin one."""
+"""Prefix of the names of cookies: each sign-in has a cookie of its own, so that two tabs can begin one each."""
 
 
 @frozen
 class BegunSignIn:
-    """A sign-in that was begun: the address for the browser, and the cookie that it is to bring back."""
+    """A started sign-in: the address for the browser, and the name and value of the cookie that it must bring back."""
 
     url: str
     cookie: str
@@ -39,7 +39,7 @@ class BegunSignIn:
 
 @frozen
 class BroughtBack:
-    """What the browser brought back. `cookies` are all of its cookies for this address."""
+    """The provider's answer as the browser brought it. `cookies` are all of its cookies for this address."""
 
     state: str = field(repr=False)
     code: str = field(repr=False)
@@ -50,7 +50,7 @@ class BroughtBack:
 
 @frozen
 class _Start:
-    """What the cookie holds."""
+    """The content of the sealed cookie; it expires at `until`, in Unix seconds."""
 
     verifier: str = field(repr=False)
     nonce: str = field(repr=False)
@@ -83,45 +83,45 @@ async def start(provider: Provider, seal: Seal, leads_to: str, redirect_uri: str
         "code_challenge_method": "S256",
         **({"prompt": registration.prompt} if registration.prompt else {}),
     }
-    kept = _Start(verifier, nonce, leads_to, redirect_uri, provider.clock() + START_S)
-    value = base64url.encode(seal.seal(kept, "openid start", state))
+    start_state = _Start(verifier, nonce, leads_to, redirect_uri, provider.clock() + START_S)
+    value = base64url.encode(seal.seal(start_state, "openid start", state))
     return BegunSignIn(with_query(at.authorization_endpoint, query), cookie_of(state), value)
 
 
-async def finish(provider: Provider, seal: Seal, given: BroughtBack) -> tuple[ProviderAnswer, str]:
-    """End a sign-in. Return the provider's answer, and the path to which it leads. Raises `SignInFailed`."""
-    kept = _kept(seal, given)
-    if kept is None or provider.clock() >= kept.until:
+async def finish(provider: Provider, seal: Seal, brought: BroughtBack) -> tuple[ProviderAnswer, str]:
+    """Finish a sign-in. Return the provider's answer, and the path to return to. Raises `SignInFailed`."""
+    started = _kept(seal, brought)
+    if started is None or provider.clock() >= started.until:
         raise SignInFailed(
             "not_found", "This sign-in has expired, was finished already, or was begun in another browser. Start again."
         )
-    registration = provider.registration
+    registration, issuer, error_code = provider.registration, brought.issuer, brought.error
     try:
         at = await provider.metadata()
-        if given.issuer != registration.issuer and (given.issuer or at.authorization_response_iss_parameter_supported):
-            log.warning("sign_in.issuer_mismatch", extra={"issuer": given.issuer[:200]})
+        if issuer != registration.issuer and (issuer or at.authorization_response_iss_parameter_supported):
+            log.warning("sign_in.issuer_mismatch", extra={"issuer": issuer[:200]})
             raise SignInFailed("forbidden", "The answer comes from another server than the one that was asked.")
-        if given.error or not given.code:
-            if given.error in ("temporarily_unavailable", "server_error"):
-                raise Unreachable(f"it answers {given.error}")
-            why = "was not allowed" if given.error == "access_denied" else f"failed ({given.error[:60] or 'no code'})"
+        if error_code or not brought.code:
+            if error_code in ("temporarily_unavailable", "server_error"):
+                raise Unreachable(f"it answers {error_code}")
+            why = "was not allowed" if error_code == "access_denied" else f"failed ({error_code[:60] or 'no code'})"
             raise SignInFailed("forbidden", f"The sign-in at {registration.title} {why}.")
-        answer = await provider.exchange(given.code, kept.verifier, kept.nonce, kept.redirect_uri)
+        answer = await provider.exchange(brought.code, started.verifier, started.nonce, started.redirect_uri)
     except OAuthError as error:
         raise _failed(provider, error, "could not be finished") from None
-    return answer, kept.leads_to
+    return answer, started.leads_to
 
 
-def _kept(seal: Seal, given: BroughtBack) -> _Start | None:
+def _kept(seal: Seal, brought: BroughtBack) -> _Start | None:
     try:
-        sealed = base64url.decode(given.cookies.get(cookie_of(given.state), ""))
+        sealed = base64url.decode(brought.cookies.get(cookie_of(brought.state), ""))
     except ValueError:
         return None
-    return seal.open(sealed, _Start, "openid start", given.state)
+    return seal.open(sealed, _Start, "openid start", brought.state)
 
 
 def _failed(provider: Provider, error: OAuthError, what: str) -> SignInFailed:
-    """Return the failure for a user, and log why."""
+    """Return the error for the user, whose sign-in `what` (such as "could not be finished"), and log the reason."""
     log.warning("sign_in.failed", extra={"issuer": provider.registration.issuer, "why": str(error)})
     name = provider.registration.title
     if isinstance(error, Unreachable):

@@ -1,8 +1,8 @@
-"""An identity provider by its discovery document (OpenID Connect Discovery): its addresses, its keys, and its answers.
+"""The client of an identity provider (OpenID Connect Discovery): its discovery document, its keys, and its answers.
 
-1. What it says of itself is fetched when it is needed, and known for `FRESH_S`; while it is away, for `STALE_S`.
-2. Its keys are in a keyring, which fetches them anew when a token names an unknown one.
-3. Every request has a bound in time and size, and follows no redirect.
+1. The discovery document is fetched when it is needed, and used for `FRESH_S`; while the provider is away, `STALE_S`.
+2. The provider's keys are in a keyring, which fetches them anew when a token names an unknown one.
+3. Every request is bounded in time and size, and follows no redirect.
 """
 
 import logging
@@ -42,19 +42,18 @@ log = logging.getLogger(__name__)
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
 FRESH_S: Final = 300.0
-"""Seconds for which what a provider says of itself is not asked for again."""
+"""Seconds for which a discovery document is used before it is fetched again."""
 STALE_S: Final = 86_400.0
-"""Seconds for which it is used while the provider does not answer."""
+"""Seconds for which a discovery document is used while the provider does not answer."""
 AWAY_S: Final = 3.0
-"""Seconds for which a provider that did not answer is not asked again for what it says of itself: nobody queues for it.
-"""
+"""Seconds after a failed fetch of the document in which further attempts fail at once, so that no requests queue up."""
 KEY_WAIT_S: Final = 5.0
-"""Seconds for which a token waits for the key that it names, while keys are being fetched."""
+"""Seconds for which the check of a token waits until the key that it names is fetched."""
 
 
 @frozen
 class Metadata:
-    """What is used of a provider's discovery document."""
+    """The members of a provider's discovery document that are used."""
 
     issuer: str
     authorization_endpoint: str
@@ -69,7 +68,7 @@ class Metadata:
 
 @frozen
 class Registration:
-    """This server as its operator has registered it at the provider. `title` is what users call the provider."""
+    """This server's registration at the provider. `title` is the name of the provider for users."""
 
     issuer: str
     client_id: str
@@ -82,7 +81,7 @@ class Registration:
 
 @frozen
 class ProviderAnswer:
-    """The tokens of a user, who they are, and the provider's session. `user` None: it could not be asked again."""
+    """A user's tokens, the user, and the provider's session. `user` None: the provider did not say who the user is."""
 
     tokens: GivenTokens = field(repr=False)
     user: ProviderUser | None
@@ -96,9 +95,8 @@ class Provider:
     registration: Registration
     clock: Callable[[], float]
     keyring: Keyring = field(factory=Keyring)
-    http: GuardedHttp = field(
-        default=GuardedHttp(private=True)
-    )  # the operator names it, often one of their own network
+    # The operator names the provider, which is often in a private network.
+    http: GuardedHttp = field(default=GuardedHttp(private=True))
     _found: Metadata | None = field(default=None, init=False)
     _found_at: float = field(default=0.0, init=False)
     _away: tuple[float, str] | None = field(default=None, init=False)  # since when, by trio's clock, and why
@@ -109,7 +107,7 @@ class Provider:
         return KeyFetcher(self.keyring, self._fetch_keys)
 
     async def metadata(self) -> Metadata:
-        """Return what the provider says of itself. Raises `Untrusted` and `Unreachable`."""
+        """Return the provider's discovery document. Raises `Untrusted` and `Unreachable`."""
         async with self._lock:
             age_s = self.clock() - self._found_at
             if self._found is None or not 0 <= age_s < FRESH_S:
@@ -164,7 +162,7 @@ class Provider:
     async def refresh(self, refresh_token: str, subject: str) -> ProviderAnswer:
         """Exchange a refresh token for new tokens, and ask again who the user is. Raises as `exchange` does."""
         at, tokens = await self._ask({"grant_type": "refresh_token", "refresh_token": refresh_token})
-        tokens = evolve(tokens, refresh_token=tokens.refresh_token or refresh_token)  # it may go on with the same one
+        tokens = evolve(tokens, refresh_token=tokens.refresh_token or refresh_token)  # none: the old one stays valid
         claims: Mapping[str, Any] = {"sub": subject}
         try:
             if tokens.id_token is not None:
@@ -172,36 +170,36 @@ class Provider:
             elif at.userinfo_endpoint is None:
                 return ProviderAnswer(tokens, None)
             userinfo = await self._userinfo(at, tokens.access_token, subject)
-        except Unreachable:  # the new tokens must not be lost for that
+        except Unreachable:  # the new tokens must not be lost
             return ProviderAnswer(tokens, None)
         if userinfo is None and tokens.id_token is None:
             return ProviderAnswer(tokens, None)
         return ProviderAnswer(tokens, self._user(claims if userinfo is None else merged(claims, userinfo)))
 
     def _user(self, claims: Mapping[str, Any]) -> ProviderUser:
-        """Return the user of checked claims, and log those that the provider keeps elsewhere."""
+        """Return the user of checked claims, and log the claims that the provider serves at another address."""
         registration = self.registration
         if elsewhere := kept_elsewhere(claims, registration.claims):
             log.warning("sign_in.claims_elsewhere", extra={"issuer": registration.issuer, "claims": elsewhere})
         return user_of(claims, registration.claims)
 
     async def revoke(self, refresh_token: str) -> None:
-        """Have a refresh token revoked, if the provider does that. Raises `Untrusted` and `Unreachable`."""
+        """Have a refresh token revoked, if the provider supports that. Raises `Untrusted` and `Unreachable`."""
         at = await self.metadata()
         if at.revocation_endpoint is not None:
             await token_endpoint.revoke(at.revocation_endpoint, self._client(at), refresh_token, self.http)
 
     async def logged_out(self, logout_token: str) -> LoggedOut:
-        """Return what a logout token says. Raises `Untrusted` and `Unreachable`."""
-        claims, own = await self.claims_of(logout_token), self.registration
-        return check_logout_token(claims, issuer=own.issuer, client_id=own.client_id, now=self.clock())
+        """Verify a logout token, and return its content. Raises `Untrusted` and `Unreachable`."""
+        claims, client = await self.claims_of(logout_token), self.registration
+        return check_logout_token(claims, issuer=client.issuer, client_id=client.client_id, now=self.clock())
 
     async def _checked(
         self, id_token: str, *, nonce: str | None = None, subject: str | None = None
     ) -> Mapping[str, Any]:
-        claims, own = await self.claims_of(id_token), self.registration
+        claims, client = await self.claims_of(id_token), self.registration
         check_id_token(
-            claims, issuer=own.issuer, client_id=own.client_id, now=self.clock(), nonce=nonce, subject=subject
+            claims, issuer=client.issuer, client_id=client.client_id, now=self.clock(), nonce=nonce, subject=subject
         )
         return claims
 
@@ -218,13 +216,13 @@ class Provider:
         return OAuthClient(registration.client_id, registration.client_secret, method)
 
     async def _userinfo(self, at: Metadata, access_token: str, subject: str) -> Mapping[str, Any] | None:
-        """Return what the provider says of a user beyond the ID token (OpenID Connect Core, 5.3), None if nothing.
+        """Return the claims of the userinfo endpoint (OpenID Connect Core, 5.3), None if there are none.
 
-        It refuses an access token that is for another API, as one of Entra ID with a scope of one.
+        The endpoint refuses access tokens for another API, such as those of Entra ID with the scope of an API.
 
         Raises:
-            Untrusted: It speaks of somebody else, or its answer is no JSON.
-            Unreachable: It does not answer now.
+            Untrusted: The claims are of another user, or are not JSON.
+            Unreachable: The endpoint does not answer now.
         """
         if at.userinfo_endpoint is None:
             return None
@@ -236,7 +234,7 @@ class Provider:
             log.warning("sign_in.userinfo_refused", extra=extra)
             return None
         if "json" not in response.headers.get("content-type", ""):
-            return None  # signed or encrypted, because its operator has chosen so: the ID token has to do
+            return None  # signed or encrypted, as the provider's operator has chosen: the ID token must suffice
         userinfo: dict[str, Any] = _decoded(response.body, dict[str, Any], "what it says of a user is malformed")
         if userinfo.get("sub") != subject:
             raise Untrusted("its userinfo endpoint speaks of another user (sub)")
@@ -248,23 +246,23 @@ class Provider:
         if response.status != 200:
             raise Unreachable(f"its discovery document answers {response.status}")
         try:
-            found = decode_members(response.body, Metadata)
+            metadata = decode_members(response.body, Metadata)
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError):
             raise Untrusted("its discovery document is malformed") from None
-        if found.issuer != issuer:
-            raise Untrusted(f"it calls itself {found.issuer[:200]}: oidc_issuer must be that, letter by letter")
-        for url in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
+        if metadata.issuer != issuer:
+            raise Untrusted(f"it calls itself {metadata.issuer[:200]}: oidc_issuer must be that, letter by letter")
+        for url in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri):
             if urlsplit(self.http.check(url)).scheme != "https" and issuer.startswith("https:"):
                 raise Untrusted("it names an address that is not https")
         return evolve(
-            found,
-            userinfo_endpoint=self._usable(found.userinfo_endpoint),
-            end_session_endpoint=self._usable(found.end_session_endpoint),
-            revocation_endpoint=self._usable(found.revocation_endpoint),
+            metadata,
+            userinfo_endpoint=self._usable(metadata.userinfo_endpoint),
+            end_session_endpoint=self._usable(metadata.end_session_endpoint),
+            revocation_endpoint=self._usable(metadata.revocation_endpoint),
         )
 
     def _usable(self, url: str | None) -> str | None:
-        """Return an address that the provider need not name, None if it cannot be used."""
+        """Return the address of an optional endpoint, None if it is missing or may not be used."""
         try:
             secure = url is not None and urlsplit(self.http.check(url)).scheme == "https"
         except Untrusted:

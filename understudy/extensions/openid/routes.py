@@ -1,7 +1,7 @@
 """`/auth`: sign-in of the page's users at an identity provider: its start, the way back, and the provider's sign-out.
 
-1. The browser brings a code and gets a cookie; `POST /api/sessions` of the same browser gives the token for it, once.
-   So neither a token nor anything else that is worth something stands in an address.
+1. The browser brings a code and gets a cookie; `POST /api/sessions` of the same browser exchanges it for the token,
+   once. So no address contains a token or another valuable secret.
 2. The way back leads to a path of this origin only.
 """
 
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 blueprint: Final = Routes("openid", __name__, url_prefix="/auth")
 
 MAX_BEGUN: Final = 5
-"""Sign-ins that a browser may have begun at once: each has a cookie, and the head of a request is bounded."""
+"""Limit of started sign-ins of one browser: each has a cookie, and the head of a request is bounded."""
 MAX_VALUE: Final = 4096
-"""Characters of each value that a browser brings back."""
+"""Limit of characters of each value that a browser brings back."""
 BODY_BYTES: Final = 16 * 1024
 NO_PROVIDER: Final = "Users of this server sign in with a token."
 
@@ -79,8 +79,8 @@ async def callback() -> Response:
         return way_back_page("invalid_command", "This is no answer of a sign-in.", SIGN_IN)
     brought = flow.BroughtBack(query["state"], query["code"], query["iss"], query["error"], request.cookies)
     try:
-        found, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, brought)
-        begun = await signed_in.begin(found)
+        user_answer, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, brought)
+        session = await signed_in.begin(user_answer)
     except SignInFailed as failed:
         answer = way_back_page(failed.code, failed.message, SIGN_IN)
     except OAuthError as error:
@@ -90,7 +90,7 @@ async def callback() -> Response:
         answer = way_back_page("storage_unavailable", ERRORS["storage_unavailable"].text, SIGN_IN)
     else:
         answer = Response(b"", status=303, headers={"Location": leads_to})
-        value, secure = signed_in.sealing.handover(begun, signed_in.clock()), own_url().startswith("https:")
+        value, secure = signed_in.sealing.handover(session, signed_in.clock()), own_url().startswith("https:")
         set_cookie(answer, HANDOVER, value, HANDOVER_S, HANDOVER_PATH, "Strict", secure=secure)
     answer.delete_cookie(flow.cookie_of(query["state"]), path=public_path("/auth"))
     return answer
@@ -118,6 +118,6 @@ async def back_channel_logout() -> Response:
 
 
 def _provider_sessions() -> "ProviderSessions | None":
-    """Return the sessions of the server's provider, None without one."""
-    found = web_context().sessions.sign_in
-    return cast("ProviderSessions", found) if found is not None and found.prefix == PREFIX else None
+    """Return the sessions of users who sign in at a provider, None if the server has no provider."""
+    provider = web_context().sessions.sign_in
+    return cast("ProviderSessions", provider) if provider is not None and provider.prefix == PREFIX else None

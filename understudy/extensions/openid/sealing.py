@@ -1,4 +1,4 @@
-"""What is secret of a session, sealed: it is opened with the same secret, for the same registration at the provider."""
+"""Seals the secrets of a session; they open only with the same key and for the same registration at the provider."""
 
 import hashlib
 
@@ -15,7 +15,8 @@ from understudy.extensions.openid.storage import ProviderSession
 
 @frozen
 class Kept:
-    """What is sealed of a session. `checked_at`: when the provider said who the user is. `tokens`: ids of its last."""
+    """The sealed part of a session. `checked_at`: when the provider last said who the user is, in Unix seconds;
+    `refresh`: its refresh token, None without one; `tokens`: ids of this server's latest tokens."""
 
     user: ProviderUser
     refresh: str | None = field(repr=False)
@@ -26,7 +27,7 @@ class Kept:
 
 @frozen
 class Handover:
-    """What the cookie of a user who has just signed in holds."""
+    """The content of the cookie that lets a browser take the first token of a session; it expires at `until`."""
 
     owner: str
     session: str
@@ -36,34 +37,34 @@ class Handover:
 
 @frozen
 class SessionSeal:
-    """Seals the sessions of the provider that `registration` names, each for its user and id."""
+    """Seals the sessions of users of the provider in `registration`, each under its user and id."""
 
     seal: Seal
     registration: Registration
 
     def sealed(self, row: ProviderSession, kept: Kept) -> ProviderSession:
-        """Return the session with what is kept of it."""
+        """Return the session with `kept` sealed into it."""
         return evolve(row, sealed=self.seal.seal(kept, *self._place(row)))
 
     def open(self, row: ProviderSession) -> Kept | None:
-        """Return what is sealed of a session; None if that was done with another secret, or for another provider."""
+        """Return the sealed part of a session; None if another secret, or another registration, sealed it."""
         return self.seal.open(row.sealed, Kept, *self._place(row))
 
     def handover(self, begun: ProviderSession, now: float) -> str:
-        """Return what the cookie holds of the browser in which a session has just begun."""
-        kept = Handover(begun.owner, begun.id, begun.stamp, now + HANDOVER_S)
-        return base64url.encode(self.seal.seal(kept, "openid handover"))
+        """Return the value of the cookie for the browser in which a session has just begun."""
+        content = Handover(begun.owner, begun.id, begun.stamp, now + HANDOVER_S)
+        return base64url.encode(self.seal.seal(content, "openid handover"))
 
     def open_handover(self, cookie: str, now: float) -> Handover | None:
-        """Return what such a cookie holds; None if it has expired, or is none of this server."""
+        """Return the content of a cookie that `handover` made; None if it has expired, or another server made it."""
         try:
-            found = self.seal.open(base64url.decode(cookie), Handover, "openid handover")
+            opened = self.seal.open(base64url.decode(cookie), Handover, "openid handover")
         except ValueError:
             return None
-        return found if found is not None and now < found.until else None
+        return opened if opened is not None and now < opened.until else None
 
     def digest(self, name: str) -> str:
-        """Return what is stored in place of a name that the provider gave, and nothing for none."""
+        """Return the digest that is stored in place of a subject or session of the provider; empty for none."""
         text = f"{self.registration.issuer}\0{name[: MAX_CLAIM * 4]}"
         return hashlib.sha256(text.encode()).hexdigest() if name else ""
 

@@ -1,12 +1,12 @@
-"""Sessions of users who signed in at the identity provider: their tokens last minutes, and each renewal asks there.
+"""Sessions of users who signed in at the identity provider. Their tokens last minutes; each renewal asks the provider.
 
-1. A token is renewed by the provider's refresh token, and has the roles and groups that the provider says now. If it
-   refuses, the session ends: its tokens are refused on every node, and its connections closed.
-2. One node asks at a time, under a claim on the stored session, and stores what it got before anybody uses it: a
-   refresh token is used once. The other tabs of the browser share the result.
-3. While the provider is away, or answers nonsense, sessions go on as they were, for `outage_s` since it was asked last.
-4. A token that has expired may still be shown for a renewal, as a computer may have slept, if it is one of the last
-   `KEPT_TOKENS` of its session.
+1. A token is renewed with the provider's refresh token, and gets the roles and groups that the provider reports now. If
+   the provider refuses, the session ends: its tokens are refused on every node, and its connections closed.
+2. One node asks at a time, under a claim on the stored session, and stores the new refresh token before it is used: a
+   refresh token is good for one use. The other tabs of the browser share the result.
+3. While the provider is away, or its answers make no sense, sessions continue unchanged until a check is overdue by
+   `outage_s`.
+4. An expired token can be renewed, as a computer may sleep, if it is one of the last `KEPT_TOKENS` of its session.
 """
 
 import logging
@@ -67,19 +67,19 @@ KEPT_TOKENS: Final = 4
 FRESH_S: Final = 30.0
 """Seconds for which the provider's answer serves the other tabs of a browser."""
 CLAIM_S: Final = 90.0
-"""Seconds for which asking the provider is claimed: longer than its requests and the attempts to store the result."""
+"""Seconds of a claim to ask the provider: longer than its requests and the attempts to store the result."""
 STORE_S: Final = 20.0
-"""Seconds for which storing new tokens is tried again while the database is away."""
+"""Seconds for which the store of new tokens is retried while the database is away."""
 WAIT_S: Final = 40.0
-"""Seconds that a caller waits for another's renewal."""
+"""Seconds that a caller waits for the renewal by another task or node."""
 POLL_S: Final = 0.1
 AGAIN_S: Final = 5.0
-"""Seconds before a provider that was away is asked again for the same session."""
+"""Seconds before a provider that was away is asked again for a session."""
 FORGET_S: Final = 5.0
 """Seconds for which a sign-out waits until the provider has revoked the refresh token."""
 MAX_LOGOUT_URL: Final = 4_000
 ENDED: Final = ("invalid_grant", "access_denied", "login_required", "interaction_required", "consent_required")
-"""Refusals that concern the user. Any other is about this server, and ends nobody's session."""
+"""Refusals that concern the user, and end the session. Any other refusal is about this server, and ends no session."""
 
 
 @define(eq=False)
@@ -114,7 +114,7 @@ class ProviderSessions(UserSignIn):
             raise Untrusted("its user has a name that only anonymous users have")
         self._warn(user)
         life_s, tokens = self.sessions.longest_s, answer.tokens
-        if tokens.refresh_token is None:  # it cannot be asked again: the session lasts as long as its access token
+        if tokens.refresh_token is None:  # the provider cannot be asked again: the session lasts as its access token
             life_s = min(life_s, self.sessions.ttl_s, max(tokens.expires_in or 0.0, self.recheck_s))
         owner = owner_of(user.subject, user.tenant) if self.sessions.tenants else user.subject
         kept = Kept(user, tokens.refresh_token, tokens.id_token or "", _floored(now))
@@ -128,18 +128,19 @@ class ProviderSessions(UserSignIn):
         return row
 
     async def take(self, handover: str) -> IssuedSession | None:
-        """Issue the first token of a session that has just begun in the browser with this cookie. Raises as `renew`,
-        also if that was done."""
-        found = self.sealing.open_handover(handover, self.clock())
-        return None if found is None else await self._until_issued(lambda: self._first(found))
+        """Issue the first token of a session that has just begun in the browser with this cookie, None if it expired.
+        Raises as `renew` does; Unauthenticated also if the first token was issued already."""
+        opened = self.sealing.open_handover(handover, self.clock())
+        return None if opened is None else await self._until_issued(lambda: self._first(opened))
 
     async def renew(self, identity: Identity, token: str) -> IssuedSession:
-        """Issue the next token of a session, after asking the provider who the user is now. A token that has used less
-        than a tenth of its time is returned unchanged.
+        """Issue the next token of a session, after asking the provider who the user is now.
+
+        A token before a tenth of its life is returned unchanged.
 
         Raises:
             Unauthenticated: The session is over: the provider refuses, or it has lasted as long as it may.
-            CommandRejected: The provider does not answer (`busy`), and has not for `outage_s`.
+            CommandRejected: The provider does not answer, and the check is overdue by `outage_s` (`busy`).
             StorageUnavailable: The session cannot be read or stored.
         """
         now, issued_at = self.clock(), identity.issued_at or 0.0
@@ -148,7 +149,7 @@ class ProviderSessions(UserSignIn):
         return await self._until_issued(lambda: self._attempt(identity))
 
     async def logout_url(self, identity: Identity, leads_to: str) -> str | None:
-        """Return the address at which the provider signs the user out too (RP-Initiated Logout); None without."""
+        """Return the address at which the provider signs the user out too (RP-Initiated Logout), or None."""
         try:
             at = await self.provider.metadata()
         except OAuthError as error:
@@ -166,20 +167,20 @@ class ProviderSessions(UserSignIn):
         return url
 
     async def forget(self, owner: str, session_id: str) -> None:
-        """Remove a session that has ended, and have its refresh token revoked at the provider, if it does that soon."""
+        """Remove an ended session, and have its refresh token revoked at the provider, within `FORGET_S`."""
         row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
         if row is not None:
             await self._drop([row])
 
     async def forget_user(self, owner: str) -> None:
-        """Remove all sessions of a user, as `forget`."""
+        """Remove all sessions of a user, and have their refresh tokens revoked, within `FORGET_S`."""
         await self._drop(await self.store.read(provider_sessions.of_owner, owner))
 
     async def log_out(self, logout_token: str) -> int:
         """End the sessions that a logout token of the provider names (Back-Channel Logout). Return their number.
 
-        They began before it was issued; as clocks differ a little, some seconds later at its first use. One that comes
-        again, as the provider does after a failure, ends nothing that began later.
+        It ends sessions that began before it was issued, or at its first use some seconds later, as clocks differ. A
+        repeated token, which providers send after a failure, ends no session that began later.
 
         Raises:
             Untrusted: It is no logout token of the provider.
@@ -191,9 +192,9 @@ class ProviderSessions(UserSignIn):
         first = logout.id and await self.store.commit(
             revoke_session(f"logout-{self.sealing.digest(logout.id)}", logout.expires_at, self.clock())
         )
-        before = logout.issued_at + (LEEWAY_S if first else 0.0)
-        found = await self.store.read(provider_sessions.of_provider, subject, session)
-        rows = [row for row in found if row.signed_in_at < before]
+        cutoff = logout.issued_at + (LEEWAY_S if first else 0.0)
+        named = await self.store.read(provider_sessions.of_provider, subject, session)
+        rows = [row for row in named if row.signed_in_at < cutoff]
         for row in rows:
             entry = Deed(SESSIONS_ENDED, row.owner, PROVIDER, row.owner, detail={"all": False})
             await say(self.store, entry)
@@ -230,13 +231,14 @@ class ProviderSessions(UserSignIn):
         except OAuthError as error:
             return await self._go_on(row, kept, error)
         claim = secrets.token_hex(16)
-        with trio.CancelScope(shield=True):  # all of it has bounds: a claim without a renewal would hold up others
+        with trio.CancelScope(shield=True):  # every step is bounded; a claim without a renewal would delay other tabs
             if await self.store.commit(claim_provider_session(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
                 return await self._ask(evolve(row, stamp=claim), kept, kept.refresh)
         return None
 
     async def _ask(self, row: ProviderSession, kept: Kept, refresh: str) -> IssuedSession | None:
-        """Ask the provider under a claim."""
+        """Renew a session under a claim by asking the provider. Return None if the session was changed meanwhile.
+        Raises Unauthenticated if the session is over."""
         try:
             answer = await self.provider.refresh(refresh, kept.user.subject)
         except OAuthError as error:
@@ -259,14 +261,14 @@ class ProviderSessions(UserSignIn):
         )
 
     async def _go_on(self, row: ProviderSession, kept: Kept, error: OAuthError) -> IssuedSession | None:
-        """Let a session go on as it was, since the provider could not say who the user is. Raises CommandRejected if it
-        could not for too long."""
+        """Continue a session unchanged, as the provider could not say who the user is. Raises CommandRejected if the
+        check is overdue by `outage_s`."""
         log.warning("sign_in.not_renewed", extra={"user": row.owner, "why": str(error)})
         now = self.clock()
-        rested = evolve(row, claimed_until=now + AGAIN_S)
+        paused = evolve(row, claimed_until=now + AGAIN_S)
         if now < kept.checked_at + self.recheck_s + self.outage_s:
-            return await self._issue(rested, kept)
-        await self._store(evolve(rested, claimed_until=0.0), kept)
+            return await self._issue(paused, kept)
+        await self._store(evolve(paused, claimed_until=0.0), kept)
         raise self._away()
 
     async def _issue(self, row: ProviderSession, kept: Kept) -> IssuedSession | None:
@@ -274,16 +276,16 @@ class ProviderSessions(UserSignIn):
         left_s = row.expires_at - self.clock()
         life_s = left_s if kept.refresh is None else min(self.recheck_s, left_s)
         user = kept.user
-        who = Identity(
+        identity = Identity(
             row.owner, row.id, tenant_of(row.owner), user.roles, groups=user.groups, signed_in_at=row.signed_in_at,
             name=user.name,
         )  # fmt: skip
-        issued = self.sessions.issue(who, max(1.0, life_s))
+        issued = self.sessions.issue(identity, max(1.0, life_s))
         tokens = (*kept.tokens, issued.identity.token_id)[-KEPT_TOKENS:]
         return issued if await self._store(row, evolve(kept, tokens=tokens)) else None
 
     async def _store(self, row: ProviderSession, kept: Kept) -> bool:
-        """Store a session. Return False if it was changed meanwhile, or is gone."""
+        """Store a session in place of `row`. Return False if that was changed meanwhile, or is gone."""
         newer = self.sealing.sealed(evolve(row, stamp=secrets.token_hex(16)), kept)
         deadline = trio.current_time() + STORE_S
         while True:
@@ -291,7 +293,7 @@ class ProviderSessions(UserSignIn):
                 if await self.store.commit(change_provider_session(newer, row.stamp)):
                     return True
                 stored = await self.store.read(provider_sessions.one, row.owner, row.id, self.clock())
-                return stored is not None and stored.stamp == newer.stamp  # by an attempt that was not acknowledged
+                return stored is not None and stored.stamp == newer.stamp  # an earlier attempt may have succeeded
             except StorageUnavailable:
                 if trio.current_time() >= deadline:
                     raise
@@ -332,18 +334,18 @@ class ProviderSessions(UserSignIn):
 
 
 def _floored(now: float) -> float:
-    """Return a time in whole milliseconds, as tokens have it: the token issued next is not older than that."""
+    """Round a time down to whole milliseconds, as in tokens, so that the next token is never older than it."""
     return math.floor(now * 1000) / 1000
 
 
-def open_provider_sessions(own: "OpenIdSettings", server: "WebContext") -> ProviderSessions:
+def open_provider_sessions(table: "OpenIdSettings", server: "WebContext") -> ProviderSessions:
     """Build the sessions of users who sign in at the provider that the settings name."""
     settings = server.settings
-    claims = ClaimNames(own.name_claim, own.roles_claim, own.groups_claim, settings.tenant_claim)
-    secret, title = str(own.client_secret), own.title or urlsplit(own.issuer).netloc
-    registration = Registration(own.issuer, own.client_id, secret, tuple(own.scopes), own.prompt, title, claims)
+    claims = ClaimNames(table.name_claim, table.roles_claim, table.groups_claim, settings.tenant_claim)
+    secret, title = str(table.client_secret), table.title or urlsplit(table.issuer).netloc
+    registration = Registration(table.issuer, table.client_id, secret, tuple(table.scopes), table.prompt, title, claims)
     provider = Provider(registration, time.time)
     sealing = SessionSeal(Seal(*secrets_for_storage(settings)), registration)
     return ProviderSessions(
-        provider, server.store, sealing, server.sessions, time.time, float(own.recheck_s), float(own.outage_s)
+        provider, server.store, sealing, server.sessions, time.time, float(table.recheck_s), float(table.outage_s)
     )

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from understudy.cli.check_result import CheckResult
 
 PREFIX: Final = "oidc-"
-"""How the names of sessions begin that began at the provider."""
+"""Prefix of the names of sessions that began at the provider."""
 SIGN_IN: Final = "/auth/sign-in"
 HANDOVER_S: Final = 120
-"""Seconds within which a browser takes the first token of a session that has begun in it."""
+"""Seconds within which a browser must take the first token of a session that has begun in it."""
 
 
 @frozen
@@ -58,7 +58,7 @@ class OpenIdSettings:
         return bool(self.issuer)
 
     def faults(self, settings: "Settings") -> Iterator[str]:
-        """Yield what does not go together, a sentence each."""
+        """Yield a sentence for each fault of the settings."""
         if not self.issuer:
             for name in ("client_id", "client_secret"):
                 if getattr(self, name):
@@ -81,7 +81,7 @@ class OpenIdSettings:
             )
 
     def checks(self, settings: "Settings", _: "Sequence[Agent]", offline: bool) -> "Iterator[CheckResult]":
-        """Ask the provider what it says of itself, as the server would."""
+        """Check the provider by fetching its discovery document, as the server would."""
         if self.issuer:
             from understudy.extensions.openid.check import check
 

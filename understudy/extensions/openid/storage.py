@@ -1,8 +1,8 @@
-"""Reads and writes of the sessions of users who signed in at the identity provider. What is secret in them is sealed.
+"""Reads and writes of the sessions of users who signed in at the identity provider. Their secrets are sealed.
 
-1. A session changes only under the stamp that was read, and each change gives it a new one. So of several nodes one
-   asks the provider, and what another stores late is dropped.
-2. A session that has expired is found by nobody, and removed when the next user signs in.
+1. A write replaces only the session with the stamp that was read, and sets a new stamp. So only one of several nodes
+   asks the provider, and the late write of another is dropped.
+2. No read returns an expired session; expired sessions are removed when the next user signs in.
 """
 
 from typing import Any, Final
@@ -14,18 +14,18 @@ from understudy.extensions.openid.tables import provider_sessions
 from understudy.storage.write import add_users, put, write
 
 MOST: Final = 500
-"""Sessions that are read at a time."""
+"""Limit of sessions in one read."""
 
 PER_USER: Final = 100
-"""Sessions of a user that are kept: as many browsers as nobody has."""
+"""Limit of stored sessions of a user, more than anybody has browsers; the oldest are removed."""
 
 _s = provider_sessions.c
 
 
 @frozen
 class ProviderSession:
-    """A user's session. `subject` and `provider_session` are digests of the provider's names of both, the latter empty
-    if it has none. Times are Unix seconds: `claimed_until`, a node asks the provider.
+    """A user's session. `subject` and `provider_session` are digests of the provider's names of the user and of its
+    session; the latter is empty if it gave none. Until `claimed_until` a node asks the provider. Times: Unix seconds.
     """
 
     owner: str
@@ -41,16 +41,16 @@ class ProviderSession:
 
 @write
 def add_provider_session(connection: Connection, session: ProviderSession, now: float) -> bool:
-    """Store a new session, with its user if there is none. Remove those that have expired at `now`, and the oldest of a
-    user who has more than `PER_USER`."""
+    """Store a new session, with its user if that is new. Remove the sessions that have expired at `now`, and the oldest
+    sessions of the user beyond `PER_USER`."""
     add_users(connection, [(session.owner, now)])
     connection.execute(delete(provider_sessions).where(_s.expires_at <= now))
     connection.execute(put(connection, provider_sessions).values(**asdict(session)))
-    kept = select(_s.id).where(_s.owner == session.owner).order_by(_s.signed_in_at.desc(), _s.id).limit(PER_USER)
-    names = list(connection.scalars(kept))
+    newest = select(_s.id).where(_s.owner == session.owner).order_by(_s.signed_in_at.desc(), _s.id).limit(PER_USER)
+    names = list(connection.scalars(newest))
     if len(names) == PER_USER:
-        rest = delete(provider_sessions).where(_s.owner == session.owner, _s.id.not_in(names))
-        connection.execute(rest)
+        older = delete(provider_sessions).where(_s.owner == session.owner, _s.id.not_in(names))
+        connection.execute(older)
     return True
 
 
@@ -65,7 +65,7 @@ def change_provider_session(connection: Connection, session: ProviderSession, re
 def claim_provider_session(
     connection: Connection, owner: str, session_id: str, replaces: str, stamp: str, until: float
 ) -> bool:
-    """Claim a session with a stamp until a time. Return whether this is the first to do so."""
+    """Claim a session until a time, if its stamp is `replaces`. Return False if another claim or write came first."""
     this = update(provider_sessions).where(*_of(owner, session_id), _s.stamp == replaces)
     return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
 
@@ -81,9 +81,9 @@ def _of(owner: str, session_id: str) -> tuple[Any, Any]:
 
 
 def one(connection: Connection, owner: str, session_id: str, now: float) -> ProviderSession | None:
-    """Return a user's session that has not expired."""
-    found = connection.execute(_ALL.where(*_of(owner, session_id), _s.expires_at > now)).first()
-    return None if found is None else ProviderSession(*found)
+    """Return a session of a user, None if there is none or it has expired."""
+    row = connection.execute(_ALL.where(*_of(owner, session_id), _s.expires_at > now)).first()
+    return None if row is None else ProviderSession(*row)
 
 
 def of_owner(connection: Connection, owner: str) -> list[ProviderSession]:
@@ -93,15 +93,15 @@ def of_owner(connection: Connection, owner: str) -> list[ProviderSession]:
 
 
 def record_of(row: ProviderSession) -> dict[str, float]:
-    """Return when a session began, and until when it can last."""
+    """Return the times of a session's begin and end, for an export."""
     return {"signed_in_at": row.signed_in_at, "expires_at": row.expires_at}
 
 
 def of_provider(connection: Connection, subject: str, provider_session: str) -> list[ProviderSession]:
-    """Return the sessions with the provider's digest of a session; without one, those of a subject."""
-    wanted = _ALL.where(_s.provider_session == provider_session) if provider_session else _ALL
-    wanted = wanted.where(_s.subject == subject) if subject or not provider_session else wanted
-    return [ProviderSession(*row) for row in connection.execute(wanted.limit(MOST))]
+    """Return the sessions with these digests; an empty digest matches any, unless both are empty."""
+    query = _ALL.where(_s.provider_session == provider_session) if provider_session else _ALL
+    query = query.where(_s.subject == subject) if subject or not provider_session else query
+    return [ProviderSession(*row) for row in connection.execute(query.limit(MOST))]
 
 
 _ALL: Final = select(

@@ -1,6 +1,6 @@
-"""Operations: what operators see of a running server and do about it: users, runs, the tree, the stop switch.
+"""Operations: views and actions for operators of a running server: users, runs, the actor tree, the stop switch.
 
-What orchestrators need of a server, `/healthz`, `/readyz` and `/metrics`, is the kernel's.
+The routes for orchestrators, `/healthz`, `/readyz` and `/metrics`, belong to the kernel.
 """
 
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ class Operations(Extension):
     table = "observer"
 
     def settings(self) -> type:
-        """Whether operators may kill actors."""
+        """Return the settings of the observer."""
         from understudy.extensions.operations.settings import ObserverSettings
 
         return ObserverSettings
 
     def tables(self) -> "Sequence[Table]":
-        """What is stopped."""
+        """Return the table of stops."""
         from understudy.extensions.operations.tables import stops
 
         return [stops]
 
     async def open(self, server: "WebContext") -> None:
-        """Have what is stopped in force before there are runs, and the tree at hand."""
+        """Apply the stored stops before any run starts, and add the view of the actor tree."""
         from understudy.extensions.operations.settings import ObserverSettings
         from understudy.extensions.operations.stops import StopSwitch
         from understudy.extensions.operations.tree_api import TreeApi
@@ -60,7 +60,7 @@ class Operations(Extension):
         return [module.blueprint for module in (activity_routes, admin_routes, observer_routes, stop_routes)]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that looks for stops of other nodes."""
+        """Return the actor that polls for stops by other nodes."""
         from actors import ChildSpec
         from understudy.extensions.operations.stops import ALONE_S, POLL_S, StopsPoller, StopSwitch
 
@@ -68,7 +68,7 @@ class Operations(Extension):
         return [ChildSpec("stops", partial(StopsPoller, server.parts[StopSwitch], every_s))]
 
     def terminal(self) -> TerminalCommands:
-        """Most of `understudy admin`."""
+        """Return the commands of `understudy admin` about users, runs, stops, settings and queues."""
         from understudy.extensions.operations.terminal import ADMIN
 
         return TerminalCommands(admin=ADMIN)

@@ -1,6 +1,6 @@
 """`/api/admin`: users, and the settings in force, for operators.
 
-1. Operators of a tenant read what is their tenant's. Settings are for operators of the server.
+1. Operators of a tenant see the users of their tenant only. Settings are for operators of the server.
 2. No answer contains text of a user or of a model, or a secret.
 """
 
@@ -26,7 +26,7 @@ from understudy.web.routes import Count, JsonObject, Routes, up_to
 blueprint = Routes("admin", __name__, url_prefix="/api/admin")
 
 FAILED: Final = 20
-"""Failed runs of an overview."""
+"""Limit of failed runs in an overview; the latest are listed."""
 
 
 @frozen
@@ -90,12 +90,12 @@ async def users() -> dict[str, Any]:
     of, limit, cursor = scope(), whole_number("limit", 100, 1, MOST), request.args.get("cursor")
     after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
     context = web_context()
-    found = await context.store.archive.read(operator_queries.users, after, limit, of)
+    rows = await context.store.archive.read(operator_queries.users, after, limit, of)
     connected: dict[str, int] = {}
     for _, owner, _, _ in context.presence.connections():
         connected[owner] = connected.get(owner, 0) + 1
-    listed = [owned(ConnectedUser(**asdict(user), connections=connected.get(user.id, 0)), "id") for user in found]
-    return {"users": listed, "next_cursor": encode(found[-1].id) if len(found) == limit else None}
+    listed = [owned(ConnectedUser(**asdict(user), connections=connected.get(user.id, 0)), "id") for user in rows]
+    return {"users": listed, "next_cursor": encode(rows[-1].id) if len(rows) == limit else None}
 
 
 @blueprint.get("/settings", errors=("rate_limited", "internal"))

@@ -29,7 +29,7 @@ KILLED: Final = Act("actor.killed", "path")
 blueprint = Routes("observer", __name__, url_prefix="/api/observer")
 
 MAX_TEXT: Final = 200
-"""Characters of a path, and of the text searched for in paths."""
+"""Limit of characters of a path, and of the text to search for in paths."""
 
 
 @frozen
@@ -74,12 +74,12 @@ async def tree() -> ObservedTree:
     if len(path) > MAX_TEXT or len(text) > MAX_TEXT:
         raise CommandRejected("invalid_command", f"path and text have at most {MAX_TEXT} characters.")
     if text or state is not None:
-        node, found, more = await view.search(path, text, state, limit)
+        node, count, more = await view.search(path, text, state, limit)
     else:
-        node, found, more = await view.page(path, levels, limit, offset), None, False
+        node, count, more = await view.page(path, levels, limit, offset), None, False
     if node is None:
         raise CommandRejected("not_found", "There is no actor at that path.")
-    return ObservedTree(node, found, more)
+    return ObservedTree(node, count, more)
 
 
 @blueprint.get("/incidents", errors=("rate_limited", "internal"))

@@ -1,5 +1,4 @@
-"""Reads for operators, over all users or those of a tenant: users, open runs, what an id or a name stands for, what was
-spent and sign-ins.
+"""Reads for operators, over all users or those of a tenant: users, open runs, searches by id or name, and spending.
 
 None of them returns text of a user, or a secret.
 """
@@ -22,9 +21,9 @@ _p = schema.spending.c
 _s = schema.steps.c
 
 FOUND: Final = 20
-"""Rows of each kind that a search returns."""
+"""Limit of rows of each kind in the result of a search."""
 FAILED_RUNS: Final = 2_000
-"""Failed runs, the latest, whose errors are compared with an error id."""
+"""Limit of failed runs that a search for an error id examines; the latest ones."""
 
 
 @frozen
@@ -49,9 +48,9 @@ class Figures:
 
 @frozen
 class OpenRunRow:
-    """A run without an end. `node` owns its thread, None on a single node; `tokens` and `cost` are spent so far;
-    `last_body` is its latest logged event, `work_body` the latest whose type was not left aside, `call` the tool of the
-    latest call without a result, None if all have one."""
+    """An unfinished run. `node` owns its thread, None on a single node; `tokens` and `cost` are spent so far;
+    `last_body` is its latest logged event, `work_body` the latest of a type that is not set aside, `call` the tool of
+    the latest call without a result, None if all have one."""
 
     run_id: str
     owner: str
@@ -69,7 +68,7 @@ class OpenRunRow:
 
 @frozen
 class FoundRun:
-    """A run that fits a search."""
+    """A run in the result of a search."""
 
     run_id: str
     owner: str
@@ -82,7 +81,7 @@ class FoundRun:
 
 @frozen
 class Found:
-    """What fits a search: users, threads as owner and id, and runs."""
+    """The result of a search: users, threads as owner and id, and runs."""
 
     users: tuple[str, ...]
     threads: tuple[tuple[str, str], ...]
@@ -114,25 +113,25 @@ def open_runs(connection: Connection, limit: int, scope: Scope, aside: Sequence[
     `aside` are the types of events that `work_body` leaves out.
     """
     at_work = _LAST_BODY, _NEWEST_FIRST.where(_e.type.not_in(aside)).limit(1).scalar_subquery(), _CALL
-    wanted = (
+    query = (
         select(_r.id, _r.owner, _r.thread_id, _AGENT, _r.started_at, _r.attempts, _t.node, _TOKENS, _COST, *at_work)
         .join(schema.threads, (_t.owner == _r.owner) & (_t.id == _r.thread_id))
         .where(OPEN_RUN, scope.of(_r.owner))
         .order_by(_r.started_at, _r.id)
         .limit(limit)
     )
-    return [OpenRunRow(*row[:7], int(row.tokens), float(row.cost), *row[-3:]) for row in connection.execute(wanted)]
+    return [OpenRunRow(*row[:7], int(row.tokens), float(row.cost), *row[-3:]) for row in connection.execute(query)]
 
 
 def open_run_counts(connection: Connection, scope: Scope) -> dict[str, int]:
     """Return how many unfinished runs each of these users has, on all nodes; users without any are left out."""
-    wanted = select(_r.owner, func.count().label("open")).where(OPEN_RUN, scope.of(_r.owner)).group_by(_r.owner)
-    return {row.owner: row.open for row in connection.execute(wanted)}
+    query = select(_r.owner, func.count().label("open")).where(OPEN_RUN, scope.of(_r.owner)).group_by(_r.owner)
+    return {row.owner: row.open for row in connection.execute(query)}
 
 
 def find(connection: Connection, text: str) -> Found:
-    """Return the users whose name contains `text`, and the threads and runs whose id begins with it, or whose error
-    has it as its id."""
+    """Return the users whose name contains `text`, and the threads and runs whose id begins with it; if there is no
+    such run, the failed runs whose error has that id."""
     users = select(_u.id).where(_u.id.contains(text, autoescape=True)).order_by(_u.id).limit(FOUND)
     threads = (
         select(_t.owner, _t.id)
@@ -141,19 +140,19 @@ def find(connection: Connection, text: str) -> Found:
         .limit(FOUND)
     )
     runs = select(*_RUN).where(_r.id.startswith(text, autoescape=True)).order_by(_r.started_at.desc()).limit(FOUND)
-    found = [FoundRun(*row) for row in connection.execute(runs)]
-    if not found:
-        found = _runs_with_error(connection, text)
+    matches = [FoundRun(*row) for row in connection.execute(runs)]
+    if not matches:
+        matches = _runs_with_error(connection, text)
     named = [(row.owner, row.id) for row in connection.execute(threads)]
-    return Found(tuple(connection.scalars(users)), tuple(named), tuple(found))
+    return Found(tuple(connection.scalars(users)), tuple(named), tuple(matches))
 
 
 def runs_of(connection: Connection, owner: str, thread_id: str | None) -> list[FoundRun]:
     """Return the latest runs of a user, or of one of the user's threads."""
-    wanted = select(*_RUN).where(_r.owner == owner)
+    query = select(*_RUN).where(_r.owner == owner)
     if thread_id is not None:
-        wanted = wanted.where(_r.thread_id == thread_id)
-    rows = connection.execute(wanted.order_by(_r.started_at.desc(), _r.id.desc()).limit(FOUND))
+        query = query.where(_r.thread_id == thread_id)
+    rows = connection.execute(query.order_by(_r.started_at.desc(), _r.id.desc()).limit(FOUND))
     return [FoundRun(*row) for row in rows]
 
 
@@ -162,12 +161,12 @@ def users(connection: Connection, after: str, limit: int, scope: Scope) -> list[
     threads = select(func.count()).where(_t.owner == _u.id).scalar_subquery()
     updated_at = select(func.max(_t.updated_at)).where(_t.owner == _u.id).scalar_subquery()
     at_work = select(func.count()).where(OPEN_RUN, _r.owner == _u.id).scalar_subquery()
-    wanted = select(_u.id, _u.created_at, threads, updated_at, at_work).where(_u.id > after, scope.of(_u.id))
-    return [UserRow(*row) for row in connection.execute(wanted.order_by(_u.id).limit(limit))]
+    query = select(_u.id, _u.created_at, threads, updated_at, at_work).where(_u.id > after, scope.of(_u.id))
+    return [UserRow(*row) for row in connection.execute(query.order_by(_u.id).limit(limit))]
 
 
 def figures(connection: Connection, scope: Scope) -> Figures:
-    """Count these users and their open runs, and measure the database for all of the server."""
+    """Count these users and their open runs; measure the database if the scope is the whole server."""
     counted = select(func.count()).select_from(schema.users).where(scope.of(_u.id))
     at_work = select(func.count()).where(OPEN_RUN, scope.of(_r.owner))
     size = _SIZES[connection.dialect.name] if scope.everywhere else None
@@ -179,15 +178,15 @@ def figures(connection: Connection, scope: Scope) -> Figures:
 
 
 def spent_on(connection: Connection, day: int, limit: int, scope: Scope) -> list[tuple[str, int, float]]:
-    """Return these users with the tokens and the cost of a day (of UTC, counted from 1970), those of most first."""
+    """Return these users with their tokens and cost on a day (UTC, counted from 1970), by tokens, the most first."""
     tokens = func.sum(_p.tokens)
-    wanted = select(_p.owner, tokens, func.sum(_p.cost)).where(_p.day == day, scope.of(_p.owner))
-    rows = connection.execute(wanted.group_by(_p.owner).order_by(tokens.desc()).limit(limit))
+    query = select(_p.owner, tokens, func.sum(_p.cost)).where(_p.day == day, scope.of(_p.owner))
+    rows = connection.execute(query.group_by(_p.owner).order_by(tokens.desc()).limit(limit))
     return [(owner, int(count), float(cost)) for owner, count, cost in rows]
 
 
 def _runs_with_error(connection: Connection, error_id: str) -> list[FoundRun]:
-    """Return the runs whose last event names this error id, among the latest that failed."""
+    """Return the runs whose last event has this error id, among the latest failed runs."""
     failed = select(*_RUN, _LAST_BODY).where(_r.status == "failed").order_by(_r.started_at.desc()).limit(FAILED_RUNS)
     mark = b'"error_id":"%s"' % error_id.encode()
     rows = (row for row in connection.execute(failed) if row[-1] is not None and mark in row[-1])

@@ -26,7 +26,7 @@ MAX_NAME: Final = 200
 
 @frozen
 class ShownStop(StopInForce):
-    """A stop, and whether this node has something of that name."""
+    """A stop. `known`: this node has an agent, a tool or a model of that name."""
 
     known: bool
 
@@ -35,9 +35,9 @@ class ShownStop(StopInForce):
 async def listing() -> dict[Literal["stops"], list[ShownStop]]:
     """List what is stopped, as this node knows it."""
     rights().check_server()
-    known = _known()
+    names = _known()
     stopped = web_context().services.stops.all()
-    return {"stops": [ShownStop(**asdict(row), known=(row.kind, row.name) in known) for row in stopped]}
+    return {"stops": [ShownStop(**asdict(row), known=(row.kind, row.name) in names) for row in stopped]}
 
 
 @blueprint.put("/<kind>/<path:name>", body=Reason, errors=(*STORED, "content_blocked"))
@@ -48,10 +48,10 @@ async def stop(kind: str, name: str) -> ShownStop:
     who = identity().user
     reason = await filtered_reason(who, await read_body())
     await say(MADE, as_operator=True, kind=chosen, name=name)
-    made = StopInForce(chosen, name, who, reason, time.time())
-    await context.parts[StopSwitch].change(chosen, name, made)
+    new_stop = StopInForce(chosen, name, who, reason, time.time())
+    await context.parts[StopSwitch].change(chosen, name, new_stop)
     context.chat.commands.announce_stops()
-    return ShownStop(**asdict(made), known=(chosen, name) in _known())
+    return ShownStop(**asdict(new_stop), known=(chosen, name) in _known())
 
 
 @blueprint.delete("/<kind>/<path:name>", errors=OF_ONE)
@@ -60,14 +60,14 @@ async def allow(kind: str, name: str) -> None:
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
     await say(ENDED, as_operator=True, kind=chosen, name=name)
-    found = await context.parts[StopSwitch].change(chosen, name, None)
+    removed = await context.parts[StopSwitch].change(chosen, name, None)
     context.chat.commands.announce_stops()
-    if not found:
+    if not removed:
         raise CommandRejected("not_found", f"No {chosen} of that name is stopped.")
 
 
 def _kind(kind: str, name: str) -> Kind:
-    """Return the kind of a request. Raises CommandRejected (`invalid_command`)."""
+    """Return the kind in a request. Raises CommandRejected (`invalid_command`) if the kind or the name is invalid."""
     for choice in KINDS:
         if choice == kind and len(name) <= MAX_NAME:
             return choice
@@ -76,7 +76,7 @@ def _kind(kind: str, name: str) -> Kind:
 
 
 def _known() -> set[tuple[str, str]]:
-    """Return the kinds and names of what this node has."""
+    """Return the kind and name of each agent, tool and model of this node."""
     context = web_context()
     agents, default = context.agents, context.models.default
     named = {("model", name) for candidate in (None, *agents.values()) for name in model_names(candidate, default)}

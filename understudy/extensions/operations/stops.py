@@ -1,4 +1,4 @@
-"""The stop switch on all nodes: stops are stored, and each node has them in force.
+"""The stop switch: stops of agents, tools and models are stored, and every node applies them.
 
 1. A stop is committed before it is acknowledged. Other nodes learn of it by news, and by their next poll at the latest.
 2. While the database is away, the last set that was read stays in force.
@@ -24,20 +24,20 @@ log = logging.getLogger(__name__)
 POLL_S: Final = 0.5
 """Seconds between two polls of the database: news may be lost, and a stop must reach every node within a second."""
 ALONE_S: Final = 60.0
-"""The same on SQLite, where one server writes stops: for one that was stored although its commit seemed to fail."""
+"""Seconds between two polls on SQLite, where only this server writes: finds a stop whose commit seemed to fail."""
 
 
 @define(eq=False)
 class StopSwitch:
-    """Has in force in this node's runs, by `stops`, what is stored."""
+    """Applies the stored stops to this node's runs, by `stops`."""
 
     stops: Stops
     store: Store
     _lock: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def change(self, kind: Kind, name: str, stop: StopInForce | None) -> int:
-        """Commit a stop, None: the end of one, and apply it here. Return the answer of the write. Raises
-        StorageUnavailable."""
+        """Commit a stop, or with None the end of one, and apply it here. Return the result of the write, which is false
+        if there was no stop to end. Raises StorageUnavailable."""
         work = drop_stop(kind, name) if stop is None else add_stop(stop)
         async with self._lock:
             answer = await self.store.commit(work)
@@ -49,7 +49,7 @@ class StopSwitch:
         return answer
 
     async def poll(self) -> None:
-        """Read the set, and apply it. Raises StorageUnavailable."""
+        """Read the stored stops, and apply them. Raises StorageUnavailable."""
         async with self._lock:
             self.stops.apply(await self.store.read(stored_stops))
 
@@ -62,12 +62,12 @@ class StopsPoller(Poller):
         self.every_s = every_s
 
     async def on_start(self, context: Context) -> None:
-        """Poll at once, and when told that another node has changed the set."""
+        """Poll at once, and whenever news arrive that another node has changed the stops."""
         self.switch.stops.wake = partial(context.ref.try_tell, Poll())
         await super().on_start(context)
 
     async def poll(self) -> float:
-        """Read the set now, if the database answers."""
+        """Apply the stored stops, if the database answers. Return the seconds until the next poll."""
         try:
             await self.switch.poll()
         except StorageUnavailable as error:

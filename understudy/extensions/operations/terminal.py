@@ -1,4 +1,4 @@
-"""Commands of `understudy admin` that ask about users, runs, stops, settings and queues."""
+"""The commands of `understudy admin` about users, runs, stops, settings and queues."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,15 +20,15 @@ STOP: Final[Mapping[str, Callable[[Row], str]]] = {
 @click.pass_obj
 def users(remote: AskedServer, tenant: str | None) -> None:
     """List the users of whom something is stored."""
-    found: list[Row] = []
+    rows: list[Row] = []
     cursor = None
     while True:
         page = remote.ask("GET", "/api/admin/users", tenant=tenant, cursor=cursor, limit=500)
-        found += page["users"]
+        rows += page["users"]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    remote.show({"users": found}, found, {
+    remote.show({"users": rows}, rows, {
         "user": who, "threads": number("threads"), "open runs": number("open_runs"),
         "connections": number("connections"), "last change": moment("updated_at"),
     })  # fmt: skip
@@ -112,7 +112,7 @@ def queues(remote: AskedServer) -> None:
 
 
 def shown(row: Row) -> str:
-    """Return the value of a setting; of a secret, that there is one."""
+    """Return the value of a setting as text; of a secret only whether it is set."""
     if row["secret"]:
         return "(secret)" if row["is_set"] else "(not set)"
     value = row["value"]

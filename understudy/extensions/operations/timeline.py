@@ -1,7 +1,7 @@
-"""A run as spans of time: its agents, turns of the model, tool calls and waits for its user. Pure.
+"""Builds the timeline of a run: spans of its agents, model turns, tool calls and waits for its user. Pure.
 
-Made from the run's log and its recorded steps, so it is the same for a run under way and for one that ended long ago.
-No span has text of a user or a model: names of agents and tools, and statuses.
+It is built from the run's log and recorded steps alone, so it is the same for a running and for an ended run. Spans
+have names of agents and tools, and statuses, but no text of a user or a model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,17 +34,17 @@ from understudy.wire.events import (
 )
 
 MOST_SPANS: Final = 2_000
-"""Spans of one timeline; the earliest are kept."""
+"""Limit of spans in one timeline; the earliest are kept."""
 ASIDE: Final = (AgentThinking, SteerAccepted, SteerWithdrawn)
-"""Events that do not change what a run waits for: thoughts, and what users and operators say to it meanwhile."""
+"""Events that do not change what a run waits for: thoughts, and steers that users and operators send meanwhile."""
 
 
 @define
 class Span:
-    """Something that took time: `kind` is queue, agent, model, tool, consent, question or subagent.
+    """A span of time of a run: `kind` is queue, agent, model, tool, consent, question or subagent.
 
-    `began` and `ended` are Unix seconds; `ended` is None while it goes on. `parent` is the `key` of the span in which
-    it happened, None at the top.
+    `began` and `ended` are Unix seconds; `ended` is None while the span lasts. `parent` is the `key` of the enclosing
+    span, None at the top.
     """
 
     key: str
@@ -58,7 +58,7 @@ class Span:
 
 @frozen
 class Mark:
-    """Something that took no time: a steer, a handoff, or the end of the run."""
+    """A moment of a run: a steer, a handoff, or the end."""
 
     at: float
     kind: str
@@ -67,7 +67,7 @@ class Mark:
 
 @frozen
 class Timeline:
-    """The spans of a run in order of their beginning, and its marks. `waits_for` names what it waits for now."""
+    """The spans of a run by their begin, and its marks. `waits_for` says what an unfinished run waits for now."""
 
     spans: Sequence[Span]
     marks: Sequence[Mark]
@@ -75,8 +75,8 @@ class Timeline:
 
 
 def waits_for(envelope: Envelope, call: str | None = None) -> tuple[str, str]:
-    """Return what a run waits for after its latest logged event that is not of `ASIDE`: the kind, as `Span` names
-    them, and the name. `call` names the tool of its latest call without a result, None if all have one."""
+    """Return the kind (as in `Span`) and the name of what a run waits for, after its latest logged event that is not in
+    `ASIDE`. `call` is the tool of its latest call without a result, None if all have one."""
     match envelope.event:
         case MessageAccepted():
             return "queue", ""
@@ -88,7 +88,7 @@ def waits_for(envelope: Envelope, call: str | None = None) -> tuple[str, str]:
             return "question", ""
         case SubagentStarted(agent=name):
             return "subagent", name
-    if call is not None:  # allowed, answered, or beside a call that has ended
+    if call is not None:  # the call was allowed, its question answered, or a parallel call has ended
         return "tool", call
     return "model", envelope.pillar or envelope.agent_type or ""
 
@@ -119,11 +119,11 @@ def timeline(envelopes: Iterable[Envelope], steps: Iterable[StepRecord]) -> Time
     return Timeline(ordered, marks, waiting)
 
 
-def as_json(found: Timeline, steps: Iterable[StepRecord]) -> dict[str, Any]:
+def as_json(whole: Timeline, steps: Iterable[StepRecord]) -> dict[str, Any]:
     """Return a timeline as plain data, with the tokens of each turn of the model."""
     used = {f"step {step.number}": usage for step in steps if (usage := usage_of(step)) is not None}
     rows = []
-    for span in found.spans:
+    for span in whole.spans:
         row: dict[str, Any] = {
             "key": span.key, "kind": span.kind, "name": span.name, "began": span.began, "ended": span.ended,
             "status": span.status, "parent": span.parent,
@@ -131,8 +131,8 @@ def as_json(found: Timeline, steps: Iterable[StepRecord]) -> dict[str, Any]:
         if (usage := used.get(span.key)) is not None:
             row["tokens"] = usage.input + usage.output
         rows.append(row)
-    marks = [{"at": mark.at, "kind": mark.kind, "name": mark.name} for mark in found.marks]
-    return {"spans": rows, "marks": marks, "waits_for": found.waits_for}
+    marks = [{"at": mark.at, "kind": mark.kind, "name": mark.name} for mark in whole.marks]
+    return {"spans": rows, "marks": marks, "waits_for": whole.waits_for}
 
 
 def _apply(envelope: Envelope, spans: dict[str, Span], marks: list[Mark]) -> None:
@@ -181,5 +181,5 @@ def _end(spans: dict[str, Span], key: str, at: float, status: str) -> None:
 
 
 def _within(span: Span, step: StepRecord) -> bool:
-    """Whether a turn began during this agent's span."""
+    """Return whether a step began within this agent's span."""
     return span.kind == "agent" and span.began <= step.started_at and (span.ended or step.started_at) >= step.started_at

@@ -1,7 +1,7 @@
-"""The operators' view of a running server: parts of its tree, searches in it, a stream of its changes, and counts.
+"""The operators' view of the actor tree: parts of it, searches in it, a stream of its changes, and counts.
 
-The whole tree is never read in one step: with ten thousand connections that would block the loop for a tenth of a
-second. A checkpoint follows every few actors; earlier parts of the answer may be outdated by then.
+The whole tree is never read in one step, which would block the loop for a tenth of a second with ten thousand
+connections. A checkpoint follows every few actors, so earlier parts of an answer may be outdated.
 """
 
 import logging
@@ -25,7 +25,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=0)]
 
 
 class ShownActor(TypedDict):
-    """An actor, with those below it that are shown; `depth` is that of its mailbox, by lane."""
+    """An actor with some of the actors below it; `depth` is the number of messages in its mailbox, by lane."""
 
     path: str
     type: str
@@ -40,21 +40,21 @@ class ShownActor(TypedDict):
 
 
 MAX_NODES: Final = 1000
-"""Actors in one answer, of some 250 bytes each; deeper ones are left out."""
+"""Limit of actors in one answer, of some 250 bytes each; deeper ones are left out."""
 NODES_PER_STEP: Final = 50
-"""Actors read between two checkpoints: about half a millisecond."""
+"""Actors that are read between two checkpoints, in about half a millisecond."""
 PATHS_PER_STEP: Final = 200
 """Actors between two checkpoints if only their paths are compared."""
 SUBSYSTEM_DEPTH: Final = 2
 """Slashes in the path of a subsystem, such as /system/storage."""
 MAX_STREAMS: Final = 16
-"""Concurrent streams of changes. Each reads the changed actors, four times a second at most."""
+"""Limit of concurrent streams of changes; more are refused. Each reads the changed actors up to four times a second."""
 MAX_PENDING: Final = 1000
-"""Changed actors pending for a reader; beyond, it is sent `resync` and must reload the tree."""
+"""Limit of changed actors pending for a reader; beyond it the reader is sent `resync` and must reload the tree."""
 MAX_CHANGES: Final = 50
-"""Changes in one event. Reading them takes about half a millisecond."""
+"""Limit of changes in one event. Reading them takes about half a millisecond."""
 GATHER_S: Final = 0.25
-"""Seconds between two events of changes; changes within them are sent together."""
+"""Seconds between two events of changes; changes in between are sent together."""
 COUNTS_S: Final = 1.0
 """Seconds between two reads of the counts."""
 _SHOWN: Final = ("path", "type", "state", "incarnation", "restarts", "child_count")
@@ -62,9 +62,9 @@ _SHOWN: Final = ("path", "type", "state", "incarnation", "restarts", "child_coun
 
 @define(eq=False)
 class TreeApi:
-    """Reads the tree of `system`, whose events `recorder` gets. `count_server` returns further numbers to show.
+    """Reads the tree of `system`, whose events `recorder` records. `count_server` returns further counts.
 
-    `may_kill`: whether operators may kill actors, to observe recovery.
+    `may_kill`: operators may kill actors, to observe recovery.
     """
 
     system: ActorSystem
@@ -73,17 +73,17 @@ class TreeApi:
     may_kill: bool = False
 
     def node(self, path: str) -> ShownActor | None:
-        """Return one actor without its children, or None if there is none at this path."""
-        ref, known = self.system.find(path), self.system.explain(path)
-        if ref is None or known is None:
+        """Return the actor at a path without its children, None if there is none."""
+        ref, actor = self.system.find(path), self.system.explain(path)
+        if ref is None or actor is None:
             return None
         return {
             "path": ref.path,
-            "type": known.type,
-            "state": known.state.value,
-            "incarnation": known.incarnation,
-            "restarts": known.restarts,
-            "age_s": round(known.for_s, 3),
+            "type": actor.type,
+            "state": actor.state.value,
+            "incarnation": actor.incarnation,
+            "restarts": actor.restarts,
+            "age_s": round(actor.for_s, 3),
             "depth": {lane.name.lower(): queue.depth for lane, queue in ref.statistics().items()},
             "child_count": len(ref.children()),
             "resting_below": self.recorder.backing_off_below(ref.path),
@@ -91,11 +91,9 @@ class TreeApi:
         }
 
     async def page(self, path: str, levels: int, limit: int, offset: int = 0) -> ShownActor | None:
-        """Return the actor at `path` and `levels` levels below it, at most `limit` children of each; None if there is
-        none.
+        """Return the actor at `path` with `levels` levels below it, at most `limit` children of each; None without it.
 
-        `offset` skips children of the first. Reads level by level, so that at `MAX_NODES` the deepest levels are
-        missing.
+        `offset` skips children of the actor at `path`. Reads level by level, so at `MAX_NODES` the deepest are missing.
         """
         top = self.node(path)
         if top is None:
@@ -127,7 +125,7 @@ class TreeApi:
         top, text = self.node(path), text.lower()
         if top is None:
             return None, 0, False
-        shown, found, compared = {top["path"]: top}, 0, 0
+        shown, matched, compared = {top["path"]: top}, 0, 0
         waiting = self._children(path)[::-1]
         while waiting:
             compared += 1
@@ -135,12 +133,12 @@ class TreeApi:
                 await trio.lowlevel.checkpoint()
             ref = waiting.pop()
             if text in ref.path[len(top["path"]) :].lower() and self._in_state(ref.path, state):
-                if found == limit:
-                    return top, found, True
-                found += self._attach(ref.path, shown)
+                if matched == limit:
+                    return top, matched, True
+                matched += self._attach(ref.path, shown)
             waiting += ref.children()[::-1]
         await trio.lowlevel.checkpoint()
-        return top, found, False
+        return top, matched, False
 
     def open_stream(self, end_reason: Callable[[], str | None], beat_s: float) -> "TreeEventStream":
         """Open a stream of changes. `end_reason()` returns the reason to end it, or None.
@@ -153,7 +151,7 @@ class TreeApi:
         return TreeEventStream(self, end_reason, beat_s)
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of `count_server`, with those of the tree itself."""
+        """Return the counts of `count_server` and those of the tree itself."""
         conversations = self.system.find(CONVERSATIONS)
         writer = self.system.find(WRITER)
         return {
@@ -196,8 +194,8 @@ class TreeApi:
     def _in_state(self, path: str, state: State | None) -> bool:
         if state is None:
             return True
-        known = self.system.explain(path)
-        return known is not None and known.state is state
+        actor = self.system.explain(path)
+        return actor is not None and actor.state is state
 
     def _attach(self, path: str, shown: dict[str, ShownActor]) -> bool:
         """Add an actor and its ancestors to the result. Return False if one of them no longer exists."""
@@ -282,7 +280,8 @@ class TreeEventStream:
         return encode_block(encode_json({"reason": reason}), event="end")
 
     def _start(self) -> bytes:
-        """Count the stream in: a client that leaves before the first read leaves nothing behind. Return its `hello`."""
+        """Register the stream, and return its `hello`. It is registered at the first read only, because a client that
+        leaves before it would never be removed."""
         recorder = self.api.recorder
         if len(recorder.watchers) >= MAX_STREAMS:
             return self._end("busy")
@@ -295,24 +294,24 @@ class TreeEventStream:
 
     def _pending_blocks(self) -> bytes:
         """Return all events due now, empty if none. Changes beyond MAX_CHANGES stay for the next call."""
-        found: list[bytes] = []
+        blocks: list[bytes] = []
         if self._behind:
             self._behind = False
-            found.append(encode_block(b"{}", event="resync"))
+            blocks.append(encode_block(b"{}", event="resync"))
         elif self._changed_paths:
-            found.append(encode_block(encode_json(self._changes()), event="changes"))
+            blocks.append(encode_block(encode_json(self._changes()), event="changes"))
         if not self._changed_paths:
             self._changed = trio.Event()
         for incident in self.api.recorder.incidents_after(self._last_incident):
             self._last_incident = incident.number
-            found.append(encode_block(encode_json(asdict(incident)), event="incident"))
+            blocks.append(encode_block(encode_json(asdict(incident)), event="incident"))
         if trio.current_time() >= self._counted_at + COUNTS_S:
             self._counted_at = trio.current_time()
             counts = self.api.counts()
             if counts != self._counts:
                 self._counts = counts
-                found.append(encode_block(encode_json(counts), event="counts"))
-        return b"".join(found)
+                blocks.append(encode_block(encode_json(counts), event="counts"))
+        return b"".join(blocks)
 
     def _changes(self) -> dict[str, Any]:
         shown = []

@@ -1,9 +1,9 @@
-"""Permissions: a file says who may use which agents, tools and models, and spend how much, by user, role and group; and
-users allow tools always, in a thread each.
+"""Permissions: a file that says which users, roles and groups may use which agents, tools and models, and spend how
+much; and remembered consents of users to tools, each for one thread.
 
-`understudy.agents.permissions` decides by the rules of the file. Without them everybody may use what agents and tools
-do not themselves restrict. Without this extension users are asked about each call that needs consent; what they have
-allowed always stays stored.
+`understudy.agents.permissions` decides by the rules of the file. Without a file every user may use all that agents and
+tools do not restrict themselves. Without this extension users are asked about each call that needs consent; stored
+consents stay stored.
 """
 
 from collections.abc import Sequence
@@ -28,26 +28,26 @@ class PermissionRules(Extension):
     requires = ("spending",)
 
     def settings(self) -> type:
-        """The file."""
+        """Return the setting of the permissions file."""
         from understudy.extensions.permissions.settings import PermissionSettings
 
         return PermissionSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a tool that a user has allowed always in a thread."""
+        """Return the table of remembered consents."""
         from understudy.extensions.permissions.tables import consents
 
         return [consents]
 
     def user_data(self) -> Sequence[UserData]:
-        """The tools that a user has allowed always, with their thread."""
+        """Return the remembered consents of a user."""
         from understudy.extensions.permissions.consents import Consent
         from understudy.extensions.permissions.tables import consents
 
         return [UserData("consents", consents, lambda row: Consent(row.tool_name, row.given_at, row.definition))]
 
     async def open(self, server: "WebContext") -> None:
-        """Remember consents, and put the rules of the file in force, if one is set. Raises BadRules."""
+        """Remember consents, and apply the rules of the file, if one is set. Raises BadRules."""
         from understudy.extensions.permissions.consents import remembering
         from understudy.extensions.permissions.settings import PermissionSettings
 
@@ -65,7 +65,7 @@ class PermissionRules(Extension):
         return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that looks for changes of the file, if one is set."""
+        """Return the actor that polls the file for changes, if one is set."""
         from actors import ChildSpec
         from understudy.extensions.permissions.settings import PermissionSettings
 

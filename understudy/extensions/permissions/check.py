@@ -1,4 +1,4 @@
-"""What `understudy doctor` finds out about the permissions file."""
+"""The check by `understudy doctor` of the permissions file."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(path: Path, settings: "Settings", agents: Sequence[Agent]) -> CheckResult:
-    """Check the file as the server would; without `agents`, its form only, as it may name yours."""
+    """Check the file as the server would; without `agents` only its form, as it may name agents that are not known."""
     try:
         named = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
         limits, prices = settings.of(SpendingSettings), settings.models.prices

@@ -21,7 +21,7 @@ _c = consents.c
 WITHDRAWN: Final = Act("consent.withdrawn", "tool")
 
 MOST: Final = 500
-"""Consents of a thread that are read; there are no more tools."""
+"""Limit of consents of a thread that are read; agents have fewer tools."""
 
 
 @write
@@ -30,8 +30,8 @@ def allow_tool(
 ) -> bool:
     """Allow a tool in a thread until it is disallowed. `given_at` is in Unix seconds. Return True.
 
-    `definition` stands for the definition of an MCP server's tool: consent is given to that one only. A consent to
-    another definition is replaced. NotStored refuses it if there is no such thread.
+    `definition` is the digest of the definition of an MCP server's tool, to which the consent is limited. A consent to
+    another definition is replaced. Raises NotStored if there is no such thread.
     """
     this = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
     if connection.execute(this).first() is None:
@@ -46,14 +46,14 @@ def allow_tool(
 
 @write
 def disallow_tool(connection: Connection, owner: str, thread_id: str, tool_name: str) -> bool:
-    """Take back the consent to a tool in a thread. Return whether there was one."""
-    gone = delete(consents).where(_c.owner == owner, _c.thread_id == thread_id, _c.tool_name == tool_name)
-    return connection.execute(gone).rowcount > 0
+    """Withdraw the consent to a tool in a thread. Return whether there was one."""
+    removal = delete(consents).where(_c.owner == owner, _c.thread_id == thread_id, _c.tool_name == tool_name)
+    return connection.execute(removal).rowcount > 0
 
 
 @frozen
 class Consent:
-    """A tool that is allowed in a thread, since `given_at` (Unix seconds), as `definition` stands for it."""
+    """The consent to a tool in a thread, since `given_at` (Unix seconds), for the definition with that digest."""
 
     tool_name: str
     given_at: float
@@ -61,13 +61,13 @@ class Consent:
 
 
 def of_thread(connection: Connection, owner: str, thread_id: str) -> list[Consent]:
-    """Return the tools that are allowed in a thread, by name."""
+    """Return the consents to tools in a thread, by the tools' names."""
     mine = select(_c.tool_name, _c.given_at, _c.definition).where(_c.owner == owner, _c.thread_id == thread_id)
     return [Consent(*row) for row in connection.execute(mine.order_by(_c.tool_name).limit(MOST))]
 
 
 def remembering(store: Store, clock: Callable[[], float]) -> Consents:
-    """Return the part of a server that remembers them. `clock` gives Unix seconds."""
+    """Return the functions by which a server looks up, stores and withdraws consents. `clock` gives Unix seconds."""
     return Consents(partial(_covers, store), partial(_add, store, clock), partial(_withdraw, store))
 
 

@@ -1,6 +1,6 @@
 """The permissions file: read at the start, and again whenever it changes, so that rules change without a restart.
 
-While a changed file is wrong, or cannot be read, the last rules that were right stay in force.
+While a changed file is invalid, or cannot be read, the last valid rules stay in force.
 """
 
 import logging
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 1.0
-"""Seconds between two looks at the file's time and size."""
+"""Seconds between two checks whether the file has changed."""
 MAX_BYTES: Final = 1024 * 1024
-"""Bytes of a permissions file. A larger one is refused."""
+"""Limit of bytes of a permissions file. A larger one is refused."""
 
 
 @define(eq=False)
@@ -43,7 +43,7 @@ class PermissionsFile:
         """Return the rules of the file. Blocks.
 
         Raises:
-            BadRules: It cannot be read, or is wrong; the text names the file and all faults.
+            BadRules: The file cannot be read, or is invalid; the text names the file and all faults.
         """
         rules = self.parse()
         try:
@@ -56,7 +56,7 @@ class PermissionsFile:
         """Return the rules of the file without comparing them with the server. Blocks.
 
         Raises:
-            BadRules: It cannot be read, or is malformed.
+            BadRules: The file cannot be read, or is malformed.
         """
         try:
             self._seen = self._stamp()
@@ -69,7 +69,7 @@ class PermissionsFile:
             raise BadRules(f"the permissions file {self.path} is wrong: {error}") from error
 
     def _stamp(self) -> tuple[int, int, int] | None:
-        """Return what changes with the file: time, size and inode; None without a file."""
+        """Return the file's time of change, size and inode, by which a change is detected; None without a file."""
         try:
             stat = self.path.stat()
         except OSError:
@@ -77,7 +77,7 @@ class PermissionsFile:
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     async def poll(self) -> None:
-        """Put the rules of the file in force if it has changed. A wrong file is logged once."""
+        """Apply the rules of the file if it has changed. An invalid file is logged once."""
         if await trio.to_thread.run_sync(self._stamp) == self._seen:
             return
         try:
@@ -95,13 +95,13 @@ class PermissionsPoller(Poller):
         self.file = file
 
     async def poll(self) -> float:
-        """Look now."""
+        """Check the file now. Return the seconds until the next check."""
         await self.file.poll()
         return POLL_S
 
 
 async def open_file(path: Path, server: "WebContext") -> PermissionsFile:
-    """Put the rules of a file in force. Raises BadRules."""
+    """Apply the rules of a file. Raises BadRules."""
     services = server.services
     limits, prices = server.settings.of(SpendingSettings), services.models.prices
     check = partial(
@@ -109,5 +109,5 @@ async def open_file(path: Path, server: "WebContext") -> PermissionsFile:
     )
     file = PermissionsFile(path, services.permissions, check)
     services.permissions.rules = await trio.to_thread.run_sync(file.read)
-    limit_spending(server)  # budgets can come with any change of the file
+    limit_spending(server)  # any change of the file may add budgets
     return file

@@ -13,7 +13,7 @@ from understudy.suggestion import did_you_mean
 
 TABLES: Final = ("agents", "tools", "models")
 TOGETHER: Final = "together"
-"""The table, within that of a budget, of what all users of the entry may spend together."""
+"""The table within a budget that limits the spending of all users of its entry together."""
 
 
 class BadRules(ValueError):
@@ -24,7 +24,7 @@ def parse_rules(read: Mapping[str, Any]) -> Rules:
     """Return the rules of a parsed TOML file.
 
     Raises:
-        BadRules: A name is unknown, or a value of the wrong form; the text lists all faults.
+        BadRules: A name is unknown, or a value is malformed; the text lists all faults.
     """
     faults = [f"{name} is not known" for name in read if name not in ("groups", "budgets", *TABLES)]
     groups = read.get("groups", [])
@@ -81,32 +81,32 @@ def check_rules(
 ) -> None:
     """Refuse rules that do not fit a server with these agents, limits and prices.
 
-    `default_model` is for agents without one. A name that nothing has is refused, as a rule with a slip of the pen
-    would leave open what it is to close.
+    `default_model` is for agents without one. An unknown name is refused, because a rule with a misspelt name would
+    restrict nothing.
 
     Raises:
-        BadRules: A group is not among `groups`; no agent, tool or model has a name; a budget raises nothing, or
-            bounds a cost that is not known.
+        BadRules: A group is not among `groups`; a name is not that of an agent, tool or model; a budget raises no
+            limit, or limits a cost that is not known.
     """
-    known, faults = with_subagents(agents.values()), list[str]()
-    known_models = {name for agent in (None, *known.values()) for name in model_names(agent, default_model)}
+    named_agents, faults = with_subagents(agents.values()), list[str]()
+    known_models = {name for agent in (None, *named_agents.values()) for name in model_names(agent, default_model)}
     named = {f"{table}.{key}": allow for table in TABLES for key, allow in getattr(rules, table).items()}
     named |= {f"budgets.{key}": (key,) for key in (*rules.budgets, *rules.together)}
-    named |= {f"allow of the agent {agent.name}": agent.allow for agent in known.values()}
-    named |= {f"allow of the tool {tool.name}": tool.allow for agent in known.values() for tool in agent.tools}
+    named |= {f"allow of the agent {agent.name}": agent.allow for agent in named_agents.values()}
+    named |= {f"allow of the tool {tool.name}": tool.allow for agent in named_agents.values() for tool in agent.tools}
     for where, allow in named.items():
         unknown = [group for group in groups_of(allow) if group not in rules.groups]
         faults += [
             f"{where}: there is no group {group!r} in groups{did_you_mean(group, rules.groups)}" for group in unknown
         ]
-    for agent_name in (name for name in rules.agents if name not in known):
-        faults.append(f"agents.{agent_name}: there is no agent of that name{did_you_mean(agent_name, known)}")
+    for agent_name in (name for name in rules.agents if name not in named_agents):
+        faults.append(f"agents.{agent_name}: there is no agent of that name{did_you_mean(agent_name, named_agents)}")
     for model in (name for name in rules.models if name not in known_models):
         faults.append(f"models.{model}: no agent uses that model{did_you_mean(model, known_models)}")
     for pattern in rules.tools:
-        if not any(_may_have(agent, pattern) for agent in known.values()):
-            meant = did_you_mean(pattern, (tool.name for agent in known.values() for tool in agent.tools))
-            faults.append(f"tools.{pattern}: no agent has such a tool{meant}")
+        if not any(_may_have(agent, pattern) for agent in named_agents.values()):
+            hint = did_you_mean(pattern, (tool.name for agent in named_agents.values() for tool in agent.tools))
+            faults.append(f"tools.{pattern}: no agent has such a tool{hint}")
     for key, allowance in rules.budgets.items():
         for name, value in allowance.given.items():
             if (limit := getattr(limits, f"user_{name}")) is None or value <= limit:
@@ -124,7 +124,7 @@ def check_rules(
 
 
 def _may_have(agent: Agent, pattern: str) -> bool:
-    """Return whether a tool of that name, or of that pattern, may be the agent's."""
+    """Return whether the agent may have a tool of that name, or one that fits that pattern."""
     if not pattern.endswith(ANY):
         return agent.may_have(pattern)
     start = pattern[: -len(ANY)]

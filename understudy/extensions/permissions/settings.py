@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @frozen
 class PermissionSettings:
-    """Where the rules stand."""
+    """The file with the rules."""
 
     file: Path | None = None
     """The file of who may use which agents, tools and models, and spend how much, by group; changes count within a
     second."""
 
     def checks(self, settings: "Settings", agents: "Sequence[Agent]", _offline: bool) -> "Iterator[CheckResult]":
-        """Check the file as the server would; without `agents`, its form only, as it may name yours."""
+        """Check the file as the server would; without `agents` only its form, as it may name unknown ones."""
         if self.file is not None:
             from understudy.extensions.permissions.check import check
 

@@ -1,6 +1,6 @@
-"""Privacy: what happens to a user's data over time. Users export and erase it; what is old expires.
+"""Privacy: export, erasure and expiry of users' data.
 
-The kernel deletes threads, and says by `user_data` of extensions what there is to export and to erase.
+The kernel deletes threads; `user_data` of each extension says which other rows there are to export and to erase.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ class Privacy(Extension):
     table = "keep"
 
     def settings(self) -> type:
-        """For how long."""
+        """Return the settings of retention."""
         from understudy.extensions.privacy.settings import KeepSettings
 
         return KeepSettings
 
     async def open(self, server: "WebContext") -> None:
-        """Let others export and erase users."""
+        """Add the parts that export and erase users."""
         from understudy.extensions.privacy.erasure import Eraser
         from understudy.extensions.privacy.export import Exporter
 
@@ -39,13 +39,13 @@ class Privacy(Extension):
         server.parts.add(Exporter(store.archive, server.content_filter.vault, server.services.clock))
 
     def routes(self) -> "Sequence[Blueprint]":
-        """Exports, and the erasure of users."""
+        """Return the routes of exports and of the erasure of users."""
         from understudy.extensions.privacy import routes
 
         return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that deletes what is old."""
+        """Return the actor that deletes expired data."""
         from actors import ChildSpec
         from understudy.chat.placement import is_in_charge
         from understudy.extensions.privacy.erasure import Eraser
@@ -57,7 +57,7 @@ class Privacy(Extension):
         return [ChildSpec("retention", partial(Retention, kept, server.store, eraser, in_charge, server.metrics))]
 
     def terminal(self) -> TerminalCommands:
-        """`understudy users` and `understudy threads`."""
+        """Return the commands `understudy users` and `understudy threads`."""
         from understudy.extensions.privacy.terminal import threads, users
 
         return TerminalCommands([users, threads])

@@ -1,4 +1,4 @@
-"""Erases all stored data of a user, live conversations first.
+"""Erases all stored data of a user: rows of extensions first, then threads, then the user's own row.
 
 Erasure runs in small transactions. If it is interrupted, the deleted part stays deleted, and a repeated request
 continues. No other user's data is touched.
@@ -24,7 +24,7 @@ ERASED: Final = Act("user.erased")
 log = logging.getLogger(__name__)
 
 ROUNDS: Final = 100
-"""Limit of passes over threads that the user starts meanwhile; beyond it the erasure is reported as incomplete."""
+"""Limit of passes, as the user may start threads meanwhile; beyond it the erasure is reported as incomplete."""
 
 
 @frozen
@@ -60,14 +60,14 @@ class Eraser:
         threads = files = 0
         whole = False
         for _ in range(ROUNDS):
-            files += await self._of_extensions(owner)  # first, as some start threads
+            files += await self._of_extensions(owner)  # first, as schedules and the like start threads
             threads += await self._threads(owner)
             whole = await remove_user(self.store, owner) or await self.store.archive.read(queries.user, owner) is None
             if whole:
                 break
         if whole:
             await self.sign_out(owner)
-            # Data stored in between. From here on no token of the user is accepted.
+            # Erase data that was stored since then: no token of the user is accepted any more.
             files += await self._of_extensions(owner)
             threads += await self._threads(owner)
             await remove_user(self.store, owner)
@@ -92,9 +92,9 @@ class Eraser:
         await trio.to_thread.run_sync(self.store.database.forget)
 
     async def _of_extensions(self, owner: str) -> int:
-        """Delete what extensions keep of a user, on or off. Return the number of files.
+        """Delete the rows of a user in the tables of all extensions, also disabled ones. Return the number of files.
 
-        What is outside of the database goes before its row: a row that is left says that it is still to be deleted.
+        Data outside of the database is deleted before its row, so a remaining row marks data that is still there.
         """
         files = 0
         for kept in kept_of_users():
@@ -102,8 +102,8 @@ class Eraser:
                 if kept.outside is not None:
                     await kept.outside(self.settings, self.store, rows)
                 keys = tuple(queries.key_of(kept, row) for row in rows)
-                gone = await self.store.commit(remove_rows(kept.table, keys))
-                files += gone if kept.attached else 0
+                removed = await self.store.commit(remove_rows(kept.table, keys))
+                files += removed if kept.attached else 0
         return files
 
     async def _threads(self, owner: str) -> int:

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 FORMS: Final = ("json", "markdown")
 MAX_EXPORTS: Final = 1_000_000
-"""Bound of the counter of exports, above any number of them: `routes` has the limits."""
+"""Bound of the counter of exports, which no number of them reaches: `routes` has the limits."""
 PIECE_BYTES: Final = 64 * 1024
 """Approximate size of a chunk of an export."""
 
@@ -118,7 +118,7 @@ class Exporter:
         if not markdown:
             yield b"]}\n"
 
-    # JSON: members without the braces around them, for documents of several kinds
+    # These yield members of a JSON object without its braces, so that callers can embed them in different documents.
 
     async def _user(self, row: User, what: ExportOptions) -> Pieces:
         if what.form == "markdown":
@@ -143,14 +143,14 @@ class Exporter:
         yield b"]"
 
     async def _thread(self, row: Thread, what: ExportOptions) -> Pieces:
-        shown = partial(self.vault.restore_text, row.owner, row.id)
+        restore = partial(self.vault.restore_text, row.owner, row.id)
         newest = await self.archive.read(queries.run, row.newest_run) if row.newest_run is not None else None
-        yield _members({"thread": thread_of(row, shown), "newest": newest_of(newest)})[1:]
+        yield _members({"thread": thread_of(row, restore), "newest": newest_of(newest)})[1:]
         yield b',"messages":['
         edge, names = b"", dict[str, None]()
         async for message, runs in self._messages(row):
             names |= dict.fromkeys(records.files_named(message))
-            whole = message_of(message, [records.run_of(*run) for run in runs], shown)
+            whole = message_of(message, [records.run_of(*run) for run in runs], restore)
             yield edge + msgspec.json.encode(whole)
             edge = b",\n"
         for kept in filter(attrgetter("attached"), kept_of_users()):
@@ -176,7 +176,7 @@ class Exporter:
             yield b"]"
 
     async def _rows(self, kept: UserData, owner: str, rows: Sequence[Any], thread_id: str | None = None) -> Pieces:
-        """Export what an extension keeps of a user, or of a thread, from its first `rows` on."""
+        """Yield a member with the rows of an extension of a user, or of a thread. `rows` is their first page."""
         yield b',"%s":' % kept.name.encode()
         if kept.single:
             yield msgspec.json.encode(kept.record(rows[0]) if rows else None)
@@ -190,8 +190,8 @@ class Exporter:
         yield b"[]" if edge == b"[" else b"]"
 
     async def _transcript(self, row: Thread, what: ExportOptions, level: int) -> Pieces:
-        shown = partial(self.vault.restore_text, row.owner, row.id)
-        transcript, names = Transcript(row, shown, level), dict[str, None]()
+        restore = partial(self.vault.restore_text, row.owner, row.id)
+        transcript, names = Transcript(row, restore, level), dict[str, None]()
         yield transcript.opening().encode()
         async for message, runs in self._messages(row, steps=False):
             names |= dict.fromkeys(records.files_named(message))
@@ -212,7 +212,7 @@ class Exporter:
             after = threads[-1].id
 
     async def _named(self, kept: UserData, owner: str, names: Iterable[str]) -> AsyncGenerator[Sequence[Any], None]:
-        """Yield the files that messages name, page by page."""
+        """Yield the rows of the files with these ids, page by page."""
         ids = list(names)
         for first in range(0, len(ids), kept.together):
             some = ids[first : first + kept.together]
@@ -222,7 +222,7 @@ class Exporter:
     async def _messages(
         self, row: Thread, *, steps: bool = True
     ) -> AsyncGenerator[tuple[Message, list[tuple[RunRecord, list[StepRecord]]]], None]:
-        """Yield every message with the runs that answered it."""
+        """Yield every message of a thread with the runs that answered it, each with its `steps` if requested."""
         cursor, more = None, True
         while more:
             page = await self.archive.read(queries.messages_forward, row.owner, row.id, cursor, archive_queries.PAGE)
@@ -230,21 +230,21 @@ class Exporter:
             runs: dict[str, list[RunRecord]] = {}
             for run in await self.archive.read(queries.runs_of, row.owner, requests):
                 runs.setdefault(run.message_id, []).append(run)
-            left = [run.id for name in requests for run in runs.get(name, [])] if steps else []
-            read: dict[str, list[StepRecord]] = {}
+            run_ids = [run.id for name in requests for run in runs.get(name, [])] if steps else []
+            steps_of: dict[str, list[StepRecord]] = {}
             for message in page.items:
                 answering = runs.get(message.id, [])
                 answers = []
                 for run in answering:
-                    if steps and run.id not in read:
-                        read = await self.archive.read(archive_queries.steps, left[left.index(run.id) :])
-                    answers.append((run, read.get(run.id, [])))
+                    if steps and run.id not in steps_of:
+                        steps_of = await self.archive.read(archive_queries.steps, run_ids[run_ids.index(run.id) :])
+                    answers.append((run, steps_of.get(run.id, [])))
                 yield message, answers
             cursor, more = page.next_cursor, page.next_cursor is not None
 
 
 async def in_chunks(pieces: Pieces) -> Pieces:
-    """Join small pieces into chunks of about PIECE_BYTES, as each chunk costs the server a write."""
+    """Join small pieces into chunks of about PIECE_BYTES, because the server makes one write per chunk."""
     waiting = bytearray()
     async with aclosing(pieces):
         async for piece in pieces:

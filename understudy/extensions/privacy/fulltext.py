@@ -1,4 +1,4 @@
-"""Purges the words of what was erased from SQLite's full-text index."""
+"""Purges the words of deleted messages from SQLite's full-text index."""
 
 from typing import Final
 
@@ -20,6 +20,6 @@ def merge_fulltext(connection: Connection, begin: bool = False) -> bool:
         return False
     merge = text("INSERT INTO words_index (words_index, rank) VALUES ('merge', :pages)")
     changes = text("SELECT total_changes()")
-    before = connection.execute(changes).scalar_one()
+    changes_before = connection.execute(changes).scalar_one()
     connection.execute(merge, {"pages": -MERGED_PAGES if begin else MERGED_PAGES})
-    return bool(connection.execute(changes).scalar_one() - before >= 2)
+    return bool(connection.execute(changes).scalar_one() - changes_before >= 2)

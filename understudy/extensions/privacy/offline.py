@@ -1,8 +1,8 @@
-"""Operations behind the commands users and threads: list users, export and erase their data.
+"""The work of the commands `users` and `threads`: list users, export and erase their data.
 
-Listing and exporting read the database, also while a server runs. What is exported or erased is said first. Erasing
-requires that no server runs, because a server would go on with the state of its conversations; while one runs, erase
-over HTTP.
+Lists and exports read the database, also while a server runs. Exports and erasures are written to the audit log before
+they begin. Erasure requires that no server runs, because a server would keep using the state of its conversations;
+while one runs, erase over HTTP.
 """
 
 import os
@@ -112,8 +112,8 @@ def erase_users(
 ) -> list[Erased]:
     """Erase a user, or all users of a tenant. Raises StorageError; data erased before that is gone.
 
-    `tell` is called with notes for the operator. What an extension keeps of `owner` may refuse it, before anything is
-    erased, unless `force`.
+    `tell` is called with notes for the operator. Unless `force`, an extension may refuse the erasure of `owner` before
+    anything is erased.
     """
 
     async def run() -> list[Erased]:
@@ -145,7 +145,7 @@ def erase_users(
 async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> AsyncIterator[Eraser]:
     """Open an eraser with a writer of its own, after checking that no server uses the database."""
     with open_read_only(settings):
-        pass  # nothing is made here, nor migrated
+        pass  # refuse a missing or older database: erasing creates none, and migrates none
     database = open_for_writing(settings)
     try:
         async with ActorSystem("erasing") as system:

@@ -1,6 +1,6 @@
-"""Queries over everything that is stored, page by page: for exports, erasure, retention and lists of users.
+"""Queries over all stored data, page by page: for exports, erasure, retention and lists of users.
 
-A page starts after the last key of the page before, so rows that are added meanwhile may be included or not.
+A page starts after the last key of the previous page, so rows that are added meanwhile may be included or not.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ _s = schema.steps.c
 _e = schema.events.c
 
 PAGE: Final = 200
-"""Rows per page."""
+"""Limit of rows per page."""
 THREADS: Final = 500
-"""Threads examined per transaction, for about ten milliseconds."""
+"""Limit of threads that one transaction examines, in about ten milliseconds."""
 
 Key = tuple[str, str]
 """An owner and the id of a thread."""
@@ -44,8 +44,8 @@ class User:
 
 @frozen
 class ExpiredData:
-    """The result for a page of threads: threads to delete, and logs to trim, as owner, thread id, the first number of
-    the log and the number to trim before. `last` is the last thread of the page, None on the last page."""
+    """The expired data of a page of threads: `expired` threads to delete; `trims`, logs to trim, each as owner, thread
+    id, first number and the number to trim before. `last` is the last thread of the page, None on the last page."""
 
     last: Key | None
     expired: tuple[Key, ...]
@@ -60,10 +60,10 @@ _THREADS = (
 
 def users(connection: Connection, after: str, tenant: str | None) -> list[User]:
     """Return the next users after this id, of all tenants or of one."""
-    wanted = select(_u.id, _u.tenant, _u.created_at, *_THREADS).where(_u.id > after)
+    query = select(_u.id, _u.tenant, _u.created_at, *_THREADS).where(_u.id > after)
     if tenant is not None:
-        wanted = wanted.where(_u.tenant == tenant)
-    return [User(*row) for row in connection.execute(wanted.order_by(_u.id).limit(PAGE))]
+        query = query.where(_u.tenant == tenant)
+    return [User(*row) for row in connection.execute(query.order_by(_u.id).limit(PAGE))]
 
 
 def user(connection: Connection, owner: str) -> User | None:
@@ -74,12 +74,12 @@ def user(connection: Connection, owner: str) -> User | None:
 
 def threads(connection: Connection, owner: str, after: str) -> list[Thread]:
     """Return the owner's next threads after this id."""
-    wanted = select(*queries.THREAD).where(_t.owner == owner, _t.id > after)
-    return [Thread(*row) for row in connection.execute(wanted.order_by(_t.id).limit(PAGE))]
+    query = select(*queries.THREAD).where(_t.owner == owner, _t.id > after)
+    return [Thread(*row) for row in connection.execute(query.order_by(_t.id).limit(PAGE))]
 
 
 def steps(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[StepRecord]]:
-    """Return the steps of the first of these runs that fit into a page, by run id; at least of one run."""
+    """Return by run id the steps of as many of these runs as fit into a page, in order; at least those of one run."""
     size = func.sum(func.length(cast(_s.arguments, Text)) + func.length(cast(_s.result, Text)))
     sizes: dict[str, int] = dict(
         connection.execute(select(_s.run_id, size).where(_s.run_id.in_(run_ids)).group_by(_s.run_id)).all()
@@ -91,8 +91,8 @@ def steps(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Step
         if room < 0 and by_run:
             break
         by_run[run_id] = []
-    wanted = select(*_s).where(_s.run_id.in_([run_id for run_id in by_run if run_id in sizes]))
-    for row in connection.execute(wanted.order_by(_s.run_id, _s.number)):
+    query = select(*_s).where(_s.run_id.in_([run_id for run_id in by_run if run_id in sizes]))
+    for row in connection.execute(query.order_by(_s.run_id, _s.number)):
         by_run[row.run_id].append(StepRecord(*row))
     return by_run
 
@@ -105,17 +105,17 @@ def key_of(kept: UserData, row: Any) -> tuple[Any, ...]:
 def rows(
     connection: Connection, kept: UserData, owner: str, thread_id: str | None = None, after: tuple[Any, ...] = ()
 ) -> Sequence[Any]:
-    """Return the next rows after a primary key that an extension keeps of a user, or of one of their threads."""
-    wanted, key = select(kept.table).where(kept.table.c.owner == owner), list(kept.table.primary_key)
+    """Return the next rows of a user, or of one thread, in a table of an extension, after the primary key `after`."""
+    query, key = select(kept.table).where(kept.table.c.owner == owner), list(kept.table.primary_key)
     if thread_id is not None:
-        wanted = wanted.where(kept.table.c.thread_id == thread_id)
+        query = query.where(kept.table.c.thread_id == thread_id)
     if after:
-        wanted = wanted.where(tuple_(*key) > tuple_(*after))
-    return connection.execute(wanted.order_by(*key).limit(kept.together)).all()
+        query = query.where(tuple_(*key) > tuple_(*after))
+    return connection.execute(query.order_by(*key).limit(kept.together)).all()
 
 
 def rows_of_thread(connection: Connection, owner: str, thread_id: str) -> dict[str, Sequence[Any]]:
-    """Return the first rows of a thread of each kind that extensions keep, by its name in an export."""
+    """Return the first page of a thread's rows in each table of an extension, by the table's name in an export."""
     return {kept.name: rows(connection, kept, owner, thread_id) for kept in kept_of_threads()}
 
 
@@ -132,8 +132,8 @@ def old_threads(connection: Connection, after: Key, threads_before: float, event
     to be trimmed if it starts with events of runs that ended before `events_before`.
     """
     key = tuple_(_t.owner, _t.id)
-    wanted = select(_t.owner, _t.id, _t.updated_at, _t.created_at).where(key > tuple_(*after))
-    rows = connection.execute(wanted.order_by(_t.owner, _t.id).limit(THREADS)).all()
+    query = select(_t.owner, _t.id, _t.updated_at, _t.created_at).where(key > tuple_(*after))
+    rows = connection.execute(query.order_by(_t.owner, _t.id).limit(THREADS)).all()
     expired = [
         (row.owner, row.id)
         for row in rows
@@ -149,14 +149,14 @@ def old_threads(connection: Connection, after: Key, threads_before: float, event
 
 
 def old_threads_like(connection: Connection, prefix: str, before: float) -> list[Key]:
-    """Return some threads whose ids begin so, that were last updated before a time, and have no unfinished run."""
-    wanted = select(_t.owner, _t.id).where(_t.id.startswith(prefix, autoescape=True), _t.updated_at < before)
-    rows = connection.execute(wanted.limit(THREADS)).all()
+    """Return some threads whose ids have a prefix, that were last updated before a time, and have no unfinished run."""
+    query = select(_t.owner, _t.id).where(_t.id.startswith(prefix, autoescape=True), _t.updated_at < before)
+    rows = connection.execute(query.limit(THREADS)).all()
     return [(row.owner, row.id) for row in rows if not has_open_run(connection, row.owner, row.id)]
 
 
 def _trimmed(connection: Connection, owner: str, thread_id: str, before: float) -> tuple[int | None, int]:
-    """Return the first number of a log, None if it is empty, and the number from which it is needed."""
+    """Return the number of a log's first event, None if it is empty, and that of the first event that must be kept."""
     of_thread = (_e.owner == owner, _e.thread_id == thread_id)
     first: int | None = connection.execute(select(func.min(_e.seq)).where(*of_thread)).scalar_one()
     if first is None:

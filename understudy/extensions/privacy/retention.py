@@ -1,8 +1,8 @@
 """The actor that deletes expired data: old threads, and the events of old runs.
 
-1. It works in small parts and pauses after each for a multiple of its duration, so other writes hardly wait.
-2. If several servers share the database, the one that has been alive the longest does it. Two that both believe to be
-   the oldest do no harm: every part can be repeated.
+1. It works in small parts and pauses after each for a multiple of the part's duration, so other writes hardly wait.
+2. If several servers share the database, the one that has been alive the longest does it. If two consider themselves
+   the oldest, no harm is done: every part can be repeated.
 3. A thread is deleted by its conversation, as if its user had deleted it; but not if it has an unfinished run, or gets
    a message while its log is being trimmed.
 """
@@ -28,11 +28,12 @@ from understudy.storage.thread_writes import still_old
 log = logging.getLogger(__name__)
 
 FIRST_S: Final = 120.0
-"""Time from the start of the server to the first pass: a starting server is busy."""
+"""Seconds from the start of the server to the first pass, as a starting server is busy."""
 EVERY_S: Final = 3600.0
+"""Seconds between two passes."""
 DAY_S: Final = 24 * 3600.0
 ONCE_S: Final = 3600.0
-"""Minimum age of a thread for one answer to be deleted: until then a repeat of the request finds the answer."""
+"""Age in seconds at which a thread for a single answer is deleted: until then a repeated request finds the answer."""
 
 
 class RemovalMetrics(Protocol):
@@ -49,7 +50,7 @@ class _RemoveExpired:
 class Retention(Actor):
     """Deletes expired data about once an hour, with a random delay so that servers do not start at the same moment.
 
-    `in_charge` returns whether this server is the one to do it. `clock` gives Unix seconds.
+    `in_charge` returns whether this server must do it. `clock` gives Unix seconds.
     """
 
     def __init__(
@@ -117,24 +118,24 @@ class Retention(Actor):
                 if old_now and await self.eraser.thread(owner, thread_id, rests=RESTS, unless_since=threads_before):
                     self._count("threads", 1)
                 await rest(began)
-            for owner, thread_id, first, before in old.trims:
-                await self.store.trim(owner, thread_id, before, rests=RESTS)
-                self._count("events", before - first)
+            for owner, thread_id, first, trim_before in old.trims:
+                await self.store.trim(owner, thread_id, trim_before, rests=RESTS)
+                self._count("events", trim_before - first)
 
     async def _once(self) -> None:
-        """Delete the threads that were for one answer."""
-        before = self.clock() - ONCE_S
+        """Delete the threads that were made for a single answer."""
+        cutoff = self.clock() - ONCE_S
         while await self.in_charge():
-            began, gone = trio.current_time(), 0
-            old = await self.store.archive.read(queries.old_threads_like, ONCE, before)
+            began, deleted = trio.current_time(), 0
+            old = await self.store.archive.read(queries.old_threads_like, ONCE, cutoff)
             await rest(began)
             for owner, thread_id in old:
                 began = trio.current_time()
-                gone += await self.eraser.thread(owner, thread_id, rests=RESTS, unless_since=before)
+                deleted += await self.eraser.thread(owner, thread_id, rests=RESTS, unless_since=cutoff)
                 await rest(began)
-            if gone:
-                self._count("threads", gone)
-            if not gone:
+            if deleted:
+                self._count("threads", deleted)
+            if not deleted:
                 return
 
     def _count(self, what: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Export and erasure over HTTP: of the caller by `/api/me`, of a thread, and of any user by operators."""
+"""The routes of exports and erasure: of the caller's data by `/api/me`, of a thread, and of any user by operators."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -26,15 +26,16 @@ from understudy.web.routes import OF_ONE, STORED, Count, EventFrame, Routes, cho
 blueprint = Routes("privacy", __name__, url_prefix="/api")
 
 MAX_EXPORTS_PER_USER: Final = 2
-"""Concurrent exports of one user. Each reads as fast as the client, and holds some pages in memory."""
+"""Limit of concurrent exports of one user. Each holds some pages in memory for as long as its client reads."""
 MAX_EXPORTS_TOTAL: Final = 32
+"""Limit of concurrent exports of all users; more are refused."""
 EXPORT_TIMEOUT_S: Final = 600.0
 """Seconds within which an export must be read."""
 CONFIRM_BYTES: Final = 4 * 1024
 EXPORT: Final = {"format": choice(FORMS), "events": str}
 _TYPES: Final = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
 ALL_USERS: Final = ""
-"""Key under which the exports of all users are counted. No user has this name."""
+"""The key under which the exports of all users are counted; no user has this name."""
 
 _STEP = shape("ShownStep", StepRecord, ("run_id",))
 
@@ -101,12 +102,12 @@ async def export_thread(thread_id: str) -> Response:
 
 
 async def _erase(owner: str, *, as_operator: bool = False) -> dict[Literal["threads", "files"], Count]:
-    """Erase all data of a user, to whose account nobody can sign in any more then.
+    """Erase all data of a user, and disable the sign-in with their account.
 
     Raises:
-        CommandRejected: The account is, or has become, the only one with which an operator signs in (`last_operator`);
-            or the user's conversations go on (`busy`).
-        StorageUnavailable: Accounts cannot be read, or the changes not be stored.
+        CommandRejected: The account is, or has become, the last one with which an operator can sign in
+            (`last_operator`); or the user kept sending messages (`busy`).
+        StorageUnavailable: Accounts cannot be read, or the changes cannot be stored.
     """
     context = web_context()
     sign_in = context.sessions.sign_in
@@ -150,8 +151,8 @@ async def download(pieces: Pieces, name: str, what: ExportOptions, *, thread: bo
 
 
 async def _counted(pieces: Pieces, exports: Counter, user: str) -> AsyncGenerator[bytes, None]:
-    """Count the export from its first piece on: if the client never reads, the generator never starts, and never
-    ends."""
+    """Yield the pieces, and count the export while it is read. It is counted from its first piece on, because the
+    generator of a client that never reads never starts, and so never ends."""
     entered = [name for name in (user, ALL_USERS) if exports.enter(name)]
     try:
         async with aclosing(pieces):

@@ -1,4 +1,4 @@
-"""How long data is kept."""
+"""The settings of retention."""
 
 from attrs import field, frozen
 from attrs.validators import ge

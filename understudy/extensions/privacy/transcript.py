@@ -1,10 +1,9 @@
 """Formats conversations as Markdown for people to read. Pure.
 
-1. An answer is the Markdown that its agent wrote: its HTML is text, as everywhere, and a fence that it left open is
-   closed. Any other text is in a fence longer than any fence within it, so none of it is markup, and it cannot end the
-   fence.
-2. A name is in one line, and all of its ASCII punctuation is escaped.
-3. Line breaks and tabs are the only control characters left in a text; a name has none.
+1. An answer is the Markdown that its agent wrote, except that HTML is escaped and an open fence is closed. Any other
+   text is put into a fence that is longer than any fence in it, so it contains no markup and cannot end the fence.
+2. A name is put on one line, with all of its ASCII punctuation escaped.
+3. A text keeps no control characters but line breaks and tabs; a name keeps none.
 """
 
 import re
@@ -30,22 +29,22 @@ _INNER_FENCE: Final = re.compile(r"[ \t>*+\-\d.)]+(?:```|~~~)")
 _HTML: Final = re.compile(
     r"(?P<code>(?<!`)(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`))|(?<!\\)<(?=[A-Za-z/!?])(?!https?://|br ?/?>)"
 )
-"""Code within a line, or what would begin HTML; addresses in `<…>` and breaks in tables are as they are."""
+"""Code within a line, or a `<` that would begin HTML; addresses in `<…>` and `<br>` are not matched."""
 _TICKS: Final = re.compile("`+")
 _SIGNS: Final = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def fenced(text: str) -> str:
-    """Return a text in a fence that it cannot end."""
+    """Return a text in a fence that is longer than any run of backticks in it."""
     text = _BREAKS.sub("\n", text).translate(_CONTROLS)
     fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(text)), default=0))
     return f"{fence}text\n{text}\n{fence}\n"
 
 
 def written(text: str) -> str:
-    """Return an answer's Markdown, in which no HTML and no open fence reaches what follows it.
+    """Return an answer's Markdown with escaped HTML and closed fences, so that it cannot change the text after it.
 
-    Where fences stand within lists and quotes it is not plain which of them are open: such an answer is a quote.
+    An answer with fences within lists or quotes is returned as a quote, as it is not certain which of them are open.
     """
     lines, open_fence = _BREAKS.sub("\n", text).translate(_CONTROLS).split("\n"), ""
     if any(map(_INNER_FENCE.match, lines)):
@@ -62,13 +61,13 @@ def written(text: str) -> str:
     return "\n".join([*lines, open_fence] if open_fence else lines) + "\n"
 
 
-def _as_text(found: re.Match[str]) -> str:
-    """Escape the sign that begins HTML; code stays."""
-    return found[0] if found["code"] else f"\\{found[0]}"
+def _as_text(match: re.Match[str]) -> str:
+    """Escape the `<` that begins HTML; leave code unchanged."""
+    return match[0] if match["code"] else f"\\{match[0]}"
 
 
 def inline(name: str) -> str:
-    """Return a name escaped for the middle of a line, in at most NAME_CHARS characters of its own."""
+    """Return a name escaped for the middle of a line, cut to NAME_CHARS characters before it is escaped."""
     name = " ".join(_BREAKS.sub(" ", name).translate(_CONTROLS).split())
     return _SIGNS.sub(r"\\\1", name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…")
 
@@ -128,7 +127,7 @@ class Transcript:
         if row.role == "assistant" and row.status != "success":
             parts.append(f"This answer is {inline(row.status)}.\n")
         for run in runs:
-            if run.status not in ("success", "cancelled"):  # these have an answer with that status
+            if run.status not in ("success", "cancelled"):  # the answers of these runs say the status
                 parts.append(f"The work on it is {inline(run.status)}.\n")
         if row.rating is not None:
             parts.append(f"Rated {inline(row.rating)}.\n")
@@ -140,13 +139,13 @@ class Transcript:
         """Describe how a message branches off; empty if it follows the message before."""
         texts = []
         if row.branch_of is not None:
-            before = self._number(row.branch_of)
-            texts.append(f"{'instead of' if row.role == 'user' else 'another answer to'} {before}")
+            original = self._number(row.branch_of)
+            texts.append(f"{'instead of' if row.role == 'user' else 'another answer to'} {original}")
         if row.parent_id != self._last:
             texts.append("from the beginning" if row.parent_id is None else f"follows {self._number(row.parent_id)}")
         return ", ".join(texts)
 
     def _number(self, message_id: str) -> str:
-        """Return the number of a message, or the id of an answer that was never stored."""
+        """Return the number of a message in this transcript, or its id if it has none, as an answer never stored."""
         number = self._numbers.get(message_id)
         return inline(message_id) if number is None else str(number)

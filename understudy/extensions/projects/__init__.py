@@ -1,6 +1,6 @@
-"""Projects: a first one for who writes agents, with all that belongs to it, made of the template beside this.
+"""Projects: creates a first project for authors of agents, from the template in this folder.
 
-A server does without it.
+No server needs it.
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ class Projects(Extension):
     about = "make a project with an agent, tools and tests"
 
     def terminal(self) -> TerminalCommands:
-        """`understudy new`."""
+        """Return the command `understudy new`."""
         from understudy.extensions.projects.terminal import new
 
         return TerminalCommands([new])

@@ -1,6 +1,6 @@
-"""`understudy new`: make a project with an agent, tools, tests and files to deploy it, from the templates beside this.
+"""`understudy new`: creates a project with an agent, tools, tests and files to deploy it, from the folder of templates.
 
-Each template is a whole file of the project `my_app`, with `.txt` added to its name so that no tool takes it for ours.
+Each template is a whole file of the project `my_app`, with `.txt` added to its name so that no tool checks it as ours.
 """
 
 import keyword
@@ -38,8 +38,8 @@ def make_project(path: Path) -> list[Path]:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FixableError(f"{path} exists already, and is not an empty folder")
     written = []
-    for place, template in _templates(files("understudy.extensions.projects") / TEMPLATES):
-        target = path / _filled(place.removesuffix(".txt"), name)
+    for name_in_project, template in _templates(files("understudy.extensions.projects") / TEMPLATES):
+        target = path / _filled(name_in_project.removesuffix(".txt"), name)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_filled(template.read_text("utf-8"), name), "utf-8")
         written.append(target)
@@ -52,7 +52,7 @@ def _filled(text: str, name: str) -> str:
 
 
 def _templates(folder: Traversable, at: str = "") -> Iterator[tuple[str, Traversable]]:
-    """Yield each template with its path in the project."""
+    """Yield the path in the project of each template below a folder, and the template."""
     for path in sorted(folder.iterdir(), key=lambda template: template.name):
         if path.is_dir():
             yield from _templates(path, f"{at}{path.name}/")

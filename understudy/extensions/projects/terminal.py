@@ -1,4 +1,4 @@
-"""`understudy new`."""
+"""The command `understudy new`."""
 
 from pathlib import Path
 

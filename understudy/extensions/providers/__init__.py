@@ -1,6 +1,6 @@
-"""Providers: what the clients of models share, whichever API they ask by.
+"""Providers: the code that the clients of all model APIs share.
 
-They read replies with bounds and deadlines, and write requests as far as a server takes them.
+It reads replies with bounds and deadlines, and adapts requests to what a server accepts.
 """
 
 from typing import Final

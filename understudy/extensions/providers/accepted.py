@@ -1,7 +1,7 @@
-"""What the server of a model takes of a request, as its refusals have told: fields, limits, forms. Pure.
+"""Adapts requests to what the server of a model accepts, as learned from its refusals: fields, limits, forms. Pure.
 
-Servers of the same API take fewer fields, shorter replies and other messages than its makers, and say so in words of
-their own. `learn` looks for what they mean in the request that was refused, and `written` writes requests so.
+Servers of an API accept fewer fields, shorter replies and other messages than the maker of the API, and refuse the rest
+in their own words. `learn` compares these words with the refused request; `Adaptation.written` adapts later requests.
 """
 
 import re
@@ -17,11 +17,11 @@ from understudy.models.model import ModelFault, ModelLimits, ModelUnavailable, T
 from understudy.models.prompt import in_words
 
 MIN_REPLY: Final = 64
-"""Tokens of the shortest reply that is asked for; if there is room for fewer, the input is too long."""
+"""Tokens of the shortest reply that is requested; if there is room for fewer, the input is too long."""
 MIN_WINDOW: Final = 512
-"""Tokens of the smallest window that is believed; a smaller number in a refusal is another one."""
+"""Tokens of the smallest plausible window; a smaller number in a refusal means something else."""
 LENGTHS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-"""The field with the limit of a reply, by the names that the APIs have for it."""
+"""The names that the APIs have for the field with the limit of a reply."""
 _LENGTH: Final = said_by(
     r"max[_ ]?(completion_?|output_?|new_?)?tokens|(maximum|completion|output) tokens|\w the completion"
 )
@@ -51,26 +51,26 @@ _EFFORTS: Final = ("reasoning_effort", "reasoning.effort", "output_config.effort
 _LEVELS: Final = ("minimal", "low", "medium", "high", "xhigh", "max")
 """Levels of effort of all APIs, the lowest first."""
 _WANTED: Final = ("reasoning_content", "thought_signature")
-"""Members of a reply that some servers refuse replies of others without."""
+"""Members without which some servers refuse an earlier reply, also one of another model, which never had them."""
 _NEEDED: Final = re.compile(
     r"model|messages|input|instructions|system|tools|stream|role|content|type|text|name|id|function|arguments|output"
     r"|tool_calls|\w+_id|description|parameters|input_schema|image_url|source|file_data|filename|encrypted_content|data"
     r"|thinking|signature|summary"
 )
-"""Fields and members without which nothing is asked; `thinking` and `summary` only within messages."""
+"""Fields and members that no request can do without; `thinking` and `summary` only within messages."""
 _OPAQUE: Final = re.compile(r"parameters|(input_|json_)?schema|arguments|source|input")
-"""Members whose own members are not looked at."""
+"""Members whose own members are not examined."""
 _REFUSALS: Final = (ModelFault.REFUSED, ModelFault.NO_TOOLS, ModelFault.ADDRESS)
 
 
 @frozen
 class Adaptation:
-    """What a server takes. `left_out` are paths of fields (`reasoning.summary`, `messages.reasoning_content`), `wants`
-    members that replies need, `ways` names of `WAYS`, `efforts` the levels of effort that stand for higher ones,
-    `max_output` the tokens of a reply, `window` those of all.
+    """The adaptations to a server. `left_out` are paths of fields that it refuses (`reasoning.summary`,
+    `messages.reasoning_content`), `wants` members that it needs in earlier replies, `ways` names of `WAYS`, `efforts`
+    the levels of effort that it accepts, `max_output` the tokens of a reply, `window` those of input and reply.
 
-    `form` is how it is told the form of an answer: by ``json_schema``, ``json_object`` or in ``words``. `room` is a
-    limit for the next reply only.
+    `form` is how the request describes the form of an answer: by ``json_schema``, ``json_object`` or in ``words``.
+    `room` is a limit for the next reply only.
     """
 
     left_out: frozenset[str] = frozenset()
@@ -83,7 +83,7 @@ class Adaptation:
     room: int | None = None
 
     def limits(self, limits: ModelLimits) -> ModelLimits:
-        """Return the limits of a model, which are those of settings, as far as its server takes them."""
+        """Return the limits of a model, lowered to those of its server."""
         return evolve(
             limits,
             window_tokens=min(limits.window_tokens, self.window or limits.window_tokens),
@@ -91,33 +91,33 @@ class Adaptation:
         )
 
     def asked(self, turn: Turn) -> Turn:
-        """Return a turn whose form of the answer stands where the server takes it."""
+        """Return the turn with the form of its answer described as the server accepts it."""
         return turn if self.form == "json_schema" else in_words(turn, is_object=self.form == "json_object")
 
     def written(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a request as the server takes it."""
-        made = dict(body)
+        """Return a request as the server accepts it."""
+        request = dict(body)
         for name in LENGTHS:
-            if name in made:
-                made[name] = min(limit for limit in (made[name], self.max_output, self.room) if limit)
+            if name in request:
+                request[name] = min(limit for limit in (request[name], self.max_output, self.room) if limit)
                 if name == LENGTHS[0] and name in self.left_out:
-                    made[LENGTHS[1]] = made[name]
+                    request[LENGTHS[1]] = request[name]
         if self.efforts:
-            made = _with_levels(made, self.efforts)
+            request = _with_levels(request, self.efforts)
         for name, (_, write) in WAYS.items():
             if name in self.ways:
-                made = write(made)
+                request = write(request)
         for path in self.left_out:
-            made = _without(made, path.split("."))
-        thinking = made.get("thinking") or {}
-        if thinking.get("budget_tokens", 0) >= made.get("max_tokens", 0) > 0:
-            del made["thinking"]
-        return made
+            request = _without(request, path.split("."))
+        thinking = request.get("thinking") or {}
+        if thinking.get("budget_tokens", 0) >= request.get("max_tokens", 0) > 0:
+            del request["thinking"]
+        return request
 
 
 def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]) -> tuple[Adaptation, str] | None:
-    """Return what a server takes that has refused the request `sent`, and the news in it for the log; None if its words
-    name nothing that can be left out or written in another way."""
+    """Return the adaptation to a server that has refused the request `sent`, and a description of the change for the
+    log; None if the refusal names nothing that can be left out or written in another way."""
     words, fault = error.words, error.fault
     if fault in (*_REFUSALS, ModelFault.TOO_LONG) and (learnt := _length(accepted, error, sent)):
         return learnt
@@ -127,7 +127,7 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
         return evolve(accepted, form=form), f"json_schema: {form}"
     if not _UNKNOWN.search(words):
         texts = (*accepted.wants, str(sent.get("messages")))
-        for name in (wanted for wanted in _WANTED if wanted in words and not any(wanted in other for other in texts)):
+        for name in (member for member in _WANTED if member in words and not any(member in other for other in texts)):
             return evolve(accepted, wants=accepted.wants | {name}), f"with {name}"
     if not (way := next_way(words, sent, accepted.ways, sure=True)):
         if path := _named(words, sent, accepted):
@@ -139,7 +139,7 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
 
 
 def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]) -> tuple[Adaptation, str] | None:
-    """Return what a refusal of a reply's limit tells: the longest reply, or the room that the input leaves for it."""
+    """Return the adaptation to a refusal of a reply's limit: the longest reply, or the room that the input leaves."""
     name = next((length for length in LENGTHS if length in sent), "")
     words, plain = error.words, error.words.replace(",", "")
     if not name or not _LENGTH.search(words) or "below_min" in words:
@@ -168,7 +168,7 @@ def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, An
 
 
 def told_window(error: ModelUnavailable) -> int | None:
-    """Return the tokens of a model's window as a refusal for an input that is too long says them; None if not."""
+    """Return the tokens of a model's window if a refusal of an input that is too long names them, otherwise None."""
     window = _first(_WINDOW, error.words.replace(",", "")) if error.fault is ModelFault.TOO_LONG else 0
     return window if window >= MIN_WINDOW else None
 
@@ -179,7 +179,7 @@ def _first(pattern: re.Pattern[str], words: str) -> int:
 
 
 def _next_form(sent: Mapping[str, Any]) -> Literal["json_object", "words", ""]:
-    """Return how the form of an answer can be said instead of as in a request; empty if that has none."""
+    """Return the next way to describe the form of an answer after that of a refused request; empty if it has none."""
     form = sent.get("response_format") or (sent.get("text") or {}).get("format") or {}
     if "format" in (sent.get("output_config") or {}) or form.get("type") == "json_object":
         return "words"
@@ -200,26 +200,26 @@ def _named(words: str, sent: Mapping[str, Any], accepted: Adaptation) -> str:
 
 
 def _said_levels(words: str, sent: Mapping[str, Any]) -> frozenset[str]:
-    """Return the levels of effort below the one that was sent which a refusal lists; no thinking is none of them."""
+    """Return the levels of effort that a refusal lists and that are below the sent one; "none" is not a level."""
     effort = sent.get("reasoning_effort") or (sent.get("reasoning") or sent.get("output_config") or {}).get("effort")
     below = _LEVELS[: _LEVELS.index(effort)] if effort in _LEVELS else ()
     return frozenset(level for level in below if re.search(rf"\b{level}\b", words))
 
 
 def _with_levels(body: Mapping[str, Any], levels: frozenset[str]) -> dict[str, Any]:
-    """Return a request with the next lower level of effort that a server takes."""
-    made = dict(body)
+    """Return a request whose level of effort is replaced by the next lower one among `levels`."""
+    request = dict(body)
     for name, value in body.items():
         if name in ("reasoning", "output_config"):
-            made[name] = _with_levels(value, levels)
+            request[name] = _with_levels(value, levels)
         elif name in ("effort", "reasoning_effort") and value in _LEVELS:
             below = reversed(_LEVELS[: _LEVELS.index(value) + 1])
-            made[name] = next((level for level in below if level in levels), value)
-    return made
+            request[name] = next((level for level in below if level in levels), value)
+    return request
 
 
 def _is_named(name: str, words: str) -> bool:
-    """Whether words name a field. A name that is a plain word must stand as a name does: in quotes, as a parameter."""
+    """Return whether a refusal names a field. A plain word counts only in quotes, or beside a word like "parameter"."""
     if "_" in name or name == "temperature":
         return said_by(rf"(?<!\w){name.replace('_', '[_ ]')}(?!\w)").search(words) is not None
     kinds = r"param\w*|arguments?|fields?|propert\w+|keys?|names?|loc"
@@ -229,7 +229,7 @@ def _is_named(name: str, words: str) -> bool:
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:
-    """Yield the paths of what could be left out of a request."""
+    """Yield the paths of the fields and members that could be left out of a request."""
     if isinstance(value, list):
         for item in value:
             yield from _paths(item, path)
@@ -237,19 +237,19 @@ def _paths(value: Any, path: str = "") -> Iterator[str]:
         in_list = path.partition(".")[0] in ("messages", "input", "tools", "system")
         for name, member in value.items():
             below = f"{path}.{name}" if path else name
-            own = name == ("thinking" if not path else "" if in_list else "summary")
-            if own or not _NEEDED.fullmatch(name):
+            leaves_out = name == ("thinking" if not path else "" if in_list else "summary")
+            if leaves_out or not _NEEDED.fullmatch(name):
                 yield below
             if below == "input" or not _OPAQUE.fullmatch(name):
                 yield from _paths(member, below)
 
 
 def _without(value: Any, path: list[str]) -> Any:
-    """Return a part of a request without what is at a path; an object of which nothing is left is left out too."""
+    """Return a part of a request without the member at a path; an object that becomes empty is left out too."""
     if isinstance(value, list):
         return [_without(item, path) for item in value]
     if not isinstance(value, Mapping) or path[0] not in value:
         return value
-    left = {name: member for name, member in value.items() if name != path[0]}
+    others = {name: member for name, member in value.items() if name != path[0]}
     inner = _without(value[path[0]], path[1:]) if len(path) > 1 else {}
-    return {name: inner if name == path[0] else member for name, member in value.items()} if inner else left
+    return {name: inner if name == path[0] else member for name, member in value.items()} if inner else others

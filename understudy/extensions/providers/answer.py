@@ -1,6 +1,6 @@
-"""Makes a reply of what a provider has sent, by any API: reads its text, calls, end and usage, and bounds them.
+"""Builds a reply from the stream of a provider, of any API: reads and bounds its text, calls, end and usage.
 
-1. Every wait has a deadline, by trio's clock; what is no progress does not move it.
+1. Every wait has a deadline, by trio's clock; only events that bring the answer forward move it.
 2. The stream is closed however a turn ends; cancelling a turn closes its connection.
 3. Errors raised here contain neither the key, nor the address, nor the provider's own text.
 4. A stream that ends without a reason for it is a failure, not a short answer.
@@ -43,23 +43,23 @@ from understudy.wire.events import Usage
 log = logging.getLogger(__name__)
 
 MAX_TEXT: Final = 1_000_000
-"""Characters of one answer, far more than models write; a longer one is cut off there."""
+"""Limit of characters of one answer, far more than models write; a longer one is cut off there."""
 MAX_CALLS: Final = 64
 MAX_ARGUMENTS: Final = 1_000_000
-"""Calls of one turn, and characters of their arguments together; beyond them the turn fails."""
+"""Limits of calls of one turn, and of characters of their arguments together; beyond them the turn fails."""
 MAX_REASONING: Final = 20_000
-"""Characters of a model's reasoning that are kept with its reply, unless its provider wants all of it back."""
+"""Characters of a model's reasoning that are stored with its reply, unless its provider needs all of it back."""
 MAX_STATE: Final = 256 * 1024
-"""Bytes of a provider's own state that are kept with a reply; more is dropped. Encrypted reasoning has some 6 bytes for
-each of its tokens, so this is the reasoning of some 40,000."""
+"""Limit of bytes of a provider's state that is stored with a reply; a larger one is dropped. Encrypted reasoning has
+some 6 bytes per token, so this is enough for some 40,000 tokens."""
 MAX_COUNT: Final = 10**9
-"""Tokens of one turn; a larger number is no count."""
+"""Largest plausible number of tokens of one turn; a larger number is ignored."""
 
 CUT: Final = "\n\n*(The answer was cut here: it reached the model's length limit.)*"
 FILTERED: Final = "\n\n*(The answer was stopped here by the provider's content filter.)*"
 REFUSED: Final = "\n\n*(The language model refused this request.)*"
 INCOMPLETE: Final = "\n\n*(The provider stopped the answer here.)*"
-"""Notes at the end of an answer that is not whole."""
+"""Notes that are appended to an incomplete answer."""
 FAILED: Final = "failed"
 _ENDS: Final = tuple(
     (re.compile(words), meaning)
@@ -72,8 +72,8 @@ _ENDS: Final = tuple(
         (r"stop|eos|eot|</s>|im_end|^end|end$|tool|function|action|(?<!in)complete|done|finished", ""),
     )
 )
-"""What a reason for an end means, by words in it; the first one counts. The reasons are those of OpenAI, Anthropic and
-Gemini, whose compatible address writes `content_filter: RECITATION`, and of servers that have made up their own."""
+"""The note for a reason why an answer ended; the first pattern that matches counts. The reasons are those of OpenAI,
+Anthropic and Gemini, whose compatible API sends `content_filter: RECITATION`, and those that other servers made up."""
 _NO_REASONS: Final = ("", "null", "none", "undefined", "unspecified", "finish_reason_unspecified")
 _COUNTS: Final[Mapping[str, Sequence[str]]] = {
     "input": ("prompt_tokens", "input_tokens"),
@@ -82,26 +82,26 @@ _COUNTS: Final[Mapping[str, Sequence[str]]] = {
     "reasoning": ("reasoning_tokens", "thinking_tokens"),
     "cache_written": ("cache_creation_input_tokens",),
 }
-"""Names of the numbers of a usage, also within its details."""
+"""The providers' names for each number of a usage, also within its details."""
 
 GOODBYE_S: Final = 1.0
-"""Seconds for the end of a stream after its answer; then its connection is closed, and the next turn opens another."""
+"""Seconds that a stream has to end after its answer; then its connection is closed, and the next turn opens another."""
 WHOLE: Final = "whole"
-"""The member, of what a reader adds, that has an answer which came as one object."""
+"""The member of an event for a reader that contains a whole answer, which came as one object."""
 Next: TypeAlias = Callable[[Any, float], Awaitable[Any]]
-"""Returns the next event of a stream, None at its end, within seconds. Raises `ModelUnavailable`."""
+"""Returns the next event of a stream within so many seconds, None at its end. Raises `ModelUnavailable`."""
 WrittenCall: TypeAlias = tuple[str, str, Sequence[str]]
-"""The id and the name of a call as its provider gave them, and the pieces of its arguments as the model wrote them."""
+"""The id and the name of a call as its provider sent them, and the pieces of its arguments as the model wrote them."""
 
 
 @define
 class AnswerReader:
-    """The part of an answer that has arrived; each API has a reader of its events, which is one of these.
+    """The part of an answer that has arrived. Each API has a subclass that reads its events.
 
-    `size` is what has come in characters, each event counted as one at least, so that it bounds any stream; `progress`
-    counts what brought the answer on. `writes`: a text is being written, so that the next piece follows within seconds.
-    `ended`: the answer is complete, with `note` if it is not whole; `over`: nothing but the end of the stream follows.
-    `refusal` is an event in the form of an error, which counts if the answer does not end.
+    `size` counts characters, and one more per event, so that it bounds any stream; `progress` counts the pieces that
+    brought the answer forward. `writes`: a text is being written, so the next piece follows within seconds. `ended`:
+    the answer has ended, with a `note` if it is incomplete; `over`: only the end of the stream follows. `refusal` is an
+    event in the form of an error, which counts if the answer does not end.
     """
 
     tags: ThinkTags = field(factory=ThinkTags)
@@ -118,7 +118,7 @@ class AnswerReader:
     most_reasoning: ClassVar[int] = MAX_REASONING
 
     def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
-        """Read an event. Return what it says. Raises `ModelUnavailable`."""
+        """Read an event of the API, and return the events of the model in it. Raises `ModelUnavailable`."""
         raise NotImplementedError
 
     def calls(self) -> list[WrittenCall]:
@@ -126,24 +126,24 @@ class AnswerReader:
         raise NotImplementedError
 
     def add(self, event: Any) -> list[ModelEvent]:
-        """Add an event as it came, or as an SDK has made an object of it. Return what it says.
+        """Add an event of the API, as JSON or as an SDK's object, and return the events of the model in it.
 
-        Raises `ModelUnavailable` if it, or the answer with it, cannot be read.
+        Raises `ModelUnavailable` if it is an error, or cannot be read.
         """
         self.size += 1
         try:
             members = event.to_dict(warnings=False) if hasattr(event, "to_dict") else event
-            told = (members.get(WHOLE) or members) if isinstance(members, Mapping) else {}
-            if not (error := error_in(told)):
-                self.refusal = told if is_said(told) else self.refusal
+            content = (members.get(WHOLE) or members) if isinstance(members, Mapping) else {}
+            if not (error := error_in(content)):
+                self.refusal = content if is_said(content) else self.refusal
                 return self.read(members)
             failure = failure_of(error)
-        except (AttributeError, TypeError, LookupError, ValueError):  # nobody has checked what is read here
+        except (AttributeError, TypeError, LookupError, ValueError):  # the event was not validated
             failure = unreadable("no event")
         raise failure
 
     def say(self, text: str = "", reasoning: str = "") -> list[ModelEvent]:
-        """Add text and reasoning. Return what they say: `tags` tell what stands as reasoning in the text from it."""
+        """Add text and reasoning, and return their events. `tags` separate reasoning within the text."""
         self.size += len(text) + len(reasoning)
         self.progress += bool(text or reasoning)
         parts = self.tags.feed(text) if text else TaggedText()
@@ -173,10 +173,10 @@ class AnswerReader:
         return "".join(self.thoughts)
 
     async def hear(self, stream: Any, next_event: Next, first_token_s: float, idle_s: float, emit: Emit) -> None:
-        """Read a stream to its end, or as far as an answer may be long; `next_event` returns its next event.
+        """Read a stream to its end, or to the limit of an answer; `next_event` returns its next event.
 
-        It may take `first_token_s` until the answer begins, and while the model thinks; `idle_s` while it writes. What
-        is no progress, such as a ping, moves neither. Raises `ModelUnavailable`, with what the answer has used.
+        Progress must come within `first_token_s` until the answer begins and while the model thinks, and within
+        `idle_s` while it writes; a ping is no progress. Raises `ModelUnavailable` with the usage so far.
         """
         began, seen, self.ended, self.over = trio.current_time(), self.progress, False, False
         try:
@@ -199,7 +199,7 @@ class AnswerReader:
                 else:
                     if not self.over:
                         self.ended, self.note = True, CUT
-                    with suppress(ModelUnavailable):  # so that its connection can be used again
+                    with suppress(ModelUnavailable):  # read the end of the stream, so that its connection can be reused
                         await next_event(events, min(GOODBYE_S, idle_s) if self.over else 0.0)
             if (whole := overheard.whole()) is not None:
                 for said_event in self.add({WHOLE: whole}):
@@ -215,11 +215,11 @@ class AnswerReader:
             raise
 
     async def reply(self, turn: Turn, emit: Emit) -> tuple[Reply, list[WrittenCall]]:
-        """Return the reply of an answer that has ended, and its calls as they were written; emit the rest of it: text,
-        the note, the thought about its calls.
+        """Return the reply of an answer that has ended, and its calls as the model wrote them. Emit the remaining
+        events: text that `tags` held back, the note, the thought about the calls.
 
-        An answer with a `note` is not whole, and its calls are dropped. Raises `ModelUnavailable` for a handoff to an
-        unknown colleague, calls that are too many or contradict each other, and those without a name.
+        An answer with a `note` is incomplete, and its calls are dropped. Raises `ModelUnavailable` for a handoff to an
+        unknown colleague, for too many or contradictory calls, and for calls without a name.
         """
         try:
             for event in self._take(self.tags.finish(cut=self.note == CUT)):
@@ -227,13 +227,13 @@ class AnswerReader:
             if not self.note:
                 calls = self.calls()
                 return await _whole_reply(turn, self, read_calls(calls), emit), calls
-            if self.note in (FILTERED, REFUSED) and not self.text:  # later messages would have the same end
+            if self.note in (FILTERED, REFUSED) and not self.text:  # in the history it would end later answers too
                 sentence = SENTENCES[ModelFault.FILTERED]
                 raise ModelUnavailable(sentence, False, "filtered", fault=ModelFault.FILTERED)
         except ModelUnavailable as error:
             error.used = self.usage
             raise
-        text, cut = self.text, self.note in (CUT, INCOMPLETE)  # it can be gone on with
+        text, cut = self.text, self.note in (CUT, INCOMPLETE)  # a cut answer can be continued
         note = self.note if text else self.note.lstrip()
         await emit(TextDelta(note))
         reasoning = self.reasoning[: self.most_reasoning]
@@ -241,28 +241,28 @@ class AnswerReader:
 
 
 def oversized() -> ModelUnavailable:
-    """Return the error of a turn with more calls, or longer arguments, than a turn may have."""
+    """Return the error for a turn with too many calls, or too long arguments."""
     return ModelUnavailable("The language model asked for more than this server takes.", False, "oversized call")
 
 
 def unreadable(why: str) -> ModelUnavailable:
-    """Return the error of an answer that cannot be read, or contradicts itself; `why` is for the log."""
+    """Return the error for an answer that cannot be read, or contradicts itself; `why` is for the log."""
     return ModelUnavailable("The language model sent something unreadable.", True, why)
 
 
-def is_reason(given: Any) -> bool:
-    """Whether a reason for an end is one: servers have placeholders in its place, also before the end."""
-    return given is not None and str(given).strip().lower() not in _NO_REASONS
+def is_reason(reason: Any) -> bool:
+    """Return whether this is a reason for an end, and not a placeholder, which servers also send before the end."""
+    return reason is not None and str(reason).strip().lower() not in _NO_REASONS
 
 
 def note_of_end(reason: Any) -> str:
-    """Return the note of an answer that ended for `reason`, empty if it is whole.
+    """Return the note for an answer that ended for `reason`, empty if it is complete.
 
-    A reason that nobody knows is not taken for that of a whole answer. Raises `ModelUnavailable` if there is no answer.
+    An unknown reason counts as that of an incomplete answer. Raises `ModelUnavailable` if the model failed.
     """
     word = str(reason).strip().lower().replace("-", "_")
     note = next((meaning for words, meaning in _ENDS if words.search(word)), None)
-    shown = word if re.fullmatch(r"[a-z_: ]{1,64}", word) else "other words"  # which may be anything
+    shown = word if re.fullmatch(r"[a-z_: ]{1,64}", word) else "other words"  # the log must not get arbitrary text
     if note == FAILED:
         raise ModelUnavailable("The language model failed; try again in a moment.", True, f"it ended by {shown}")
     if note is None:
@@ -271,7 +271,7 @@ def note_of_end(reason: Any) -> str:
 
 
 def read_usage(counted: Any) -> Usage:
-    """Return the usage of a turn as a provider counted it. What is no number of tokens is left out, and logged."""
+    """Return the usage of a turn as a provider counted it. Values that cannot be counts are skipped and logged."""
     usage: dict[str, int] = {}
     top = counted if isinstance(counted, Mapping) else {}
     details = [detail for detail in top.values() if isinstance(detail, Mapping)]
@@ -290,7 +290,7 @@ def read_usage(counted: Any) -> Usage:
 
 
 def _count(value: Any) -> int | None:
-    """Return a number of tokens, which may be a float or a text; None if it is none."""
+    """Return a number of tokens, which may come as a float or a text; None if the value is no such number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -301,7 +301,7 @@ def _count(value: Any) -> int | None:
 
 
 def read_call(call_id: str, name: str, pieces: Sequence[str]) -> ToolRequest:
-    """Return a call with its arguments, as the model wrote them. Those that cannot be read are a `problem` of the call.
+    """Return a call with its decoded arguments. If they cannot be decoded, the call has a `problem`.
 
     Raises `ModelUnavailable` if they contradict themselves.
     """
@@ -314,13 +314,13 @@ def read_call(call_id: str, name: str, pieces: Sequence[str]) -> ToolRequest:
             begin, end = text.find("{"), text.rfind("}") + 1
             if not 0 <= begin < end or "[" in text[:begin] + text[end:]:
                 raise
-            read = read_object([text[begin:end]])  # words around an object are left aside
+            read = read_object([text[begin:end]])  # ignore words around the object
     except Contradictory:
         problem = "contradictory"
     except ValueError as error:
-        shown = "".join(pieces)
-        shown = shown[:200] + ("…" if len(shown) > 200 else "")
-        problem = f"The arguments of {name[:64]} are {error}: {shown}"
+        arguments = "".join(pieces)
+        arguments = arguments[:200] + ("…" if len(arguments) > 200 else "")
+        problem = f"The arguments of {name[:64]} are {error}: {arguments}"
     if problem == "contradictory":
         raise unreadable("two arguments of a call")
     words = name.replace("_", " ").replace("-", " ").strip().capitalize()
@@ -328,12 +328,12 @@ def read_call(call_id: str, name: str, pieces: Sequence[str]) -> ToolRequest:
 
 
 def make_state(provider: str, model: str, value: Any, calls: Sequence[WrittenCall]) -> ProviderState | None:
-    """Return what is to be given back with a reply: `value`, and the ids of its calls. None if it is nothing, or too
-    much."""
+    """Return the state to send back with a reply: `value`, and the ids of its calls. None if it is empty or too
+    large."""
     ids = tuple(call_id for call_id, *_ in calls)
     try:
         size = len(msgspec.json.encode((value, ids)))
-    except UnicodeEncodeError:  # halves of characters, which nobody can store
+    except UnicodeEncodeError:  # lone surrogates cannot be stored
         return None
     if not (value or any(ids)) or size > MAX_STATE:
         return None

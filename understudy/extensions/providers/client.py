@@ -1,9 +1,9 @@
-"""The makers' packages as the providers use them: deadlines, errors as sentences, what servers take.
+"""The client of a provider, around its maker's SDK: deadlines, errors as sentences, adaptation to servers.
 
-1. Every wait has a deadline, by trio's clock: a server may accept a request and say nothing, or comments for ever.
-2. Errors raised here contain neither the key, nor the address; the provider's own words only for the log.
-3. A request that is refused for a field, a limit or a form of its messages is asked again without it, and later ones
-   are sent so from the start.
+1. Every wait has a deadline, by trio's clock: a server may accept a request and send nothing, or comments for ever.
+2. Errors raised here contain neither the key nor the address, and the provider's own words only for the log.
+3. A request that is refused for a field, a limit or the form of its messages is repeated without it, and later requests
+   are adapted from the start.
 """
 
 import logging
@@ -41,17 +41,17 @@ _Build: TypeAlias = Callable[[Turn, Adaptation], Mapping[str, Any]]
 _Answer: TypeAlias = Callable[[dict[str, Any], Emit], Awaitable[Reply]]
 
 MAX_CHANGES: Final = 12
-"""Changes of one request after refusals; a server that refuses more than this does not speak the API."""
+"""Limit of changes of one request after refusals; a server that refuses more does not speak the API."""
 _UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""Errors of reading what a provider sent in another form than the API's."""
+"""Errors that the SDK raises when an answer does not have the form of the API."""
 
 
 class SdkModel:
-    """A `Model` behind the package `package` of its provider, whose client is the class `kind` of it.
+    """A `Model` that is called through its provider's SDK: the client class `kind` of the package `package`.
 
-    The packages of OpenAI and Anthropic are made by one generator: their errors have the same names. The client holds
+    The packages of OpenAI and Anthropic come from one generator, so their errors have the same names. The client holds
     connections: close it with `aclose`. `limits` are the model's; an answer has `first_token_s` seconds to begin, and
-    `idle_s` for each further piece. `sdk` makes another client, of the same arguments.
+    `idle_s` for each further piece. `sdk` replaces the client class, with the same arguments.
 
     Raises ImportError without the package.
     """
@@ -74,13 +74,13 @@ class SdkModel:
         sdk: Callable[..., Any] | None = None,
     ) -> None:
         package = import_module(self.package)
-        import httpx2  # as both packages do
+        import httpx2  # both packages depend on it
 
         self.model, self.idle_s, self.first_token_s = model, idle_s, first_token_s or self.first_token_s
         self.notice = f"Answers come from the language model {model}; check what matters."
         self.not_found = f"The provider does not know the language model {model}."
         self.accepted = Adaptation()
-        # The package's own timeout only frees a connection that trio's clock has given up already.
+        # Deadlines are trio's; the SDK's own timeout only frees a connection whose wait has been cancelled already.
         timeout_s = 2 * max(self.first_token_s, idle_s)
         make = sdk or getattr(package, self.kind)
         self.sdk = make(api_key=api_key, base_url=base_url, max_retries=0, timeout=timeout_s)
@@ -96,7 +96,7 @@ class SdkModel:
 
     @property
     def limits(self) -> ModelLimits:
-        """The limits of the model: those of settings, as far as its server has not said smaller ones."""
+        """The limits of the model: those of the settings, lowered to those that its server has named."""
         return self.accepted.limits(self._limits)
 
     async def aclose(self) -> None:
@@ -104,9 +104,9 @@ class SdkModel:
         await self.sdk.close()
 
     async def ask(self, turn: Turn, emit: Emit, build: _Build, answer: _Answer) -> Reply:
-        """Return the reply to a turn: `answer` sends what `build` makes of it. Raises `ModelUnavailable`.
+        """Return the reply to a turn: `answer` sends the request that `build` builds. Raises `ModelUnavailable`.
 
-        What is refused before its first word is asked again as the server takes it, as long as its words say how.
+        A request that is refused before the first word is adapted and repeated, as long as the refusals say how.
         """
         accepted, begun, news = self.accepted, False, list[str]()
 
@@ -135,7 +135,7 @@ class SdkModel:
                 return reply
 
     async def known_models(self) -> list[str]:
-        """Return the names of the models that the provider has. Raises `ModelUnavailable`."""
+        """Return the names of the provider's models. Raises `ModelUnavailable`."""
 
         async def ask() -> list[str]:
             return [str(model.id) for model in (await self.sdk.models.list()).data]
@@ -143,7 +143,7 @@ class SdkModel:
         return await self.within(self.idle_s, ask)
 
     async def within(self, seconds: float, step: Callable[[], Awaitable[T]]) -> T:
-        """Run one step of the exchange. Raises `ModelUnavailable` for every failure, also of reading what came.
+        """Run one step of the exchange. Raises `ModelUnavailable` for every failure, also if the answer is unreadable.
 
         The failure is raised outside the except clause, so that it carries neither the provider's error nor the texts
         that the error quotes.
@@ -173,14 +173,14 @@ class SdkModel:
             return ModelUnavailable(sentence, True, kind, fault=ModelFault.AWAY)
         if isinstance(error, _UNREADABLE):
             return ModelUnavailable("The language model sent something unreadable.", True, kind)
-        told = read_told(getattr(error, "body", None), getattr(error, "status_code", 0), str(error))
-        return failure(told, kind, self.not_found, read_retry_after(error))
+        refusal = read_told(getattr(error, "body", None), getattr(error, "status_code", 0), str(error))
+        return failure(refusal, kind, self.not_found, read_retry_after(error))
 
 
 def read_retry_after(error: Exception) -> float | None:
     """Return the seconds of an error's Retry-After header (RFC 9110, 10.2.3), None without one.
 
-    Some servers put milliseconds into one of their own, and the unit behind the number.
+    Some servers send milliseconds in `retry-after-ms`, or the unit after the number.
     """
     headers = getattr(getattr(error, "response", None), "headers", {})
     header = headers.get("retry-after", "").strip()

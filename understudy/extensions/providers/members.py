@@ -1,4 +1,4 @@
-"""Reads members of the JSON that a provider has sent, whatever stands in their places. Pure."""
+"""Reads members of JSON from providers, which may have other types than the API says. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 import msgspec
 
 
-def member(given: Any, name: str) -> Any:
-    """Return a member of an object, None without it; None of null. Raises TypeError for what is no object."""
-    if given is None:
+def member(value: Any, name: str) -> Any:
+    """Return a member of an object, None without it or if `value` is null. Raises TypeError if it is no object."""
+    if value is None:
         return None
-    if not isinstance(given, Mapping):
+    if not isinstance(value, Mapping):
         raise TypeError
-    return given.get(name)
+    return value.get(name)
 
 
 def written(value: Any) -> str:
-    """Return a text of JSON: some servers send the value in its place. Null is an empty text."""
+    """Return a member that should be JSON text; encode it if a server sent the value instead. Null: empty."""
     return "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def texts(content: Any) -> tuple[str, str]:
-    """Return the text and the reasoning in a `content`: a text, or parts. Raises TypeError."""
+    """Return the text and the reasoning in a `content`: a text, a part or a list of parts. Raises TypeError."""
     if content is None or isinstance(content, str):
         return content or "", ""
     if isinstance(content, Mapping):
@@ -36,9 +36,9 @@ def texts(content: Any) -> tuple[str, str]:
         kind = str(member(part, "type") or "text")
         names = ("text", kind, "content", "summary")
         inner = next((value for name in names if (value := member(part, name)) is not None), None)
-        said = "".join(texts(inner))
+        inner_text = "".join(texts(inner))
         if "think" in kind or "reason" in kind:
-            reasoning += said
+            reasoning += inner_text
         elif "text" in kind:
-            text += said
+            text += inner_text
     return text, reasoning

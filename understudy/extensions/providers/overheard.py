@@ -1,4 +1,4 @@
-"""What a server has sent in place of a stream: one object with the whole answer."""
+"""Reads the answer of a server that sends one JSON object in place of a stream."""
 
 from typing import Any, Final, Self
 
@@ -7,14 +7,14 @@ import msgspec
 from understudy.models.model import ModelUnavailable
 
 MAX_WHOLE: Final = 8 * 1024 * 1024
-"""Bytes of an answer that comes whole."""
+"""Limit of bytes of an answer that comes as one object."""
 
 
 class Overheard:
-    """Listens to a response while the SDK reads it as a stream: some servers answer with one object all the same.
+    """Records a response while the SDK reads it as a stream, because some servers answer with one object instead.
 
-    What they call their answer is not asked: streams are called objects too, and objects streams. Enter it before the
-    first chunk is read.
+    The content type of the response is ignored, as servers label streams as objects and objects as streams. Enter it
+    before the first chunk is read.
     """
 
     def __init__(self, response: Any) -> None:
@@ -44,11 +44,11 @@ class Overheard:
         return piece
 
     def stop(self) -> None:
-        """Forget what was heard: it is a stream."""
+        """Stop recording, and drop the record: the response is a stream."""
         self._heard = None
 
     def whole(self) -> dict[str, Any] | None:
-        """Return the object that was heard, None if it was none. Raises `ModelUnavailable` for a part of one."""
+        """Return the recorded object, None if the response was none. Raises `ModelUnavailable` for a torn object."""
         heard = b"".join(self._heard or ()).strip()
         if not heard.startswith(b"{"):
             return None

@@ -1,4 +1,4 @@
-"""Other ways of writing the messages of a request, for servers whose chat template knows less than the API. Pure."""
+"""Rewrites the messages of a request for servers whose chat template supports less than the API. Pure."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
@@ -15,8 +15,8 @@ CALLS: Final = "(I use tools.)"
 
 
 def next_way(words: str, sent: Mapping[str, Any], known: Collection[str], *, sure: bool) -> str:
-    """Return the way that a refusal of the request `sent` asks for, empty for none. Unless `sure`, for any words of a
-    chat template the first one that changes something."""
+    """Return the way that a refusal of the request `sent` asks for, empty for none. Unless `sure`, any error of a chat
+    template asks for the first way that changes the request."""
     for name, (asking, write) in WAYS.items():
         if name not in known and (asking if sure else _TEMPLATE).search(words) and write({**sent}) != sent:
             return name
@@ -24,7 +24,7 @@ def next_way(words: str, sent: Mapping[str, Any], known: Collection[str], *, sur
 
 
 def _each(change: Callable[[_Message], _Message]) -> Callable[[_Body], _Body]:
-    """Return what changes each message of a request."""
+    """Return a function that applies `change` to each message of a request."""
     return lambda body: body | {name: [*map(change, body[name])] for name in ("messages", "input") if name in body}
 
 
@@ -44,29 +44,29 @@ def _without_system(body: _Body) -> _Body:
         text, (first, *rest) = first["content"], rest or [{"role": "user", "content": ""}]
     if not text:
         return body
-    told = {"role": "user", "content": text}
-    return body | {name: [_joined(told, first), *rest] if first.get("role") == "user" else [told, first, *rest]}
+    opening = {"role": "user", "content": text}
+    return body | {name: [_joined(opening, first), *rest] if first.get("role") == "user" else [opening, first, *rest]}
 
 
 def _without_tool_role(body: _Body) -> _Body:
     """Write calls and their results as texts of the assistant and the user, which then alternate."""
-    made: list[_Message] = []
+    messages: list[_Message] = []
     for message in body.get("messages", ()):
         if message["role"] == "tool":
             message = {"role": "user", "content": f"[Result of a tool: {message['content']}]"}
         elif calls := message.get("tool_calls"):
             lines = [f"[Call of a tool: {call['function']['name']} {call['function']['arguments']}]" for call in calls]
             message = {"role": "assistant", "content": "\n".join(filter(None, (message["content"], *lines)))}
-        if made and made[-1]["role"] == message["role"]:
-            message = _joined(made.pop(), message)
-        made.append(message)
-    return body | ({"messages": made} if made else {})
+        if messages and messages[-1]["role"] == message["role"]:
+            message = _joined(messages.pop(), message)
+        messages.append(message)
+    return body | ({"messages": messages} if messages else {})
 
 
 def _with_budget(body: _Body) -> _Body:
-    """Let a model of an earlier generation think up to a part of its longest reply, by the effort that is asked for.
+    """Give a model of an earlier generation a budget for thinking: a share of its longest reply, by the effort.
 
-    That cannot begin behind a call of this run that was made without thinking.
+    Thinking is left out after a call of this run that was made without thinking, as the API refuses it then.
     """
     if (body.get("thinking") or {}).get("type") != "adaptive":
         return body
@@ -74,8 +74,8 @@ def _with_budget(body: _Body) -> _Body:
     last = replies[-1] if replies else []
     resumable = not any(block["type"] == "tool_use" for block in last) or "thinking" in last[0]["type"]
     budget = max(int(body["max_tokens"] * BUDGETS[body["output_config"]["effort"]]), MIN_BUDGET)
-    left = {name: value for name, value in body.items() if name != "thinking"}
-    return left | ({"thinking": {"type": "enabled", "budget_tokens": budget}} if resumable else {})
+    others = {name: value for name, value in body.items() if name != "thinking"}
+    return others | ({"thinking": {"type": "enabled", "budget_tokens": budget}} if resumable else {})
 
 
 def _joined(one: _Message, other: _Message) -> _Message:
@@ -125,4 +125,4 @@ WAYS: Final = {
         _without_tool_role,
     ),
 }
-"""All ways by name, in the order in which they are tried and written: words that ask for one, and what writes it."""
+"""All ways by name, in the order in which they are tried and applied: the words that ask for one, and its function."""

@@ -1,6 +1,6 @@
-"""References for machines: OpenAPI and AsyncAPI documents, made from the types that the code parses with.
+"""References for machines: OpenAPI and AsyncAPI documents, generated from the types by which the code parses.
 
-Nothing here is written twice: a shape that is not in the code is not in a document.
+No shape is written twice: a document contains only shapes that are in the code.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class References(Extension):
     about = "describe a server's interfaces to machines"
 
     def routes(self) -> "Sequence[Blueprint]":
-        """`/openapi.json` and `/asyncapi.json`."""
+        """Return the routes of `/openapi.json` and `/asyncapi.json`."""
         from understudy.extensions.references.routes import blueprint
 
         return [blueprint]

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document of the sockets and event streams, made from the vocabulary. Pure."""
+"""Builds the AsyncAPI 3.0 document of the sockets and event streams, from the wire's vocabulary. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -23,7 +23,7 @@ from understudy.wire.dialects import SUBPROTOCOLS, Dialect
 
 ASYNCAPI: Final = "3.0.0"
 RESPONSE_FORM: Final = "message_to_agent"
-"""Name of the form of `say` without a `type`."""
+"""The name in the document of the form of `say` without a `type`."""
 SOCKETS: Final[Mapping[str, tuple[str, str, Dialect]]] = {
     "ws": ("/ws", "Every agent over one connection.", Dialect.CANONICAL),
     "agent": ("/api/ws/agent", "Every agent over one connection.", Dialect.AGENT_RESPONSE),
@@ -139,8 +139,8 @@ def _operations(channels: Mapping[str, Any]) -> dict[str, Any]:
     """Build the server's operations on each channel: it receives commands, and sends events."""
     operations = {}
     for name, channel in channels.items():
-        for action, wanted in (("receive", True), ("send", False)):
-            messages = [message for message in channel["messages"] if message.startswith("command.") is wanted]
+        for action, is_command in (("receive", True), ("send", False)):
+            messages = [message for message in channel["messages"] if message.startswith("command.") is is_command]
             if messages:
                 operations[f"{action}.{name}"] = {
                     "action": action,

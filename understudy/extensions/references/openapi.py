@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of every REST route, made from what the routes say of themselves."""
+"""Builds the OpenAPI 3.1 document of all REST routes, from the declarations at the routes. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from understudy.wire.dialects import Dialect
 
 OPENAPI: Final = "3.1.0"
 OVER_HTTP: Final = tuple(name for name, kind in COMMANDS.items() if kind in CONNECTIONLESS)
-"""Types of the commands that `POST /api/commands` accepts."""
+"""Names of the types of commands that `POST /api/commands` accepts."""
 WIRE: Final[Mapping[str, Schema]] = {
     "Error": record(
         error=record("error_id", code=one_of(ERRORS), message=TEXT, retryable=FLAG, error_id=TEXT)
@@ -23,28 +23,28 @@ WIRE: Final[Mapping[str, Schema]] = {
     "Event": {"anyOf": list(shown(Dialect.CANONICAL).values())},
     "Command": {"anyOf": [*(form_schema(name) for name in OVER_HTTP), response_form_schema()]},
 }  # fmt: skip
-"""Schemas that are made from the vocabulary of the wire; the others are those of the routes' types."""
+"""Schemas of the wire's vocabulary; all other schemas are those of the routes' types."""
 REFERENCE: Final = "#/components/schemas/{name}"
 
 
 class Schemas:
-    """The schemas of the types that routes name; in `components` those of classes, by name."""
+    """Builds the schemas of the types that routes name, and collects those of classes in `components`, by name."""
 
     def __init__(self) -> None:
         self.components: dict[str, Schema] = dict(WIRE)
 
     def of(self, kind: Any, *, answered: bool = False) -> Schema:
-        """Return the schema of a type. Members with a default may be left out, but not of what is `answered`.
+        """Return the schema of a type. Members with a default are optional, except in an answer (`answered`).
 
         Raises ValueError for two classes of one name.
         """
-        if get_origin(kind) is dict and get_origin(get_args(kind)[0]) is Literal:  # it has each of these members
+        if get_origin(kind) is dict and get_origin(get_args(kind)[0]) is Literal:  # a dict with all of these members
             names, value = get_args(kind)
             return record(**dict.fromkeys(get_args(names), self.of(value, answered=answered)))
         schema, components = components_of(kind, REFERENCE)
         for name, component in components.items():
-            told = whole(component) if answered else component
-            if self.components.setdefault(name, told) != told:
+            shape = whole(component) if answered else component
+            if self.components.setdefault(name, shape) != shape:
                 raise ValueError(f"two schemas are named {name}")
         return schema
 
@@ -76,22 +76,22 @@ def openapi(version: str, routes: Iterable[HttpRoute], address: str = "http://12
 
 
 def _operation(route: HttpRoute, schemas: Schemas) -> dict[str, Any]:
-    told = route.described
+    described = route.described
     operation: dict[str, Any] = {
         "operationId": route.endpoint,
         "summary": route.summary,
         "tags": [route.endpoint.partition(".")[0]],
         "responses": _responses(route, schemas),
     }
-    query = {name: schemas.of(kind) for name, kind in told.get("query", {}).items()}
-    headers = {name: schemas.of(kind) for name, kind in told.get("headers", {}).items()}
+    query = {name: schemas.of(kind) for name, kind in described.get("query", {}).items()}
+    headers = {name: schemas.of(kind) for name, kind in described.get("headers", {}).items()}
     parameters = [_parameter(name, "path", TEXT) for name in re.findall(r"{(\w+)}", route.path)]
     parameters += [_parameter(name, "query", schema) for name, schema in query.items() if name != "session_token"]
     parameters += [_parameter(name, "header", schema) for name, schema in headers.items()]
     if parameters:
         operation["parameters"] = parameters
-    if "body" in told:
-        content = {told.get("form", JSON): {"schema": schemas.of(told["body"])}}
+    if "body" in described:
+        content = {described.get("form", JSON): {"schema": schemas.of(described["body"])}}
         operation["requestBody"] = {"required": True, "content": content}
     if route.token:
         operation["security"] = [{"bearer": []}, *([{"query": []}] if "session_token" in query else [])]
@@ -103,22 +103,22 @@ def _parameter(name: str, where: str, schema: Schema) -> dict[str, Any]:
 
 
 def _responses(route: HttpRoute, schemas: Schemas) -> dict[str, Any]:
-    told, kind, media = route.described, route.answer, route.described.get("media")
+    described, kind, media = route.described, route.answer, route.described.get("media")
     content: dict[str, Any] = {}
     if media is not None:
-        # What one event holds is in AsyncAPI; readers of OpenAPI 3.1 do not agree on what a schema here is about.
+        # AsyncAPI describes the events; readers of OpenAPI 3.1 disagree whether a schema here is of event or stream.
         content = {media: {"schema": TEXT if media.startswith("text/") and media != EVENT_STREAM else {}}}
     elif kind is not None:
         content = {JSON: {"schema": schemas.of(kind, answered=True)}}
-    if "or_text" in told:
-        content[told["or_text"]] = {"schema": TEXT}
-    status = 204 if not content else told.get("status", 200)
+    if "or_text" in described:
+        content[described["or_text"]] = {"schema": TEXT}
+    status = 204 if not content else described.get("status", 200)
     responses = {str(status): _response("Done.", content)}
     refusal = content if media == "text/html" else {JSON: {"schema": schemas.of(JsonObject)}}
-    for other, text in told.get("also", {}).items():
+    for other, text in described.get("also", {}).items():
         responses[str(other)] = _response(text, {} if other < HTTPStatus.BAD_REQUEST else refusal)
     errors: dict[int, list[str]] = {}
-    # A page of another origin is refused everywhere, and so is a token that is missing or bad where one is needed.
+    # Every route refuses pages of other origins; every route with a token refuses missing and bad tokens.
     for code in dict.fromkeys(
         [*route.refusals, "forbidden", *(["unauthenticated", "token_expired"] if route.token else [])]
     ):

@@ -1,4 +1,4 @@
-"""JSON Schemas of commands and events, made from their classes. Pure."""
+"""Builds the JSON Schemas of commands and events from their classes. Pure."""
 
 import inspect
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def fields_schema(kind: type[Command]) -> Schema:
     return schema | _FURTHER.get(kind, {})
 
 
-# With a text: anything else is refused already where the field's own schema stands.
+# These say "string" only: each field's own schema refuses other types already.
 _LIAISON: Final[Schema] = {
     "if": {"properties": {"agent_type": {"const": "liaison"}}, "required": ["agent_type"]},
     "then": {"properties": {"pillar": {"type": "string", "minLength": 1}}, "required": ["pillar"]},
@@ -142,7 +142,7 @@ def example_of(name: str) -> dict[str, Any]:
 
 
 NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_type")
-"""Members of an envelope that are absent if they do not apply."""
+"""Members of an envelope that are absent when they do not apply."""
 AGENT: Final = record(agent_type=TEXT, pillar=or_null(TEXT))
 """An agent by its wire names."""
 OF_RUN: Final = ("thread_id", "run_id")
@@ -182,7 +182,7 @@ def head_members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
     required = ["type", "pillar", "priority", "timestamp", "message"]
     if kind.durable:
         members["seq"] = {"type": "integer", "minimum": 1}
-        if kind is not Error:  # one without a run is the answer to a command that was refused
+        if kind is not Error:  # an error without a run answers a refused command, and has none of these
             required += ["seq", *OF_RUN]
     members |= dict.fromkeys(NAMES, TEXT)
     members["pillar"] = or_null(TEXT)
@@ -194,8 +194,8 @@ def head_members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
 
 
 def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
-    """Build the schema of a whole frame with an event, in any dialect but agent response and agent events, which
-    have one schema for all."""
+    """Build the schema of a whole frame with an event. Raises ValueError for the dialects agent response and agent
+    events, which have one schema for all events."""
     members, required = head_members(kind)
     data = data_schema(kind)
     match dialect:
@@ -222,8 +222,7 @@ def about(kind: Any) -> str:
 
 def response_schema(*, steps: bool) -> Schema:
     """Build the schema of an agent response frame: always the same seven members, and one more for a delegate's
-    answer. `steps`: the dialect shows all other events too.
-    """
+    answer. `steps`: the dialect shows all other events too."""
     kinds = ["message", "visualization", *ANSWER_KINDS]
     kinds += [name for name, kind in EVENTS.items() if kind is not FinalResponse and (steps or kind in ANSWERS)]
     members: Mapping[str, Schema] = {

@@ -1,6 +1,6 @@
-"""Agents that work on other servers, and are reached by a protocol. Their users see them as agents of this server.
+"""Remote: agents that work on other servers, and appear to users as agents of this server.
 
-A module here is a client of one protocol. What a user's own function does stands in `agents.turn`.
+The modules here are clients of AG-UI and A2A. `agents.turn` is the interface of hand-written agents.
 """
 
 from typing import Final

@@ -1,10 +1,10 @@
-"""An agent of another server, by A2A 1.0: a message starts a task there, whose work and answer are shown here.
+"""Runs an agent of another server by A2A 1.0: a message starts a task there, whose work and answer are shown here.
 
-1. What was sent is a recorded step of the run. So after a crash of this server the run finds its task again and goes
-   on with it, and sends nothing twice. If the crash came before the task had an id, it is looked for among those of the
-   conversation; a server that cannot be asked is sent the same message, under the same id.
-2. A task that asks for input asks the user of this run. Question, answer and reply are recorded, too.
-3. A task is cancelled when its run is stopped or out of time, and when it is given up; not when this server ends.
+1. Each sent message is a recorded step of the run. So after a crash of this server the run continues its task, and
+   sends nothing twice. If the crash came before the id of the task was known, the task is looked up among those of the
+   conversation; if the server offers no such list, the message is sent again under the same id.
+2. A task that requires input asks the user of this run. Question, answer and reply are recorded too.
+3. A task is cancelled when its run is stopped, out of time or given up, but not when this server ends.
 """
 
 import json
@@ -43,23 +43,24 @@ T = TypeVar("T")
 ASK: Final = "ask the remote agent"
 ANSWER: Final = "answer the remote agent"
 JOIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Delays in seconds before a task is joined again: a server that is started anew takes a while."""
+"""Delays in seconds before the attempts to reconnect to a task, as the other server may be restarting."""
 STEADY_S: Final = 30.0
-"""Seconds after which a connection counts as one that held: the next cut begins with the first delay again."""
+"""Seconds after which a connection counts as steady: after the next cut the delays begin with the first again."""
 CANCEL_S: Final = 5.0
+"""Timeout of cancelling a task, and of closing a stream."""
 ENDINGS: Final = {
     "FAILED": "The remote agent failed.",
     "CANCELED": "The remote agent has stopped its task.",
     "REJECTED": "The remote agent did not take the task.",
     "AUTH_REQUIRED": "The remote agent wants a sign-in, which cannot be given from here.",
 }
-"""The sentence for a task that ends so without one of its own."""
+"""By state: the sentence for a task that ends in it without a sentence of its own."""
 MAX_SCHEMA: Final = 16 * 1024
-"""Bytes of the JSON schema of a question."""
+"""Limit of characters of the JSON schema of a question; a task with a longer one is refused."""
 
 
 class _Ended(Exception):
-    """The task has ended, or there was none and the remote has answered at once."""
+    """The task has ended, or the remote has answered at once without a task."""
 
 
 @define(eq=False)
@@ -72,10 +73,10 @@ class A2aWork:
     task: RemoteTask = field(
         default=Factory(lambda self: RemoteTask(partial(same_origin, self.remote.url)), takes_self=True), init=False
     )
-    _events: AsyncGenerator[dict[str, Any]] | None = field(default=None, init=False)  # of the last message
-    _first: dict[str, Any] | None = field(default=None, init=False)  # of these, which is not shown yet
-    _asked: bool = field(default=False, init=False)  # whether the user was asked something
-    _new: bool = field(default=False, init=False)  # whether the next message was not sent before a crash
+    _events: AsyncGenerator[dict[str, Any]] | None = field(default=None, init=False)  # responses to the last message
+    _first: dict[str, Any] | None = field(default=None, init=False)  # the first of these, until it is shown
+    _asked: bool = field(default=False, init=False)  # the task has asked the user a question
+    _new: bool = field(default=False, init=False)  # the next message cannot have been sent before a crash
 
     async def run(self) -> None:
         """Work until the task has ended.
@@ -105,7 +106,7 @@ class A2aWork:
                 await self._close()
 
     async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do what needs the remote; again while it cannot be reached, if a task may be at work there."""
+        """Call `act`, again while the remote cannot be reached, if a task may be at work there. Return its result."""
         at_work = self.task.id or not self._new
         for delay_s in JOIN_S if at_work else ():
             try:
@@ -136,7 +137,7 @@ class A2aWork:
         await self.turn.step(f"{name}: begun", self._note_new)
 
     async def _send(self, name: str, send: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
-        """Have a message sent, once: after a crash its recorded step stands for it."""
+        """Send a message as a recorded step, so that it is not sent again after a crash."""
         sent = await self.turn.step(name, send)
         if not self.task.id:
             self.task.id, self.task.context_id = sent["task"], sent["context"]
@@ -156,12 +157,12 @@ class A2aWork:
         await self._open(message | {"parts": [{"text": turn.message}]})
         return {"task": self.task.id, "context": self.task.context_id}
 
-    async def _reply(self, asked: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, str]:
-        """Tell the task what its user said, unless that was done before a crash. Return its ids."""
+    async def _reply(self, question: Mapping[str, Any], reply: Mapping[str, Any]) -> dict[str, str]:
+        """Send the user's reply to the task, unless that was done before a crash. Return the task's ids."""
         ids = {"task": self.task.id, "context": self.task.context_id}
         if not self._new:
             self.task.apply(await self.server.task(self.task.id))
-            if self.task.state != INPUT_REQUIRED or _bounded(self.task.question()) != asked:
+            if self.task.state != INPUT_REQUIRED or _bounded(self.task.question()) != question:
                 return ids
         message_id = str(uuid.uuid5(CONVERSATIONS, self.turn.step_id))
         message = {"messageId": message_id, "taskId": ids["task"], "contextId": ids["context"], "role": "ROLE_USER"}
@@ -169,7 +170,7 @@ class A2aWork:
         return ids
 
     async def _open(self, message: Mapping[str, Any]) -> None:
-        """Send a message, and keep the stream of its responses. The first one shows that it has arrived."""
+        """Send a message, keep the stream of responses, and wait for the first. Raises _Ended if it is an answer."""
         await self._close()
         self._first = await self._patiently(partial(self._request, message))
         if "message" in self._first:
@@ -193,10 +194,10 @@ class A2aWork:
     # Listening
 
     async def _follow(self) -> dict[str, Any]:
-        """Show the task's work until it asks. Return its question.
+        """Show the task's work until it asks a question. Return the question.
 
         Raises:
-            _Ended: The task has ended. So that is not recorded: it comes again after a crash, with the whole text.
+            _Ended: The task has ended. An error is not recorded, so after a crash the task's end is read again.
         """
         delays, first = iter(JOIN_S), self._first
         while True:
@@ -229,12 +230,12 @@ class A2aWork:
             await self.turn.say(fresh)
 
     async def _end(self) -> None:
-        """Show the rest of an answer, and keep its files. Raises ModelUnavailable if the task has failed."""
+        """Show the rest of an answer, and save its files. Raises ModelUnavailable if the task has failed."""
         task = self.task
         if task.answer is None and task.state != COMPLETED:
             raise ModelUnavailable(task.sentence() or ENDINGS.get(task.state, NOTHING), retryable=False)
-        if rest := task.take_rest():
-            await self.turn.say(rest)
+        if unsent := task.take_rest():
+            await self.turn.say(unsent)
         if is_blank(task.shown.text) and not (task.files or self._asked):
             raise ModelUnavailable(NOTHING, retryable=False)
         saved, room = [], MAX_FILE_BYTES
@@ -254,28 +255,28 @@ class A2aWork:
 
     # Asking the user, and giving up
 
-    async def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask the user what the task asks. Return the part of a message that replies."""
-        schema, kind = asked["schema"], asked["kind"]
-        reply: Mapping[str, Any] = {"decision": "deny"}  # of a question that is not answered
+    async def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the user the task's question. Return the part of a message with the reply."""
+        schema, kind = question["schema"], question["kind"]
+        reply: Mapping[str, Any] = {"decision": "deny"}  # the reply if the user does not answer
         try:
-            reply = await self.turn.means.asker(Question(asked["title"], schema), partial(_check, schema))
+            reply = await self.turn.means.asker(Question(question["title"], schema), partial(_check, schema))
         except QuestionUnanswered:
             if schema != DECISION:
                 raise ModelUnavailable("The remote agent's question was not answered.", retryable=False) from None
         if kind == "text":
             return {"text": str(reply["answer"])}
         answer = dict(reply) if schema == DECISION and kind == "call_id" else {"answer": dict(reply)}
-        return {"data": {kind: asked["id"], **answer}}
+        return {"data": {kind: question["id"], **answer}}
 
     def _given_up(self) -> bool:
         try:
             return self.turn.given_up()
-        except (TimeoutError, trio.RunFinishedError):  # the server's loop ends
+        except (TimeoutError, trio.RunFinishedError):  # the server's event loop is ending
             return False
 
     async def _cancel(self) -> None:
-        """Cancel the task, as far as that can be done now."""
+        """Cancel the task, if it has an id and has not ended; a failure is logged."""
         if not self.task.id or self.task.ended:
             return
         with trio.move_on_after(CANCEL_S, shield=True):
@@ -285,11 +286,11 @@ class A2aWork:
                 log.info("remote.not_cancelled", extra={"run_id": self.turn.run_id, "reason": str(error)})
 
 
-def _bounded(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return a question as it is recorded. Raises BadTask if its schema is too large."""
-    if len(json.dumps(asked["schema"])) > MAX_SCHEMA:
+def _bounded(question: dict[str, Any]) -> dict[str, Any]:
+    """Return the question unchanged. Raises BadTask if its schema is too large."""
+    if len(json.dumps(question["schema"])) > MAX_SCHEMA:
         raise BadTask("The remote agent asked for more than can be asked here.")
-    return asked
+    return question
 
 
 def _check(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> None:

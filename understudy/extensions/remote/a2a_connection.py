@@ -1,6 +1,6 @@
-"""The connection to an agent of another server by A2A: the SDK's client, with bounds, and its errors in sentences.
+"""The connection to an agent of another server by A2A: the SDK's client, bounded, with its errors as sentences.
 
-1. The card must name an address of the server that was given: a token goes to no other.
+1. The card must name an address of the configured server, so that the token is sent to no other.
 2. A response is bounded as a whole and in each line, and may not be compressed; redirects are not followed.
 """
 
@@ -36,32 +36,33 @@ from understudy.extensions.remote.wording import (
 from understudy.models.model import ModelUnavailable
 
 ANSWER_S: Final = 30.0
-"""Seconds for a response that is no stream."""
+"""Timeout of a response that is no stream."""
 MAX_CARD: Final = 256 * 1024
+"""Limit of bytes of a card."""
 MAX_LINE: Final = 32 * 1024 * 1024
-"""Bytes of one event, which may hold a file in base64."""
+"""Limit of bytes of one event, which may contain a file in base64."""
 POLL_S: Final = (0.5, 1.0, 2.0, 4.0)
-"""Delays in seconds between two looks at a task of a server without streams; the last one is repeated."""
+"""Delays in seconds between two polls of a task on a server without streams; the last one is repeated."""
 BINDINGS: Final = [TransportProtocol.JSONRPC, TransportProtocol.HTTP_JSON]
 NO_STREAM: Final = (MethodNotFoundError, TaskNotFoundError, UnsupportedOperationError)
 LISTED: Final = 20
-"""Newest tasks of a conversation among which one is looked for."""
+"""Number of the newest tasks of a conversation among which a lost task is looked up."""
 
 
 class RemoteCut(Exception):
-    """The connection ended, or there was none: what was asked may have arrived."""
+    """The connection ended, or could not be opened: the request may have arrived."""
 
 
 class RemoteUnreachable(RemoteCut):
-    """There was no connection: nothing has arrived."""
+    """The connection could not be opened: the request has not arrived."""
 
 
 class NoStream(ModelUnavailable):
-    """There is no stream of the task: it has ended meanwhile, or the server has none of it, or does not know it."""
+    """The server has no stream of the task: it has no streams, or the task has ended or is unknown to it."""
 
 
 class _TooLarge(httpx.ReadError):
-    """A response is beyond the bounds."""
+    """A response exceeds the bounds."""
 
 
 @define(eq=False)
@@ -72,12 +73,12 @@ class A2aServer:
     """
 
     client: Client
-    about: a2a.AgentCapabilities  # of its card, which the client reads too: without streams a task is polled
+    about: a2a.AgentCapabilities  # from its card, shared with the client: without streams a task is polled
     http: httpx.AsyncClient
-    heard: bytearray
+    heard: bytearray  # the last bytes of the latest response, for the server's own words in an error
 
     async def send(self, message: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """Send a message; yield the responses: those of a stream, or the task as often as it is polled."""
+        """Send a message, and yield the responses: those of a stream, or without streams the task at each poll."""
         request = ParseDict({"message": dict(message)}, a2a.SendMessageRequest())
         last: dict[str, Any] = {}
         while True:
@@ -86,7 +87,7 @@ class A2aServer:
                 async for last in _plain(self.client.send_message(request), self.heard):
                     yield last
                 break
-            except NoStream:  # whatever its card says: the message was not taken
+            except NoStream:  # the server has no streams, though its card says so; the message was not accepted
                 if last or not self.about.streaming:
                     raise
                 self.about.streaming = False
@@ -95,7 +96,7 @@ class A2aServer:
                 yield event
 
     async def follow(self, task_id: str) -> AsyncGenerator[dict[str, Any]]:
-        """Yield the task as it is, and then what becomes of it."""
+        """Yield the task as it is now, and then its changes."""
         yield await self.task(task_id)
         if self.about.streaming:
             try:
@@ -110,18 +111,18 @@ class A2aServer:
             yield event
 
     async def task(self, task_id: str) -> dict[str, Any]:
-        """Return the task as it is, as a response of a stream."""
+        """Return the task as it is now, in the form of a response of a stream."""
         with _explained(self.heard):
             return {"task": _whole(MessageToDict(await self.client.get_task(a2a.GetTaskRequest(id=task_id))))}
 
     async def find(self, context_id: str, message_id: str) -> str | None:
-        """Return the id of the task that a message has started, if the server tells."""
+        """Return the id of the task that a message has started, None if the server does not list it."""
         request = a2a.ListTasksRequest(context_id=context_id, page_size=LISTED, history_length=LISTED)
         try:
             with trio.fail_after(ANSWER_S), _explained(self.heard):
                 listed = await self.client.list_tasks(request)
         except (ModelUnavailable, RemoteCut, trio.TooSlowError):
-            return None  # it need not have a list
+            return None  # the list is an optional part of the protocol
         started = (task.id for task in listed.tasks for message in task.history if message.message_id == message_id)
         return next(started, None)
 
@@ -131,7 +132,7 @@ class A2aServer:
             await self.client.cancel_task(a2a.CancelTaskRequest(id=task_id))
 
     async def download(self, url: str, limit: int) -> bytes:
-        """Return a file of the remote's own server. Raises ModelUnavailable, too, if it has more bytes than `limit`."""
+        """Return a file from the remote's own server. Raises ModelUnavailable if it has more than `limit` bytes."""
         content = b""
         with _explained(self.heard):
             async with self.http.stream("GET", url, timeout=ANSWER_S) as response:
@@ -169,7 +170,7 @@ async def connect(remote: Remote) -> AsyncIterator[A2aServer]:
 
 
 async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
-    """Return the card of the agent at `url`: of its own, or else of its server."""
+    """Return the card of the agent at `url`: that below its own address, or else that of its server."""
     response: httpx.Response | None = None
     here = urlsplit(url)
     for base in dict.fromkeys((url.rstrip("/"), f"{here.scheme}://{here.netloc}")):
@@ -190,7 +191,7 @@ async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
 
 
 def same_origin(url: str, other: str) -> bool:
-    """Whether two addresses are of one server: to no other are the remote's headers sent."""
+    """Return whether two addresses are of one server: the remote's headers are sent to no other."""
     return _origin(url) == _origin(other)
 
 
@@ -203,7 +204,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None] | None:
 
 
 async def _bound(heard: bytearray, response: httpx.Response) -> None:
-    """Have reading a response fail when it is beyond the bounds, and keep the last that was `heard` of it."""
+    """Make the read of a response fail if it exceeds the bounds, and copy its last bytes to `heard`."""
     heard.clear()
     if response.headers.get("content-encoding", "identity") != "identity":
         raise _TooLarge("it is compressed, which was not accepted")
@@ -242,7 +243,7 @@ async def _plain(responses: AsyncIterator[a2a.StreamResponse], heard: bytearray)
 
 
 def _whole(value: Any) -> Any:
-    """Return JSON in which whole numbers are such: protobuf has floats alone, so 4711 comes as 4711.0."""
+    """Return JSON with integers in place of integral floats: protobuf has only floats, so 4711 arrives as 4711.0."""
     if isinstance(value, dict):
         return {name: _whole(member) for name, member in value.items()}
     if isinstance(value, list):
@@ -253,7 +254,7 @@ def _whole(value: Any) -> Any:
 
 @contextmanager
 def _explained(heard: bytearray) -> Generator[None]:
-    """Convert the errors of the SDK, which drops some of what the remote says of them."""
+    """Convert the errors of the SDK, with the remote's own words from `heard`, which the SDK drops in part."""
     try:
         yield
     except (A2AError, httpx.HTTPError, ParseError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -261,7 +262,7 @@ def _explained(heard: bytearray) -> Generator[None]:
 
 
 def _explain(error: Exception, heard: bytes) -> Exception:
-    """Return what an error of the SDK is for the caller: `RemoteCut`, or `ModelUnavailable` with a sentence."""
+    """Return the error for the caller: `RemoteCut`, or `ModelUnavailable` with a sentence for the user."""
     words = words_of(re.split(rb"(?m)^data:", heard)[-1])
     cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
     refused = f"The remote agent refused: {(words or str(error))[:MAX_SENTENCE]}"

@@ -1,8 +1,8 @@
-"""What a remote has said of one A2A task: its state, its answer, its files, and what it asks. Pure.
+"""One A2A task as its events describe it: its state, its answer, its files, and its question. Pure.
 
-1. Each event must name this task: a remote that speaks of another one is refused.
-2. A stream may begin with the whole task again, or with its first event: what was shown is not shown twice.
-3. Text is shown only while it continues what was shown. An answer that was rewritten is shown whole at the end.
+1. Each event must name this task; an event of another task is refused.
+2. A stream may begin with the whole task again, or with its first event: shown text is not shown twice.
+3. Text is shown only while it continues the shown text. A rewritten answer is shown whole at the end.
 """
 
 import base64
@@ -25,23 +25,23 @@ ENDED: Final = frozenset({COMPLETED, "FAILED", "CANCELED", "REJECTED"})
 MAX_ARTIFACTS: Final = 1000
 MAX_FILES: Final = 10
 MAX_FILE_BYTES: Final = 20 * 1024 * 1024
-"""Bytes of all files of a task."""
+"""Limit of bytes of all files of a task; a file beyond it is left out."""
 MAX_THOUGHT: Final = 1000
-"""Characters of a thought, and of a question."""
+"""Limit of characters of a thought, and of a question; longer ones are cut."""
 MAX_THOUGHTS: Final = 500
-"""Thoughts of a task; each is stored."""
+"""Limit of thoughts of a task, each of which is stored; more are dropped."""
 MAX_ID: Final = 500
 DECISION: Final = form_of("decision", type="string", enum=["allow", "deny"])
 ANY_TEXT: Final = form_of("answer", type="string")
 
 
 class BadTask(Exception):
-    """The remote does not keep to the protocol, or to the bounds; the text is a sentence for the user."""
+    """The remote violates the protocol or the bounds; the text is a sentence for the user."""
 
 
 @frozen
 class RemoteFile:
-    """A file in an artifact: its content, or the address on the remote's server where that is."""
+    """A file in an artifact: its content, or the address of the content on the remote's server."""
 
     name: str
     media_type: str
@@ -51,7 +51,7 @@ class RemoteFile:
 
 @define(eq=False)
 class _Artifact:
-    """A result of the task, in pieces."""
+    """A result of the task, joined from its pieces."""
 
     text: str = field(default="", repr=False)
     data: list[Any] = field(factory=list, repr=False)
@@ -71,19 +71,19 @@ class RemoteTask:
     state: str = ""
     answer: str | None = field(default=None, init=False, repr=False)
     left_out: int = field(default=0, init=False)  # files beyond the bounds
-    _message: Sequence[Part] = field(default=(), init=False, repr=False)  # of the status
+    _message: Sequence[Part] = field(default=(), init=False, repr=False)  # parts of the status's message
     _artifacts: dict[str, _Artifact] = field(factory=dict, init=False, repr=False)
     _thoughts: set[tuple[str, str]] = field(factory=set, init=False, repr=False)
     shown: ShownText = field(factory=ShownText, init=False)
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether the task has ended, so that no event follows."""
         return self.state in ENDED or self.answer is not None
 
     @property
     def rests(self) -> bool:
-        """Whether nothing more comes unless it is told something."""
+        """Whether no event follows until a message is sent."""
         return self.ended or self.state in (INPUT_REQUIRED, "AUTH_REQUIRED")
 
     @property
@@ -97,7 +97,7 @@ class RemoteTask:
         return [file for artifact in self._artifacts.values() for file in artifact.files]
 
     def identify(self, event: Mapping[str, Any]) -> None:
-        """Take the ids of the task from its first response. Raises BadTask."""
+        """Read the ids of the task from its first response; check them in later ones. Raises BadTask."""
         match event:
             case {"task": {"id": str(name), **about}}:
                 pass
@@ -114,7 +114,7 @@ class RemoteTask:
             raise BadTask("The remote agent answered for another task.")
 
     def apply(self, event: Mapping[str, Any]) -> list[str]:
-        """Take a response of the stream as JSON. Return the thoughts in it that are new. Raises BadTask."""
+        """Apply a response of the stream, as JSON. Return the new thoughts in it. Raises BadTask."""
         if "message" in event:
             self._add({"parts": event["message"].get("parts", ())}, append=False)
             self.answer = self.text
@@ -134,11 +134,11 @@ class RemoteTask:
         return []
 
     def take_text(self) -> str:
-        """Return what continues the shown text; it counts as shown."""
+        """Return the text that continues the shown text; it counts as shown."""
         return self.shown.take_more(self.text)
 
     def take_rest(self) -> str:
-        """Return what of the ended task's answer is not shown."""
+        """Return the part of the ended task's answer that is not shown."""
         text = self.text
         return self.shown.take_rest(self._instead() if is_blank(text) else text)
 
@@ -147,9 +147,9 @@ class RemoteTask:
         return (_text_of(self._message).strip() or words_of([part.get("data") for part in self._message]))[:MAX_THOUGHT]
 
     def question(self) -> dict[str, Any]:
-        """Return what the task asks its user: `title`, `schema`, and the `id` and `kind` for the reply.
+        """Return the task's question to the user: `title`, `schema`, and the `id` and `kind` for the reply.
 
-        Another understudy says by data what the answer must be; any other server asks by text, for text.
+        Another understudy sends the schema of the answer as data; any other server asks by text, for text.
         """
         title: list[str] = []
         for part in self._message:
@@ -162,7 +162,7 @@ class RemoteTask:
         return _question(title, ANY_TEXT, "text", "")
 
     def reply_sent(self) -> None:
-        """Take note that the task was told what it asked for: it goes on."""
+        """Record that the reply to the task's question was sent, so that it works on."""
         self.state, self._message = "WORKING", ()
 
     def _set_status(self, status: Mapping[str, Any]) -> list[str]:
@@ -175,8 +175,8 @@ class RemoteTask:
         self._thoughts.add(thought)
         return [thought[1]]
 
-    def _add(self, given: Mapping[str, Any], *, append: bool) -> None:
-        name, parts = str(given.get("artifactId", "")), given.get("parts", ())
+    def _add(self, artifact_data: Mapping[str, Any], *, append: bool) -> None:
+        name, parts = str(artifact_data.get("artifactId", "")), artifact_data.get("parts", ())
         if len(self._artifacts) >= MAX_ARTIFACTS or len(name) > MAX_ID:
             raise BadTask("The remote agent sent too many results.")
         if not append or name not in self._artifacts:
@@ -207,7 +207,7 @@ class RemoteTask:
         return isinstance(part.get("raw"), str) or (isinstance(url, str) and self.owns(url))
 
     def _instead(self) -> str:
-        """Return what answers if no artifact has text: that of the status, or the data."""
+        """Return the answer of a task without text in its artifacts: the text of the status, or the data as JSON."""
         values = [value for artifact in self._artifacts.values() for value in artifact.data]
         if (sentence := _text_of(self._message)) or not values:
             return sentence

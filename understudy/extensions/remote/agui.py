@@ -1,9 +1,8 @@
-"""An agent of another server, by AG-UI: `POST` the conversation, and read the events of its run.
+"""Runs an agent of another server by AG-UI: `POST` the conversation, and read the events of its run.
 
-1. The remote's run has the id of ours, so that a server that knows how to be joined again (another understudy) goes on
-   where it was, after a cut connection and after our own restart: it sends its messages so far in a snapshot, and what
-   was shown is left out.
-   Another server would run twice, so a cut ends the run there.
+1. The remote's run has the id of ours, so that a server that can be rejoined (another understudy) continues it after a
+   cut connection, or after a restart here: it sends its messages so far as a snapshot, of which shown text is skipped.
+   Any other server would run twice, so a cut ends the run.
 2. Interrupts are asked as questions of our run, which are durable; the replies resume the remote's run.
 """
 
@@ -32,29 +31,29 @@ from understudy.wire.events import ANSWER
 log = logging.getLogger(__name__)
 
 MAX_LINE: Final = 4 * 1024 * 1024
-"""Bytes of one event; the longest of our own server is a result of 256 KiB."""
+"""Limit of characters of one event; the longest of our own server is a result of 256 KiB."""
 MAX_MESSAGES: Final = 10_000
-"""Messages of a conversation and a run."""
+"""Limit of messages of a conversation and a run; with more the remote is given up."""
 JOIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Delays in seconds before a server is joined again."""
+"""Delays in seconds before the attempts to rejoin a server."""
 OURS: Final = "understudy"
-"""The key in the metadata of RUN_STARTED by which a server is known that can be joined again."""
+"""The key in the metadata of RUN_STARTED that marks a server which can be rejoined."""
 THOUGHTS: Final = frozenset({"REASONING_MESSAGE_CONTENT", "REASONING_MESSAGE_CHUNK", "THINKING_TEXT_MESSAGE_CONTENT"})
-"""Types of events with a piece of a thought; it ends with any other event."""
+"""Types of events with a piece of a thought, which ends with any other event."""
 ON_INTERRUPT: Final = "on_interrupt"
-"""The name of the event by which LangGraph's server asks. It takes the answer as the command to resume."""
+"""The name of the event by which LangGraph's server asks. It expects the answer as the command to resume."""
 ANY_OBJECT: Final = {"type": "object", "properties": {"answer": {"type": "string", "title": "Answer"}}}
 
 
 class _Cut(Exception):
-    """The connection ended before the run."""
+    """The connection ended before the run did."""
 
 
 @define
 class _Answer:
-    """What a run has said: the texts of its messages by id, and the state, which answers if there is no text.
+    """The answer of a run so far: the texts of its messages by id, and the state, which is the answer without any text.
 
-    `others` are the messages of the conversation, and those of other roles, by id.
+    `others` are the ids of messages that are no answer: those of the conversation, and of other roles.
     """
 
     others: set[str]
@@ -68,7 +67,7 @@ class _Answer:
         return wording.PARAGRAPH.join(filter(None, self.texts.values()))
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Take the start or a piece of a message. A piece without an id belongs to the message before."""
+        """Add the start or a piece of a message. A piece without an id belongs to the previous message."""
         name = self._latest = str(event.get("messageId") or self._latest)
         if event.get("role", "assistant") != "assistant":
             self.others.add(name)
@@ -76,22 +75,22 @@ class _Answer:
             self.texts[name] = self.texts.get(name, "") + str(event.get("delta") or "")
 
     def add_whole(self, messages: Iterable[Mapping[str, Any]]) -> None:
-        """Take the messages of a snapshot: one replaces what came under its id, which a guardrail may have rewritten.
+        """Add the messages of a snapshot. Each replaces the pieces with its id, as a guardrail may have rewritten them.
 
-        A text that has come in pieces is left out: some servers give it another id then.
+        A text that came in pieces already is skipped, because some servers send it under another id in the snapshot.
         """
         texts = set(self.texts.values())
         for message in messages:
             name, content = str(message.get("id") or f"#{len(self.texts)}"), message.get("content")
             if isinstance(content, list):
                 content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-            own = message.get("role") == "assistant" and name not in self.others
-            if own and isinstance(content, str) and content not in texts and not is_blank(content):
+            is_answer = message.get("role") == "assistant" and name not in self.others
+            if is_answer and isinstance(content, str) and content not in texts and not is_blank(content):
                 self.texts[name] = content
                 texts.add(content)
 
     def change_state(self, operations: Any) -> None:
-        """Apply the additions, replacements and removals of a JSON Patch (RFC 6902); leave aside what does not fit."""
+        """Apply the additions, replacements and removals of a JSON Patch (RFC 6902); skip those that do not fit."""
         whole = {"": self.state}
         for operation in operations if isinstance(operations, list) else ():
             with suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):
@@ -118,9 +117,9 @@ class AguiWork:
     remote: Remote
     turn: AgentTurn
     shown: wording.ShownText = field(factory=wording.ShownText, init=False)
-    thought: int = field(default=0, init=False)  # thoughts that are shown
-    thought_length: int = field(default=0, init=False)  # of all of them
-    others: set[str] = field(factory=set, init=False)  # messages that are no answer, by id
+    thought: int = field(default=0, init=False)  # number of thoughts that are shown
+    thought_length: int = field(default=0, init=False)  # characters of these thoughts
+    others: set[str] = field(factory=set, init=False)  # ids of messages that are no answer
     joinable: bool = field(default=False, init=False)
 
     async def run(self) -> None:
@@ -141,7 +140,7 @@ class AguiWork:
         raise ModelUnavailable("The remote agent asked too many questions.")
 
     async def _joined(self, client: httpx2.AsyncClient, number: int, resume: list[dict[str, Any]]) -> list[Any]:
-        """Have one request worked on, again after a cut if the server can be joined. Return its interrupts."""
+        """Send one request, again after a cut if the server can be rejoined. Return its interrupts."""
         for delay_s in (*JOIN_S, None):
             try:
                 return await self._request(client, number, resume)
@@ -163,7 +162,7 @@ class AguiWork:
 
     async def _request(self, client: httpx2.AsyncClient, number: int, resume: list[dict[str, Any]]) -> list[Any]:
         """Send one request and show its events. Return the interrupts with which it ended, none if the run ended."""
-        answer, thoughts, thought, asked = _Answer(self.others), 0, "", []
+        answer, thoughts, thought, custom_interrupts = _Answer(self.others), 0, "", []
         body = json.dumps(self._input(number, resume))
         accept = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         async with client.stream("POST", self.remote.url, content=body, headers=accept) as response:
@@ -191,36 +190,36 @@ class AguiWork:
                         case "TOOL_CALL_START" | "TOOL_CALL_CHUNK" if event.get("toolCallName"):
                             thoughts = await self._think(thoughts, f"Calls {event['toolCallName']}.")
                         case "CUSTOM" if event.get("name") == ON_INTERRUPT:
-                            asked = [{"id": ON_INTERRUPT, "message": event.get("value")}]
+                            custom_interrupts = [{"id": ON_INTERRUPT, "message": event.get("value")}]
                         case "RUN_ERROR":
                             raise ModelUnavailable(wording.words_of(event) or "The remote agent failed.")
                         case "RUN_FINISHED":
-                            interrupts = self._interrupts(event) or asked
+                            interrupts = self._interrupts(event) or custom_interrupts
                             if not interrupts:
                                 await self._end(answer, event.get("result"), resumed=number > 0)
-                            elif not self.joinable:  # what follows is another run, which begins anew
+                            elif not self.joinable:  # the reply starts another run, whose answer begins anew
                                 self.shown, self.thought = wording.ShownText(), 0
                                 self.others.update(answer.texts)
                             return interrupts
         raise _Cut
 
     async def _show(self, answer: _Answer) -> None:
-        """Show what is new of the answer; nothing if it does not continue what was shown."""
+        """Show the new text of the answer; show nothing if it does not continue the shown text."""
         text = answer.text
         self._bound(len(text), len(answer.texts) + len(self.others))
         if fresh := self.shown.take_more(text):
             await self.turn.say(fresh)
 
     def _bound(self, length: int, number: int = 0) -> None:
-        """Raise ModelUnavailable for a longer text, or more messages, than of a remote that comes to an end."""
+        """Raise ModelUnavailable if a text is too long or messages are too many: the remote seems to be endless."""
         if length > wording.MAX_TEXT or number > MAX_MESSAGES:
             raise ModelUnavailable(wording.ENDLESS)
 
     async def _end(self, answer: _Answer, result: Any, *, resumed: bool) -> None:
-        """Show what is not shown of an answer; of one without a text the result of the run, or else the state.
+        """Show the rest of an answer; without any text show the result of the run, or else the state.
 
         Raises:
-            ModelUnavailable: There is nothing at all, and the run was not `resumed`.
+            ModelUnavailable: The answer is empty, and the run was not `resumed`.
         """
         state = answer.state
         if isinstance(state, dict):
@@ -231,14 +230,14 @@ class AguiWork:
             text = value if isinstance(value, str) else wording.block(value) if value else ""
         if is_blank(text + self.shown.text) and not resumed:
             raise ModelUnavailable(wording.NOTHING, retryable=False)
-        if rest := self.shown.take_rest(text):
-            await self.turn.say(rest)
+        if unsent := self.shown.take_rest(text):
+            await self.turn.say(unsent)
 
     async def _snapshot(self, answer: _Answer, messages: Any) -> int:
-        """Show what is new in the messages of the run so far. Return the number of its thoughts."""
+        """Show the new parts of a snapshot of the run's messages. Return the number of thoughts in it."""
         objects = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
         self._bound(0, len(objects))
-        begin = max((place for place, message in enumerate(objects, 1) if message.get("role") == "user"), default=0)
+        begin = max((index for index, message in enumerate(objects, 1) if message.get("role") == "user"), default=0)
         thoughts = 0
         for message in objects[begin:]:
             match message:
@@ -254,7 +253,7 @@ class AguiWork:
         return thoughts
 
     async def _think(self, number: int, thought: str) -> int:
-        """Show a thought, unless it was before the connection was cut. Return the number of thoughts."""
+        """Show thought `number`, unless it was shown before the connection was cut. Return the next number."""
         if number >= self.thought:
             self.thought, self.thought_length = number + 1, self.thought_length + len(thought)
             self._bound(self.thought_length, number)
@@ -268,7 +267,7 @@ class AguiWork:
         return []
 
     async def _ask(self, interrupt: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask the user what an interrupt asks. Return the entry of `resume`."""
+        """Ask the user the question of an interrupt. Return the entry of `resume` with the reply."""
         schema = interrupt.get("responseSchema")
         if not isinstance(schema, dict) or schema.get("type") != "object":
             schema = ANY_OBJECT
@@ -281,13 +280,13 @@ class AguiWork:
         return resumed | {"status": "resolved", "payload": dict(payload)}
 
     def _input(self, number: int, resume: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return the input of the remote's run: the conversation as texts, the message last."""
+        """Return the input of the remote's run: the conversation as texts, the user's message last."""
         turn = self.turn
         texts = [item for item in turn.items if isinstance(item, MessageItem) and item.content]
         messages = [
-            {"id": text.origin.message_id if text.role == "user" else f"{ANSWER}{text.origin.run_id}-{place}",
+            {"id": text.origin.message_id if text.role == "user" else f"{ANSWER}{text.origin.run_id}-{index}",
              "role": text.role, "content": text.content}
-            for place, text in enumerate(texts)
+            for index, text in enumerate(texts)
         ]  # fmt: skip
         self.others.update(message["id"] for message in messages)
         run_input = {
@@ -313,7 +312,7 @@ class AguiWork:
         if works and response.headers.get("content-type", "").lower().startswith("text/event-stream"):
             return
         body = b""
-        async for piece in response.aiter_raw():  # as it comes: a bomb does not go off
+        async for piece in response.aiter_raw():  # not decompressed, as it may be a decompression bomb
             body += piece
             if len(body) > wording.MAX_REFUSAL:
                 break
@@ -325,7 +324,7 @@ class AguiWork:
 
 
 async def _events(response: httpx2.Response) -> AsyncGenerator[dict[str, Any]]:
-    """Yield the events of a response. Raises _Cut for one that is no JSON, ModelUnavailable for one too long."""
+    """Yield the events of a response. Raises _Cut if one is not JSON, and ModelUnavailable if one is too long."""
     data = ""
     async with aclosing(_lines(response)) as lines:
         async for line in lines:
@@ -344,7 +343,7 @@ async def _events(response: httpx2.Response) -> AsyncGenerator[dict[str, Any]]:
 
 
 async def _lines(response: httpx2.Response) -> AsyncGenerator[str]:
-    """Yield the lines of a response, whatever ends them, and an empty one at the end."""
+    """Yield the lines of a response, ended by LF, CR or CRLF, and an empty line at the end."""
     newlines = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
     line = ""
     async for piece in response.aiter_bytes():

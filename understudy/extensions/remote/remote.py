@@ -1,4 +1,4 @@
-"""`Remote`: where an agent of another server is, and how it is asked."""
+"""`Remote`: the address of an agent of another server, and the protocol by which it is asked."""
 
 import json
 import uuid
@@ -18,8 +18,8 @@ from understudy.models.model import ModelUnavailable
 
 @frozen
 class RemoteProtocol:
-    """The name of the class that does the work by a protocol, the extra that it needs, and the package by which that is
-    known to be installed."""
+    """A protocol: the name of the class that implements it, the extra that it needs, and a package that is importable
+    if the extra is installed."""
 
     work: str
     extra: str
@@ -34,10 +34,11 @@ PROTOCOLS: Final = {
 }
 
 CONNECT_S: Final = 10.0
+"""Timeout of opening a connection."""
 MAX_ROUNDS: Final = 50
-"""Questions of one task or run, one after the other."""
+"""Limit of questions of one task or run, one after the other."""
 CONVERSATIONS: Final = uuid.UUID("6d1e6f1c-7a42-5c0e-9d5c-0a5b5f6f2f10")
-"""Namespace of the ids that remotes are given."""
+"""Namespace (RFC 9562) of the ids that remotes are sent."""
 
 
 def form_of(name: str, **schema: Any) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def form_of(name: str, **schema: Any) -> dict[str, Any]:
 
 @frozen
 class Remote:
-    """An agent at `url`, by the `protocol` ``ag-ui`` or ``a2a``; by A2A it is the address whose card is the agent's.
+    """An agent at `url`, by the `protocol` ``ag-ui`` or ``a2a``; by A2A the agent's card is below that address.
 
     `headers` are sent with each request, such as its token; they are in no log. `idle_s` is the time in seconds without
     any byte after which the agent is given up. Raises ValueError for an address that is not HTTP, an unknown protocol,
@@ -75,15 +76,15 @@ class Remote:
     def conversation_id(self, turn: AgentTurn) -> str:
         """Return the remote's id of the conversation.
 
-        It is the user's own: ids of threads are unique for each user only, and a remote sees them all behind one token.
+        It is unique over all users, while ids of threads are unique per user: a remote sees all users under one token.
         """
         return str(uuid.uuid5(CONVERSATIONS, json.dumps([turn.owner, turn.thread_id])))
 
     async def run(self, turn: AgentTurn) -> None:
-        """Have the agent work on a message, and show its work as this server's: the `run` of a hand-written agent."""
-        # Only now, and in a thread: HTTP, pydantic and protobuf are slow to import.
+        """Have the agent work on a message, and show its work here. This is the `run` of a hand-written agent."""
+        # The import is late and in a thread, because HTTP, pydantic and protobuf are slow to import.
         work = await trio.to_thread.run_sync(resolve_name, PROTOCOLS[self.protocol].work)
         try:
             await work(self, turn).run()
-        except RecursionError as error:  # JSON of a hundred thousand levels
+        except RecursionError as error:  # the remote sent JSON of very many levels
             raise ModelUnavailable(TOO_MUCH, retryable=False) from error

@@ -1,6 +1,6 @@
-"""Repetition: a run closes whose model makes the same call again and again, with the same result each time.
+"""Repetition: ends a run whose model makes the same call again and again, with the same result each time.
 
-Without it such a run goes on until its budget is spent.
+Without this extension such a run continues until its budget is spent.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ class RepetitionOfCalls(Extension):
     about = "close runs whose models repeat themselves"
 
     async def open(self, server: "WebContext") -> None:
-        """What counts the calls of a long run."""
+        """Add the part that counts the calls of a long run."""
         from understudy.extensions.repetition.repetition import repetition_of_run
 
         server.parts.of_long_runs.append(repetition_of_run)

@@ -52,12 +52,12 @@ class RepetitionOfRun(RunPart):
         """Count calls: tool, arguments, result. Return notes for the model, and the bound if it repeats one of which it
         was told before."""
         notes: list[str] = []
-        ended, told = None, set(self._told)
+        ended, notes_told = None, set(self._told)
         for name, arguments, result in calls:
             call = msgspec.json.encode([name, arguments], order="deterministic")
             outcome = msgspec.json.encode(result, order="deterministic")
-            before, count = self._counts.get(call, (b"", 0))
-            count = count + 1 if before == outcome else 1
+            previous, count = self._counts.get(call, (b"", 0))
+            count = count + 1 if previous == outcome else 1
             self._counts[call] = (outcome, count)
             if count < TOLD:
                 self._told.discard(call)
@@ -67,7 +67,7 @@ class RepetitionOfRun(RunPart):
                 f"This is call number {count} of {name} with the same arguments, each time with the same result. "
                 "Do something else, or answer: the run ends if you repeat it."
             )
-            if call in told:
+            if call in notes_told:
                 sentence = f"Stopped: {name} was called {count} times with the same arguments and the same result."
                 ended = Ended("repetition", TOLD, count, sentence, REPEATED)
         return notes, ended

@@ -177,8 +177,7 @@ class ResponsesTranslator:
 
     def _client_asked(self, asked: QuestionAsked) -> list[JsonValue]:
         """Count a call that the client is to make. When all of the turn are known they are shown, and the response
-        ends.
-        """
+        ends."""
         self._asked.add(asked.call_id or "")
         self._batch = asked
         return self._wait_if_all_asked()

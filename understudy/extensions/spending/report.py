@@ -35,8 +35,7 @@ class SpendingRow:
 
 def spending_by(connection: Connection, by: By, first: int, last: int, limit: int, scope: Scope) -> list[SpendingRow]:
     """Return what these users spent on the days from `first` to `last` (of UTC, counted from 1970), at most `limit`
-    rows: those of most tokens first, or the latest day first.
-    """
+    rows: those of most tokens first, or the latest day first."""
     source: Any = schema.spending
     key: Any = {"user": _p.owner, "day": _p.day}.get(by)
     if by == "agent":
