@@ -1,6 +1,6 @@
-"""Counts the identical calls of a long run: the model is told of the third one, and one more closes the run.
+"""Counts the identical calls of a long run: the model is warned of the third one, and one more closes the run.
 
-The calls are those of the run's outcomes, which a resumed run has again in the same order: so nothing is stored.
+The calls are those in the run's outcomes, which a resumed run gets again in the same order, so nothing is stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,24 +17,24 @@ from understudy.chat.run.work import RunWork
 from understudy.models.model import NoteItem
 
 TOLD: Final = 3
-"""Identical calls in a row after which the model is told."""
+"""Number of identical calls, with the same result, after which the model is warned."""
 REPEATED: Final = f"This is the last turn: you repeated a call of which you were warned. You have no tools now. {CLOSE}"
-"""What a model is told in the closing turn."""
+"""The note to the model in the closing turn."""
 
 
 @define(eq=False)
 class RepetitionOfRun(RunPart):
-    """Counts the calls of the run's models. A call with another result starts its count again."""
+    """Counts the calls of the run's models. A different result of a call starts its count again."""
 
-    _looked_at: int = field(default=0, init=False)  # outcomes of the run
+    _looked_at: int = field(default=0, init=False)  # number of the run's outcomes that are counted
     _counts: dict[bytes, tuple[bytes, int]] = field(factory=dict, init=False, repr=False)
     _told: set[bytes] = field(factory=set, init=False, repr=False)
 
     async def before_turn(self, work: RunWork, number: int) -> Ended | None:
-        """Count the calls since the turn before, and tell the model which are repeated.
+        """Count the calls since the previous turn, and warn the model of repeated ones.
 
-        Return the bound that closes the run if it was told before, of a call that it has repeated. Calls of functions
-        do not count, nor those of another run with which this one goes on.
+        Return the bound that closes the run if the model repeated a call after a warning. Calls by hand-written agents
+        are not counted, nor those of an earlier run that this one continues.
         """
         outcomes = work.gathered.outcomes[self._looked_at :]
         self._looked_at += len(outcomes)
@@ -49,8 +49,8 @@ class RepetitionOfRun(RunPart):
         return ended
 
     def count(self, calls: Sequence[tuple[str, Mapping[str, Any], Any]]) -> tuple[list[str], Ended | None]:
-        """Count calls: tool, arguments, result. Return notes for the model, and the bound if it repeats one of which it
-        was told before."""
+        """Count calls: tool, arguments, result. Return warnings for the model, and the bound if it repeated a call of
+        which it was warned by an earlier `count`."""
         notes: list[str] = []
         ended, notes_told = None, set(self._told)
         for name, arguments, result in calls:
@@ -74,5 +74,5 @@ class RepetitionOfRun(RunPart):
 
 
 def repetition_of_run(_job: RunRequest, _agent: Agent) -> RepetitionOfRun:
-    """Return the part of every long run."""
+    """Return the part for a long run."""
     return RepetitionOfRun()

@@ -1,7 +1,7 @@
-"""OpenAI's APIs, for which an agent is a model: `/v1/responses`, `/v1/chat/completions` and `/v1/models`.
+"""OpenAI's APIs as doors, in which agents appear as models: `/v1/responses`, `/v1/chat/completions` and `/v1/models`.
 
-What their requests stand for is decided here; `events` and `chat` translate the events of a run. Models of
-OpenAI that agents ask are no matter of this folder.
+`door` turns their requests into messages; `events` and `chat` translate the events of a run. The extension `openai` is
+for the models of OpenAI that agents use.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Responses(Extension):
     requires = ("doors",)
 
     def routes(self) -> "Sequence[Blueprint]":
-        """Paths below `/v1/`."""
+        """Return the routes below `/v1/`."""
         from understudy.extensions.responses import completions, models, routes
 
         return [routes.blueprint, completions.blueprint, models.blueprint]

@@ -1,6 +1,6 @@
-"""Translate the events of the Responses API into chunks of a chat completion, for clients that speak only that. Pure.
+"""Translates events of the Responses API into chunks of a chat completion, for clients that know only these. Pure.
 
-The thoughts, with the calls of the agent's own tools, are `reasoning_content`, which Open WebUI and LibreChat show.
+Thoughts, and calls of the agent's own tools, become `reasoning_content`, which Open WebUI and LibreChat show.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from attrs import define, field
 from understudy.extensions.responses.objects import JsonValue
 
 DONE: Final = b"data: [DONE]\n\n"
-"""The last line of a stream of chunks."""
+"""The last block of a stream of chunks."""
 
 
 @define
 class ChatTranslator:
-    """Translates the events of one response. `include_usage`: the last chunk has the usage, and no choice."""
+    """Translates the events of one response. `include_usage`: add a last chunk with the usage and no choice."""
 
     include_usage: bool = False
     failed: bool = field(default=False, init=False)
@@ -24,7 +24,7 @@ class ChatTranslator:
     _calls: int = field(default=0, init=False)
 
     def translate(self, events: Sequence[JsonValue]) -> list[JsonValue]:
-        """Return the chunks for these events; an object with only `error` if the response fails."""
+        """Return the chunks for these events; if the response fails, an object with only `error`."""
         return [chunk for event in events for chunk in self._translate(event)]
 
     def _translate(self, event: JsonValue) -> list[JsonValue]:
@@ -104,14 +104,14 @@ def tool_call(item: JsonValue) -> JsonValue:
 
 
 def finish_reason(response: JsonValue) -> str:
-    """Return why the completion ended."""
+    """Return the reason why the completion ended, as chat completions name it."""
     if any(item["type"] == "function_call" for item in response["output"]):
         return "tool_calls"
     return "length" if response["status"] == "incomplete" else "stop"
 
 
 def usage_of(response: JsonValue) -> JsonValue:
-    """Return the usage of a response that has not failed, in the form of chat completions."""
+    """Return the usage of a response, which must not have failed, in the form of chat completions."""
     used = response["usage"]
     return {
         "prompt_tokens": used["input_tokens"],

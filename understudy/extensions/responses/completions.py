@@ -1,7 +1,7 @@
-"""`POST /v1/chat/completions`: OpenAI's older API, over the same as `/v1/responses`, for clients that speak only that.
+"""`POST /v1/chat/completions`: OpenAI's older API, built on `/v1/responses`, for clients that know only this one.
 
-Such a client sends the whole conversation with each request, so nothing of it is stored for long: every request is a
-thread of its own, with what came before as its history, and is deleted an hour later. Results of the client's tools
+Such a client sends the whole conversation with each request, so nothing is stored for long: every request becomes a
+thread of its own, with the earlier messages as its history, and is deleted an hour later. Results of the client's tools
 are the exception: they go to the run that waits for them.
 """
 
@@ -47,8 +47,8 @@ async def create() -> Response:
     else:
         tools = [] if body.get("tool_choice") == "none" else read_tools(body.get("tools"))
         name = door.agent_name(body)
-        wanted = ResponseRequest(model=name, store=False, instructions=talk.instructions, tools=tools)
-        work = await door.message_work(caller, talk, wanted, None)
+        response_request = ResponseRequest(model=name, store=False, instructions=talk.instructions, tools=tools)
+        work = await door.message_work(caller, talk, response_request, None)
     options = body.get("stream_options")
     with_usage = isinstance(options, dict) and options.get("include_usage") is True
     if body.get("stream"):

@@ -1,6 +1,6 @@
-"""What the doors for OpenAI's clients share: errors in their form, the messages that requests stand for, their streams.
+"""The common part of the doors for OpenAI's clients: errors in OpenAI's form, and the work that a request starts.
 
-Each request is a message to an agent, or the results of the client's tools for a run that waits for them.
+Each request is a message to an agent, or has the results of the client's tools for a run that waits for them.
 """
 
 import hashlib
@@ -47,15 +47,16 @@ OF_OPENAI: Final = documented_at("https://platform.openai.com/docs/api-reference
 log: Final = logging.getLogger(__name__)
 PREFIX: Final = "/v1/"
 LABEL: Final = "responses"
-"""Metric label of these streams, and the door of the results of a client's tools."""
+"""The metric label of these streams, and the door that is recorded with results of a client's tools."""
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 @frozen
 class ResponseWork:
-    """What a request starts or joins: where its stream starts, and the translation of the events that follow.
+    """The work that a request starts or joins. `start` is its message, or the number after which the run's events begin
+    in the log; `translator` translates the events that follow.
 
-    `replies` are the results of the client's tools and a message beside them, which are carried out first.
+    `replies` are results of the client's tools, and a message beside them; they are sent first.
     """
 
     thread_id: str
@@ -65,8 +66,8 @@ class ResponseWork:
 
 
 async def in_openais_form(answer: Response) -> Response:
-    """Give refusals of all paths below PREFIX, also of those that are unknown, the form of OpenAI's API. The server's
-    own fields stand beside it. No answer there is to be cached."""
+    """Convert refusals of all paths below PREFIX, also of unknown ones, into the form of OpenAI's API, which the
+    server's own fields supplement. Answers of these paths are not cached."""
     if not request.path.startswith(PREFIX):
         return answer
     answer.headers.setdefault("Cache-Control", "no-store")
@@ -84,7 +85,7 @@ async def read_request() -> tuple[Identity, dict[str, Any]]:
         CommandRejected: `rate_limited`, or the body is no JSON object.
     """
     caller = identity()
-    web_context().chat.check_rate(caller, Say(""))  # before anything is read
+    web_context().chat.check_rate(caller, Say(""))  # before the body is read
     body = await run_off_loop(decode, await read_body(web_context().settings.limits.chunks_bytes), MAX_VALUES)
     if not isinstance(body, dict):
         raise refused("The body must be a JSON object.")
@@ -116,9 +117,9 @@ async def message_work(
     if waiting is not None:
         if agent.run is not None or not any("calls" in entry for entry in given.history):
             return await _goes_on(caller, given, None if agent.run is not None else waiting.id)
-        await web_context().chat.stop(caller, waiting.id)  # a model is given all of it anew
+        await web_context().chat.stop(caller, waiting.id)  # a new run gets the whole conversation as its history
     for run in () if before is None else await web_context().store.unfinished_runs(caller.user, before.thread_id):
-        if open_calls(envelope.event for envelope in await events_of(run)):  # this branch would have to wait for it
+        if open_calls(envelope.event for envelope in await events_of(run)):  # otherwise the new run would wait for it
             await web_context().chat.stop(caller, run.id)
     key = request.headers.get(KEY)
     digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -128,7 +129,7 @@ async def message_work(
     if before is not None:
         if any(entry["role"] != "tool" for entry in history):
             raise refused("In a conversation that the server has, the input is only the new message of the user.")
-        text = PARAGRAPH.join([*(item["content"] for item in history), text])  # results that no run waits for any more
+        text = PARAGRAPH.join([*(item["content"] for item in history), text])  # results for which no run waits any more
         accepted = next((envelope.event for envelope in await events_of(before)), None)
         if isinstance(accepted, MessageAccepted):
             history = (accepted.settings or {}).get("history", ())
@@ -152,15 +153,16 @@ async def message_work(
 
 
 async def _waiting_run(caller: Identity, given: Given) -> RunRecord | None:
-    """Return the run that waits for the results that come with a new message; None if there is none."""
+    """Return the run that waits for the results in a request with a new message; None if there is none."""
     row = await web_context().store.read(queries.step_of_call, given.settled[0]) if given.settled else None
     return row[1] if row is not None and row[1].owner == caller.user and row[1].ended_at is None else None
 
 
 async def _goes_on(caller: Identity, given: Given, steered: str | None) -> ResponseWork:
-    """Return the work on results of the client's tools that come with a message, whose files are named in its text.
+    """Return the work on results of the client's tools that come with a message; the text names the message's files.
 
-    A model reads the message after the results, as a steer of its run `steered`; code of an agent in the last result.
+    The model of the run `steered` reads the message as a steer after the results; a hand-written agent, `steered` None,
+    reads it at the end of the last result.
     """
     results = {entry["call_id"]: entry["content"] for entry in given.history if entry["role"] == "tool"}
     results = {call_id: results.get(call_id, "") for call_id in given.settled}
@@ -174,9 +176,9 @@ async def _goes_on(caller: Identity, given: Given, steered: str | None) -> Respo
 
 
 async def results_work(caller: Identity, outputs: Mapping[str, str]) -> ResponseWork:
-    """Return the work on results of the client's tools: the run that waits for them goes on with them.
+    """Return the work on results of the client's tools: they continue the run that waits for them.
 
-    Results that were given before are not given again: then the response that followed is joined.
+    If they were sent before, they are not sent again, and the response that followed is joined.
 
     Raises:
         CommandRejected: No run of the caller waits, or has waited, for these calls; or a result is missing.
@@ -208,9 +210,9 @@ async def results_work(caller: Identity, outputs: Mapping[str, str]) -> Response
 async def open_stream(
     caller: Identity, work: ResponseWork, chunks: ChatTranslator | None = None, *, cancel: bool = False
 ) -> ResponseStream:
-    """Carry out a request. Return the stream of its response.
+    """Send a request's replies, start or join its work, and return the stream of the response.
 
-    `cancel`: the run is cancelled if the client leaves before the end, as nobody can join it.
+    `cancel`: cancel the run if the client leaves before the end, as the response cannot be joined later.
     """
     house, translator = web_context().chat, work.translator
 
@@ -224,7 +226,7 @@ async def open_stream(
 
 
 async def reply(caller: Identity, work: ResponseWork) -> None:
-    """Carry out what comes before the work: results of the client's tools, and a message beside them."""
+    """Send the replies of a request: results of the client's tools, and a message beside them."""
     for message in work.replies:
         if isinstance(message, Steer):
             await web_context().chat.accept(caller, message)
@@ -233,7 +235,7 @@ async def reply(caller: Identity, work: ResponseWork) -> None:
 
 
 async def collect(stream: ResponseStream) -> dict[str, Any]:
-    """Return the whole response of a stream. Raises CommandRejected (`busy`): it ended before its response did."""
+    """Return the whole response of a stream. Raises CommandRejected (`busy`) if the stream ends before the response."""
     whole = await stream.collect()
     if whole is None:
         sentence = "The server is going away; the work goes on, and can be asked for in a moment."
@@ -242,12 +244,12 @@ async def collect(stream: ResponseStream) -> dict[str, Any]:
 
 
 async def events_of(run: RunRecord) -> list[Envelope]:
-    """Return the logged events of a run, as its user is shown them."""
+    """Return the logged events of a run, with placeholders restored for its user."""
     rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
     shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
     return await run_off_loop(lambda: [shown(from_log(row.body)) for row in rows])
 
 
 def first_seq(envelopes: Sequence[Envelope]) -> int:
-    """Return the number after which the events of a run begin in the log of its thread."""
+    """Return the number after which the events of a run begin in the log of its thread, 0 without events."""
     return max(0, (envelopes[0].seq or 1) - 1) if envelopes else 0

@@ -1,11 +1,11 @@
-"""Translate events into those of OpenAI's Responses API, for one response. Pure.
+"""Translates the events of a thread into those of OpenAI's Responses API, for one response. Pure.
 
-1. Whatever events come, and wherever they break off, the output is well formed: `response.created` is the first, what
-   is added is done before the end, and the last is `response.completed`, `.incomplete`, `.failed`, or `error`.
+1. Whatever events come, and wherever they break off, the output is well formed: `response.created` is the first event,
+   each added item is done before the end, and the last is `response.completed`, `.incomplete`, `.failed`, or `error`.
 2. The order of the output items follows from the log alone: first the reasoning, with a summary for each thought and
    for each call of the agent's own tools and its result; then the message, if there is text; then the calls of the
-   client's tools in the order of the log. So a stream that is resumed, on any server and after any crash, has the
-   same items under the same indexes.
+   client's tools in the order of the log. So a resumed stream, on any server and after any crash, has the same items
+   under the same indexes.
 """
 
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ NOT_IN_LOG: Final = "The log does not hold that response any more."
 _GOES_ON: Final = (QuestionAnswered, ToolCompleted, FinalResponse, Error)
 """Events that end a run's wait for its client."""
 _OF_CALLS: Final = (ToolExecuting, ToolCompleted, QuestionAsked)
-"""Events that count before the response begins, as they say where it does."""
+"""Events that are translated before the response begins, because they determine where it begins."""
 
 
 @define
 class ResponsesTranslator:
     """Translates the events of a thread into those of one response.
 
-    The run is `run_id`, or if that is None the first one that answers `message_id`; `part` says which of its responses.
-    Only events after the sequence number `after` are returned.
+    The run is `run_id`, or if that is None the first one that answers `message_id`; `part` is the number of the
+    response in the run, from 0. Only events after the sequence number `after` are returned.
     """
 
     run_id: str | None = None
@@ -55,14 +55,14 @@ class ResponsesTranslator:
         default=Factory(lambda self: ResponseWriter(self.after), takes_self=True), init=False
     )
     ended: bool = field(default=False, init=False)
-    parts: int = field(default=0, init=False)  # waits for the client so far
+    parts: int = field(default=0, init=False)  # number of waits for the client that have begun before this response
     _request: ResponseRequest | None = field(default=None, init=False)
-    _calls: set[str] = field(factory=set, init=False)  # of the agent's own tools, at work
-    _wanted: dict[str, ToolExecuting] = field(factory=dict, init=False, repr=False)  # of the client
-    _asked: set[str] = field(factory=set, init=False)
-    _batch: QuestionAsked | None = field(default=None, init=False, repr=False)
-    _settled: set[str] = field(factory=set, init=False)
-    _late: list[PartialResult] | None = field(default=None, init=False, repr=False)  # text that came while it waits
+    _calls: set[str] = field(factory=set, init=False)  # ids of running calls of the agent's own tools
+    _wanted: dict[str, ToolExecuting] = field(factory=dict, init=False, repr=False)  # calls of the client's tools
+    _asked: set[str] = field(factory=set, init=False)  # ids of the calls that the client was asked to make
+    _batch: QuestionAsked | None = field(default=None, init=False, repr=False)  # the latest such question
+    _settled: set[str] = field(factory=set, init=False)  # ids of the calls that have a result
+    _late: list[PartialResult] | None = field(default=None, init=False, repr=False)  # text that came during a wait
     _end_reason: tuple[str, str] | None = field(default=None, init=False)
 
     @property
@@ -71,7 +71,7 @@ class ResponsesTranslator:
         return self._writer.response
 
     def translate(self, envelope: Envelope) -> list[JsonValue]:
-        """Return the API's events for an event, often none; always none after the end."""
+        """Return the API's events for an event, which may be none; after the end they always are."""
         if self.ended:
             return []
         self._writer.at = envelope.timestamp
@@ -90,7 +90,7 @@ class ResponsesTranslator:
             self._request = ResponseRequest.of(envelope, event)
             return self._begin() if self.part == 0 else []
         if self._late is not None:
-            if isinstance(event, PartialResult):  # held back before the wait; it belongs to the next response
+            if isinstance(event, PartialResult):  # it was delayed, and belongs to the next response
                 self._late.append(event)
             return [*self._go_on(), *self._translate(event)] if isinstance(event, _GOES_ON) else []
         return self._translate(event)
@@ -100,9 +100,9 @@ class ResponsesTranslator:
         return []
 
     def closing_events(self, code: str, message: str | None = None) -> list[JsonValue]:
-        """Return the event that ends the stream while the run goes on, or is lost, on the server.
+        """Return the event that ends the stream although the run continues, or is lost, on the server.
 
-        `code` is one of `transport.wire.codes.ERRORS`. A reason that the server has sent before takes precedence.
+        `code` is one of `understudy.wire.codes.ERRORS`. A reason that the server has sent before takes precedence.
         """
         if self.ended:
             return []
@@ -134,8 +134,8 @@ class ResponsesTranslator:
                 return self._call_begun(call)
             case ToolCompleted() as call:
                 return self._call_ended(call)
-            case QuestionAsked(asked_by="client") as asked:
-                return self._client_asked(asked)
+            case QuestionAsked(asked_by="client") as question:
+                return self._client_asked(question)
             case PartialResult(text=text, offset=offset):
                 return self._writer.more_text(text, offset)
             case FinalResponse() as answer:
@@ -149,7 +149,7 @@ class ResponsesTranslator:
         return self._writer.begin(name, self._request or ResponseRequest())
 
     def _go_on(self) -> list[JsonValue]:
-        """Begin the next response of the run: the client has sent results, or did not in time."""
+        """Begin the next response of the run, as the client has sent its results, or did not in time."""
         self._asked.clear()
         self._batch = None
         self._settled.clear()
@@ -175,11 +175,11 @@ class ResponsesTranslator:
         self._calls.remove(call.call_id)
         return self._writer.thought(f"`{call.tool_name}` ({call.status.value}): {call.result_summary}")
 
-    def _client_asked(self, asked: QuestionAsked) -> list[JsonValue]:
-        """Count a call that the client is to make. When all of the turn are known they are shown, and the response
-        ends."""
-        self._asked.add(asked.call_id or "")
-        self._batch = asked
+    def _client_asked(self, question: QuestionAsked) -> list[JsonValue]:
+        """Record a call that the client must make. When all calls of the turn are recorded, return the events that show
+        them and end the response."""
+        self._asked.add(question.call_id or "")
+        self._batch = question
         return self._wait_if_all_asked()
 
     def _wait_if_all_asked(self) -> list[JsonValue]:

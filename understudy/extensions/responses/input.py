@@ -1,8 +1,8 @@
-"""Read the inputs of OpenAI's two APIs: the items of Responses, and the messages of chat completions. Pure.
+"""Reads the inputs of OpenAI's two APIs: the items of Responses, and the messages of chat completions. Pure.
 
-Both are a conversation. What follows the agent's last answer or call is the new message of the user; what comes before
-is history. Results of the client's tools at the end, without a message after them, continue the run that waits for
-them; with one, as a picture comes, they are history too.
+Both are a conversation. The user's messages after the agent's last answer or call are the new message; everything
+before them is history. Results of the client's tools at the end continue the run that waits for them, unless a message
+follows them, as a picture in a result does: then they are history too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,15 @@ from understudy.extensions.doors.message_content import (
 
 PARAGRAPH: Final = "\n\n"
 RESULT_OF: Final = ("tool_call_id", "tool_name", "name")
-"""Fields of a result that name its call; a result without an id has its function's name."""
+"""Fields of a result that name its call, the preferred first; without an id the name of the function stands for it."""
 
 
 @frozen
 class Given:
     """A request's conversation: the new message, or the `outputs` of the client's tools by call id.
 
-    `files` are new ones, or the ids of uploaded ones. `settled` are the calls whose results came with the new message:
-    a run that waits for these is not gone on with. `left_out` names what was not known, as other makers' histories
-    have it.
+    `files` are new files, or ids of uploaded ones. `settled` are the calls whose results came with the new message.
+    `left_out` names parts that are unknown to this server, such as those in histories of other makers' models.
     """
 
     text: str = field(default="", repr=False)
@@ -49,7 +48,8 @@ class Given:
 
 @define
 class _Conversation:
-    """The messages before the newest ones of the user, the newest ones, and results behind the last answer."""
+    """A conversation while it is read: `history`, the user's `new` messages with their `files`, and the `outputs` of
+    tools after the last answer."""
 
     history: list[dict[str, Any]] = field(factory=list)
     new: list[str] = field(factory=list)
@@ -57,23 +57,24 @@ class _Conversation:
     instructions: list[str] = field(factory=list)
     outputs: dict[str, str] = field(factory=dict)
     left_out: dict[str, None] = field(factory=dict)
-    refused: CommandRejected | None = None  # of the new messages
+    refused: CommandRejected | None = None  # why a file in the new messages cannot be accepted
 
     def objects(self, name: str, value: object) -> list[tuple[str, JsonObject]]:
-        """Return the objects of a list with their places. Raises CommandRejected: it is no list."""
+        """Return pairs of a place, for error messages, and an object of a list. Raises CommandRejected if it is no
+        list."""
         if not isinstance(value, list):
             raise refused(f"{name} must be a list of objects.")
         self.leave_out(*(type(item).__name__ for item in value if not isinstance(item, dict)))
         return [(f"{name}[{number}]", item) for number, item in enumerate(value) if isinstance(item, dict)]
 
     def leave_out(self, *names: object) -> None:
-        """Name what is not known."""
+        """Record the names of unknown parts, cut and printable."""
         self.left_out |= dict.fromkeys(
             "".join(c if c.isprintable() else "?" for c in str(n)[:MAX_NAMED]) for n in names
         )
 
     def add(self, at: str, role: object, content: object, *calls: JsonObject) -> None:
-        """Add a message."""
+        """Add a message, with the tool calls in it, to the history or to the new messages, by its role."""
         read = Content.read(f"{at}.content", content)
         self.leave_out(*read.left_out)
         if role in ("system", "developer"):
@@ -93,7 +94,7 @@ class _Conversation:
         self.refused = self.refused or read.refused
 
     def answered(self, text: str, *calls: JsonObject) -> None:
-        """Add an answer of the agent, or calls: what came before is not new any more."""
+        """Add an answer of the agent, or calls; messages of the user before it become history."""
         if self.new or self.files:
             self.history.append({"role": "user", "content": PARAGRAPH.join(self.new) or FILE_ONLY})
             self.new, self.files = [], []
@@ -108,16 +109,16 @@ class _Conversation:
         self.outputs = {}
 
     def call(self, id: object, name: object, arguments: object) -> JsonObject | None:  # noqa: A002 - the field's name
-        """Return a call in the form of a history, with its name for an id if it has none; None if it has no name."""
+        """Return a call in the form of a history, None without a name. The name stands for a missing id."""
         if not (isinstance(name, str) and name):
             self.leave_out("a call without a name")
             return None
         try:
-            read = msgspec.json.decode(arguments or "{}") if isinstance(arguments, str | None) else arguments
+            decoded = msgspec.json.decode(arguments or "{}") if isinstance(arguments, str | None) else arguments
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            read = None
-        read = read if isinstance(read, Mapping) else {"arguments": str(arguments)}  # as a model wrote it
-        return {"id": id if isinstance(id, str) and id else name, "name": name, "arguments": read}
+            decoded = None
+        decoded = decoded if isinstance(decoded, Mapping) else {"arguments": str(arguments)}  # malformed by a model
+        return {"id": id if isinstance(id, str) and id else name, "name": name, "arguments": decoded}
 
     def result(self, at: str, call_id: object, content: object) -> None:
         """Add the result of a call; pictures in it are files of the message that follows."""
@@ -131,10 +132,10 @@ class _Conversation:
         self.history.append({"role": "tool", "call_id": call_id, "content": read.text})
 
     def given(self, instructions: str | None) -> Given:
-        """Return what the conversation asks for.
+        """Return the finished conversation.
 
         Raises:
-            CommandRejected: `empty_message`: it does not end in a message of the user.
+            CommandRejected: It does not end in a message of the user (`empty_message`), or a file cannot be accepted.
         """
         wishes = [*([instructions] if instructions else []), *self.instructions]
         if self.outputs and not self.new and not self.files:
@@ -156,10 +157,10 @@ class _Conversation:
 
 
 def read_items(value: object, instructions: str | None) -> Given:
-    """Read the `input` of a response. References to earlier items were replaced by these before.
+    """Read the `input` of a response, in which references to earlier items were replaced by the items.
 
     Raises:
-        CommandRejected: It is no input, or its new message has a file that cannot be taken.
+        CommandRejected: It is no input, or its new message has a file that cannot be accepted.
     """
     talk = _Conversation()
     if isinstance(value, str):
@@ -184,7 +185,7 @@ def read_messages(value: object) -> Given:
     """Read the `messages` of a chat completion.
 
     Raises:
-        CommandRejected: They are no messages, or the new one has a file that cannot be taken.
+        CommandRejected: They are no messages, or the new one has a file that cannot be accepted.
     """
     talk = _Conversation()
     for at, message in talk.objects("messages", value):
@@ -193,12 +194,12 @@ def read_messages(value: object) -> Given:
             if not isinstance(content, list) or first(message, *RESULT_OF):
                 talk.result(at, first(message, *RESULT_OF), content)
                 continue
-            role = "user"  # whose results are parts
+            role = "user"  # the results are parts of the content, which `add` reads from a message of the user
         calls = []
         for _, raw in talk.objects(f"{at}.tool_calls", message.get("tool_calls") or []):
             kinds = "function", "custom"
-            about: JsonObject = next((raw[kind] for kind in kinds if isinstance(raw.get(kind), Mapping)), {})
-            calls.append(talk.call(raw.get("id"), about.get("name"), about.get("arguments", about.get("input"))))
+            tool: JsonObject = next((raw[kind] for kind in kinds if isinstance(raw.get(kind), Mapping)), {})
+            calls.append(talk.call(raw.get("id"), tool.get("name"), tool.get("arguments", tool.get("input"))))
         if isinstance(only := message.get("function_call"), Mapping):
             calls.append(talk.call(None, only.get("name"), only.get("arguments")))
         audio = message.get("audio")
@@ -211,7 +212,7 @@ def read_tools(value: Any) -> list[dict[str, Any]]:
     """Read the function tools of a request, in the form of either API, as the setting `tools` of a message.
 
     Raises:
-        CommandRejected: A tool is no function.
+        CommandRejected: `value` is no list, or a tool in it is no function.
     """
     tools = []
     if not isinstance(value or [], list):
@@ -219,33 +220,34 @@ def read_tools(value: Any) -> list[dict[str, Any]]:
     for at, tool in enumerate(value or []):
         if not isinstance(tool, dict) or tool.get("type") != "function":
             raise refused(f"tools[{at}] is no function: the other tools are the agent's own, and need not be named.")
-        about = tool["function"] if isinstance(tool.get("function"), Mapping) else tool
+        function = tool["function"] if isinstance(tool.get("function"), Mapping) else tool
         names = ("name", "description", "parameters")
-        tools.append({name: about[name] for name in names if about.get(name) is not None})
+        tools.append({name: function[name] for name in names if function.get(name) is not None})
     return tools
 
 
 def refused(sentence: str) -> CommandRejected:
-    """Return the refusal of a request for something that it holds."""
+    """Return the refusal of a request with an invalid field (`invalid_command`)."""
     return CommandRejected("invalid_command", sentence)
 
 
 def _bounded(history: Sequence[JsonObject]) -> tuple[tuple[JsonObject, ...], int]:
-    """Return the newest messages of a history that a message may have along, and how many were left out."""
-    room, kept = MAX_BYTES["history"] - 2, 0
+    """Return the newest messages of a history that fit into a message's settings, and how many were left out."""
+    room, count = MAX_BYTES["history"] - 2, 0
     for entry in reversed(history[-MAX_EARLIER:]):
         room -= len(msgspec.json.encode(entry)) + 1
         if room < 0:
             break
-        kept += 1
-    return tuple(history[len(history) - kept :]), len(history) - kept
+        count += 1
+    return tuple(history[len(history) - count :]), len(history) - count
 
 
 def check_unsupported(body: JsonObject, names: Sequence[str]) -> None:
-    """Refuse a request for what no agent does here, instead of answering something else.
+    """Refuse a request with fields that agents here cannot respect, instead of ignoring these.
 
     Raises:
-        CommandRejected: One of the fields `names` is set; or another form of text than plain is wanted.
+        CommandRejected: One of the fields `names` is set; or a form of text other than plain, or a certain tool, is
+            requested.
     """
     for name in names:
         if body.get(name) not in (None, False, [], {}, ""):

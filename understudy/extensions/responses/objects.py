@@ -1,7 +1,7 @@
-"""The objects of the Responses API that stand for a run: ids, the response, its output items, its usage. Pure.
+"""The objects of the Responses API that represent a run: ids, the response, its output items, its usage. Pure.
 
-A run is one response, or several in a row if it waits for tools of its client: each ends where the run begins to wait,
-and the next one goes on with the results. The first has the run's id, a later one also its number, from 1.
+A run is one response, or several in a row if it waits for tools of its client: each ends when the run begins to wait,
+and the next begins with the results. The first has the run's id, a later one also its number, from 1.
 """
 
 import re
@@ -16,14 +16,14 @@ from understudy.wire.events import ANSWER, Envelope, MessageAccepted, Usage
 JsonValue: TypeAlias = dict[str, Any]
 
 ABOUT: Final = "responses"
-"""The key of a request's own fields in the `metadata` of its message's settings: see `ResponseRequest`."""
+"""The key under which the fields of a `ResponseRequest` are stored in the `metadata` of its message's settings."""
 _ID: Final = re.compile(r"resp_([0-9a-f]{32})(?:_([1-9][0-9]{0,5}))?\Z")
 _FAILURES: Final = {"content_blocked": "invalid_prompt", "rate_limited": "rate_limit_exceeded"}
 
 
 @frozen
 class ResponseId:
-    """The id of a response: the run, and which of its responses it is, from 0."""
+    """The id of a response: the id of the run, and the number of the response in it, from 0."""
 
     run_id: str
     part: int = 0
@@ -33,7 +33,7 @@ class ResponseId:
 
     @classmethod
     def parse(cls, text: str) -> "ResponseId | None":
-        """Return the id that a text is, None if it is none."""
+        """Parse an id, and return None if the text is none."""
         match = _ID.match(text)
         return None if match is None else cls(match[1], int(match[2] or 0))
 
@@ -45,7 +45,7 @@ class ResponseId:
 
 @frozen
 class ResponseRequest:
-    """What a response repeats of the request for it: kept in the message's settings.
+    """The fields of a request that its response repeats. They are stored in the message's settings.
 
     `model` is the name of the agent, `metadata` are the client's own values.
     """
@@ -61,7 +61,7 @@ class ResponseRequest:
 
     @property
     def settings(self) -> JsonValue:
-        """The settings of a message that keep it."""
+        """The settings of a message that store this request."""
         about = {"model": self.model, "background": self.background, "store": self.store, "previous": self.previous}
         kept = {"metadata": {ABOUT: {**about, "metadata": dict(self.metadata)}}}
         fields = {"instructions": self.instructions, "tools": list(self.tools) or None}
@@ -69,7 +69,7 @@ class ResponseRequest:
 
     @classmethod
     def of(cls, envelope: Envelope, accepted: MessageAccepted) -> "ResponseRequest":
-        """Return the request for which a message was accepted; for one of another door, what can be said of it."""
+        """Return the request of an accepted message; for a message of another door, with the fields that are known."""
         settings = accepted.settings or {}
         about = (settings.get("metadata") or {}).get(ABOUT) or {}
         previous = accepted.parent_id and str(ResponseId(accepted.parent_id.removeprefix(ANSWER)))
@@ -135,7 +135,7 @@ def response_object(request: ResponseRequest, name: ResponseId, created_at: floa
 
 
 def usage_object(usage: Usage, before: Usage) -> JsonValue:
-    """Return the use of a model since `before`: tokens, or words of the offline model."""
+    """Return the usage of a model since `before`, in tokens; of the offline model in words."""
     names = "input", "output", "cached", "reasoning", "cache_written"
     spent = {name: (getattr(usage, name) or 0) - (getattr(before, name) or 0) for name in names}
     return {
@@ -148,7 +148,7 @@ def usage_object(usage: Usage, before: Usage) -> JsonValue:
 
 
 def failure_object(error: Error) -> JsonValue:
-    """Return the error of a failed response. The server's own code and error id stand beside the API's code."""
+    """Return the error of a failed response: the API's code, and the server's own code and error id."""
     code = _FAILURES.get(error.code, "server_error")
     extra = {"code": error.code, "error_id": error.error_id, "retryable": error.retryable}
     return {"code": code, "message": error.message, "type": code, "param": None, "understudy": extra}

@@ -31,7 +31,7 @@ blueprint.after_app_request(door.in_openais_form)
 UNSUPPORTED: Final = ("prompt", "moderation", "context_management")
 MAX_METADATA: Final = 16
 MAX_METADATA_TEXT: Final = (64, 512)
-"""Values in a response's metadata, and characters of a name and of a value: the limits of OpenAI's API."""
+"""Limits of values in a response's metadata, and of characters of a name and of a value, as in OpenAI's API."""
 MAX_SEQUENCE: Final = 2**53
 CANCEL_S: Final = 5.0
 """Seconds for a cancelled run to end before the answer says that it is still in progress."""
@@ -77,7 +77,7 @@ async def one(response_id: str) -> Response:
     run, name, envelopes = await _own(response_id)
     if request.args.get("stream", "").lower() not in ("true", "1"):
         return as_json(await _response(run, name, envelopes))
-    await _response(run, name, envelopes)  # there is no stream of a part that has not begun
+    await _response(run, name, envelopes)  # raises `not_found` if the response has not begun
     after = _starting_after(request.args.get("starting_after"))
     translator = ResponsesTranslator(run.id, part=name.part, after=after)
     work = door.ResponseWork(run.thread_id, door.first_seq(envelopes), translator)
@@ -130,7 +130,7 @@ async def input_items(response_id: str) -> dict[str, Any]:
 
 
 async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, bool]:
-    """Return the work that a request stands for, and whether the response is stored."""
+    """Return the work that a request starts or joins, and whether the response is stored."""
     check_unsupported(body, UNSUPPORTED)
     instructions = body.get("instructions")
     if instructions is not None and not isinstance(instructions, str):
@@ -151,7 +151,7 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
         raise refused("A conversation that is stored cannot go on with `store` false.")
     if conversation is not None and (thread := await web_context().store.thread(caller.user, conversation)):
         before = None if thread.newest_run is None else await web_context().store.run(thread.newest_run)
-    wanted = ResponseRequest(
+    response_request = ResponseRequest(
         model=door.agent_name(body),
         metadata=_metadata(body.get("metadata")),
         previous=previous,
@@ -161,20 +161,20 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
         tools=[] if body.get("tool_choice") == "none" else read_tools(body.get("tools")),
         conversation=conversation if before is None else before.thread_id,
     )
-    return await door.message_work(caller, talk, wanted, before), stored
+    return await door.message_work(caller, talk, response_request, before), stored
 
 
 async def _resolved(caller: Identity, value: Any) -> Any:
-    """Return an input with the items that it refers to in their places: clients send back what they were given so.
+    """Return an input in which references are replaced by the items, as clients may send back items by reference.
 
     Raises:
-        CommandRejected: There is no such item of the caller's.
+        CommandRejected: The caller has no such item.
     """
     if not isinstance(value, list):
         return value
     responses: dict[str, JsonValue] = {}
     items: list[Any] = []
-    for place, item in enumerate(value):
+    for index, item in enumerate(value):
         if not isinstance(item, dict) or item.get("type") != "item_reference":
             items.append(item)
             continue
@@ -182,12 +182,13 @@ async def _resolved(caller: Identity, value: Any) -> Any:
         try:
             items.append(await _item(caller, name, responses))
         except CommandRejected:
-            raise refused(f"input[{place}] refers to an item that this server does not have: {name[:100]}.") from None
+            raise refused(f"input[{index}] refers to an item that this server does not have: {name[:100]}.") from None
     return items
 
 
 async def _item(caller: Identity, name: str, responses: dict[str, JsonValue]) -> JsonValue:
-    """Return an item of an earlier response by its id. `responses` are those that were read for the items before."""
+    """Return an item of an earlier response by its id. `responses` caches those that were read, by the tail of the
+    id."""
     kind, _, tail = name.partition("_")
     if kind == "fc":
         row = await web_context().store.read(queries.step_of_call, tail)
@@ -221,7 +222,7 @@ async def _in_background(caller: Identity, work: door.ResponseWork) -> Response:
 
 
 async def _own(response_id: str) -> tuple[RunRecord, ResponseId, list[Envelope]]:
-    """Return the run of a response of the caller's, with its logged events."""
+    """Return the run of a response of the caller, the parsed id, and the run's logged events."""
     run, name = await _own_run(identity(), response_id)
     return run, name, await door.events_of(run)
 
@@ -235,7 +236,7 @@ async def _own_run(caller: Identity, response_id: object) -> tuple[RunRecord, Re
 
 
 async def _response(run: RunRecord, name: ResponseId, envelopes: list[Envelope]) -> JsonValue:
-    """Return a response as the log says; of a run whose events were trimmed, what is stored besides."""
+    """Return a response as its logged events describe it; if they were trimmed, as the stored answer does."""
     if not envelopes and name.part == 0:
         return await _trimmed(run, name)
     translator, _ = await run_off_loop(project, envelopes, name)
@@ -245,14 +246,14 @@ async def _response(run: RunRecord, name: ResponseId, envelopes: list[Envelope])
 
 
 async def _trimmed(run: RunRecord, name: ResponseId) -> JsonValue:
-    wanted = ResponseRequest(model=run.pillar or run.agent_type, conversation=run.thread_id)
+    response_request = ResponseRequest(model=run.pillar or run.agent_type, conversation=run.thread_id)
     answer = await web_context().store.message(run.owner, f"{ANSWER}{run.id}")
     text = "" if answer is None else answer.content
     shown = web_context().content_filter.vault.restore_text(run.owner, run.thread_id, text)
     status = {"success": "completed", "cancelled": "cancelled"}.get(run.status, "failed")
     message = {"id": f"msg_{run.id}", "type": "message", "role": "assistant", "content": [text_part(shown)]}
     output = [{**message, "status": "completed" if status == "completed" else "incomplete"}]
-    return response_object(wanted, name, run.started_at) | {"status": status, "output": output}
+    return response_object(response_request, name, run.started_at) | {"status": status, "output": output}
 
 
 async def _message(run: RunRecord) -> list[JsonValue]:

@@ -1,4 +1,4 @@
-"""The event stream of one response, in the encoding of the Responses API or of chat completions; it ends with it."""
+"""The event stream of one response, in the form of the Responses API or of chat completions; ends with the response."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -13,13 +13,13 @@ from understudy.extensions.responses.events import ResponsesTranslator
 from understudy.extensions.responses.objects import JsonValue
 
 LEFT_S: Final = 5.0
-"""Seconds for what is done when the client leaves before the end."""
+"""Timeout of `on_left`, which is called when the client leaves before the end."""
 
 
 class ResponseStream(TranslatedStream):
-    """Its reader gets a complete response.
+    """Streams one whole response, with `chat` as the chunks of a chat completion.
 
-    With `chat` it has the chunks of a chat completion. `on_left` is called if the client leaves before the end.
+    `on_left` is called if the client leaves before the end.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ResponseStream(TranslatedStream):
         self._on_left = on_left
 
     async def aclose(self) -> None:
-        """End the reading side. If the response has not ended, its client has left."""
+        """Close the stream, and call `on_left` if the response has not ended: its client has left."""
         left = not self.translator.ended
         await super().aclose()
         if left and self._on_left is not None:
@@ -54,7 +54,7 @@ class ResponseStream(TranslatedStream):
         return None if response is None or response["status"] == "in_progress" else response
 
     def encode(self, events: Sequence[JsonValue]) -> list[bytes]:
-        """Encode the events of a response, or the chunks that they are for `chat`."""
+        """Encode the events of a response, or the chunks into which `chat` translates them."""
         if self._chat is not None:
             return [encode_block(msgspec.json.encode(chunk)) for chunk in self._chat.translate(events)]
         return [encode_block(msgspec.json.encode(event), event=event["type"]) for event in events]

@@ -1,8 +1,8 @@
-"""Write one response of the Responses API: its events, and the response itself. Pure.
+"""Writes one response of the Responses API: its events, and the response itself. Pure.
 
-A sequence number says what its reader has: `steps << TEXT_BITS | units`. `steps` is the number of events that follow
-from the log. `units` count what is not logged while it streams: the `OPENING` events of the message, then the
-characters of its text. So every number can be resumed after, and nothing has to be stored for that.
+A sequence number encodes how much its reader has: `steps << TEXT_BITS | units`. `steps` is the number of events that
+follow from the log. `units` count what is streamed without being logged: the `OPENING` events of the message, then the
+characters of its text. So a stream can be resumed after any number, and nothing has to be stored for that.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from understudy.wire.events import NO_USAGE, ToolExecuting, Usage
 
 TEXT_BITS: Final = 20
 OPENING: Final = 2
-"""Events that open the message: its item, and its part."""
+"""Number of events that open the message: for its item, and for its part."""
 MOST_UNITS: Final = (1 << TEXT_BITS) - 1
 MOST_TEXT: Final = MOST_UNITS - OPENING
-"""Characters of an answer that are sent as deltas. A longer text is whole in `response.output_text.done`."""
+"""Limit of characters of an answer that are sent as deltas. `response.output_text.done` has the whole text."""
 REASONING, MESSAGE = 0, 1
 """The indexes of the first two output items."""
 
@@ -42,18 +42,18 @@ class ResponseWriter:
     response: JsonValue | None = field(default=None, init=False, repr=False)
     before: str = field(default="", init=False, repr=False)  # the text of the responses before this one
     used: Usage = field(default=NO_USAGE, init=False)  # of the responses before this one
-    _lead: int = field(default=0, init=False)  # line breaks after it, which are left out
-    _text: str = field(default="", init=False, repr=False)
-    _sent: int = field(default=0, init=False)  # events that follow from the log
+    _lead: int = field(default=0, init=False)  # number of line breaks after `before`, which are left out
+    _text: str = field(default="", init=False, repr=False)  # the text of this response so far
+    _sent: int = field(default=0, init=False)  # number of events so far that follow from the log
     _units: int = field(default=0, init=False)
-    _replaced: bool = field(default=False, init=False)
+    _replaced: bool = field(default=False, init=False)  # the run's text was replaced by one that does not continue it
     at: float = field(default=0.0, init=False)
 
     # Numbers
 
     @property
     def number(self) -> int:
-        """The sequence number of what was returned last. It never falls below that of a client that resumes."""
+        """The sequence number of the last event. It is never lower than that after which a client resumes."""
         steps = max(self._sent - 1, self.after >> TEXT_BITS, 0)
         return (steps << TEXT_BITS) | max(self._units, self._known)
 
@@ -63,7 +63,7 @@ class ResponseWriter:
         return self.after & MOST_UNITS if self.after >= 0 else 0
 
     def _event(self, kind: str, **members: Any) -> list[JsonValue]:
-        """Return an event that follows from the log, unless the client has it."""
+        """Return an event that follows from the log, in a list; an empty list if the client has it."""
         self._sent += 1
         if self.after >= 0 and self._sent - 1 <= self.after >> TEXT_BITS:
             return []
@@ -72,7 +72,7 @@ class ResponseWriter:
     # Parts of the response
 
     def begin(self, name: ResponseId, request: ResponseRequest) -> list[JsonValue]:
-        """Begin the response, with its reasoning."""
+        """Begin the response with its reasoning. Return the events."""
         response = self.response = response_object(request, name, self.at)
         shown = {**response, "output": []}
         tail = str(name).removeprefix("resp_")
@@ -111,7 +111,7 @@ class ResponseWriter:
         return {"item_id": self._item(MESSAGE)["id"], "output_index": MESSAGE, "content_index": 0}
 
     def thought(self, thought: str) -> list[JsonValue]:
-        """Add a summary to the reasoning."""
+        """Add a summary to the reasoning. Return the events."""
         item = self._item(REASONING)
         where = {"item_id": item["id"], "output_index": REASONING, "summary_index": len(item["summary"])}
         part = {"type": "summary_text", "text": thought}
@@ -124,7 +124,7 @@ class ResponseWriter:
         ]
 
     def _added(self, item: JsonValue, shown: JsonValue) -> tuple[int, list[JsonValue]]:
-        """Add an output item, which is `shown` so at first. Return its index and the event."""
+        """Add an output item, whose first event has it as `shown`. Return its index and that event."""
         assert self.response is not None  # noqa: S101 - see `_item`
         index = len(self.response["output"])
         self.response["output"].append(item)
@@ -142,9 +142,9 @@ class ResponseWriter:
             *self._event("output_item.done", output_index=index, item=dict(item)),
         ]
 
-    def function_calls(self, calls: Sequence[ToolExecuting], said: str) -> list[JsonValue]:
-        """Add calls that the client is to make, after the message; `said` is the text of the run so far."""
-        opened = self._open_message() if self._own(said) or self._known else []
+    def function_calls(self, calls: Sequence[ToolExecuting], text_so_far: str) -> list[JsonValue]:
+        """Add calls that the client is to make, after the message; `text_so_far` is the text of the run so far."""
+        opened = self._open_message() if self._own(text_so_far) or self._known else []
         return [*opened, *(event for call in calls for event in self._function_call(call))]
 
     # The text
@@ -156,20 +156,20 @@ class ResponseWriter:
         return (whole[len(self.before) :] if whole.startswith(self.before) else whole).lstrip("\n")
 
     def more_text(self, text: str, offset: int) -> list[JsonValue]:
-        """Add a piece of the run's text, which begins at `offset` in it."""
-        begin = offset - len(self.before) - self._lead  # in this response's text; may be negative
-        end = len(self._text) - begin  # how much of the piece is known
-        known = text[max(0, -begin) : max(0, end)]
-        # Sent text cannot be revoked: if the answer was replaced by another one, only its end has its text.
+        """Add a piece of the run's text, which begins at `offset` in it. Return the events."""
+        begin = offset - len(self.before) - self._lead  # the piece's offset in this response's text; may be negative
+        end = len(self._text) - begin  # length of the part of the piece that is in `_text` already
+        overlap = text[max(0, -begin) : max(0, end)]
+        # Sent text cannot be revoked: a text that does not continue it is sent at the end of the response only.
         if begin > len(self._text) or (self._replaced and begin > 0):
             return []
-        self._replaced = not self._text.startswith(known, max(0, begin))
+        self._replaced = not self._text.startswith(overlap, max(0, begin))
         if self._replaced:
             return []
         return self._delta(text[max(0, end) :])
 
     def _delta(self, fresh: str) -> list[JsonValue]:
-        """Add text. Return the event with what the client does not have of it."""
+        """Add text. Return the events with the part of it that the client does not have."""
         if self.before and not self._text:
             stripped = fresh.lstrip("\n")
             self._lead += len(fresh) - len(stripped)
@@ -177,17 +177,17 @@ class ResponseWriter:
         if not fresh:
             return []
         opened = self._open_message()
-        known = max(len(self._text), self._known - OPENING)
+        client_has = max(len(self._text), self._known - OPENING)
         self._text += fresh
         self._units = OPENING + min(len(self._text), MOST_TEXT)
-        delta = self._text[known:MOST_TEXT]
+        delta = self._text[client_has:MOST_TEXT]
         if not delta:
             return opened
         event = {"type": "response.output_text.delta", **self._of_text(), "delta": delta, "logprobs": []}
         return [*opened, {**event, "sequence_number": self.number}]
 
     def end(self, status: str, whole: str, **members: Any) -> list[JsonValue]:
-        """End the response; `whole` is the text of the run so far."""
+        """End the response; `whole` is the text of the run so far. Return the events."""
         assert self.response is not None  # noqa: S101 - see `_item`
         text = self._own(whole) if whole else self._text
         events: list[JsonValue] = []

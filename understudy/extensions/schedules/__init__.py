@@ -1,6 +1,6 @@
 """Schedules: messages that are sent to agents at set times, whether their user is connected or not.
 
-Runs of schedules are started by the command dispatcher, like those of users.
+The command dispatcher starts their runs, like those of users.
 """
 
 from collections.abc import Sequence
@@ -25,32 +25,32 @@ class Schedules(Extension):
     about = "send messages to agents at set times"
 
     def settings(self) -> type:
-        """How many, and how often."""
+        """Return the settings of schedules."""
         from understudy.extensions.schedules.settings import ScheduleSettings
 
         return ScheduleSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a schedule, with its firing."""
+        """Return the table of schedules and their firings."""
         from understudy.extensions.schedules.tables import schedules
 
         return [schedules]
 
     def user_data(self) -> Sequence[UserData]:
-        """A user's schedules, with what became of their last due times."""
+        """Return a user's schedules, with the outcome of their last due times."""
         from understudy.extensions.schedules.storage import export_of
         from understudy.extensions.schedules.tables import schedules
 
         return [UserData("schedules", schedules, export_of)]
 
     def routes(self) -> "Sequence[Blueprint]":
-        """`/api/schedules`, and the list for operators."""
+        """Return the routes of `/api/schedules`, and the list for operators."""
         from understudy.extensions.schedules import routes
 
         return [routes.blueprint, routes.of_operators]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that fires them."""
+        """Return the actor that fires schedules."""
         from actors import ChildSpec
         from understudy.extensions.schedules.firing import DUE_TIMES, ScheduleRunner
 
@@ -60,13 +60,13 @@ class Schedules(Extension):
         return [ChildSpec("runner", runner)]
 
     def metrics(self) -> "Sequence[CountedBy]":
-        """Their due times."""
+        """Return the counter of due times."""
         from understudy.extensions.schedules.firing import DUE_TIMES
 
         return [DUE_TIMES]
 
     def terminal(self) -> TerminalCommands:
-        """`understudy admin schedules`, and `/schedules` in a chat."""
+        """Return the commands `understudy admin schedules`, and `/schedules` in a chat."""
         from understudy.extensions.schedules.terminal import CHAT, schedules
 
         return TerminalCommands(admin=[schedules], chat=[CHAT])

@@ -1,8 +1,8 @@
-"""Cron expressions of five fields in a time zone, as `cronsim` reads them, which follows Debian's cron. Pure.
+"""Cron expressions of five fields in a time zone, by `cronsim`, which follows Debian's cron. Pure.
 
 1. The fields are minute, hour, day of month, month and day of week (0 and 7 are Sunday), each with `*`, numbers,
    ranges, lists and steps; months and days also have their English names of three letters. If both days are restricted,
-   either suffices.
+   a date that fits either is due.
 2. A local time that occurs twice, when clocks go back, is due at its first occurrence only.
 3. A local time that is skipped, when clocks go forward, is due at the end of the gap.
 4. If the minute or the hour begins with `*`, the expression follows elapsed time instead: the repeated hour is due
@@ -19,7 +19,7 @@ from attrs import frozen
 from cronsim import CronSim, CronSimError
 
 MAX_LENGTH: Final = 200
-"""Characters in an expression."""
+"""Limit of characters of an expression."""
 ALIASES: Final = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -37,7 +37,7 @@ _FIELDS: Final = {
     "month": "from 1 to 12, or jan to dec",
     "day-of-week": "from 0 to 7, or sun to sat",
 }
-"""The fields by the names that `cronsim` has for them, with what they take."""
+"""The fields in order, by the names in the errors of `cronsim`, with the values that they accept."""
 
 
 class BadCron(ValueError):
@@ -52,7 +52,7 @@ class Cron:
     zone: ZoneInfo
 
     def due_times(self, after: float) -> Iterator[float]:
-        """Yield the due times after a time, in order, in Unix seconds, until there is none for fifty years."""
+        """Yield the due times after a time, in order, in Unix seconds; end when none follows within fifty years."""
         for due in CronSim(self.expression, datetime.fromtimestamp(after, self.zone)):
             at = due.timestamp()
             if at > after:
@@ -64,7 +64,7 @@ def parse_cron(text: str, zone: ZoneInfo) -> Cron:
     """Parse an expression of five fields, or one of ALIASES.
 
     Raises:
-        BadCron: It is malformed, or never due.
+        BadCron: The expression is malformed, or never due.
     """
     if len(text) > MAX_LENGTH:
         raise BadCron(f"a cron expression may have at most {MAX_LENGTH} characters")
@@ -77,7 +77,7 @@ def parse_cron(text: str, zone: ZoneInfo) -> Cron:
         )
     wrong = _wrong_field(expression)
     if wrong == "day-of-month" and _wrong_field(f"0 0 {parts[2]} * *") is None:
-        wrong = NO_SUCH_DAY  # in these months
+        wrong = NO_SUCH_DAY  # the day is valid, but not in these months
     if wrong is None:
         return Cron(expression, zone)
     if wrong == NO_SUCH_DAY:
@@ -91,7 +91,7 @@ def parse_cron(text: str, zone: ZoneInfo) -> Cron:
 
 
 def _wrong_field(expression: str) -> str | None:
-    """Return the field that is wrong, NO_SUCH_DAY for an expression that is never due, or None."""
+    """Return the name of the malformed field, NO_SUCH_DAY if the expression is never due, or None if it is valid."""
     try:
         due = next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)), None)
     except CronSimError as error:

@@ -1,6 +1,6 @@
-"""When a schedule is due next, and which due times that were missed are made up for. Pure.
+"""Computes when a schedule is due next, and which missed due times fire late. Pure.
 
-Times are Unix seconds. What happens to due times that passed while no server ran is the schedule's policy:
+Times are Unix seconds. The policy of a schedule decides about due times that passed while no server ran:
 
 - `skip`: they are dropped. A due time fires if it is at most LATE_S ago.
 - `once`: they fire together, once.
@@ -20,13 +20,13 @@ from understudy.extensions.schedules.cron import BadCron, Cron, parse_cron
 
 POLICIES: Final = ("skip", "once", "all")
 LATE_S: Final = 60.0
-"""Seconds by which a firing may be late and still be in time: a restart takes less."""
+"""Seconds by which a firing may be late without counting as missed: a restart takes less."""
 MOST_MISSED: Final = 100
-"""Missed due times that the policy `all` makes up for."""
+"""Limit of missed due times that fire late by the policy `all`; the latest do."""
 LONGEST_S: Final = 366 * 86_400
 """Longest interval, in seconds."""
 COMPARED: Final = 100
-"""Due times of a cron that are looked at to tell how often it is due."""
+"""Number of due times of a cron expression that are examined for the shortest interval between two."""
 
 
 @frozen
@@ -47,7 +47,7 @@ Timing: TypeAlias = Cron | Interval
 
 @frozen
 class When:
-    """When a schedule is due, as its user gave it: by `cron` in a time zone, or at an interval from `starts_at` on."""
+    """The timing of a schedule as its user defined it: `cron` in a time zone, or an interval from `starts_at` on."""
 
     cron: str | None
     every_s: int | None
@@ -58,7 +58,7 @@ class When:
         """Return the timing, if it can be used and its due times are at least `least_s` apart.
 
         Raises:
-            BadCron: It is malformed, never due, or due too often; the text says why.
+            BadCron: The timing is malformed, never due, or due too often; the text says why.
         """
         zone = read_zone(self.time_zone)
         if (self.cron is None) == (self.every_s is None):
@@ -70,13 +70,13 @@ class When:
         assert self.cron is not None  # noqa: S101 - for the type checker: checked above
         parsed = parse_cron(self.cron, zone)
         times = list(islice(parsed.due_times(self.starts_at), COMPARED))
-        apart_s = min((after - before for before, after in pairwise(times)), default=math.inf)
+        apart_s = min((after - earlier for earlier, after in pairwise(times)), default=math.inf)
         if apart_s < least_s:
             raise BadCron(f"this cron expression is due every {apart_s:g} s; at least {least_s:g} s must be between")
         return parsed
 
     def read(self) -> Timing:
-        """Return the timing, which was checked when it was given. Raises BadCron if its time zone is gone since."""
+        """Return the timing, which was checked before. Raises BadCron if its time zone no longer exists here."""
         if self.every_s is not None:
             return Interval(self.every_s, self.starts_at)
         try:
@@ -87,9 +87,9 @@ class When:
 
 @frozen
 class Firing:
-    """What is to be done at a time: fire the due time `at` (None: none), be due next at `next_at` (None: never).
+    """The next action of a schedule: fire the due time `at` (None: none), be due next at `next_at` (None: never).
 
-    `missed` is the number of due times that passed and are not made up for; at most MOST_MISSED are counted.
+    `missed` is the number of due times that passed and will not fire, of which at most MOST_MISSED are counted.
     """
 
     at: float | None
@@ -101,10 +101,10 @@ def read_zone(name: str) -> ZoneInfo:
     """Return a time zone of the IANA database by its name.
 
     Raises:
-        BadCron: There is none of that name.
+        BadCron: There is no time zone of that name.
     """
     try:
-        if name[:1].islower():  # localtime, posixrules, right/…: files of a machine, which others may not have
+        if name[:1].islower():  # localtime, posixrules, right/…: local files that other machines may not have
             raise KeyError(name)
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -113,7 +113,7 @@ def read_zone(name: str) -> ZoneInfo:
 
 
 def next_firing(timing: Timing, due: float, now: float, policy: str) -> Firing:
-    """Return what is to be done now for a schedule that was due at `due`, which is not after `now`."""
+    """Return the action at `now` for a schedule that was due at `due`, which is not after `now`."""
     passed = latest(timing, due, now, MOST_MISSED)
     if policy == "all":
         at = passed[0]
@@ -125,9 +125,9 @@ def next_firing(timing: Timing, due: float, now: float, policy: str) -> Firing:
 
 
 def latest(timing: Timing, due: float, now: float, most: int) -> list[float]:
-    """Return the due times from `due`, which is one itself, to `now`, in order; of many only the latest `most`.
+    """Return the latest due times, at most `most`, from `due`, which is one itself, to `now`, in order.
 
-    The search widens backwards from `now`, so that a long time away costs no more than a short one.
+    The search widens backwards from `now`, so that a long downtime costs no more than a short one.
     """
     back_s = 3600.0
     while True:

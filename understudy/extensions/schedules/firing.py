@@ -1,10 +1,10 @@
-"""The actor that fires schedules, one per node: it sleeps until the next due time, and claims what is due.
+"""The actor that fires schedules, one per node: it sleeps until the next due time, and claims due schedules.
 
 1. A firing is claimed in the database by one node, then its message is sent, then its end is recorded. A node that dies
    in between loses its claim after CLAIM_S; another sends the message again, under the same id, which is accepted once.
-2. A run of a schedule is its owner's, in the owner's tenant, without roles and groups: no token says which they have.
-   The checks of any message apply: agents, quotas, spending, the content policy.
-3. A message that is refused is not sent again: the refusal is recorded for the owner, and the schedule goes on.
+2. A run of a schedule belongs to its owner, in the owner's tenant, without roles and groups, as there is no token that
+   names these. The checks of any message apply: agents, quotas, spending, the content policy.
+3. A refused message is not sent again: the refusal is recorded for the owner, and the schedule continues.
 """
 
 import logging
@@ -40,22 +40,22 @@ DUE_TIMES: Final = CountedBy(
     "outcome",
 )
 EVERY_S: Final = 10.0
-"""Longest sleep, in seconds: a schedule that was made on another node, which then died, fires that late at most."""
+"""Longest sleep in seconds: a schedule that was made on another node, which then died, fires at most that late."""
 SOON_S: Final = 0.05
-"""Shortest sleep after firings, in seconds, as what they left may be due already."""
+"""Shortest sleep after firings in seconds, as the same schedules may be due again already."""
 SEND_S: Final = 10.0
-"""Seconds that sending one message may take."""
+"""Timeout of sending one message."""
 CLAIM_S: Final = 20.0
-"""Seconds after which a claimed firing is repeated, if its node died: longer than it takes to send its message."""
+"""Seconds after which a claimed firing is repeated, if its node died: longer than it takes to send the message."""
 PASSING: Final = ("storage_unavailable", "busy")
-"""Codes of refusals after which the message is sent again, when its claim has run out."""
+"""Codes of temporary refusals, after which the message is sent again when its claim has expired."""
 
 
 def say_of(schedule: Schedule, due_at: float, agents: Mapping[str, Agent]) -> Say:
     """Return the message that a schedule sends for a due time.
 
     Raises:
-        CommandRejected: Its text or thread is not one that a message can have.
+        CommandRejected: The text or the thread of the schedule is invalid for a message.
     """
     message_id = schedule.message_id(due_at)
     frame: dict[str, Any] = {"type": "chat", "content": schedule.message, "message_id": message_id}
@@ -66,7 +66,7 @@ def say_of(schedule: Schedule, due_at: float, agents: Mapping[str, Agent]) -> Sa
         if agent is not None and agent.pillar is not None:
             frame["pillar"] = agent.pillar
     command = parse_command(frame)
-    assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
+    assert isinstance(command, Say)  # noqa: S101 - for the type checker: frames of this type are parsed to it
     return command
 
 
@@ -78,8 +78,8 @@ def identity_of(schedule: Schedule) -> Identity:
 class ScheduleRunner(Poller):
     """Fires the schedules of all users, on each node.
 
-    `send` has a message accepted, as `Chat.accept` does; `count(outcome)` counts firings: `fired`,
-    `refused`, or `missed` if their time has passed. `claim_s` and `every_s` replace CLAIM_S and EVERY_S.
+    `send` has a message accepted, as `Chat.accept` does; `count(outcome)` counts due times: `fired`, `refused`, or
+    `missed`. `claim_s` and `every_s` replace CLAIM_S and EVERY_S.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ScheduleRunner(Poller):
         self.every_s = EVERY_S if every_s is None else every_s
 
     async def poll(self) -> float:
-        """Fire what is due, and sleep until the next due time; a changed schedule is told as `Poll`."""
+        """Fire the due schedules. Return the seconds until the next due time; a changed schedule causes a `Poll`."""
         sleep_s = self.every_s
         try:
             due = await self.store.read(storage.due)
@@ -112,7 +112,7 @@ class ScheduleRunner(Poller):
         return sleep_s
 
     async def _fire(self, schedule: Schedule, now: float) -> None:
-        """Claim and send one firing; without the database it is repeated later."""
+        """Claim and send one firing; if the database is down, it is repeated later."""
         try:
             claim = self._claim(schedule, now)
             if not await self.store.commit(claim):
@@ -127,7 +127,7 @@ class ScheduleRunner(Poller):
             log.debug("schedule.postponed", extra={"reason": str(error), "schedule_id": schedule.id})
 
     def _claim(self, schedule: Schedule, now: float) -> Call:
-        if schedule.firing_at is not None:  # begun by a node that did not end it
+        if schedule.firing_at is not None:  # another node claimed it, and did not record its end in time
             return claim_firing(schedule.id, schedule.version, schedule.firing_at, schedule.next_due_at, self.claim_s)
         assert schedule.next_due_at is not None  # noqa: S101 - for the type checker: else nothing would be due
         try:
@@ -137,12 +137,12 @@ class ScheduleRunner(Poller):
         return claim_firing(schedule.id, schedule.version, firing.at, firing.next_at, self.claim_s, _dropped(firing))
 
     async def _send(self, schedule: Schedule, at: float) -> Write | None:
-        """Have the message of a due time accepted. Return what to record, or None if it is to be sent again."""
+        """Have the message of a due time accepted. Return the write of the outcome, None to send the message again."""
         if schedule.firing_at is not None:
-            # Look first: the message may be there, and the limits that it passed may be reached meanwhile.
-            there = await self.store.message(schedule.owner, schedule.message_id(at))
-            if there is not None:
-                return end_firing(schedule.id, LastFiring(at, there.thread_id, there.run_id))
+            # Look first: the message may be stored, and a second attempt may exceed limits that it passed.
+            stored = await self.store.message(schedule.owner, schedule.message_id(at))
+            if stored is not None:
+                return end_firing(schedule.id, LastFiring(at, stored.thread_id, stored.run_id))
         try:
             with trio.fail_after(SEND_S):
                 accepted = await self.send(identity_of(schedule), say_of(schedule, at, self.agents))

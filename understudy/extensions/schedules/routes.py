@@ -45,12 +45,12 @@ Policy: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES
 FORM: Final = '{"message": "…", "agent": "…", "cron": "…" or "every_s": 3600, …}'
 MAX_NAME: Final = 200
 TRIES: Final = 3
-"""Attempts at a change while the schedule fires."""
+"""Limit of attempts at a change that collides with firings of the schedule; then it is refused as `busy`."""
 
 
 @frozen
 class ScheduleRequest:
-    """The body of a request to make a schedule; the members of one that changes it are optional."""
+    """The body of a request to make a schedule; in a request to change one all members are optional."""
 
     message: Filled
     agent: str | None = None
@@ -89,8 +89,8 @@ async def make() -> dict[str, Any]:
     schedule_id = hashlib.sha256(f"{owner}\n{key}".encode()).hexdigest()[:32]
     schedule = _structure(await _object())
     store, limit = web_context().store, web_context().settings.of(ScheduleSettings).per_user
-    there, now = await store.read(storage.one, owner, schedule_id)
-    if there is None:
+    existing, now = await store.read(storage.one, owner, schedule_id)
+    if existing is None:
         blank = Schedule(
             schedule_id, owner, "", None, "", When(None, None, "UTC", now), None, "once", {}, False, now, None
         )  # fmt: skip
@@ -114,11 +114,11 @@ async def change(schedule_id: str) -> dict[str, Any]:
     body = await _object()
     for _ in range(TRIES):
         row, now = await _own(schedule_id)
-        whole = {name: value for name, value in record_of(row).items() if name in MEMBERS} | body
+        members = {name: value for name, value in record_of(row).items() if name in MEMBERS} | body
         for name, other in (("cron", "every_s"), ("every_s", "cron")):
             if body.get(name) is not None and other not in body:
-                whole[other] = None
-        defined = await _defined(row, _structure(whole), now)
+                members[other] = None
+        defined = await _defined(row, _structure(members), now)
         await say(CHANGED, target=row.owner, schedule=row.id)
         if await web_context().store.commit(change_schedule(defined)):
             poll_now(web_context().find(RUNNER))
@@ -166,14 +166,14 @@ def _structure(members: dict[str, Any]) -> ScheduleRequest:
         raise CommandRejected("invalid_command", f"The body must be {FORM}: {error}.") from error
 
 
-async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedule:
+async def _defined(row: Schedule, body: ScheduleRequest, now: float) -> Schedule:
     """Return the schedule with these members, checked as if it fired now, and its next due time.
 
     Raises:
         CommandRejected: A member cannot be used; the sentence names it.
     """
     context = web_context()
-    when = When(given.cron, given.every_s, given.time_zone, row.when.starts_at)
+    when = When(body.cron, body.every_s, body.time_zone, row.when.starts_at)
     fresh = when != row.when
     if fresh:
         when = evolve(when, starts_at=float(int(now)))  # so that due times are whole seconds
@@ -181,31 +181,31 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
         timing = when.check(context.settings.of(ScheduleSettings).every_s)
     except BadCron as error:
         raise CommandRejected("invalid_command", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
-    one_of("policy", given.policy, POLICIES)
-    if len(given.name) > MAX_NAME:
+    one_of("policy", body.policy, POLICIES)
+    if len(body.name) > MAX_NAME:
         raise CommandRejected("invalid_command", f"A name has at most {MAX_NAME} characters.")
-    check_id("thread_id", given.thread_id)
-    if given.agent is not None and len(given.agent) > MAX_ID:
+    check_id("thread_id", body.thread_id)
+    if body.agent is not None and len(body.agent) > MAX_ID:
         raise CommandRejected("unknown_agent_type")
     owner, content_filter = row.owner, context.content_filter
     due_at = row.next_due_at
-    if fresh or due_at is None or not given.enabled:
-        due_at = next(timing.due_times(now), None) if given.enabled else None
-    members = {name: getattr(given, name) for name in MEMBERS if name in Schedule.__annotations__}
+    if fresh or due_at is None or not body.enabled:
+        due_at = next(timing.due_times(now), None) if body.enabled else None
+    members = {name: getattr(body, name) for name in MEMBERS if name in Schedule.__annotations__}
     schedule = evolve(row, **members, when=when, next_due_at=due_at)
     say = say_of(schedule, now, context.agents)
     try:
         await context.chat.commands.check(identity_of(schedule), say)
     except CommandRejected as refused:
-        if given.agent in agents_of_caller() and refused.code.startswith("unknown"):
-            sentence = f"The agent {given.agent} cannot run on a schedule: it is not for everyone, and a schedule's "
+        if body.agent in agents_of_caller() and refused.code.startswith("unknown"):
+            sentence = f"The agent {body.agent} cannot run on a schedule: it is not for everyone, and a schedule's "
             raise CommandRejected("forbidden", f"{sentence}runs have no roles and groups.") from refused
         if refused.code == "forbidden":
             sentence = f"{refused.message} The runs of a schedule have no roles and groups."
             raise CommandRejected("forbidden", sentence) from refused
         raise
-    if given.message != row.message:
-        schedule = evolve(schedule, message=await content_filter.filter_note(owner, given.message))
-    if given.name and given.name != row.name:
-        schedule = evolve(schedule, name=await content_filter.filter_note(owner, given.name))
+    if body.message != row.message:
+        schedule = evolve(schedule, message=await content_filter.filter_note(owner, body.message))
+    if body.name and body.name != row.name:
+        schedule = evolve(schedule, name=await content_filter.filter_note(owner, body.name))
     return schedule

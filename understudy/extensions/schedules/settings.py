@@ -6,7 +6,7 @@ from attrs.validators import ge
 
 @frozen
 class ScheduleSettings:
-    """What users may schedule."""
+    """The limits of users' schedules."""
 
     per_user: int = field(default=50, validator=ge(1))
     """Schedules of one user."""

@@ -4,7 +4,7 @@
    version that every change raises.
 2. A claimed firing stays in the row until its end is recorded. If that does not happen within the claim's time, another
    node claims it again and repeats it under the same message id, by which its message is accepted once.
-3. `wake_at` is when a node is to look at the schedule: when it is due, or when its claim runs out. Only this column is
+3. `wake_at` is when a node must look at the schedule: when it is due, or when its claim expires. Only this column is
    searched.
 """
 
@@ -22,17 +22,18 @@ from understudy.storage.schema import Now
 from understudy.storage.write import add_users, put, write
 
 LARGEST_BATCH: Final = 20
+"""Limit of due schedules in one read."""
 MOST: Final = 1000
-"""Schedules of a user that are read at once: more than any server's limit of them."""
+"""Limit of schedules of a user in one read, above the limit of schedules that servers set."""
 FULL, ADDED, REPEATED = 0, 1, 2
-"""Answers of `add_schedule`: the user has as many as allowed; it was added; it was there already."""
+"""Results of `add_schedule`: the user has as many as allowed; it was added; it exists already."""
 
 _s = schedules.c
 
 
 @frozen
 class LastFiring:
-    """What became of a due time: its run, or why it has none. It was refused, with a `code`, or dropped, without."""
+    """The outcome of a due time: its run, or why there is none. A refused one has a `code`, a dropped one has none."""
 
     due_at: float
     thread_id: str | None = None
@@ -43,9 +44,9 @@ class LastFiring:
 
 @frozen
 class Schedule:
-    """A user's schedule: what it says to which agent, when, and what became of its last firing.
+    """A user's schedule: the message, the agent, the timing, and the outcome of its last firing.
 
-    `thread_id` None: a new thread each time. `firing_at` is the due time that is claimed and not ended.
+    `thread_id` None: a new thread each time. `firing_at` is a due time that is claimed, and whose end is not recorded.
     """
 
     id: str
@@ -65,7 +66,7 @@ class Schedule:
     last: LastFiring | None = None
 
     def message_id(self, due_at: float) -> str:
-        """Return the id of the message of a due time: the same on every node and at every attempt."""
+        """Return the id of the message of a due time, which is the same on every node and at every attempt."""
         return f"{AUTOMATIC}{self.id}-{due_at:.0f}"
 
 
@@ -96,7 +97,8 @@ def add_schedule(connection: Connection, schedule: Schedule, most: int) -> int:
 
 @write
 def change_schedule(connection: Connection, schedule: Schedule) -> int:
-    """Set the DEFINITION of a schedule, if it still has this version. Return whether it had."""
+    """Set the DEFINITION of a schedule. Return False, with nothing changed, if its version is not that of
+    `schedule`."""
     values = {name: value for name, value in _columns(schedule).items() if name in DEFINITION}
     this = (_s.owner == schedule.owner, _s.id == schedule.id, _s.version == schedule.version)
     changed = update(schedules).where(*this).values(values | {"version": schedule.version + 1})
@@ -125,7 +127,7 @@ def claim_firing(
 ) -> int:
     """Claim the firing of the due time `at` for `claim_s` seconds; the schedule is due next at `next_at`.
 
-    `at` None: nothing fires, and `dropped` is the sentence that says so. Return whether nobody else has it.
+    `at` None: nothing fires, and `dropped` is a sentence that says why. Return False if another node has claimed it.
     """
     values: dict[str, Any] = {"version": version + 1, "next_due_at": next_at, "firing_at": at}
     if at is None:
@@ -139,7 +141,7 @@ def claim_firing(
 
 @write
 def end_firing(connection: Connection, schedule_id: str, last: LastFiring) -> int:
-    """Record what became of the claimed firing. Return whether it was still claimed."""
+    """Record the outcome of the claimed firing. Return whether it was still claimed."""
     values = {"firing_at": None, "wake_at": _s.next_due_at}
     values |= {f"last_{name}": value for name, value in asdict(last).items()}
     ended = update(schedules).where(_s.id == schedule_id, _s.firing_at == last.due_at)
@@ -148,7 +150,8 @@ def end_firing(connection: Connection, schedule_id: str, last: LastFiring) -> in
 
 @frozen
 class Due:
-    """The time, the schedules that a node must look at now, and when it must look again at the latest, if ever."""
+    """The time, the schedules that a node must look at now, and the next `wake_at` of another, None if there is
+    none."""
 
     now: float
     schedules: list[Schedule]
@@ -156,7 +159,7 @@ class Due:
 
 
 def _columns(schedule: Schedule) -> dict[str, Any]:
-    """Return what the columns of a schedule hold, without its last firing."""
+    """Return the values of a schedule's columns, without those of its last firing."""
     row = asdict(schedule, filter=lambda member, _: member.name != "last")
     when = row.pop("when")
     return {**row, **when}
@@ -185,13 +188,13 @@ def one(connection: Connection, owner: str, name: str) -> tuple[Schedule | None,
 def due(connection: Connection) -> Due:
     """Return the schedules whose `wake_at` has come, longest waiting first, at most LARGEST_BATCH."""
     now = _now(connection)
-    wanted = select(schedules).where(_s.wake_at <= now).order_by(_s.wake_at).limit(LARGEST_BATCH)
-    rows = [_schedule(row) for row in connection.execute(wanted)]
+    query = select(schedules).where(_s.wake_at <= now).order_by(_s.wake_at).limit(LARGEST_BATCH)
+    rows = [_schedule(row) for row in connection.execute(query)]
     return Due(now, rows, connection.execute(select(func.min(_s.wake_at)).where(_s.wake_at > now)).scalar_one())
 
 
 def record_of(row: Schedule) -> dict[str, Any]:
-    """Return a schedule with what became of its last due time, null if none has come."""
+    """Return a schedule with the outcome of its last due time, None if none has passed."""
     columns = {name: value for name, value in _columns(row).items() if name not in _INTERNAL}
     return columns | {"last": None if row.last is None else asdict(row.last)}
 
@@ -203,7 +206,7 @@ def export_of(row: Any) -> dict[str, Any]:
 
 @frozen
 class ScheduleRow:
-    """A schedule without its words. `last_code`: why its last firing was refused."""
+    """A schedule without its texts. `last_code`: why its last firing was refused."""
 
     id: str
     owner: str
@@ -220,9 +223,9 @@ class ScheduleRow:
 
 def of_scope(connection: Connection, limit: int, scope: Scope) -> list[ScheduleRow]:
     """Return the schedules of these users, those that are due next first, and then those that are never due."""
-    wanted = select(*(_s[column] for column in ScheduleRow.__annotations__)).where(scope.of(_s.owner))
+    query = select(*(_s[column] for column in ScheduleRow.__annotations__)).where(scope.of(_s.owner))
     order = _s.next_due_at.is_(None), _s.next_due_at, _s.id
-    return [ScheduleRow(*row) for row in connection.execute(wanted.order_by(*order).limit(limit))]
+    return [ScheduleRow(*row) for row in connection.execute(query.order_by(*order).limit(limit))]
 
 
 def _now(connection: Connection) -> float:

@@ -1,4 +1,4 @@
-"""`/schedules` of `understudy chat`, and `understudy admin schedules`."""
+"""The commands `/schedules` of `understudy chat`, and `understudy admin schedules`."""
 
 import time
 from collections.abc import Mapping
@@ -24,22 +24,22 @@ LAST_WORDS: Final = 80
 
 
 async def run_schedules_command(ask: Ask, agent: str, words: str) -> list[str]:
-    """Carry out what follows `/schedules`. Return the lines to show. `ask` sends a request and may raise."""
-    verb, _, rest = words.partition(" ")
+    """Carry out `/schedules` with these words. Return the lines to show. `ask` sends a request and may raise."""
+    verb, _, arguments = words.partition(" ")
     if verb == "add":
-        fields = read_schedule(rest)
+        fields = read_schedule(arguments)
         if fields is None:
             return list(USAGE)
-        made = await ask("POST", "/api/schedules", fields | {"agent": agent})
-        return [f"scheduled: {describe(made)}"]
+        created = await ask("POST", "/api/schedules", fields | {"agent": agent})
+        return [f"scheduled: {describe(created)}"]
     listed = (await ask("GET", "/api/schedules"))["schedules"]
     if not verb:
         return [f"{number}  {describe(row)}" for number, row in enumerate(listed, 1)] or ["there are no schedules"]
     if verb not in (*CHANGES, "delete"):
         return list(USAGE)
-    if not (rest.strip().isdecimal() and 1 <= int(rest) <= len(listed)):
+    if not (arguments.strip().isdecimal() and 1 <= int(arguments) <= len(listed)):
         return [f"name one by its number, from 1 to {len(listed)}" if listed else "there are no schedules"]
-    chosen = listed[int(rest) - 1]
+    chosen = listed[int(arguments) - 1]
     path = f"/api/schedules/{quote(chosen['id'], safe='')}"
     if verb == "delete":
         await ask("DELETE", path)
@@ -50,22 +50,22 @@ async def run_schedules_command(ask: Ask, agent: str, words: str) -> list[str]:
 def read_schedule(words: str) -> dict[str, Any] | None:
     """Return the members of a schedule that these words define, None if they define none."""
     parts = words.split()
-    made: dict[str, Any]
+    members: dict[str, Any]
     if parts[:1] == ["every"] and len(parts) > 1:
         number, unit = parts[1][:-1], parts[1][-1:]
         if not (number.isdecimal() and unit in UNITS):
             return None
-        made, parts = {"every_s": int(number) * UNITS[unit]}, parts[2:]
+        members, parts = {"every_s": int(number) * UNITS[unit]}, parts[2:]
     else:
         count = 1 if words.lstrip().startswith("@") else 5
-        made, parts = {"cron": " ".join(parts[:count])}, parts[count:]
+        members, parts = {"cron": " ".join(parts[:count])}, parts[count:]
         if len(parts) > 1 and is_zone(parts[0]):
-            made["time_zone"], parts = parts[0], parts[1:]
-    return made | {"message": " ".join(parts)} if parts else None
+            members["time_zone"], parts = parts[0], parts[1:]
+    return members | {"message": " ".join(parts)} if parts else None
 
 
 def is_zone(word: str) -> bool:
-    """Return whether a word looks like a time zone, such as Europe/Berlin; the server says whether there is it."""
+    """Return whether a word looks like a time zone, such as Europe/Berlin; the server checks that it exists."""
     return word == "UTC" or ("/" in word and word[:1].isupper() and word.replace("/", "").replace("_", "").isalpha())
 
 

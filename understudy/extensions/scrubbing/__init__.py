@@ -1,6 +1,6 @@
 """Scrubbing on request: `understudy scrub` for files and pipes, and `POST /api/sanitize`.
 
-What goes through the chat is scrubbed by its content filter, with or without this.
+Messages in the chat are scrubbed by its content filter, with or without this extension.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ class Scrubbing(Extension):
     about = "scrub files, pipes and texts on request"
 
     def routes(self) -> "Sequence[Blueprint]":
-        """`POST /api/sanitize`."""
+        """Return the route `POST /api/sanitize`."""
         from understudy.extensions.scrubbing import routes
 
         return [routes.blueprint]
 
     def terminal(self) -> TerminalCommands:
-        """`understudy scrub`."""
+        """Return the command `understudy scrub`."""
         from understudy.extensions.scrubbing.command import scrub
 
         return TerminalCommands(commands=[scrub])

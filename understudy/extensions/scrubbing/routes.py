@@ -1,4 +1,4 @@
-"""`POST /api/sanitize`: what would be redacted from a text, and what of it would pass."""
+"""`POST /api/sanitize`: shows how a text would be redacted."""
 
 from collections import Counter
 from typing import Annotated
@@ -39,7 +39,7 @@ class ShownFinding(Struct):
 
 
 class SanitizedText(Struct):
-    """What passes of a text, the findings in it, and the detectors that failed."""
+    """The redacted text, the findings in the original, and the detectors that failed."""
 
     text: str
     changed: bool
@@ -74,7 +74,7 @@ async def sanitize() -> SanitizedText:
 
 def _finding(find: Finding, units: tuple[int, int]) -> ShownFinding:
     replacement = find.replacement if find.action is not Action.FLAG else None
-    place = (find.start, find.end, *units)
+    offsets = (find.start, find.end, *units)
     return ShownFinding(
-        find.kind, find.category, find.action, *place, find.score, replacement, find.detector, find.reasons
+        find.kind, find.category, find.action, *offsets, find.score, replacement, find.detector, find.reasons
     )

@@ -1,6 +1,6 @@
-"""`understudy scrub`: sanitize a file or a pipe as it is read, and report the findings on standard error.
+"""`understudy scrub`: sanitizes a file or a pipe as it is read, and reports the findings on standard error.
 
-Memory does not grow with the length of the input or of its lines. Bytes that are no UTF-8 pass unchanged.
+Memory does not grow with the length of the input or of its lines. Bytes that are not UTF-8 pass unchanged.
 """
 
 import codecs
@@ -22,41 +22,42 @@ from understudy.cli.output import one_line
 CHUNK: Final = 64 * 1024
 """Bytes of one read: the capacity of a Linux pipe."""
 MAX_HTML: Final = 32 * 1024 * 1024
-"""Bytes of the largest HTML input, which is parsed as a whole; a larger one is refused."""
+"""Limit of bytes of an HTML input, which is parsed as a whole; a larger one is refused."""
 WINDOW: Final = 4 * CHUNK
-"""Characters before the end in which a new finding may still start: more than any detector holds back, and a chunk."""
+"""Characters before the end in which a new finding may start: more than a chunk and the text that detectors hold
+back."""
 STDIN: Final = "-"
 SIGPIPE_STATUS: Final = 141
-"""Exit status that a shell shows of a program whose reader closed the pipe: 128 and the number of SIGPIPE."""
+"""Exit status of a program whose reader closed the pipe, as shells show it: 128 plus the number of SIGPIPE."""
 SIGINT_STATUS: Final = 130
-"""Exit status that a shell shows of a program ended by Ctrl-C."""
+"""Exit status of a program that Ctrl-C ended, as shells show it."""
 
 _BOM: Final = "\ufeff"
-_BYTES: Final = "".join(map(chr, range(0xDC80, 0xDD00)))  # those that are no UTF-8, as `surrogateescape` has them
+_BYTES: Final = "".join(map(chr, range(0xDC80, 0xDD00)))  # bytes that are not UTF-8, as `surrogateescape` decodes them
 _ESCAPED: Final = re.compile(f"[{_BYTES}]+")
-_JOINS_AFTER: Final = 3  # bytes that may lack their last one: no character has more than four
+_JOINS_AFTER: Final = 3  # bytes that a next one may complete to a character, which has at most four
 
 
 class CannotScrub(Exception):
-    """A file cannot be read, or the output not be written; the text says which and why."""
+    """A file cannot be read, or the output cannot be written; the text says which and why."""
 
 
 class LineIndex:
-    """Line and column, from 1, of positions in a streamed text. Positions in its last `window` characters are known."""
+    """Finds line and column, from 1, of positions in the last `window` characters of a streamed text."""
 
     def __init__(self, window: int = WINDOW) -> None:
         self._window = window
         self._starts = [0]
-        self._before = 0  # lines that are forgotten
+        self._before = 0  # number of lines whose starts are forgotten
         self._length = 0
 
     def feed(self, text: str) -> None:
         """Add the next piece of the text."""
         starts, length = self._starts, self._length
-        place = text.find("\n") + 1
-        while place:
-            starts.append(length + place)
-            place = text.find("\n", place) + 1
+        newline = text.find("\n") + 1
+        while newline:
+            starts.append(length + newline)
+            newline = text.find("\n", newline) + 1
         self._length += len(text)
         old = bisect_right(starts, self._length - self._window) - 1
         if old > 0:
@@ -70,17 +71,17 @@ class LineIndex:
 
 
 class PassthroughEncoder:
-    """Encodes text to bytes. Bytes that were no UTF-8 come out unchanged, and never as parts of a character.
+    """Encodes text to bytes. Bytes that were not UTF-8 are written unchanged, unless they would form a character.
 
-    Text between two such bytes may have been removed; then the two could form a character that was never scanned. They
-    become U+FFFD instead.
+    Text between two such bytes may have been removed, so that the two would form a character that was never scanned.
+    They become U+FFFD instead.
     """
 
     def __init__(self) -> None:
         self._held = ""
 
     def encode(self, text: str, *, final: bool = False) -> bytes:
-        """Encode the text, holding back trailing bytes that later ones may complete; with `final`, encode these too."""
+        """Encode the text, but hold back trailing bytes that later ones may complete; with `final` encode these too."""
         text, self._held = self._held + text, ""
         if text.isascii():
             return text.encode()
@@ -100,7 +101,7 @@ def _replace_joined(run: re.Match[str]) -> str:
 
 @define
 class FileReport:
-    """Findings in one file, each with line and column, and their total number."""
+    """The findings in one file, each with line and column, and in `found` their total number."""
 
     name: str
     positions: dict[Finding, tuple[int, int]] = field(factory=dict)
@@ -115,11 +116,11 @@ class FileReport:
 
     @property
     def omitted(self) -> int:
-        """Findings beyond the policy's maximum."""
+        """The number of findings beyond the policy's maximum."""
         return self.found - len(self.positions)
 
     def add_findings(self, findings: Iterable[Finding], lines: LineIndex) -> None:
-        """Add the findings that are new, with their positions."""
+        """Add the new ones among these findings, with their positions."""
         for finding in findings:
             if finding not in self.positions:
                 self.positions[finding] = lines.position(finding.start)
@@ -150,7 +151,7 @@ class ScrubCommand:
         """Process the files in order; `-` is standard input. Return the exit code.
 
         0: done (with `check`: without findings). 1: findings (with `check`), or the policy blocked a text, as it also
-        does if a detector fails. 2: a file cannot be read, or the output not be written.
+        does if a detector fails. 2: a file cannot be read, or the output cannot be written.
         """
         status = 0
         try:
@@ -170,12 +171,12 @@ class ScrubCommand:
 
     def _scrub_text(self, name: str) -> FileReport:
         report, lines, encoder = FileReport(name), LineIndex(), PassthroughEncoder()
-        # In other texts halves of surrogate pairs are finds; here they are bytes, which pass as they are.
+        # In other texts lone surrogates are findings; here they stand for bytes, which pass unchanged.
         policy = evolve(self.policy, allow=self.policy.allow | set(_BYTES))
         stream = Sanitizer(policy, self.direction).stream(self._placeholders)
         with _open_input(name) as read:
             for number, text in enumerate(_decode(read)):
-                if number == 0 and text == _BOM:  # it says that this is UTF-8, and hides nothing
+                if number == 0 and text == _BOM:  # a byte order mark marks UTF-8, and is no hidden character
                     self._write_text(_BOM.encode())
                     continue
                 lines.feed(text)
@@ -229,13 +230,13 @@ class ScrubCommand:
 
 
 def _summarise(report: FileReport, *, counts: bool) -> Iterator[str]:
-    """Yield sentences about a file: the kinds redacted or left in with their numbers, and what failed."""
+    """Yield sentences about a file: the redacted kinds and those left in, with their numbers; and failed detectors."""
     if counts and report.positions:
         flagged = [position.kind for position in report.positions if position.action is Action.FLAG]
-        taken = [position.kind for position in report.positions if position.action is not Action.FLAG]
+        removed = [position.kind for position in report.positions if position.action is not Action.FLAG]
         yield "; ".join(
             f"{words} {', '.join(f'{kind} ({number})' for kind, number in _by_number(kinds))}"
-            for words, kinds in (("taken out:", taken), ("left in:", flagged))
+            for words, kinds in (("taken out:", removed), ("left in:", flagged))
             if kinds
         )
     if report.omitted:
@@ -247,7 +248,7 @@ def _summarise(report: FileReport, *, counts: bool) -> Iterator[str]:
 
 
 def _print_error(sentence: str) -> None:
-    """Write a sentence to standard error. Ignore a closed one."""
+    """Write a sentence to standard error; do nothing if it is closed."""
     with suppress(BrokenPipeError, CannotScrub):
         _write(2, f"understudy scrub: {sentence}\n".encode("utf-8", "replace"))
 
@@ -295,11 +296,11 @@ def _open_input(name: str) -> Iterator[Callable[[], bytes]]:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """Write all bytes, bypassing Python's buffers, so that nothing is left to write if the reader closes the pipe."""
-    rest = memoryview(data)
-    while rest:
+    """Write all bytes without Python's buffers, so that no buffered bytes remain if the reader closes the pipe."""
+    unwritten = memoryview(data)
+    while unwritten:
         try:
-            rest = rest[os.write(descriptor, rest) :]
+            unwritten = unwritten[os.write(descriptor, unwritten) :]
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -307,5 +308,5 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _by_number(kinds: Iterable[str]) -> list[tuple[str, int]]:
-    """Return the kinds with their numbers, the most frequent first, then by name, not in the order of the stream."""
+    """Return the kinds with their numbers, the most frequent first, then by name."""
     return sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0]))

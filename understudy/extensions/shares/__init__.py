@@ -22,32 +22,32 @@ class Shares(Extension):
     requires = ("files",)
 
     def settings(self) -> type:
-        """Whether there are links at all: none unless it is asked for."""
+        """Return the setting of shares."""
         from understudy.extensions.shares.settings import ShareSettings
 
         return ShareSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a link."""
+        """Return the table of links."""
         from understudy.extensions.shares.tables import shares
 
         return [shares]
 
     def user_data(self) -> Sequence[UserData]:
-        """The links to a user's threads, without their tokens."""
+        """Return the links to a user's threads, without their tokens."""
         from understudy.extensions.shares.storage import record_of
         from understudy.extensions.shares.tables import shares
 
         return [UserData("shares", shares, record_of)]
 
     def routes(self) -> "Sequence[Blueprint]":
-        """What owners do to links, and what is behind a link."""
+        """Return the routes for owners of links, and those behind a link."""
         from understudy.extensions.shares.routes import blueprint
 
         return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that deletes the links that have expired."""
+        """Return the actor that deletes expired links."""
         from actors import ChildSpec
         from understudy.extensions.shares.storage import drop_expired_shares
         from understudy.storage.polling import Expiry

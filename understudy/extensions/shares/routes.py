@@ -1,9 +1,9 @@
 """`/api/threads/{id}/shares`, `/api/shares`, `/api/shared`, `/share`: links by which anybody reads a thread as it was.
 
-1. Only the owner of a thread makes, lists and revokes its links. A link's token is told once, when it is made.
-2. A reader gets the messages of one branch as they are stored: what was redacted stays redacted; and the charts and the
-   files that were made for its answers. No arguments and results of tools, no uploads, and nothing that came later.
-3. A link that is unknown, revoked or expired is answered in one way, and so is any link while `shares.links` is off.
+1. Only the owner of a thread makes, lists and revokes its links. A link's token is returned once, when it is made.
+2. A reader gets the messages of one branch as they are stored, so redacted text stays redacted, and the charts and
+   files that were made for its answers; but no arguments and results of tools, no uploads, and nothing that came later.
+3. The answers for unknown, revoked and expired links, and for any link while `shares.links` is off, are the same.
 """
 
 import secrets
@@ -37,14 +37,15 @@ blueprint = Routes("shares", __name__)
 FORM: Final = '{"run_id"?: "…", "days"?: 30}'
 BODY_BYTES: Final = 4 * 1024
 TOKEN_BYTES: Final = 24
-"""Random bytes of a token: 192 bits, of which nobody guesses one."""
+"""Random bytes of a token: its 192 bits cannot be guessed."""
 DAYS: Final = 30
 MOST_DAYS: Final = 365
+"""Days until a link expires unless its owner says otherwise, and the limit of these days."""
 DAY_S: Final = 24 * 3600.0
 TURNS: Final = 20
-"""Turns of a page."""
+"""Number of turns on a page."""
 DEEPEST: Final = 10_000
-"""Limit of turns that a reader goes back."""
+"""Limit of turns that a reader can skip."""
 
 
 @frozen
@@ -62,7 +63,7 @@ class NewShare(ShownShare):
 
 
 class SharedMessage(Struct):
-    """A message behind a link, as it is stored: placeholders of what was redacted stay."""
+    """A message behind a link, as it is stored, with placeholders for redacted text."""
 
     role: str
     agent: str
@@ -74,7 +75,7 @@ class SharedMessage(Struct):
 
 
 class PageOfLink(Struct):
-    """A page of the conversation behind a link; `older` turns to skip lead to the one before."""
+    """A page of the conversation behind a link. `older` is the number of turns to skip for the page before it."""
 
     title: str
     created_at: float
@@ -179,11 +180,11 @@ async def _page(token: str) -> tuple[SharedPage, int]:
 
 
 async def _made_file(token: str, file_id: str) -> File:
-    """Return a file that an answer of a page names: nothing else of its owner can be read."""
+    """Return a file that an answer on a page names; no other file of the owner can be read."""
     shared, _ = await _page(token)
-    made = {file["id"] for row in shared.messages for file in row.files or ()}
+    file_ids = {file["id"] for row in shared.messages for file in row.files or ()}
     files = web_context().services.attachments(shared.share.owner)
-    for row in await files.rows([file_id]) if file_id in made else ():
+    for row in await files.rows([file_id]) if file_id in file_ids else ():
         return row
     raise CommandRejected("not_found", "There is no such file behind this link.")
 

@@ -7,7 +7,7 @@ from understudy.extension import SHOWN
 
 @frozen
 class ShareSettings:
-    """Whether users may share."""
+    """Whether users may share conversations."""
 
     links: bool = field(default=False, metadata={SHOWN: True})
     """Whether users may make links by which anybody who has one reads a conversation; switched off, no link works."""

@@ -1,4 +1,4 @@
-"""What strangers read of a shared branch: its messages up to the last one of the share, page by page from its end."""
+"""Reads a shared branch for anonymous readers: its messages up to the share's last one, page by page from the end."""
 
 from attrs import frozen
 from sqlalchemy import Connection, select
@@ -34,9 +34,10 @@ def shared_page(connection: Connection, name: str, skip: int, limit: int) -> Sha
     *columns, title = row
     share = Share(*columns)
     of_share = {"owner": share.owner, "thread_id": share.thread_id, "run_id": share.run_id, "depth": skip + limit}
-    way = connection.execute(WAY, of_share).all()[skip:]
-    order = [name for said, _, run_id in reversed(way[:limit]) for name in (said, ANSWER + run_id)]
-    wanted = select(*queries.MESSAGE).where(_m.owner == share.owner, _m.id.in_(order), _m.number <= share.last_message)
-    rows = {message.id: message for message in (Message(*row) for row in connection.execute(wanted))}
+    turns = connection.execute(WAY, of_share).all()[skip:]
+    order = [name for message_id, _, run_id in reversed(turns[:limit]) for name in (message_id, ANSWER + run_id)]
+    up_to_last = (_m.owner == share.owner, _m.id.in_(order), _m.number <= share.last_message)
+    messages = [Message(*row) for row in connection.execute(select(*queries.MESSAGE).where(*up_to_last))]
+    rows = {message.id: message for message in messages}
     shown = tuple(rows[name] for name in order if name in rows)
-    return SharedPage(share, title, shown, len(way) > limit)
+    return SharedPage(share, title, shown, len(turns) > limit)

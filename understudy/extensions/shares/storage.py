@@ -1,9 +1,10 @@
-"""Links by which strangers read a thread: a snapshot of one branch, as its messages are stored.
+"""Reads and writes of shares: links by which anonymous readers read a snapshot of one branch, as it is stored.
 
-1. A link's token is stored nowhere: the id of a share is its digest, so who reads the database cannot open it.
-2. A share names the run at the end of its branch and the last message of the thread at the time: what comes later is
-   not read, not even the answer of a run that was at work.
-3. All times are by the database's clock. A share is gone when it expires, before its row is deleted.
+1. A link's token is stored nowhere: the id of a share is the digest of the token, so a reader of the database cannot
+   open it.
+2. A share names the run at the end of its branch and the last message of the thread at the time. Later messages are not
+   read, not even the answer of a run that was in progress.
+3. All times are by the database's clock. No read returns an expired share, even before its row is deleted.
 """
 
 import hashlib
@@ -19,9 +20,9 @@ from understudy.storage.schema import Now
 from understudy.storage.write import put, write
 
 MOST: Final = 100
-"""Shares of a user."""
+"""Limit of shares of a user."""
 NOTHING, FULL, SHARED = 0, 1, 2
-"""Answers of `add_share`: there is no such run in such a thread, the user has MOST shares, or it is stored."""
+"""Results of `add_share`: there is no such run in such a thread, the user has MOST shares, or it is stored."""
 
 _s = shares.c
 _m = schema.messages.c
@@ -31,7 +32,7 @@ _t = schema.threads.c
 
 @frozen
 class Share:
-    """A link to a thread; see above. Times are Unix seconds."""
+    """A link to a branch of a thread, up to the message with the number `last_message`. Times are Unix seconds."""
 
     id: str
     owner: str
@@ -46,7 +47,7 @@ class Share:
 def add_share(
     connection: Connection, share_id: str, owner: str, thread_id: str, run_id: str | None, lifetime_s: float
 ) -> int:
-    """Store a share of the branch that ends with a run, None: the newest, for so many seconds.
+    """Store a share, for `lifetime_s` seconds, of the branch that ends with a run (None: the newest run).
 
     Return NOTHING, FULL or SHARED.
     """
@@ -75,7 +76,7 @@ def drop_share(connection: Connection, owner: str, share_id: str) -> bool:
 
 @write
 def drop_expired_shares(connection: Connection) -> int:
-    """Delete the shares that have expired. Return how many they were."""
+    """Delete the expired shares. Return their number."""
     return connection.execute(delete(shares).where(_s.expires_at <= Now())).rowcount
 
 
@@ -102,7 +103,7 @@ class ShownShare(Struct):
 
 
 def record_of(row: Share) -> ShownShare:
-    """Return a link as it is shown."""
+    """Return a link in the form that its owner is shown."""
     return ShownShare(row.id, row.thread_id, row.created_at, row.expires_at)
 
 
