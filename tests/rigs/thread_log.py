@@ -221,7 +221,7 @@ class Actors:
             return Ref(self.shell, spec.id)
         assert not self.shell.at_work, "two runs of a thread at work"
         self.shell.at_work.add(spec.id)
-        self.shell.note(Started(run_log.live.request, run_log, *past))
+        self.shell.note(Started(run_log.active.request, run_log, *past))
         self.shell.writes(run_log)
         return Ref(self.shell, spec.id)
 

@@ -55,20 +55,20 @@ class Acceptance:
 
         Whether a message is a repeated one is read only if it cannot be stored: most are new.
         """
-        live: ActiveRun | None = None
+        active: ActiveRun | None = None
         refusal: CommandRejected | None = None
         try:
             if ask.order.again is not None and await self._accepted_before(ask):
                 return
             try:
-                live = await self._admit(ask)
+                active = await self._admit(ask)
             except CommandRejected as refused:
                 refusal = refused
             except AlreadyStored:
                 if not self.thread.exists:
                     self.thread.subscribers.incarnation = None
-            if live is not None:
-                await self.queue.enqueue(live)
+            if active is not None:
+                await self.queue.enqueue(active)
                 return
             if not await self._accepted_before(ask):
                 raise refusal or CommandRejected("storage_unavailable", retry_after=RETRY_S)
@@ -81,7 +81,7 @@ class Acceptance:
         Raises:
             CommandRejected, StorageError: Nothing was stored, or its storing could not be confirmed.
         """
-        limiter, live, waiting = self.thread.services.limiter, None, self.queue.order
+        limiter, active, waiting = self.thread.services.limiter, None, self.queue.order
         if len(waiting) > MAX_QUEUED:
             raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
         if WIDGET_SETTING in ask.order.say.settings:
@@ -92,11 +92,11 @@ class Acceptance:
             sentence = TENANT_BUSY if limiter.tenant_fills_queue(self.thread.owner) else ""
             raise CommandRejected("busy", sentence, BUSY_S)
         try:
-            live = await self._store_message(ask)
+            active = await self._store_message(ask)
         finally:
-            if live is None:
+            if active is None:
                 release_permit(limiter, ask.run_id)
-        return live
+        return active
 
     async def _accepted_before(self, ask: Accept) -> bool:
         """Reply to a repeated request with its acceptance and all that came after. Return False if it is not repeated.
@@ -158,7 +158,7 @@ class Acceptance:
             parent = thread.newest_answer
         else:
             await self._check_parent(parent)
-        live = ActiveRun(
+        active = ActiveRun(
             RunRequest(
                 run_id=run_id,
                 owner=thread.owner,
@@ -186,7 +186,7 @@ class Acceptance:
             ),
             request_id=order.request_id,
         )
-        steps = () if again is None else await self._taken_over(again, live)
+        steps = () if again is None else await self._taken_over(again, active)
         if thread.subscribers.incarnation is None:
             thread.subscribers.incarnation = thread.now
         names = (message_id, run_id, say.content, say.references, parent, order.branch_of)
@@ -197,26 +197,26 @@ class Acceptance:
         at_once = not (steps or self.queue.order) and run_id in thread.services.limiter.permits
         if agent is not None and at_once and (agent.agent_type, agent.pillar) == (route.agent_type, route.pillar):
             started = agent_started(agent, thread.now)
-            live.request = evolve(live.request, agent_id=started.agent_id)
+            active.request = evolve(active.request, agent_id=started.agent_id)
             begun = (started,) if summary is None else (started, summary)
-        await thread.append(live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=ask.outbox)
+        await thread.append(active, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=ask.outbox)
         if order.alert is not None:
-            thread.show_alert(live, order.alert)
+            thread.show_alert(active, order.alert)
         ask.reply(run_id)
-        return live
+        return active
 
-    async def _taken_over(self, again: Again, live: ActiveRun) -> tuple[StepRecord, ...]:
+    async def _taken_over(self, again: Again, active: ActiveRun) -> tuple[StepRecord, ...]:
         """Return the steps that a run takes over of the one that it forks or continues. Raises `CommandRejected`."""
         thread = self.thread
         if again.forks is None:
             return ()
         if (taken := thread.services.parts.find(EarlierWork)) is None:
             raise CommandRejected("invalid_command", "This server answers a message from its beginning only.")
-        steps = await taken.steps(thread, live.request, again.forks, None if again.continues else again.after_step)
-        live.taken_over = Past.of(RunState.read(live.request.run_id, (), steps))
+        steps = await taken.steps(thread, active.request, again.forks, None if again.continues else again.after_step)
+        active.taken_over = Past.of(RunState.read(active.request.run_id, (), steps))
         if again.continues:
-            text = live.taken_over.shown_text
-            live.text.begin_with(thread.restore(text), text)
+            text = active.taken_over.shown_text
+            active.text.begin_with(thread.restore(text), text)
         return steps
 
     async def _check_parent(self, named: str) -> None:

@@ -185,14 +185,14 @@ class ActiveRun:
         self.attempt, self.text = recorded.attempt, recorded.text
 
 
-def rows_of(live: ActiveRun, after: RunState, now: float, new_thread: float | None = None) -> dict[str, Any]:
+def rows_of(active: ActiveRun, after: RunState, now: float, new_thread: float | None = None) -> dict[str, Any]:
     """Return the rows that follow from events after which a run is in the state `after`, as fields of a `Change`.
 
     Its acceptance inserts the run and its message, its end the answer, or the text so far if it ends in an error. That
     it goes on after its server died is counted. `new_thread` is when its thread was created if it is not stored yet.
     """
     rows: dict[str, Any] = {}
-    request, template, before, accepted = live.request, live.envelope_template, live.state, after.accepted
+    request, template, before, accepted = active.request, active.envelope_template, active.state, after.accepted
     run_id, message_id, end = request.run_id, request.message_id, after.end
     names: dict[str, Any] = {"owner": request.owner, "thread_id": request.thread_id}
     names |= {"agent_type": template.agent_type or "", "pillar": template.pillar}
@@ -210,7 +210,7 @@ def rows_of(live: ActiveRun, after: RunState, now: float, new_thread: float | No
             conversation_id=template.conversation_id,
             status="running",
             started_at=now,
-            request_id=live.request_id,
+            request_id=active.request_id,
             found=None if found is None else msgspec.json.encode(found),
             continues=accepted.continues,
         )
@@ -226,7 +226,7 @@ def rows_of(live: ActiveRun, after: RunState, now: float, new_thread: float | No
             content, shown = end.message, {"visualization": end.visualization, "files": about.get("files")}
             shown["next_steps"] = next_steps(about)
         else:
-            how, content, shown = "interrupted" if end.code == "run_interrupted" else "failed", live.text.stored, {}
+            how, content, shown = "interrupted" if end.code == "run_interrupted" else "failed", active.text.stored, {}
         if content or isinstance(end, FinalResponse):
             rows["messages"] = (answer(content=content, status=how, branch_of=branch_of, **shown),)
         rows["run_end"] = RunEnd(run_id, how, now)

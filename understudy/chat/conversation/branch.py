@@ -67,18 +67,18 @@ class RecentBranch:
 
     def before(self, run_id: str) -> History | None:
         """Return the path to the message that a run answers, None if it is not known."""
-        live = self._open.get(run_id)
-        if live is None or live.message is None:
+        active = self._open.get(run_id)
+        if active is None or active.message is None:
             return None
-        if live.after is None:
+        if active.after is None:
             return History(())
-        return History(self.exchanges, 0, self._kept.step_bytes) if live.after == self.tip else None
+        return History(self.exchanges, 0, self._kept.step_bytes) if active.after == self.tip else None
 
     def read(self, run_id: str, history: History) -> None:
         """Keep what was read of the store for an unfinished run, unless it may be outdated."""
-        live = self._open.get(run_id)
-        if live is not None and live.message is not None and live.read and not history.left_out:
-            self._keep(_Kept(), live.after, history.exchanges, history.step_characters)
+        active = self._open.get(run_id)
+        if active is not None and active.message is not None and active.read and not history.left_out:
+            self._keep(_Kept(), active.after, history.exchanges, history.step_characters)
 
     def committed(self, change: Change) -> None:
         """Take over a change that is stored."""
@@ -89,21 +89,21 @@ class RecentBranch:
         for step in change.steps:
             self._add(step)
         end = change.run_end
-        if end is None or (live := self._open.pop(end.run_id, None)) is None or live.message is None:
+        if end is None or (active := self._open.pop(end.run_id, None)) is None or active.message is None:
             return
-        if live.after is not None and live.after != self.tip:
+        if active.after is not None and active.after != self.tip:
             return  # the run is on another branch
         added: list[AnsweredMessage] = []
-        if not live.message.id.startswith(WIDGET):
+        if not active.message.id.startswith(WIDGET):
             answer = next((message for message in change.messages if message.id == ANSWER + end.run_id), None)
-            steps = tuple(live.steps[number] for number in sorted(live.steps))
-            added.append(AnsweredMessage(live.message, end.run_id, end.status, answer, steps))
-        before = _Kept() if live.after is None else self._kept
+            steps = tuple(active.steps[number] for number in sorted(active.steps))
+            added.append(AnsweredMessage(active.message, end.run_id, end.status, answer, steps))
+        before = _Kept() if active.after is None else self._kept
         self._keep(before, end.run_id, added, sum(_step_bytes(exchange.steps) for exchange in added))
 
     def _add(self, step: StepRecord) -> None:
-        if (live := self._open.get(step.run_id)) is not None:
-            live.steps[step.number] = step
+        if (active := self._open.get(step.run_id)) is not None:
+            active.steps[step.number] = step
         elif any(exchange.run_id == step.run_id for exchange in self.exchanges):  # as of an undo
             changed = list(self.exchanges)
             for place, exchange in enumerate(changed):
@@ -112,8 +112,8 @@ class RecentBranch:
                     changed[place] = evolve(exchange, steps=tuple(steps[number] for number in sorted(steps)))
             self._keep(_Kept(), self.tip, changed, self._kept.step_bytes + _step_bytes((step,)))
         else:
-            for live in self._open.values():
-                live.read = False
+            for active in self._open.values():
+                active.read = False
 
     def _keep(self, before: _Kept, tip: str | None, exchanges: Sequence[AnsweredMessage], step_bytes: int) -> None:
         """Know these exchanges after those `before`, up to the end of the run `tip`."""

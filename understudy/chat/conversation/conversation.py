@@ -115,8 +115,8 @@ class Conversation(Actor):
             self.subscribers.unsubscribe_stale()
         try:
             async with thread.turn:
-                for live in recorded:
-                    await self.queue.resume(live)
+                for active in recorded:
+                    await self.queue.resume(active)
                 if owned and opening is not None:
                     for run in await self._open_effects():
                         await self.resume_effects(run, await store.steps(run.id))
@@ -155,9 +155,9 @@ class Conversation(Actor):
             case PermitGranted(run_id):
                 await queue.start(run_id)
             case BackoffOver(run_id):
-                live, order = thread.runs.get(run_id), queue.order
-                if live is not None and not live.started and live.attempt and order and order[0] is live:
-                    live.attempt.due = True
+                active, order = thread.runs.get(run_id), queue.order
+                if active is not None and not active.started and active.attempt and order and order[0] is active:
+                    active.attempt.due = True
                     await queue.start_next()
             case PositionChanged(run_id):
                 queue.send_position(run_id)
@@ -167,9 +167,9 @@ class Conversation(Actor):
                 for finish in list(queue.unfinished.values()):
                     await queue.finish(finish)
             case ResumeExited(died, error_id):
-                live = thread.runs.get(died.run_id)
-                if live is not None and not live.started and not live.stopped:
-                    await queue.resume_exited(live, died, error_id)
+                active = thread.runs.get(died.run_id)
+                if active is not None and not active.started and not active.stopped:
+                    await queue.resume_exited(active, died, error_id)
             case EnsureRunning(run_id):
                 with suppress(StorageUnavailable):  # the recovery actor asks again
                     await thread.check_queued(run_id)
@@ -181,10 +181,10 @@ class Conversation(Actor):
             case RequestSnapshot(outbox):
                 if isinstance(outbox, RemoteNodes):
                     thread.subscribers.tell_end(thread.last_seq)
-                for live in thread.runs.values():
-                    thread.show_whole_text(live, outbox)
-                for live, note in queue.positions():
-                    thread.show(live, AgentProgress(0, note), outbox)
+                for active in thread.runs.values():
+                    thread.show_whole_text(active, outbox)
+                for active, note in queue.positions():
+                    thread.show(active, AgentProgress(0, note), outbox)
             case RateAnswer():
                 await self._rate(message)
             case Delete():
@@ -233,11 +233,11 @@ class Conversation(Actor):
         """Take back the attempts that were recorded, at runs and their effects: a stop of the server is no failed
         one."""
         thread = self.thread
-        for run_id, live in thread.runs.items():
-            if live.state.end is not None:
+        for run_id, active in thread.runs.items():
+            if active.state.end is not None:
                 continue
             log.info("run.put_down", extra={"run_id": run_id})
-            if (attempt := live.attempt) is not None and attempt.recorded:
+            if (attempt := active.attempt) is not None and attempt.recorded:
                 before = RunAttempt(run_id, attempt.number - 1, attempt.progress)
                 try:
                     await thread.commit(thread.change(attempt=before))
@@ -273,30 +273,30 @@ class Conversation(Actor):
 
     def _decide(self, ask: Decide) -> None:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""
-        live = next((run for run in self.thread.runs.values() if ask.call_id in run.state.calls), None)
-        if live is None or not (call := live.state.calls[ask.call_id]).waits:
-            made = None if live is None or call.ended else call.decided
+        active = next((run for run in self.thread.runs.values() if ask.call_id in run.state.calls), None)
+        if active is None or not (call := active.state.calls[ask.call_id]).waits:
+            made = None if active is None or call.ended else call.decided
             # A repeat of the decision is fine.
             ask.reply(made is not None and (made.decision, made.parameters) == (ask.decision, ask.parameters))
             return
-        self._pass_on(live, ask)
+        self._pass_on(active, ask)
 
     def _answer_question(self, ask: AnswerQuestion) -> None:
         """Pass an answer to the run that asked, or keep it until that run is started."""
-        live = next((run for run in self.thread.runs.values() if ask.question_id in run.state.questions), None)
-        if live is None or not (question := live.state.questions[ask.question_id]).waits:
-            answer = None if live is None else question.answered
+        active = next((run for run in self.thread.runs.values() if ask.question_id in run.state.questions), None)
+        if active is None or not (question := active.state.questions[ask.question_id]).waits:
+            answer = None if active is None else question.answered
             withheld = () if answer is None else answer.withheld or ()
             shown = None if ask.answer is None else {k: v for k, v in ask.answer.items() if k not in withheld}
             # A repeat of the answer is fine.
             ask.reply(answer is not None and answer.outcome is not AnswerOutcome.EXPIRED and answer.answer == shown)
             return
-        self._pass_on(live, ask)
+        self._pass_on(active, ask)
 
-    def _pass_on(self, live: ActiveRun, ask: Decide | AnswerQuestion) -> None:
-        live.decisions = [*(decision for decision in live.decisions if decision.waiting), ask]
-        if live.started:
-            self.workers.tell_run(live.request.run_id, ask)
+    def _pass_on(self, active: ActiveRun, ask: Decide | AnswerQuestion) -> None:
+        active.decisions = [*(decision for decision in active.decisions if decision.waiting), ask]
+        if active.started:
+            self.workers.tell_run(active.request.run_id, ask)
 
     async def _subscribe(self, ask: FollowThread) -> None:
         thread = self.thread
@@ -346,16 +346,16 @@ class Conversation(Actor):
         if since is not None and thread.runs:
             ask.reply(False)
             return
-        for live in thread.runs.values():
-            live.stopped = True
-        for run_id, live in list(thread.runs.items()):
-            if live.started:
+        for active in thread.runs.values():
+            active.stopped = True
+        for run_id, active in list(thread.runs.items()):
+            if active.started:
                 await self.workers.stop_run(run_id)
-            live.state.steers = {}  # they go with the thread
+            active.state.steers = {}  # they go with the thread
             await queue.finish(FinishRun(run_id, Ending.CANCELLED))
-        for live in reversed(list(queue.order)):  # the last first, so that none of them is started now
-            if not live.started:
-                await queue.dequeue(live)
+        for active in reversed(list(queue.order)):  # the last first, so that none of them is started now
+            if not active.started:
+                await queue.dequeue(active)
         try:
             deleted = await thread.store.delete_thread(thread.owner, thread.thread_id, thread.fence, unless_since=since)
         except StorageUnavailable as error:

@@ -77,10 +77,10 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
     starts = [item.timestamp for item in logged if isinstance(item.event, AgentStarted) or _is_resumption(item.event)]
     times = {"began_at": max(starts, default=run.started_at), "heard_at": template.timestamp or run.started_at}
     attempt = ResumeAttempt.next_of(run, past, finished_steps=finished, later_release=later, **times)
-    live = ActiveRun(request, state, template, attempt=attempt)
+    active = ActiveRun(request, state, template, attempt=attempt)
     if past is not None:
-        live.text.begin_with(restore(past.shown_text), past.shown_text)
-    return live
+        active.text.begin_with(restore(past.shown_text), past.shown_text)
+    return active
 
 
 def _is_resumption(event: Event) -> bool:

@@ -88,7 +88,7 @@ class Uncommitted:
 
 @define(eq=False)
 class RunLog:
-    """What the run `live` writes, in the `attempt` of that name, into the log of its `thread`.
+    """What the run `active` writes, in the `attempt` of that name, into the log of its `thread`.
 
     Its events come from the `speaker`, the agent at work, which the run sets. `last_step` is the number of the last
     step, `last_sent_at` when it last wrote anything, on trio's clock. `waiting_note` returns a line about the approval
@@ -96,7 +96,7 @@ class RunLog:
     later. `now` is trio's clock; once the run is at work, it takes a third of the time of `trio.current_time`.
     """
 
-    live: ActiveRun
+    active: ActiveRun
     queue: "RunQueue"
     last_step: int = 0
     speaker: Agent = field(init=False, repr=False)
@@ -115,7 +115,7 @@ class RunLog:
     scope = ""  # the call of the subagent whose work it records, if it is one's
 
     def __attrs_post_init__(self) -> None:
-        self.thread, self.attempt = self.queue.thread, self.live.request.attempt
+        self.thread, self.attempt = self.queue.thread, self.active.request.attempt
         self.services, self.notes = self.thread.services, ProgressNotes(self._publish_note)
 
     def open(self, context: Context) -> None:
@@ -145,25 +145,25 @@ class RunLog:
 
     async def commit(self, events: Sequence[Event], steps: Sequence[StepRecord]) -> None:
         """Commit events and steps in the turn of the thread, which the caller has; see `record`."""
-        live, thread, (before, finished) = self.live, self.thread, self.gathered.take()
+        active, thread, (before, finished) = self.active, self.thread, self.gathered.take()
         events, steps = (*before, *events), (*finished, *steps)
         if not (events or steps):  # they were taken by another one meanwhile
             return
-        if live.state.end is not None:
-            raise LookupError(f"run {live.request.run_id} has ended")
+        if active.state.end is not None:
+            raise LookupError(f"run {active.request.run_id} has ended")
         final = events[-1] if events else None
-        live.set_speaker(self.speaker.agent_type, self.speaker.pillar)
+        active.set_speaker(self.speaker.agent_type, self.speaker.pillar)
         try:
             if isinstance(final, TERMINAL):
-                await self.queue.before_end(live)
-            await thread.append(live, events, steps=steps)
+                await self.queue.before_end(active)
+            await thread.append(active, events, steps=steps)
         except (StorageUnavailable, *LOST) as error:
             self.gathered.put_back(before, finished)
             if isinstance(error, StorageUnavailable):
-                thread.show(live, AgentProgress(0, AWAY))
+                thread.show(active, AgentProgress(0, AWAY))
             raise
         if isinstance(final, FinalResponse) and final.status is RunStatus.SUCCESS and thread.hooks.run_answered:
-            await self.queue.answered(live)
+            await self.queue.answered(active)
 
     def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
         """Have events and steps committed with the next ones, or by themselves if none come within so many seconds.
@@ -188,11 +188,11 @@ class RunLog:
         Raises:
             StorageUnavailable: They could not be stored as taken.
         """
-        return await self.thread.in_turn(self.take_waiting, turn) if self.live.state.waiting_steers else ()
+        return await self.thread.in_turn(self.take_waiting, turn) if self.active.state.waiting_steers else ()
 
     async def take_waiting(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Commit in the turn of the thread, after what is gathered, that the run takes the steers that wait."""
-        waiting, run_id = tuple(self.live.state.waiting_steers), self.live.request.run_id
+        waiting, run_id = tuple(self.active.state.waiting_steers), self.active.request.run_id
         if waiting:
             now, numbered = self.thread.now, enumerate(waiting, self.last_step + 1)
             steps = [steer_step(run_id, number, steer, now) for number, steer in numbered]
@@ -203,19 +203,19 @@ class RunLog:
     def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
         """Return the run's next step, started at `began` (Unix seconds)."""
         self.last_step += 1
-        run_id = self.live.request.run_id
+        run_id = self.active.request.run_id
         return StepRecord(run_id, self.last_step, kind, name, call_id, arguments, None, "started", began)
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step with the next commit. It may be lost."""
-        if self.live.state.end is None:
+        if self.active.state.end is None:
             self.thread.commit_later(step)
 
     async def read_state(self) -> RunState:
         """Return the run's state as the log has it, after the commits in progress. It must not be changed."""
         with trio.fail_after(TURN_S):
             async with self.thread.turn:
-                return self.live.state
+                return self.active.state
 
     # What is shown, and not logged
 
@@ -241,9 +241,9 @@ class RunLog:
 
     def append_text(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
         """Append a piece to the answer, and show it now or with the next ones; the arguments are as in `send_delta`."""
-        answer, now = self.live.text, self.now()
+        answer, now = self.active.text, self.now()
         self.last_sent_at = now
-        if not self.live.takes(self.attempt):
+        if not self.active.takes(self.attempt):
             return
         if restart:
             answer.restart()
@@ -256,8 +256,8 @@ class RunLog:
 
     def show_text(self) -> None:
         """Show every subscriber the text that it has not been shown."""
-        self.live.text.due, self.live.text.shown_at = False, self.now()
-        self.thread.show_text(self.live)
+        self.active.text.due, self.active.text.shown_at = False, self.now()
+        self.thread.show_text(self.active)
 
     async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
         """Publish what a call at work has yielded, and let other tasks run. The start of the call is committed first.
@@ -268,15 +268,15 @@ class RunLog:
         if self.gathered.events:
             await self.record()
         self.last_sent_at = self.now()
-        call = self.live.state.calls.get(call_id)
-        if self.live.takes(self.attempt) and call is not None and not call.ended:
-            self.thread.show(self.live, ToolPartial(call_id, offset, items))
+        call = self.active.state.calls.get(call_id)
+        if self.active.takes(self.attempt) and call is not None and not call.ended:
+            self.thread.show(self.active, ToolPartial(call_id, offset, items))
         await trio.lowlevel.checkpoint()
 
     def send_progress(self, done: float, total: float | None, note: str) -> None:
         """Publish progress."""
         self.last_sent_at = self.now()
-        self.thread.show(self.live, AgentProgress(done, note, total))
+        self.thread.show(self.active, AgentProgress(done, note, total))
 
     async def _publish_note(self, done: float, total: float | None, note: str) -> None:
         self.send_progress(done, total, await self.services.content_filter.filter_progress(note))

@@ -62,30 +62,30 @@ class RunQueue:
     def __attrs_post_init__(self) -> None:
         self.agents, self.limiter = self.thread.services.agents, self.thread.services.limiter
 
-    async def resume(self, live: ActiveRun) -> None:
+    async def resume(self, active: ActiveRun) -> None:
         """Enqueue a run that lost its server; it resumes once it is the first."""
-        release_permit(self.limiter, live.request.run_id)
-        live.lost_server = True
-        await self.enqueue(live)
+        release_permit(self.limiter, active.request.run_id)
+        active.lost_server = True
+        await self.enqueue(active)
 
-    async def enqueue(self, live: ActiveRun) -> None:
+    async def enqueue(self, active: ActiveRun) -> None:
         """Add a run at the end of the queue; start it if it is the first."""
-        self.thread.runs[live.request.run_id] = live
-        self.order.append(live)
-        if self.order[0] is live:
+        self.thread.runs[active.request.run_id] = active
+        self.order.append(active)
+        if self.order[0] is active:
             await self.start_next()
         self.publish_positions()
 
-    async def dequeue(self, live: ActiveRun) -> None:
+    async def dequeue(self, active: ActiveRun) -> None:
         """Remove a run whose actor does not live, and start the next one."""
-        first = bool(self.order) and self.order[0] is live
-        self.order.remove(live)
-        release_permit(self.limiter, live.request.run_id)
-        for ask in live.decisions:
+        first = bool(self.order) and self.order[0] is active
+        self.order.remove(active)
+        release_permit(self.limiter, active.request.run_id)
+        for ask in active.decisions:
             if ask.waiting:
                 ask.reply(False)
-        if live.state.end is not None:
-            del self.thread.runs[live.request.run_id]
+        if active.state.end is not None:
+            del self.thread.runs[active.request.run_id]
         if first:
             await self.start_next()
         self.publish_positions()
@@ -94,12 +94,12 @@ class RunQueue:
         """Start the first run of the queue: now, when it is granted a permit, or when its backoff is over."""
         if not self.order:
             return
-        live = self.order[0]
-        run_id, attempt = live.request.run_id, live.attempt
+        active = self.order[0]
+        run_id, attempt = active.request.run_id, active.attempt
         if attempt is not None and not attempt.recorded:
-            reason = attempt.unresumable_reason(self.agents, tool_names(live.request.settings))
+            reason = attempt.unresumable_reason(self.agents, tool_names(active.request.settings))
             if reason is not None:
-                await self._abandon(live, *reason)
+                await self._abandon(active, *reason)
                 return
             if not attempt.due:
                 await self._rest(run_id, attempt)
@@ -118,46 +118,46 @@ class RunQueue:
 
     async def start(self, run_id: str) -> None:
         """Start a run that has its permit, or resume it."""
-        live = self.thread.runs.get(run_id)
-        if live is None or live.stopped or live.started:
+        active = self.thread.runs.get(run_id)
+        if active is None or active.stopped or active.started:
             return
-        past, attempt = live.taken_over, live.attempt
+        past, attempt = active.taken_over, active.attempt
         if attempt is not None:
             try:
                 await self.thread.commit(
-                    self.thread.change(attempt=RunAttempt(run_id, attempt.number, attempt.progress)), live
+                    self.thread.change(attempt=RunAttempt(run_id, attempt.number, attempt.progress)), active
                 )
             except StorageUnavailable:
                 log.warning("run.not_taken_up", extra={"run_id": run_id})
-                self.thread.show(live, AgentProgress(0, AWAY))
+                self.thread.show(active, AgentProgress(0, AWAY))
                 release_permit(self.limiter, run_id)
                 self.workers.call_later(f"rested {run_id}", RETRY_S, BackoffOver(run_id))
                 return
             attempt.recorded = True
-            agent = attempt.agent(self.agents) or live.request.agent
-            live.request = evolve(live.request, agent=agent, attempt=attempt.name, lost_server=live.lost_server)
-            live.lost_server = False
+            agent = attempt.agent(self.agents) or active.request.agent
+            active.request = evolve(active.request, agent=agent, attempt=attempt.name, lost_server=active.lost_server)
+            active.lost_server = False
             extra = {"run_id": run_id, "attempt": attempt.number, "steps": attempt.progress}
             log.warning("run.taken_up", extra=extra)
             self.thread.services.metrics.run_resumed("resumed")
             past, attempt.past = attempt.past, None
-        live.started = True  # it writes before its start is over
-        run_log = RunLog(live, self, 0 if past is None else past.last_step)
+        active.started = True  # it writes before its start is over
+        run_log = RunLog(active, self, 0 if past is None else past.last_step)
         await self.workers.start_run(run_log, past)
         for part in self.thread.hooks.run_starts:
-            part.run_starts(live)
-        for ask in live.decisions:
+            part.run_starts(active)
+        for ask in active.decisions:
             if ask.waiting:  # otherwise its user got an error for the decision
                 self.workers.tell_run(run_id, ask)
 
     async def finish(self, finish: FinishRun) -> None:
         """Commit the end of a run that has no answer; retry later if it cannot be stored now."""
         run_id = finish.run_id
-        live = self.thread.runs.get(run_id)
-        if live is None or live.state.end is not None:
+        active = self.thread.runs.get(run_id)
+        if active is None or active.state.end is not None:
             self.unfinished.pop(run_id, None)
             return
-        state = live.state.copy()
+        state = active.state.copy()
         for event in finish.events:  # such as the start of a call
             state.apply(event)
         doubts = {
@@ -167,60 +167,60 @@ class RunQueue:
             state,
             finish.ending,
             now=self.thread.now,
-            text=live.text.stored,
+            text=active.text.stored,
             sentence=finish.sentence,
             error_id=finish.error_id,
             retry_after=finish.retry_after_s,
             retryable=finish.retryable,
             in_doubt=doubts,
             usage=finish.usage,
-            operator=live.cancelled_by,
-            reason=live.cancel_reason,
+            operator=active.cancelled_by,
+            reason=active.cancel_reason,
         )
         try:
-            settling = await self.settling.doubts_of(live, doubts)
-            await self.before_end(live)
+            settling = await self.settling.doubts_of(active, doubts)
+            await self.before_end(active)
             steps = [*finish.steps, *(settled.step for settled in settling)]
-            await self.thread.append(live, [*finish.events, *events], steps=steps)
+            await self.thread.append(active, [*finish.events, *events], steps=steps)
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": run_id})
-            self.thread.show(live, AgentProgress(0, AWAY))  # the run itself gives no sign of life any more
+            self.thread.show(active, AgentProgress(0, AWAY))  # the run itself gives no sign of life any more
             self.unfinished[run_id] = finish
             self.workers.call_later("retry", RETRY_S, RetryFinish())
             return
         self.unfinished.pop(run_id, None)
         for doubt in settling:
             await self.settling.begin(doubt)
-        if not live.started and live not in self.order:
+        if not active.started and active not in self.order:
             del self.thread.runs[run_id]
 
     async def exited(self, exited: RunExited) -> None:
         """Start the next run, or resume this one, if its actor died before its end was committed."""
         run_id = exited.run_id
-        live = self.thread.runs.get(run_id)
-        if live is None:
+        active = self.thread.runs.get(run_id)
+        if active is None:
             return
-        live.started = False
-        if live.state.end is not None or run_id in self.unfinished:
-            await self.dequeue(live)
+        active.started = False
+        if active.state.end is not None or run_id in self.unfinished:
+            await self.dequeue(active)
             return
         error_id, crash = new_error_id(), exited.crash
         extra = {"run_id": run_id, "reason": exited.reason, "error_id": error_id}
         log.log(logging.WARNING if crash is None else logging.ERROR, "run.died", extra=extra, exc_info=crash)
-        if live.stopped:
+        if active.stopped:
             await self.finish(FinishRun(run_id, Ending.CANCELLED))
-            await self.dequeue(live)
+            await self.dequeue(active)
         else:
-            await self.resume_exited(live, exited, error_id)
+            await self.resume_exited(active, exited, error_id)
 
-    async def resume_exited(self, live: ActiveRun, died: RunExited, error_id: str) -> None:
+    async def resume_exited(self, active: ActiveRun, died: RunExited, error_id: str) -> None:
         """Resume a run from the log, as after the death of its server; end it if its own code crashes repeatedly."""
         run_id = died.run_id
         try:
             recorded = await self.thread.read_run(run_id)
         except StorageUnavailable:
             log.warning("run.not_taken_up", extra={"run_id": run_id})
-            self.thread.show(live, AgentProgress(0, AWAY))
+            self.thread.show(active, AgentProgress(0, AWAY))
             self.workers.call_later(f"rested {run_id}", RETRY_S, ResumeExited(died, error_id))
             return
         if (
@@ -229,32 +229,32 @@ class RunQueue:
             raise SequenceConflict(self.thread.thread_id, self.thread.last_seq, self.thread.last_seq)
         if died.crash is not None and attempt.number > MAX_CRASHES:
             await self.finish(FinishRun(run_id, Ending.FAILED, error_id=error_id))
-            await self.dequeue(live)
+            await self.dequeue(active)
             return
-        live.resume_as(recorded)
+        active.resume_as(recorded)
         if died.crash is not None:
             attempt.crashed = True
         if attempt.due:
-            self.thread.show(live, AgentProgress(0, GOES_ON))
+            self.thread.show(active, AgentProgress(0, GOES_ON))
         else:
             release_permit(self.limiter, run_id, resting=True)
-        self.thread.show_whole_text(live)
+        self.thread.show_whole_text(active)
         await self.start_next()
         self.publish_positions()
 
-    async def _abandon(self, live: ActiveRun, why: str, sentence: str) -> None:
+    async def _abandon(self, active: ActiveRun, why: str, sentence: str) -> None:
         """End a run that cannot be resumed, and start the next one."""
-        error_id, run_id = new_error_id(), live.request.run_id
+        error_id, run_id = new_error_id(), active.request.run_id
         level = logging.WARNING if why == "unknown" else logging.ERROR
         log.log(level, "run.set_aside", extra={"run_id": run_id, "why": why, "error_id": error_id})
         self.thread.services.metrics.run_resumed(why)
         await self.finish(FinishRun(run_id, Ending.INTERRUPTED, sentence, error_id))
-        await self.dequeue(live)
+        await self.dequeue(active)
 
     async def cancel(self, ask: CancelRun) -> None:
         """Stop a run; one that is not at work ends at once."""
-        live = self.thread.runs.get(ask.run_id)
-        if live is None:
+        active = self.thread.runs.get(ask.run_id)
+        if active is None:
             try:
                 await self.thread.check_queued(ask.run_id)
             except StorageUnavailable as error:
@@ -262,63 +262,63 @@ class RunQueue:
             else:
                 ask.reply(False)
             return
-        if ask.waiting and live.started:
+        if ask.waiting and active.started:
             ask.reply(False)
             return
         if (finish := self.unfinished.get(ask.run_id)) is not None:  # its end is not stored yet
             ask.reply(finish.ending is Ending.CANCELLED)
             return
-        if not live.stopped:
-            live.stopped, live.cancelled_by, live.cancel_reason = True, ask.by, ask.reason
-        if live.started:
+        if not active.stopped:
+            active.stopped, active.cancelled_by, active.cancel_reason = True, ask.by, ask.reason
+        if active.started:
             self.workers.tell_run(ask.run_id, Stop())
         else:
             await self.finish(FinishRun(ask.run_id, Ending.CANCELLED))
-            await self.dequeue(live)
+            await self.dequeue(active)
         ask.reply(True)
 
     def publish_positions(self) -> None:
         """Send every queued run its position, and again after `silence_s`."""
-        if any(live.state.end is None and not live.started for live in self.order):
-            for live, note in self.positions():
-                self.thread.show(live, AgentProgress(0, note))
+        if any(active.state.end is None and not active.started for active in self.order):
+            for active, note in self.positions():
+                self.thread.show(active, AgentProgress(0, note))
             self.workers.call_later("waiting", self.thread.services.settings.silence_s, PublishPositions())
 
     def positions(self) -> Iterator[tuple[ActiveRun, str]]:
         """Return the queued runs, each with a note that says what it waits for."""
-        unended = [live for live in self.order if live.state.end is None]
-        waiting = [live for live in unended if not live.started]
+        unended = [active for active in self.order if active.state.end is None]
+        waiting = [active for active in unended if not active.started]
         lingering = self.order[0].lingering if self.order else ()
-        for ahead, live in enumerate(waiting, len(unended) - len(waiting)):
+        for ahead, active in enumerate(waiting, len(unended) - len(waiting)):
             if ahead:
-                yield live, f"Waiting: {ahead} before this one in this conversation"
+                yield active, f"Waiting: {ahead} before this one in this conversation"
             elif lingering:
-                yield live, f"Waiting for {', '.join(lingering)}, which cannot be interrupted"
-            elif live.attempt is not None and not live.attempt.due:
-                yield live, f"Interrupted: goes on soon (attempt {live.attempt.number} of {MAX_ATTEMPTS})"
-            elif note := queue_note(self.limiter, live.request.run_id):
-                yield live, note
+                yield active, f"Waiting for {', '.join(lingering)}, which cannot be interrupted"
+            elif active.attempt is not None and not active.attempt.due:
+                yield active, f"Interrupted: goes on soon (attempt {active.attempt.number} of {MAX_ATTEMPTS})"
+            elif note := queue_note(self.limiter, active.request.run_id):
+                yield active, note
 
     def send_position(self, run_id: str) -> None:
         """Send the position of a run, if it is queued."""
-        for live, note in self.positions():
-            if live.request.run_id == run_id:
-                self.thread.show(live, AgentProgress(0, note))
+        for active, note in self.positions():
+            if active.request.run_id == run_id:
+                self.thread.show(active, AgentProgress(0, note))
 
-    def linger(self, live: ActiveRun, tools: tuple[str, ...]) -> None:
+    def linger(self, active: ActiveRun, tools: tuple[str, ...]) -> None:
         """Note that calls of these tools go on, which cannot be interrupted; the next run waits for them."""
-        live.lingering = tools
+        active.lingering = tools
         self.publish_positions()
 
-    async def answered(self, live: ActiveRun) -> None:
+    async def answered(self, active: ActiveRun) -> None:
         """Tell the extensions that a run has ended with an answer, if no other waits."""
         if not (len(self.order) > 1 or self.limiter.waiting):
             for part in self.thread.hooks.run_answered:
-                await part.run_answered(live.request)
+                await part.run_answered(active.request)
 
-    async def before_end(self, live: ActiveRun) -> None:
+    async def before_end(self, active: ActiveRun) -> None:
         """Have the extensions act on the end of a run before its commit, and withdraw the steers that they left."""
         for part in self.thread.hooks.run_ends:
-            await part.run_ends(live)
-        if waiting := live.state.waiting_steers:
-            await self.thread.append(live, [SteerWithdrawn(steer.steer_id) for steer in waiting])
+            await part.run_ends(active)
+        if waiting := active.state.waiting_steers:
+            await self.thread.append(active, [SteerWithdrawn(steer.steer_id) for steer in waiting])

@@ -75,15 +75,15 @@ class Settling:
         tool = None if agent is None else agent.tool(call.tool_name)
         return None if call.waits or tool is None or tool.retry_safe else tool
 
-    async def doubts_of(self, live: ActiveRun, tools: Mapping[str, Tool]) -> list[Doubt]:
+    async def doubts_of(self, active: ActiveRun, tools: Mapping[str, Tool]) -> list[Doubt]:
         """Return the calls in doubt whose tools can be asked, to be settled once the end of the run is committed."""
         settling: list[Doubt] = []
         for call_id, tool in tools.items():
             row = None if tool.reconcile is None else await self.thread.store.read(queries.step_of_call, call_id)
             if row is not None:
-                kept = {"attempts": 1, "agent": live.state.calls[call_id].agent_id.rpartition("-")[0]}
+                kept = {"attempts": 1, "agent": active.state.calls[call_id].agent_id.rpartition("-")[0]}
                 step = evolve(row[0], status=UNSETTLED, result=kept)
-                settling.append(Doubt(live.envelope_template, step, tool))
+                settling.append(Doubt(active.envelope_template, step, tool))
         return settling
 
     async def resume(self, run: RunRecord, step: StepRecord) -> None:

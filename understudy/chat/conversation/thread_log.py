@@ -167,7 +167,7 @@ class ThreadLog:
 
     async def append(
         self,
-        live: ActiveRun,
+        active: ActiveRun,
         events: Sequence[Event],
         *,
         steps: Sequence[StepRecord] = (),
@@ -186,22 +186,22 @@ class ThreadLog:
             StorageError: Nothing was stored, or its storing could not be confirmed.
         """
         now, envelopes, logged, states = self.now, list[Envelope](), list[LoggedEvent](), list[RunState]()
-        parts = [(live, events)] if beside is None else [beside, (live, events)]
+        parts = [(active, events)] if beside is None else [beside, (active, events)]
         for run, its_events in parts:
             states.append(self._fold(run, its_events, now, envelopes, logged))
-        rows = rows_of(live, states[-1], now, None if self.exists else self.subscribers.incarnation)
+        rows = rows_of(active, states[-1], now, None if self.exists else self.subscribers.incarnation)
         opening, spent = "run" in rows, spent_of(self.owner, steps)
         change = self.change(events=tuple(logged), steps=tuple(steps), spent=spent, **rows)
         # The dispatcher notifies the sender of a message until it is accepted.
-        await self.commit(change, None if opening else live)
+        await self.commit(change, None if opening else active)
         if subscribe is not None:
             self.subscribers.subscribe(subscribe, self.last_seq)
         for (run, _), state in zip(parts, states, strict=True):
             run.state = state
         self.exists = True
         if opening:
-            self.newest_answer = ANSWER + live.request.run_id
-        self.show_text(live)
+            self.newest_answer = ANSWER + active.request.run_id
+        self.show_text(active)
         self.last_seq += len(envelopes)
         self.subscribers.publish(envelopes, self.last_seq, arrived_at=arrived_at)
 
@@ -214,34 +214,34 @@ class ThreadLog:
         self.subscribers.publish([envelope], self.last_seq)
 
     def _fold(
-        self, live: ActiveRun, events: Iterable[Event], now: float, envelopes: list[Envelope], logged: list[LoggedEvent]
+        self, active: ActiveRun, events: Iterable[Event], now: float, envelopes: list[Envelope], rows: list[LoggedEvent]
     ) -> RunState:
         """Number events of a run and encode each once: add their envelopes and rows. Return the run's state after them.
 
         Raises:
             RunProtocolError: An event breaks the run's protocol.
         """
-        state, template = live.state.copy(), live.envelope_template
+        state, template = active.state.copy(), active.envelope_template
         for seq, event in enumerate(events, self.last_seq + len(envelopes) + 1):
             state.apply(event)
             envelope = wrap(event, template, now=now, seq=seq)
             envelopes.append(envelope)
-            logged.append(LoggedEvent(seq, event.type, live.request.run_id, to_log(envelope)))
+            rows.append(LoggedEvent(seq, event.type, active.request.run_id, to_log(envelope)))
         return state
 
     def change(self, **parts: Any) -> Change:
         """Return a change of this thread, under its fence."""
         return Change(self.owner, self.thread_id, fence=self.fence, **parts)
 
-    async def commit(self, change: Change, live: ActiveRun | None = None) -> None:
+    async def commit(self, change: Change, active: ActiveRun | None = None) -> None:
         """Commit a change, with what extensions store beside its events. Raises `StorageError`.
 
-        If it takes long, subscribers are told that the run `live` waits.
+        If it takes long, subscribers are told that the run `active` waits.
         """
         services = self.services
         if services.settings.message:
             change = evolve(change, also=tuple(self._writes_of_settings(change.events)))
-        notify = None if live is None else partial(self.show, live, AgentProgress(0, AWAY))
+        notify = None if active is None else partial(self.show, active, AgentProgress(0, AWAY))
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
             if self.hooks.committed:
                 await self._commit_observed(change)
@@ -265,9 +265,9 @@ class ThreadLog:
     def _writes_of_settings(self, events: Iterable[LoggedEvent]) -> Iterator[Write]:
         """Yield what extensions store beside events, by the settings of the messages of their runs."""
         for event in events:
-            if (live := self.runs.get(event.run_id or "")) is not None:
-                for name in self.services.settings.message.keys() & live.request.settings:
-                    yield from self.services.settings.message[name].writes(live.request, event)
+            if (active := self.runs.get(event.run_id or "")) is not None:
+                for name in self.services.settings.message.keys() & active.request.settings:
+                    yield from self.services.settings.message[name].writes(active.request, event)
 
     async def _commit_observed(self, change: Change) -> None:
         """Commit a change to the database, and call the hooks `committed`, also if it fails."""
@@ -292,24 +292,24 @@ class ThreadLog:
             self.services.metrics.repeated()
         self.subscribers.replay_acceptance(outbox, accepted, self.last_seq, resend=resend)
 
-    def show(self, live: ActiveRun, event: Event, outbox: ActorRef | RemoteNodes | None = None) -> None:
+    def show(self, active: ActiveRun, event: Event, outbox: ActorRef | RemoteNodes | None = None) -> None:
         """Send every subscriber, or one outbox, an event of a run that is not logged."""
-        self.subscribers.show(wrap(event, live.envelope_template, now=self.now), outbox)
+        self.subscribers.show(wrap(event, active.envelope_template, now=self.now), outbox)
 
-    def show_text(self, live: ActiveRun) -> None:
+    def show_text(self, active: ActiveRun) -> None:
         """Send every subscriber what has not been shown of a run's text."""
-        if (piece := live.text.take()) is not None:
-            self.subscribers.show(live.wrap_text(piece, self.now))
+        if (piece := active.text.take()) is not None:
+            self.subscribers.show(active.wrap_text(piece, self.now))
 
-    def show_whole_text(self, live: ActiveRun, outbox: ActorRef | RemoteNodes | None = None) -> None:
+    def show_whole_text(self, active: ActiveRun, outbox: ActorRef | RemoteNodes | None = None) -> None:
         """Send every subscriber, or one outbox, a run's text from its beginning, if there is any."""
-        self.show_text(live)
-        if len(live.text) and live.state.end is None:
-            self.subscribers.show(live.wrap_text(live.text.whole, self.now), outbox)
+        self.show_text(active)
+        if len(active.text) and active.state.end is None:
+            self.subscribers.show(active.wrap_text(active.text.whole, self.now), outbox)
 
-    def show_alert(self, live: ActiveRun, alert: Event) -> None:
+    def show_alert(self, active: ActiveRun, alert: Event) -> None:
         """Send an alert about a run's message to all connections of the user, ahead of their queues."""
-        self.subscribers.send_alert(wrap(alert, live.envelope_template, now=self.now))
+        self.subscribers.send_alert(wrap(alert, active.envelope_template, now=self.now))
 
 
 def refusal_of(error: Exception) -> Exception:

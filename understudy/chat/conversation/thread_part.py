@@ -66,10 +66,10 @@ class ThreadPart:
     def committed(self, change: Change, began_at: float, error: BaseException | None) -> None:
         """Take note of a commit of the thread that began then (Unix seconds), and of the error with which it failed."""
 
-    def run_starts(self, live: ActiveRun) -> None:
+    def run_starts(self, active: ActiveRun) -> None:
         """Take note that a run has started."""
 
-    async def run_ends(self, live: ActiveRun) -> None:
+    async def run_ends(self, active: ActiveRun) -> None:
         """Act on the end of a run before it is committed. Raises `StorageUnavailable`: the end is tried again later."""
 
     async def run_answered(self, request: RunRequest) -> None:

@@ -85,7 +85,7 @@ class Workers:
 
     async def start_run(self, run_log: RunLog, past: Past | None) -> None:
         """Start the actor of a run; with a `past` it resumes."""
-        run_id = run_log.live.request.run_id
+        run_id = run_log.active.request.run_id
         make = partial(Run, run_log, past, self.thread.branch.before(run_id))
         spec = ChildSpec(run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
         self.runs[run_id] = ref = await self.context.spawn(spec)

@@ -84,7 +84,7 @@ class Run(Actor):
     supervision = Supervision()
 
     def __init__(self, run_log: RunLog, past: Past | None = None, history: History | None = None) -> None:
-        job, services = run_log.live.request, run_log.services
+        job, services = run_log.active.request, run_log.services
         agent, past = services.agents[job.agent], past or Past()
         if (tool := job.settings.get("tool")) is not None:
             agent = calling(agent, tool, says=WIDGET_SETTING not in job.settings)
@@ -165,7 +165,7 @@ class Run(Actor):
                 await self._close(finish)
             why = "" if finish is None else finish.ending.name.lower()
             if self.tools.actors and (lingering := self.tools.lingering):
-                self.log.queue.linger(self.log.live, lingering)
+                self.log.queue.linger(self.log.active, lingering)
             context.stop()
         except Exception as crash:
             why = type(crash).__name__

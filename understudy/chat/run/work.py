@@ -237,7 +237,7 @@ class RunWork:
 
     async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
         """Return the messages of the steers that enter before this turn; see `Steers.take`."""
-        if not (self.past.steers or self.steers.urgent or self.log.live.state.waiting_steers):
+        if not (self.past.steers or self.steers.urgent or self.log.active.state.waiting_steers):
             return []
         over = self.meter.ended(self.worked_s) is not None
         return await self.steers.take(turn, self.input.origin, recorded, over=over)

@@ -207,8 +207,8 @@ class Subagent(Actor):
         assert subagent is not None  # noqa: S101 - for the type checker: the call asks it
         services, before = asking.services, asking.subagents.get(call.call_id) or Past()
         job = evolve(asking.job, content=request, agent=agent.name, settings={})
-        live, queue = asking.log.live, asking.log.queue
-        run_log = SubagentLog(live=live, queue=queue, asking=asking.log, scope=call.call_id)
+        active, queue = asking.log.active, asking.log.queue
+        run_log = SubagentLog(active=active, queue=queue, asking=asking.log, scope=call.call_id)
         meter = Meter.of(agent, services.settings.limits, {}, services.models.prices.currency)
         meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
         meter.within = asking.meter

@@ -87,7 +87,7 @@ class SpansOfRun(RunPart):
 
         That one is recorded here, with those of the calls it left, if that attempt could not.
         """
-        agent, agent_id, past, live = work.agent, work.agent_id, work.past, work.log.live
+        agent, agent_id, past, live = work.agent, work.agent_id, work.past, work.log.active
         if len(work.agent_ids) < len(past.agents):
             return  # it has handed over
         self.scope, self.before = work.log.scope, live.attempt
