@@ -1,7 +1,7 @@
 """Tables: the agent `insights` profiles, queries, joins and charts them, by DuckDB in confined processes.
 
-It is an extension in a distribution of its own, which the server finds by its entry point, and uses public names of
-`understudy` only. Modules that a process runs (`table_worker`, `probe` and those they load) import nothing of
+It is an extension in its own distribution, which the server finds by its entry point, and uses only public names of
+`understudy`. The modules that run in a process (`table_worker`, `probe` and those they load) import nothing of
 `understudy` at all.
 """
 

@@ -1,4 +1,4 @@
-"""The data of a chart: columns, aggregates, and a bounded number of points. Runs in the table's process."""
+"""Computes the data of a chart: columns, aggregates, and a bounded number of points. Runs in the table's process."""
 
 import math
 import re
@@ -14,12 +14,12 @@ from analyst.refusal import Refusal
 from analyst.units import check_units
 
 MAX_POINTS: Final = 200
-# Beyond these bounds a reader cannot tell marks apart.
+# Beyond these limits a reader cannot tell marks apart.
 MAX_BARS: Final = 40
 MAX_SLICES: Final = 12
 _MOST: Final = MappingProxyType({"bar": MAX_BARS, "pie": MAX_SLICES})
-_BINS: Final = 20
-_MAX_LABEL: Final = 60
+_BINS: Final = 20  # about how many bars a histogram has
+_MAX_LABEL: Final = 60  # characters of the name of a category; the rest is cut off
 
 PERIODS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -46,7 +46,7 @@ _GRAIN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
 
 @frozen
 class ChartPlan:
-    """A chart before it has rows. `grain` is set for time; `aggregate` None means unaggregated points."""
+    """A chart without its rows. `grain` is the step of a time axis; `aggregate` None means unaggregated points."""
 
     x: Column
     y: Column | None
@@ -75,7 +75,7 @@ class ChartPlan:
 
 @frozen
 class Points:
-    """A plan with its rows ``(x, y)`` in display order. `notes`: what is left out, and how the file was read."""
+    """A plan with its rows ``(x, y)`` in display order. `notes` say what is left out, and how the file was read."""
 
     plan: ChartPlan
     rows: list[tuple[Any, float]]
@@ -85,7 +85,7 @@ class Points:
 def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> Points:
     """Plan a chart and compute its points.
 
-    Raises `Refusal` ``query_failed`` for unknown columns, or ones that do not go together.
+    Raises `Refusal` ``query_failed`` for unknown columns, or columns that make no chart together.
     """
     plan = _plan(table, x, y, aggregate, kind)
     if plan.y is not None and plan.aggregate != "count":
@@ -107,35 +107,35 @@ def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: st
 
 def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> ChartPlan:
     column, grain = find_axis(table, x)
-    measured = find_column(table.columns, y) if y and y.strip() else None
-    if y and measured is None and not (aggregate == "count" or y.strip().lower() in ("count", "rows")):
+    measure = find_column(table.columns, y) if y and y.strip() else None
+    if y and measure is None and not (aggregate == "count" or y.strip().lower() in ("count", "rows")):
         raise no_such_column(y, table.columns)
-    if measured is None or aggregate == "count" or (measured.kind != "number" and aggregate is None):
+    if measure is None or aggregate == "count" or (measure.kind != "number" and aggregate is None):
         aggregate = "count"
-    elif measured.kind != "number":
-        raise Refusal("query_failed", f"{aggregate} needs numbers, and “{measured.name}” has none; try count.")
+    elif measure.kind != "number":
+        raise Refusal("query_failed", f"{aggregate} needs numbers, and “{measure.name}” has none; try count.")
     elif aggregate is None and not (column.kind == "number" and kind in (None, "point")):
         aggregate = "sum"
     mark = kind or ("line" if grain else "point" if aggregate is None else "bar")
-    return ChartPlan(column, measured, aggregate, mark, grain)
+    return ChartPlan(column, measure, aggregate, mark, grain)
 
 
 def find_axis(table: Table, name: str) -> tuple[Column, str | None]:
-    """Return the column for an axis, and the step of time: “month” means the months of a column with dates."""
+    """Return the column for an axis, and the step of a time axis: “month” means the months of a column with dates."""
     column = find_column(table.columns, name)
-    dated = [column for column in table.columns if column.kind == "date"]
+    dates = [column for column in table.columns if column.kind == "date"]
     if column is None:
         words = re.findall(r"\w+", name.lower())
         grain = next((_GRAIN_WORDS[word] for word in words if word in _GRAIN_WORDS), None)
-        if grain is None or not dated:
+        if grain is None or not dates:
             raise no_such_column(name, table.columns)
-        named = [each for each in dated if any(word in squeezed(each.name) for word in words if len(word) > 3)]
-        return (named or dated)[0], grain
+        named = [date for date in dates if any(word in squeezed(date.name) for word in words if len(word) > 3)]
+        return (named or dates)[0], grain
     return (column, fitting_grain(table, column)) if column.kind == "date" else (column, None)
 
 
 def fitting_grain(table: Table, column: Column) -> str:
-    """Return hours for up to two days, days for two months, months for ten years, else years: as calendars are read."""
+    """Return the step for dates: hours for up to two days, days for two months, months for ten years, else years."""
     name = column.quoted
     span, hours = table.rows(
         f"SELECT date_diff('day', min({name}), max({name})), count(DISTINCT date_trunc('hour', {name})) FROM data"
@@ -150,7 +150,7 @@ def fitting_grain(table: Table, column: Column) -> str:
 
 
 def measure_sql(measure: Column | None, aggregate: str | None) -> str:
-    """Return SQL for an aggregate of a column's finite numbers; of None, for the number of rows."""
+    """Return SQL for an aggregate of a column's finite numbers; for None, SQL for the number of rows."""
     if measure is None:
         return "count(*)"
     if aggregate == "count":
@@ -168,7 +168,7 @@ def _over_time(table: Table, plan: ChartPlan) -> Points:
     step = f"date_trunc('{plan.grain}', {name})"
     named = PERIODS[plan.grain or "day"].format("t")
     label = named if plan.kind in ("bar", "pie") else _MOMENT
-    # The latest steps are kept: most questions are about them.
+    # The latest steps are kept, because most questions are about them.
     rows = _rows(
         table,
         f"SELECT {label}, n FROM (SELECT {step} AS t, {plan.y_sql} AS n FROM data WHERE isfinite({name}) "
@@ -182,7 +182,7 @@ def _over_time(table: Table, plan: ChartPlan) -> Points:
 
 
 _PERIOD: Final = re.compile(r"\d{4}(?:-(?:\d\d|Q[1-4]|W\d\d))?")
-"""A period as text, such as 2026-03: bars of such are read from left to right, not by their size."""
+"""A period as text, such as 2026-03. Bars of periods are sorted by time, not by their size."""
 
 
 def _by_category(table: Table, plan: ChartPlan) -> Points:
@@ -195,18 +195,18 @@ def _by_category(table: Table, plan: ChartPlan) -> Points:
         periods = all(_PERIOD.fullmatch(x) for x, _ in rows)
         return Points(plan, sorted(rows) if periods and plan.kind != "pie" else rows)
     if plan.kind == "pie" and plan.aggregate in ("sum", "count"):
-        rest = float(total) - sum(value for _, value in rows)
-        small = f"{groups - most:,} small ones are one slice"
-        return Points(plan, [*rows, ("(others)", float(f"{rest:.12g}"))], (small,))
+        others = float(total) - sum(value for _, value in rows)
+        note = f"{groups - most:,} small ones are one slice"
+        return Points(plan, [*rows, ("(others)", float(f"{others:.12g}"))], (note,))
     return Points(plan, rows, (f"only the {most} largest of {groups:,} are shown",))
 
 
 def _over_numbers(table: Table, plan: ChartPlan) -> Points:
-    """Return points with numbers along x: each number by itself if they are few, else in equal steps."""
+    """Return points with numbers along x: one for each number if they are few, else for equal intervals."""
     name = f"CAST({plan.x.quoted} AS DOUBLE)"
     usable = f"FROM data WHERE isfinite({name})"
-    different, low, high = table.rows(f"SELECT count(DISTINCT {name}), min({name}), max({name}) {usable}")[0]
-    if different > MAX_BARS:
+    distinct, low, high = table.rows(f"SELECT count(DISTINCT {name}), min({name}), max({name}) {usable}")[0]
+    if distinct > MAX_BARS:
         width = _nice((high - low) / _BINS)
         plan = evolve(plan, bin_width=width)
         name = f"floor({name} / {width!r}) * {width!r}"
@@ -218,18 +218,18 @@ def _over_numbers(table: Table, plan: ChartPlan) -> Points:
 
 
 def _nice(step: float) -> float:
-    """Return the next of 1, 2, 5, 10, 20, … that is not smaller."""
+    """Return the smallest number of the series 1, 2, 5, 10, 20, … that is at least `step`."""
     power: float = 10.0 ** math.floor(math.log10(step))
-    return float(next(f * power for f in (1, 2, 5, 10) if f * power >= step * (1 - 1e-9)))
+    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9)))
 
 
 def _scattered(table: Table, plan: ChartPlan) -> Points:
-    """Return single points; of many, the same sample every time."""
+    """Return unaggregated points. If there are too many, return a sample that is the same every time."""
     if plan.y is None:
         raise Refusal("query_failed", "Points need two columns of numbers.")
     x, y = f"CAST({plan.x.quoted} AS DOUBLE)", f"CAST({plan.y.quoted} AS DOUBLE)"
     usable = f"FROM data WHERE isfinite({x}) AND isfinite({y})"
     count = table.rows(f"SELECT count(*) {usable}")[0][0]
-    found = _rows(table, f"SELECT {x} AS a, {y} AS b {usable} ORDER BY hash(rowid) LIMIT {MAX_POINTS}")
+    rows = _rows(table, f"SELECT {x} AS a, {y} AS b {usable} ORDER BY hash(rowid) LIMIT {MAX_POINTS}")
     notes = (f"a sample of {MAX_POINTS} of {count:,} points is shown",) if count > MAX_POINTS else ()
-    return Points(plan, sorted(found), notes)
+    return Points(plan, sorted(rows), notes)

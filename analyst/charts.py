@@ -1,4 +1,4 @@
-"""`chart_table`: a chart of an attached table, as a Vega-Lite specification that clients draw."""
+"""`chart_table`: makes a chart of an attached table, as a Vega-Lite specification that clients draw."""
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -9,7 +9,7 @@ from understudy import Param, ToolContext, ToolResult, tool
 Kind: TypeAlias = Literal["bar", "line", "area", "point", "pie"]
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
 
-# Readable on white and on near-black (contrast 4.0 and 4.6 to 1, WCAG 2.2 section 1.4.11 asks for 3).
+# Readable on white and on near-black: contrast 4.0 and 4.6 to 1, where WCAG 2.2 section 1.4.11 demands 3.
 _INK: Final = "#7d8590"
 _LINE: Final = "#7d859055"
 _PALETTE: Final = (
@@ -43,24 +43,24 @@ async def chart_table(
 
 
 def chart_of(points: Points) -> dict[str, Any]:
-    """Return the chart of these points, as `ToolResult.visualization` has it."""
+    """Return the chart of these points, for `ToolResult.visualization`."""
     return {"title": title_of(points.plan), "spec": build_spec(points)}
 
 
 def _label(plan: ChartPlan, at: Any) -> Any:
-    """Return a moment as its step of time is written: 2024-03 for a month."""
+    """Return a value of the x axis; a time is cut to its step, such as 2024-03 for a month."""
     length = {"year": 4, "month": 7, "hour": 16}.get(plan.grain or "", 10)
     return at[:length].replace("T", " ") if plan.grain and isinstance(at, str) and "T" in at else at
 
 
 def _sentence(title: str, points: Points) -> str:
-    said = f"{title}: {len(points.rows):,} point{'' if len(points.rows) == 1 else 's'}"
+    text = f"{title}: {len(points.rows):,} point{'' if len(points.rows) == 1 else 's'}"
     if len(points.rows) > 1:
         low, high = (edge(points.rows, key=lambda row: row[1]) for edge in (min, max))
-        said += (
+        text += (
             f", from {low[1]:,.10g} ({_label(points.plan, low[0])}) to {high[1]:,.10g} ({_label(points.plan, high[0])})"
         )
-    return "; ".join([said, *points.notes])
+    return "; ".join([text, *points.notes])
 
 
 def title_of(plan: ChartPlan) -> str:
@@ -78,7 +78,7 @@ def build_spec(points: Points) -> dict[str, Any]:
     return {
         "$schema": SCHEMA,
         "width": 560,
-        "height": {"step": 22} if _lies(points) else 300,
+        "height": {"step": 22} if _is_horizontal(points) else 300,
         "background": None,
         "data": {"values": values},
         "mark": {**_MARKS[plan.kind], "tooltip": True},
@@ -90,44 +90,44 @@ def build_spec(points: Points) -> dict[str, Any]:
 def _encoding(points: Points) -> dict[str, Any]:
     plan = points.plan
     amount = {"field": "y", "type": "quantitative", "title": plan.y_title}
-    named = {"field": "x", "type": "nominal", "title": plan.x_title}
+    category = {"field": "x", "type": "nominal", "title": plan.x_title}
     if plan.kind == "pie":
-        legend = {**named, "sort": [str(at) for at, _ in points.rows], "scale": {"range": _PALETTE}}
+        legend = {**category, "sort": [str(at) for at, _ in points.rows], "scale": {"range": _PALETTE}}
         order = {"field": "y", "sort": "descending"}
-        return {"theta": {**amount, "stack": True}, "color": legend, "order": order, "tooltip": [named, amount]}
-    if _lies(points):
-        return {"y": {**named, "sort": None}, "x": amount, "tooltip": [named, amount]}
-    along: dict[str, Any] = {"field": "x", "title": plan.x_title}
+        return {"theta": {**amount, "stack": True}, "color": legend, "order": order, "tooltip": [category, amount]}
+    if _is_horizontal(points):
+        return {"y": {**category, "sort": None}, "x": amount, "tooltip": [category, amount]}
+    x: dict[str, Any] = {"field": "x", "title": plan.x_title}
     if plan.bin_width is not None:
-        along |= {"type": "quantitative", "bin": {"binned": True, "step": plan.bin_width}}
-        return {"x": along, "x2": {"field": "x2"}, "y": amount}
+        x |= {"type": "quantitative", "bin": {"binned": True, "step": plan.bin_width}}
+        return {"x": x, "x2": {"field": "x2"}, "y": amount}
     if plan.grain is not None and plan.kind != "bar":
-        along |= {"type": "temporal", "timeUnit": _TIME_UNITS[plan.grain], "axis": {"labelOverlap": "greedy"}}
+        x |= {"type": "temporal", "timeUnit": _TIME_UNITS[plan.grain], "axis": {"labelOverlap": "greedy"}}
         if plan.grain in _TICKS:
-            along["axis"] |= {"format": _TICKS[plan.grain]}
+            x["axis"] |= {"format": _TICKS[plan.grain]}
     elif plan.aggregate is None or (plan.x.kind == "number" and plan.kind != "bar"):
-        along |= {"type": "quantitative", "scale": {"zero": False}}
+        x |= {"type": "quantitative", "scale": {"zero": False}}
     else:
-        along |= {"type": "ordinal" if plan.grain or plan.x.kind == "number" else "nominal", "sort": None}
-        along["axis"] = {"labelOverlap": "greedy"} if plan.grain else {"labelAngle": 0, "labelOverlap": "greedy"}
-    return {"x": along, "y": amount}
+        x |= {"type": "ordinal" if plan.grain or plan.x.kind == "number" else "nominal", "sort": None}
+        x["axis"] = {"labelOverlap": "greedy"} if plan.grain else {"labelAngle": 0, "labelOverlap": "greedy"}
+    return {"x": x, "y": amount}
 
 
-def _lies(points: Points) -> bool:
-    """Whether names of bars are too long to stand side by side on a phone: the bars lie then, each beside its name."""
+def _is_horizontal(points: Points) -> bool:
+    """Return whether the bars are horizontal, because their names are too long to stand side by side on a phone."""
     if points.plan.kind != "bar" or points.plan.grain or points.plan.x.kind == "number":
         return False
     return len(points.rows) * (max(len(str(at)) for at, _ in points.rows) + 2) > _NAMES
 
 
 _NAMES: Final = 36
-"""Characters of names that stand side by side, with two between them."""
+"""Characters of names that fit side by side, including two between names."""
 _TIME_UNITS: Final = {
     "hour": "utcyearmonthdatehours", "day": "utcyearmonthdate", "week": "utcyearmonthdate", "month": "utcyearmonth",
     "quarter": "utcyearquarter", "year": "utcyear",
 }  # fmt: skip
 _TICKS: Final = {"hour": "%a %H:%M", "day": "%b %d", "week": "%b %d"}
-"""Formats of moments on the axis, in d3's letters; others are written as their unit of time."""
+"""Formats of times on the axis, in d3's notation; steps without one have the format of their time unit."""
 
 
 _MARKS: Final[dict[str, dict[str, Any]]] = {

@@ -1,13 +1,13 @@
 """Confines this process to given files: no network, no other programs, no access to the server's process.
 
 1. Confinement is final: `no_new_privs` is set first, and neither Landlock nor seccomp can be undone.
-2. A means that the kernel lacks is skipped and reported. One that the kernel has and refuses is an error, so a process
-   that should be confined never runs unconfined.
-3. The process must still have a single thread: Landlock confines the calling thread and those it starts.
+2. A mechanism that the kernel lacks is skipped and reported. If the kernel has it and refuses, that is an error, so a
+   process that should be confined never runs unconfined.
+3. The process must still have a single thread, because Landlock confines the calling thread and those it starts.
 
-The system calls of Linux are made by `ctypes`. Packages on PyPI are not used: `landlock` has had pre-releases only,
-`pyseccomp` needs libseccomp, which container images often lack, and these calls do not change once a kernel has them.
-See landlock(7), seccomp(2) and prctl(2).
+The system calls of Linux are made by `ctypes`. Packages on PyPI are not used: `landlock` has only pre-releases, and
+`pyseccomp` needs libseccomp, which container images often lack. These calls never change once a kernel has them. See
+landlock(7), seccomp(2) and prctl(2).
 """
 
 import ctypes
@@ -34,8 +34,8 @@ REMOVE_FILE: Final = 1 << 5
 MAKE_REG: Final = 1 << 8
 TRUNCATE: Final = 1 << 14
 OF_FILES: Final = WRITE_FILE | READ_FILE | TRUNCATE
-"""The rights that a rule for a single file may name."""
-# The rights on files that each version of Landlock knows; a ruleset may not name others.
+"""The rights that a rule for a single file may have."""
+# The rights for files that each version of Landlock knows; a ruleset must not have others.
 FILE_RIGHTS: Final = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 TCP: Final = 0b11  # bind and connect, from version 4
 SCOPES: Final = 0b11  # abstract Unix sockets and signals, from version 6
@@ -57,8 +57,8 @@ FIRST_ARGUMENT_AT: Final = 16
 CLONE_THREAD: Final = 0x10000
 X32: Final = 0x40000000  # a second table of system calls on x86-64
 
-# Refused calls, which no operation on a table needs: sockets, other programs and processes, parts of the kernel with
-# a history of holes. `socketpair` is harmless; `sendmsg` on such a socket could name an address.
+# Calls that are refused, because no operation on a table needs them: sockets, other programs and processes, and parts
+# of the kernel with a history of holes. `socketpair` is harmless, but `sendmsg` on its socket could name an address.
 # For each architecture: the call's number, or None if there is no such call.
 _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
@@ -110,12 +110,12 @@ class _Program(ctypes.Structure):
 
 
 def confine(read: Iterable[str], write: Iterable[str]) -> Confined:
-    """Confine this process for good: only `read` may be read, and files made in the folders of `write`.
+    """Confine this process for good: it may read only `read`, and make files only in the folders of `write`.
 
     Paths that do not exist are skipped. Return the kinds of confinement in force.
 
     Raises:
-        OSError: The kernel has one of these means and refused it.
+        OSError: The kernel has one of these mechanisms and refused it.
         RuntimeError: The process has several threads.
     """
     if sys.platform != "linux":
@@ -152,8 +152,8 @@ def _confine_files(libc: ctypes.CDLL, read: Iterable[str], write: Iterable[str])
         for path in read:
             _allow(libc, ruleset, path, rights & (READ_FILE | READ_DIR))
         for path in write:
-            making = READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE
-            _allow(libc, ruleset, path, rights & making)
+            writing = READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE
+            _allow(libc, ruleset, path, rights & writing)
         _call(libc.syscall, LANDLOCK_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
@@ -162,16 +162,16 @@ def _confine_files(libc: ctypes.CDLL, read: Iterable[str], write: Iterable[str])
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         if not os.path.isdir(path):
             rights &= OF_FILES
-        rule = _Beneath(rights, place)
+        rule = _Beneath(rights, descriptor)
         _call(libc.syscall, LANDLOCK_ADD_RULE, ruleset, LANDLOCK_RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
-        os.close(place)
+        os.close(descriptor)
 
 
 def _confine_calls(libc: ctypes.CDLL) -> bool:
@@ -191,7 +191,7 @@ def _confine_calls(libc: ctypes.CDLL) -> bool:
         )
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EINVAL):
-            return False  # the kernel was built without it
+            return False  # the kernel was built without seccomp filters
         raise
     return True
 
@@ -199,7 +199,7 @@ def _confine_calls(libc: ctypes.CDLL) -> bool:
 def _filter(column: int, architecture: int, pid: int) -> Sequence[tuple[int, int, int, int]]:
     """Return the filter: refused calls fail with EPERM, all others pass.
 
-    Calls are refused by a list, not allowed by one: those of DuckDB differ from release to release.
+    It is a deny list, because the calls that DuckDB needs differ from release to release.
     """
     refuse = (RETURN, 0, 0, REFUSE | errno.EPERM)
     steps = [
@@ -213,7 +213,7 @@ def _filter(column: int, architecture: int, pid: int) -> Sequence[tuple[int, int
     for numbers in _CALLS.values():
         if (number := numbers[column]) is not None:
             steps += [(EQUAL, 0, 1, number), refuse]
-    # Without clone3, glibc uses clone, whose flags a filter can read.
+    # ENOSYS for clone3 makes glibc use clone, whose flags a filter can read.
     steps += [(EQUAL, 0, 1, _CLONE3[column]), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]
     allow = (RETURN, 0, 0, ALLOW)
     steps += [(EQUAL, 0, 4, _CLONE[column]), (LOAD, 0, 0, FIRST_ARGUMENT_AT), (ANY_BIT, 0, 1, CLONE_THREAD), allow]

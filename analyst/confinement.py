@@ -1,4 +1,4 @@
-"""What confines the process of a table on this machine, found out by a program that tries to break out (`probe`)."""
+"""Checks how this machine confines the process of a table, by a program that tries to break out (`probe`)."""
 
 import logging
 import os
@@ -15,15 +15,15 @@ from understudy.sandbox import MIB, Program, run
 log: Final = logging.getLogger(__name__)
 
 OUTSIDE: Final = "/etc/passwd"
-"""A world-readable file of every system that no confined process may read."""
+"""A world-readable file of every system, which a confined process must not be able to read."""
 PROBE: Final = Program("analyst.probe", memory=256 * MIB, address_space=1024 * MIB)
 LIMIT_S: Final = 10.0
-"""Seconds until a probe that has not ended counts as failed."""
+"""Seconds after which a probe that has not ended counts as failed."""
 
 
 @frozen
 class ConfinementReport:
-    """The confinement of processes on this machine, and the attempts of the probe that succeeded in spite of it."""
+    """The confinement of processes on this machine, and the probe's attempts that succeeded despite it."""
 
     no_new_privileges: bool = False
     files: bool = False
@@ -67,17 +67,17 @@ async def probe(files: Sequence[str] = (OUTSIDE,), made: Sequence[str] = ()) -> 
 
 
 probed: Final[list[bool]] = []
-"""Not empty once `warn_if_open` has probed in this Python process: the kernel stays the same."""
+"""Not empty once `warn_if_open` has probed in this Python process; the kernel does not change meanwhile."""
 
 
 async def warn_if_open() -> None:
     """Log a warning if this machine does not confine the processes of tables; at the first call only.
 
-    The caller holds a permit for a process.
+    The caller must hold a permit for a process.
     """
     if probed:
         return
-    probed.append(True)  # another call must not probe again meanwhile
+    probed.append(True)  # before the probe, so that a concurrent call does not probe too
     try:
         report = await probe()
     except trio.Cancelled:

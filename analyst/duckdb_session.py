@@ -1,7 +1,7 @@
-"""DuckDB over one file of one user, for the time of one question. Runs in the process of `table_worker`.
+"""A DuckDB database with one user's file, for one question. Runs in the process of `table_worker`.
 
-1. The file becomes the table ``data``. Its content decides on format, encoding and notation of numbers; its name only
-   breaks ties.
+1. The file becomes the table ``data``. Its content decides on the format, the encoding and the notation of numbers; its
+   name only breaks ties.
 2. Before any query of a user runs, access to files and the network is switched off, the configuration is locked and a
    read-only transaction begins.
 """
@@ -27,7 +27,7 @@ MEMORY: Final = "512MB"
 THREADS: Final = 2
 MAX_COLUMNS: Final = 1_000
 MAX_JOINED: Final = 2_000_000
-"""Rows of a join. A key with many equal values on both sides gives the product of their numbers."""
+"""Rows of a join; more are refused. A value that is frequent in both key columns gives the product of its counts."""
 
 _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "memory_limit": MEMORY,
@@ -37,7 +37,7 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
-    "python_enable_replacements": False,  # or a query could name a variable of this program as its table
+    "python_enable_replacements": False,  # else a query could read a variable of this program as a table
 }
 _LOCK: Final = (
     "SET TimeZone = 'UTC'",
@@ -56,8 +56,8 @@ _JSON: Final = frozenset({".json", ".jsonl", ".ndjson", ".geojson"})
 _DELIMITERS: Final = ("\t", ";", "|", ",")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
-# DuckDB's own sampling is fast, so it is tried first; then types are judged by every row; then ragged rows are filled
-# up. Without `skip`, DuckDB silently drops first lines that do not fit the later ones.
+# DuckDB's own sampling is fast, so it is tried first; then types are decided by all rows; then ragged rows are padded.
+# Without `skip`, DuckDB silently drops first lines that do not fit the later ones.
 _CSV_TRIES: Final[Sequence[Mapping[str, Any]]] = (
     {"skip": 0},
     {"skip": 0, "sample_size": -1},
@@ -69,7 +69,7 @@ _PAGE: Final = re.compile(r"<(!doctype|html|head|body|table|\?xml)\b", re.IGNORE
 
 @frozen
 class Column:
-    """A column of the table: its name and DuckDB's name of its type."""
+    """A column of the table: its name, and its type in DuckDB's notation."""
 
     name: str
     type: str
@@ -81,10 +81,10 @@ class Column:
 
     @property
     def words(self) -> frozenset[str]:
-        """The words of the name, in small letters without accents, plurals also without their s."""
+        """The words of the name, in lower case without accents, each also without a final s."""
         name = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.name).casefold())
-        words = re.findall(r"[a-z]+", "".join(each for each in name if not unicodedata.combining(each)))
-        return frozenset(each for word in words for each in (word, word.removesuffix("s")))
+        words = re.findall(r"[a-z]+", "".join(letter for letter in name if not unicodedata.combining(letter)))
+        return frozenset({*words, *(word.removesuffix("s") for word in words)})
 
     @property
     def is_whole(self) -> bool:
@@ -105,7 +105,7 @@ class Column:
 
 @frozen
 class Join:
-    """How two tables were joined: on which column, and how many rows of each have no partner."""
+    """The facts of a join: the column `on`, the number of rows, and those of each table without a partner."""
 
     on: str
     rows: int
@@ -121,7 +121,7 @@ class Table:
     ) -> None:
         self.connection = connection
         self.join = join
-        self.notes = tuple(notes)  # how the file was read, where it could be read in another way
+        self.notes = tuple(notes)  # how the file was read, if it could be read in several ways
         described = self.rows("SELECT column_name, column_type FROM (DESCRIBE data)")
         self.columns = tuple(Column(name, kind) for name, kind in described)
         self.row_count: int = self.rows("SELECT count(*) FROM data")[0][0]
@@ -135,7 +135,7 @@ def open_table(name: str, path: Path, folder: Path, other: tuple[str, Path, str 
     """Load a file, called `name` by its user, and lock the database. A copy in UTF-8 may be left in `folder`.
 
     `other`: the name and path of a second file, and the column to join it on (None: the first that both have). The
-    table then has the rows of both that belong together.
+    table then has the joined rows.
 
     Raises `Refusal` ``invalid_table``, with a sentence that names the file but not its path, ``query_failed`` if the
     files cannot be joined, and DuckDB's own error if memory runs out.
@@ -162,35 +162,35 @@ def _join(connection: duckdb.DuckDBPyConnection, on: str | None) -> Join:
         described = connection.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()
         return [name for (name,) in described]
 
-    own, others = names("data"), names("other")
-    wanted = own if on is None else [on]
-    pairs = [(a, b) for a in own for b in others if a.lower() == b.lower() and a.lower() in map(str.lower, wanted)]
+    columns, others = names("data"), names("other")
+    keys = {name.lower() for name in (columns if on is None else [on])}
+    pairs = [(a, b) for a in columns for b in others if a.lower() == b.lower() and a.lower() in keys]
     if not pairs:
-        listed = ", ".join(f"“{each[:60]}”" for each in own[:10]), ", ".join(f"“{each[:60]}”" for each in others[:10])
+        listed = [", ".join(f"“{name[:60]}”" for name in names[:10]) for names in (columns, others)]
         raise Refusal("query_failed", f"No column to join on is in both tables: {listed[0]}, and {listed[1]}.")
     key, other_key = pairs[0]
     left, right = (f"lower(trim(CAST({t}.{quote(k)} AS VARCHAR)))" for t, k in (("data", key), ("other", other_key)))
-    taken, shown = {each.lower() for each in own}, [f"data.{quote(each)}" for each in own]
+    taken, shown = {name.lower() for name in columns}, [f"data.{quote(name)}" for name in columns]
     for name in others:
         if name != other_key:
-            free = next(each for each in (name, f"{name} (2)", f"{name} (3)") if each.lower() not in taken)
+            free = next(new for new in (name, f"{name} (2)", f"{name} (3)") if new.lower() not in taken)
             taken.add(free.lower())
             shown.append(f"other.{quote(name)} AS {quote(free)}")
 
     def count(sql: str) -> int:
-        found: int = connection.execute(f"SELECT count(*) FROM {sql}").fetchall()[0][0]
-        return found
+        number: int = connection.execute(f"SELECT count(*) FROM {sql}").fetchall()[0][0]
+        return number
 
     rows = count(f"data JOIN other ON {left} = {right}")
     if rows > MAX_JOINED:
         raise Refusal("query_failed", f"Joined on “{key[:60]}”, the tables have {rows:,} rows, too many to work with.")
     unmatched = count(f"data ANTI JOIN other ON {left} = {right}")
-    alone = count(f"other ANTI JOIN data ON {left} = {right}")
+    other_unmatched = count(f"other ANTI JOIN data ON {left} = {right}")
     select = f"SELECT {', '.join(shown)} FROM data JOIN other ON {left} = {right}"
     for statement in (f"CREATE TABLE joined AS {select}", "DROP TABLE data", "DROP TABLE other"):
         connection.execute(statement)
     connection.execute("ALTER TABLE joined RENAME TO data")
-    return Join(key, rows, unmatched, alone)
+    return Join(key, rows, unmatched, other_unmatched)
 
 
 @frozen
@@ -227,9 +227,9 @@ class _Loader:
         sql = "SELECT column_name FROM (DESCRIBE data) WHERE column_type LIKE $1"
         return [name for (name,) in self._rows(sql, [type_name])]
 
-    def _invalid(self, why: str) -> Refusal:
+    def _invalid(self, reason: str) -> Refusal:
         name = self.name if len(self.name) <= 80 else self.name[:79] + "…"
-        return Refusal("invalid_table", f"“{name}” cannot be read as a table: {why}.")
+        return Refusal("invalid_table", f"“{name}” cannot be read as a table: {reason}.")
 
     def _head(self) -> bytes:
         try:
@@ -247,7 +247,7 @@ class _Loader:
 
     def _utf8(self, head: bytes) -> tuple[Path, str]:
         """Return the path of the file in UTF-8, rewritten into `folder` if necessary, and the beginning of its text."""
-        # Tables that are not UTF-8 are nearly always Windows-1252, which agrees with Latin-1 on every letter.
+        # Tables that are not UTF-8 are nearly always in Windows-1252, which has all letters of Latin-1.
         encoding, errors = ("utf-16", "strict") if head.startswith(_UTF16) else ("cp1252", "replace")
         if encoding == "cp1252" and _is_utf8(self.path):
             return self.path, head.decode("utf-8-sig", errors="ignore")
@@ -265,8 +265,8 @@ class _Loader:
         if _PAGE.match(start) or (start.startswith("<") and not separated):
             raise self._invalid("it is a web page or XML, not a table; save it as CSV")
         skip, delimiter, notes = 0, None, list[str]()
-        if (named := _SEP.match(first)) is not None:  # the first line that Excel writes for itself
-            skip, delimiter = 1, named[1]
+        if (match := _SEP.match(first)) is not None:  # Excel's own first line, with the delimiter
+            skip, delimiter = 1, match[1]
         lines = first.splitlines()[skip : skip + 30]
         if delimiter is None:
             above, delimiter = lines_above([line for line in lines[:-1] if line.strip()] if len(lines) > 1 else [])
@@ -278,22 +278,22 @@ class _Loader:
                 delimiter = None
         if delimiter is None:
             header = re.sub(r'"[^"]*"', "", start.split("\n", 1)[0])
-            delimiter = max((each for each in _DELIMITERS if each in header), key=header.count, default=None)
-        given: dict[str, Any] = {"skip": skip} | ({"delim": delimiter} if delimiter else {})
-        tries = [{**each, **given} for each in _CSV_TRIES]
-        # DuckDB finds the heads by the types of the first rows; each column's type is decided by all of its values.
-        self._create("read_csv", path, [*tries, *(each | {"all_varchar": True} for each in tries)], limit=1)
+            delimiter = max((mark for mark in _DELIMITERS if mark in header), key=header.count, default=None)
+        format_options: dict[str, Any] = {"skip": skip} | ({"delim": delimiter} if delimiter else {})
+        tries = [{**options, **format_options} for options in _CSV_TRIES]
+        # DuckDB finds the header by the types of the first rows; each column's type is decided by all of its values.
+        self._create("read_csv", path, [*tries, *(options | {"all_varchar": True} for options in tries)], limit=1)
         names = self._columns()
         missed = self._header_was_missed(names)
         if not missed and len(names) == 1 and not separated and " " in names[0]:
             raise self._invalid("it looks like plain text, without columns")
-        header_row = missed or not _are_invented(names)
+        has_header = missed or not _are_invented(names)
         self._rows("DROP TABLE data")
-        self._create("read_csv", path, [each | {"header": header_row, "all_varchar": True} for each in tries])
+        self._create("read_csv", path, [options | {"header": has_header, "all_varchar": True} for options in tries])
         return notes + ColumnTypes(self._rows, self._columns("VARCHAR"), delimiter).settle()
 
     def _header_was_missed(self, names: Sequence[str]) -> bool:
-        """Whether DuckDB read the header as a row and invented names, which it does if all columns are text."""
+        """Return whether DuckDB read the header as a row and invented names, as it does if all columns are text."""
         if not _are_invented(names):
             return False
         cells = next(iter(self._rows("SELECT * FROM data LIMIT 1")), ())
@@ -304,9 +304,9 @@ class _Loader:
         import duckdb  # here: only the worker needs it, and the server starts lighter without
 
         for options in tries:
-            given = "".join(f", {name} := ${name}" for name in options)
-            rows = "" if limit is None else f" LIMIT {limit}"
-            sql = f"CREATE TABLE data AS SELECT * FROM {reader}($path{given}){rows}"
+            arguments = "".join(f", {name} := ${name}" for name in options)
+            limited = "" if limit is None else f" LIMIT {limit}"
+            sql = f"CREATE TABLE data AS SELECT * FROM {reader}($path{arguments}){limited}"
             try:
                 self._rows(sql, {"path": str(path), **options})
             except duckdb.OutOfMemoryException:
@@ -316,13 +316,13 @@ class _Loader:
             if len(self._columns()) > MAX_COLUMNS:
                 raise self._invalid(f"it has more than {MAX_COLUMNS:,} columns")
             return
-        # DuckDB's message often names a line of our own query, not one of the file, so it is not repeated.
-        one_row = reader == "read_csv"
-        raise self._invalid("one of its rows does not fit the rest" if one_row else "its content does not fit together")
+        # DuckDB's message is not repeated, because it often names a line of the query instead of the file.
+        is_csv = reader == "read_csv"
+        raise self._invalid("one of its rows does not fit the rest" if is_csv else "its content does not fit together")
 
 
 def _are_invented(names: Sequence[str]) -> bool:
-    """Whether these are the names that DuckDB gives to columns without heads."""
+    """Return whether these are the names that DuckDB invents for columns without a header."""
     width = len(str(len(names) - 1))
     return list(names) == [f"column{place:0{width}d}" for place in range(len(names))]
 

@@ -21,7 +21,7 @@ def prepare() -> None:
 
 
 def confine(read: Sequence[str], write: Sequence[str]) -> None:
-    """Confine this process as the process of a table is."""
+    """Confine this process in the same way as the process of a table."""
     confined.update(confinement.confine(read, write)._asdict())
 
 
@@ -30,15 +30,15 @@ def main() -> int:
 
     The attempts are an object: `files` to read and `made` to make, `program` to run, `process` to signal.
     """
-    given = json.load(sys.stdin.buffer)
+    attempts = json.load(sys.stdin.buffer)
     report = {
         **confined,
-        "read": [path for path in given["files"] if _works(Path(path).read_bytes)],
-        "made": [path for path in given["made"] if _works(Path(path).write_text, "made")],
+        "read": [path for path in attempts["files"] if _works(Path(path).read_bytes)],
+        "made": [path for path in attempts["made"] if _works(Path(path).write_text, "made")],
         "sockets": [family.name for family in SOCKETS if _works(socket.socket, family)],
         "processes": _works(_fork),
-        "programs": _works(os.execv, given["program"], [given["program"]]),
-        "signals": _works(os.kill, given["process"], 0),
+        "programs": _works(os.execv, attempts["program"], [attempts["program"]]),
+        "signals": _works(os.kill, attempts["process"], 0),
         "environment": sorted(os.environ),
     }
     sys.stdout.write(json.dumps(report))

@@ -1,4 +1,4 @@
-"""Profiles a table column by column, in a result of bounded size."""
+"""Profiles a table, column by column, in a result of bounded size. Runs in the table's process."""
 
 import math
 from typing import Any, Final
@@ -8,8 +8,8 @@ from analyst.duckdb_session import Column, Table
 EXACT_ROWS: Final = 1_000_000
 """Rows above which distinct values are estimated (DuckDB's HyperLogLog, a few per cent off); a note says so."""
 MAX_COLUMNS: Final = 200
-TOP: Final = 5
-MAX_TEXT: Final = 80
+TOP: Final = 5  # most frequent values that are listed for a column
+MAX_TEXT: Final = 80  # characters of a listed value or type; the rest is cut off
 
 
 def profile(table: Table) -> dict[str, Any]:
@@ -33,18 +33,18 @@ def profile(table: Table) -> dict[str, Any]:
     }
 
 
-def sentence(found: dict[str, Any]) -> str:
+def sentence(profile: dict[str, Any]) -> str:
     """Return a profile as one line."""
-    rows, columns = found["rows"], found["column_count"]
-    gaps = [column["name"] for column in found["columns"] if column["nulls"]]
+    rows, columns = profile["rows"], profile["column_count"]
+    gaps = [column["name"] for column in profile["columns"] if column["nulls"]]
     parts = [f"{rows:,} row{'' if rows == 1 else 's'}, {columns:,} column{'' if columns == 1 else 's'}"]
     if gaps:
-        named = ", ".join(name[:40] for name in gaps[:3]) + (f" and {len(gaps) - 3} more" if len(gaps) > 3 else "")
-        parts.append(f"values missing in {named}")
+        names = ", ".join(name[:40] for name in gaps[:3]) + (f" and {len(gaps) - 3} more" if len(gaps) > 3 else "")
+        parts.append(f"values missing in {names}")
     else:
         parts.append("no values missing")
-    if found["duplicate_rows"]:
-        parts.append(f"{found['duplicate_rows']:,} repeated")
+    if profile["duplicate_rows"]:
+        parts.append(f"{profile['duplicate_rows']:,} repeated")
     return "; ".join(parts)
 
 
@@ -59,36 +59,36 @@ def _duplicates(table: Table, exact: bool) -> int:
     """
     if not table.row_count:
         return 0
-    whole = ", ".join(column.quoted for column in table.columns)
-    different = table.rows(f"SELECT {_distinct(f'hash({whole})', exact)} FROM data")[0][0]
-    return max(0, table.row_count - int(different))
+    columns = ", ".join(column.quoted for column in table.columns)
+    distinct = table.rows(f"SELECT {_distinct(f'hash({columns})', exact)} FROM data")[0][0]
+    return max(0, table.row_count - int(distinct))
 
 
 def _column(table: Table, column: Column, exact: bool) -> dict[str, Any]:
     name = column.quoted
-    distinct = _distinct(f"CAST({name} AS VARCHAR)" if column.kind == "nested" else name, exact)
-    filled, different = table.rows(f"SELECT count({name}), {distinct} FROM data")[0]
-    found = {
+    count_sql = _distinct(f"CAST({name} AS VARCHAR)" if column.kind == "nested" else name, exact)
+    filled, distinct = table.rows(f"SELECT count({name}), {count_sql} FROM data")[0]
+    described = {
         "name": column.name,
         "type": column.type if len(column.type) <= MAX_TEXT else column.type[: MAX_TEXT - 1] + "…",
         "kind": column.kind,
         "nulls": table.row_count - filled,
-        "distinct": min(int(different), filled),
+        "distinct": min(int(distinct), filled),
     }
     if not filled:
-        return found
+        return described
     match column.kind:
         case "number":
-            return found | _numbers(table, name) | (_exact(table, name) if column.is_whole else {})
+            return described | _numbers(table, name) | (_exact(table, name) if column.is_whole else {})
         case "date":
             sql = f"SELECT CAST(min({name}) AS VARCHAR), CAST(max({name}) AS VARCHAR) FROM data"
             first, last = table.rows(sql)[0]
-            return found | {"min": first, "max": last}
+            return described | {"min": first, "max": last}
     sql = f"""
         SELECT left(CAST({name} AS VARCHAR), {MAX_TEXT}) AS value, count(*) AS rows FROM data
         WHERE {name} IS NOT NULL GROUP BY value ORDER BY rows DESC, value LIMIT {TOP}
     """
-    return found | {"top": [{"value": value, "rows": rows} for value, rows in table.rows(sql)]}
+    return described | {"top": [{"value": value, "rows": rows} for value, rows in table.rows(sql)]}
 
 
 def _numbers(table: Table, name: str) -> dict[str, Any]:
@@ -106,18 +106,18 @@ def _numbers(table: Table, name: str) -> dict[str, Any]:
 
 
 def _exact(table: Table, name: str) -> dict[str, Any]:
-    """Return least, greatest and sum of whole numbers, with all digits: as text what JSON's readers would round."""
+    """Return least, greatest and sum of whole numbers with all digits; see `whole`."""
     ((low, high, total),) = table.rows(f"SELECT min({name}), max({name}), sum({name}) FROM data")
     return {key: whole(value) for key, value in (("min", low), ("max", high), ("sum", total))}
 
 
 def whole(value: int) -> int | str:
-    """Return a whole number for JSON: as text beyond 2**53, where its readers lose digits."""
+    """Return a whole number for JSON: as text from 2**53 on, because readers of JSON round larger ones."""
     return value if abs(value) < 2**53 else str(value)
 
 
 def rounded(value: float | None) -> float | int | None:
-    """Round to twelve significant digits, so that sums of decimals read as people write them. None if infinite."""
+    """Round to twelve significant digits, which removes the noise of sums of decimals. Return None if not finite."""
     if value is None or not math.isfinite(value):
         return None
     rounded = float(f"{value:.12g}")

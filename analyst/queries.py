@@ -1,8 +1,8 @@
 """Runs a query that a user or a model wrote: policy, result, and errors as sentences.
 
-The policy is an allow-list, checked in DuckDB's own syntax tree: one read-only query over the table ``data``. Access to
-files is switched off independently (see `duckdb_session`). The policy refuses the rest: system tables about the server,
-statements with effects, functions that cannot be interrupted.
+The policy is an allow list, checked in DuckDB's own syntax tree: one read-only query over the table ``data``. It
+refuses system tables about the server, statements with effects, and functions that cannot be interrupted. Access to
+files is switched off independently (see `duckdb_session`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from analyst.refusal import Refusal
 if TYPE_CHECKING:
     import duckdb
 
-MAX_CELL: Final = 1_000
+MAX_CELL: Final = 1_000  # characters; the rest is cut off
 MAX_RESULT_CHARS: Final = 150_000
 
 MAX_LENGTH: Final = 20_000
 MAX_LEVELS: Final = 900
-"""Levels of a query's syntax tree: some 300 subqueries within each other. Python 3.12 reads deeper ones than 3.11."""
+"""Levels of a query's syntax tree: some 300 nested subqueries. Python 3.12 would read deeper trees than 3.11."""
 
 _TOO_DEEP: Final = "The query is nested too deeply."
 _ONLY_READING: Final = "Only a single reading query is allowed: SELECT, WITH, VALUES, DESCRIBE or SUMMARIZE."
 
-# The only functions in FROM that reach nothing outside the query; they generate rows one by one.
+# The only functions in FROM that access nothing outside the query; they generate rows one by one.
 _SOURCES: Final = frozenset({"range", "generate_series", "unnest"})
 
 # Functions that wait, write, or reveal something about the server.
@@ -43,14 +43,14 @@ _CLOSED: Final = frozenset(
     "json_execute_serialized_sql index_key stats".split()
 )
 
-# Functions that build a value of the given size in one step that cannot be interrupted: 100 s for range(1000000000).
-# The size must be a constant of at most `MAX_GROWTH`.
+# Functions that build a value of a given size in one step that cannot be interrupted: 100 s for range(1000000000). The
+# size must be a constant of at most `MAX_GROWTH`.
 _GROWING: Final = frozenset(
     "repeat lpad rpad range generate_series bitstring list_resize array_resize printf format".split()  # noqa: SIM905 (words read better as words)
 )
 MAX_GROWTH: Final = 10_000
 
-# Types that JSON has; every other value is shown as DuckDB writes it.
+# Types that JSON has; values of other types are shown in DuckDB's notation.
 _PLAIN: Final = frozenset("BOOLEAN FLOAT DOUBLE".split())  # noqa: SIM905 (words read better as words)
 
 
@@ -58,7 +58,7 @@ _PLAIN: Final = frozenset("BOOLEAN FLOAT DOUBLE".split())  # noqa: SIM905 (words
 class Answer:
     """The rows of a query as plain JSON values. `truncated` says why rows are missing; empty if none is.
 
-    `notes` say how the file was read, where it could be read in another way.
+    `notes` say how the file was read, if it could be read in several ways.
     """
 
     columns: tuple[Column, ...]
@@ -86,17 +86,17 @@ def run(table: Table, sql: str, limit: int) -> Answer:
     """Run a trusted query, for at most `limit` rows."""
     relation = table.connection.sql(sql)
     columns = tuple(Column(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
-    shown = ", ".join(f"{_cell(place, column)} AS c{place}" for place, column in enumerate(columns, 1))
-    found = relation.limit(limit + 1).project(shown).fetchall()
-    rows = [[_plain(cell) for cell in row] for row in found[:limit]]
-    left = MAX_RESULT_CHARS
-    for kept, row in enumerate(rows):
-        left -= sum(len(str(cell)) + 3 for cell in row)
-        if left < 0:
-            cut = f"only the first {kept:,} rows are shown, as they are very long"
-            return Answer(columns, rows[:kept], cut, table.notes)
-    cut = f"only the first {limit:,} rows are shown" if len(found) > limit else ""
-    return Answer(columns, rows, cut, table.notes)
+    cells = ", ".join(f"{_cell(place, column)} AS c{place}" for place, column in enumerate(columns, 1))
+    fetched = relation.limit(limit + 1).project(cells).fetchall()
+    rows = [[_plain(cell) for cell in row] for row in fetched[:limit]]
+    room = MAX_RESULT_CHARS
+    for count, row in enumerate(rows):
+        room -= sum(len(str(cell)) + 3 for cell in row)
+        if room < 0:
+            truncated = f"only the first {count:,} rows are shown, as they are very long"
+            return Answer(columns, rows[:count], truncated, table.notes)
+    truncated = f"only the first {limit:,} rows are shown" if len(fetched) > limit else ""
+    return Answer(columns, rows, truncated, table.notes)
 
 
 def _cell(place: int, column: Column) -> str:
@@ -110,7 +110,7 @@ def _cell(place: int, column: Column) -> str:
 
 
 def _plain(cell: Any) -> Any:
-    """Round to the 15 significant digits that a float holds, so that sums of cents read as people write them."""
+    """Convert a cell to JSON. A float is rounded to the 15 significant digits that it holds, as for sums of cents."""
     if isinstance(cell, int) and not isinstance(cell, bool):
         return whole(cell)
     if not isinstance(cell, float):
@@ -119,27 +119,27 @@ def _plain(cell: Any) -> Any:
 
 
 def squeezed(name: str) -> str:
-    """Return a name in small letters without spaces, underscores and punctuation."""
+    """Return a name in lower case without spaces, underscores and punctuation."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
 def find_column(columns: Sequence[Column], name: str) -> Column | None:
-    """Return the column of that name: the exact spelling first, then any case and spacing."""
-    for same in (str, str.lower, squeezed):
+    """Return the column of that name: the exact spelling first, then any case, then any spacing."""
+    for normalise in (str, str.lower, squeezed):
         for column in columns:
-            if same(column.name) == same(name.strip()) != "":
+            if normalise(column.name) == normalise(name.strip()) != "":
                 return column
     return None
 
 
 def no_such_column(name: str, columns: Sequence[Column]) -> Refusal:
-    """Return the error for an unknown column, with the names of the existing ones, likely ones first."""
+    """Return the error for an unknown column, with the names of the existing ones, similar ones first."""
     names = [column.name for column in columns]
-    near = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=3, cutoff=0.6)
-    likely = [each for each in names if each.lower() in near]
-    listed = [*likely, *(each for each in names if each not in likely)]
-    shown = ", ".join(f"“{each[:60]}”" for each in listed[:20])
-    more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
+    near = difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=3, cutoff=0.6)
+    similar = [known for known in names if known.lower() in near]
+    names = [*similar, *(known for known in names if known not in similar)]
+    shown = ", ".join(f"“{known[:60]}”" for known in names[:20])
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return Refusal("query_failed", f"There is no column “{name[:60]}”. The table has {shown}{more}.")
 
 
@@ -177,9 +177,9 @@ def _check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise _refused("There is no query." if not statements else "Only one query at a time is allowed.")
     if statements[0].type != duckdb.StatementType.SELECT:
         raise _refused(_ONLY_READING)
-    written = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0]
+    serialized = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0]
     try:
-        tree = json.loads(written)
+        tree = json.loads(serialized)
     except RecursionError:
         raise _refused(_TOO_DEEP) from None
     if tree.get("error"):
@@ -190,8 +190,8 @@ def _check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         _check_node(node, {"data", *named})
 
 
-def _refused(why: str) -> Refusal:
-    return Refusal("query_refused", why)
+def _refused(sentence: str) -> Refusal:
+    return Refusal("query_refused", sentence)
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
@@ -203,9 +203,9 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             raise _refused(_TOO_DEEP)
         if isinstance(node, dict):
             yield node
-            waiting.extend((each, level + 1) for each in node.values())
+            waiting.extend((child, level + 1) for child in node.values())
         elif isinstance(node, list):
-            waiting.extend((each, level + 1) for each in node)
+            waiting.extend((child, level + 1) for child in node)
 
 
 def _check_node(node: dict[str, Any], tables: set[str]) -> None:
@@ -223,7 +223,7 @@ def _check_node(node: dict[str, Any], tables: set[str]) -> None:
         function = node["function"]
         if str(function.get("function_name")).lower() not in _SOURCES:
             raise _refused("A query may read the table and nothing else: no files, no network, no settings.")
-        function["class"] = "SOURCE"  # gives rows one by one and can be interrupted, so its size does not matter
+        function["class"] = "SOURCE"  # it generates rows one by one and can be interrupted, so its size is not checked
     if node.get("class") == "FUNCTION":
         name = str(node.get("function_name")).lower()
         if name in _CLOSED:
@@ -233,9 +233,9 @@ def _check_node(node: dict[str, Any], tables: set[str]) -> None:
 
 
 def _may_grow(name: str, function: dict[str, Any]) -> bool:
-    """Whether a size is large, or not a literal and therefore unknown before the query runs."""
-    given = function.get("arguments") or function.get("children") or []
-    arguments = [each.get("expression", each) for each in given]
+    """Return whether a size is large, or not a literal and therefore unknown before the query runs."""
+    nodes = function.get("arguments") or function.get("children") or []
+    arguments = [node.get("expression", node) for node in nodes]
     if name in ("printf", "format"):
         pattern = _literal(arguments[0]) if arguments else None
         widths = re.findall(r"\d+", pattern or "")

@@ -1,8 +1,8 @@
-"""The error of a process that reads a table. It imports nothing of the server, so that the process starts fast."""
+"""The error of a process that reads a table. This module imports nothing, so that the process starts fast."""
 
 
 class Refusal(Exception):
-    """An operation that is refused or fails, with the code and the sentence that its caller raises as a `ToolError`."""
+    """An operation is refused or fails. The server raises a `ToolError` with this code and sentence."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

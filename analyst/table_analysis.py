@@ -1,4 +1,4 @@
-"""Groups, trends, outliers and joins of a table, with columns chosen if none is named. Runs in the table's process."""
+"""Computes groups, trends, outliers and joins of a table, choosing columns if needed. Runs in the table's process."""
 
 import statistics
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from analyst.units import check_units, mixed_unit
 MAX_GROUPS: Final = 100
 MAX_PERIODS: Final = 120
 MAX_ROWS: Final = 200
-"""Rows of a join."""
+"""Rows of a join that are returned."""
 MAX_OUTLIERS: Final = 50
 MAX_SHARED: Final = 3
 """Columns of categories that an overview describes."""
 CATEGORIES: Final = 200
-"""Different values up to which a column groups rows; one with more is a name or a text."""
+"""Distinct values of a column that groups rows; a column with more has names or texts."""
 FENCE: Final = 1.5
 """Quartile distances beyond the quartiles from which a value is an outlier (Tukey, *Exploratory Data Analysis*)."""
 EMPTY: Final = "(empty)"
 MAX_LABEL: Final = 80
-"""Characters of the name of a group."""
+"""Characters of the name of a group; the rest is cut off."""
 _OVER: Final = 0.7
-"""Share of the usual reach of the dates in a period that those of the last period must have for it to count as over:
-the last days of a month may have no rows."""
+"""The last period counts as over if its dates reach at least this share of the usual length; not all of it, because the
+last days of a month may have no rows."""
 
-# Words of names of columns: of those that measure something, the likely ones first; of those whose numbers are no
-# measures; and of those whose sum has no meaning.
+# Words in the names of columns: of measures, the likely ones first; of columns whose numbers are no measures; and of
+# measures whose sum has no meaning.
 _MEASURES: Final = (
     "revenue sales amount cost total turnover profit spend spending expense value price net gross quantity units count "  # noqa: SIM905 (words read better as words)
     "hours umsatz betrag kosten summe menge".split()
@@ -48,7 +48,7 @@ _AVERAGED: Final = frozenset(
 
 @frozen
 class FirstLook:
-    """The profile of a table and, if it has dates, its likely measure by month as a chart."""
+    """The profile of a table and, if it has dates, the points of a chart of its likely measure by month."""
 
     profile: dict[str, Any]
     points: Points | None
@@ -56,8 +56,8 @@ class FirstLook:
 
 @frozen
 class Groups:
-    """Values by group, the largest first: group, value, rows. `total` is the value of all rows; `additive`: the
-    values add up to it."""
+    """Values by group, the largest first: group, value, number of rows. `groups` counts all groups; `total` is the
+    value of all rows; `additive`: the values of the groups add up to it."""
 
     by: str
     measure: str | None
@@ -70,11 +70,9 @@ class Groups:
 
 @frozen
 class Trend:
-    """Values by period, in order of time. `slope` is the change a period by least squares, None below three periods.
-
-    `partial` is the last day of the data if the last period has only begun then, and empty if it is over: its value
-    is no sign of a decline. The slope leaves it out.
-    """
+    """Values by period, in order of time. `slope` is the change per period by least squares, None below three periods;
+    `fit` is the share of the variance that it explains. `partial` is the last day of the data if the last period is
+    incomplete, else empty; the slope leaves such a period out, because its value is no sign of a decline."""
 
     date: str
     measure: str | None
@@ -88,7 +86,7 @@ class Trend:
 
 @frozen
 class Outliers:
-    """The outliers of one column: the usual range, their number, and the farthest with their rows."""
+    """The outliers of one column: the usual range, their number, and the farthest ones with their rows."""
 
     column: str
     low: float
@@ -100,10 +98,8 @@ class Outliers:
 
 @frozen
 class Overview:
-    """The main figures of a table: its measure by categories, its trend, and its outliers.
-
-    `mixed`: the column that says in which of several units a measure is; rows are counted then, as it has no sum.
-    """
+    """The main figures of a table: its measure by categories, its trend, and its outliers. `mixed`: the column with the
+    units of a measure that has several; rows are counted then, because the measure has no sum."""
 
     row_count: int
     measure: str | None
@@ -115,7 +111,7 @@ class Overview:
 
 @frozen
 class Joined:
-    """How two tables were joined, the first rows, and the rows in groups if that was asked for."""
+    """A join of two tables: its facts, its first rows, and its groups if requested."""
 
     join: Join
     first: Answer
@@ -123,16 +119,16 @@ class Joined:
 
 
 def joined(table: Table, by: str | None, measure: str | None, aggregate: str | None) -> Joined:
-    """Return the join, with `by` in groups.
+    """Return the join that is loaded as `table`, grouped by the column `by` unless that is None.
 
-    Raises `Refusal` ``query_failed`` for unknown columns, or ones that do not go together.
+    Raises `Refusal` ``query_failed`` for unknown columns, or a measure without numbers.
     """
-    found = Joined(table.join or Join("", table.row_count, 0, 0), run(table, "SELECT * FROM data", MAX_ROWS))
+    join = Joined(table.join or Join("", table.row_count, 0, 0), run(table, "SELECT * FROM data", MAX_ROWS))
     if by is None:
-        return found
+        return join
     column, grain = find_axis(table, by)
-    measured = _measure(table, measure, aggregate)
-    return evolve(found, groups=_group(table, column, grain, measured, aggregate, MAX_GROUPS))
+    measure_column = _measure(table, measure, aggregate)
+    return evolve(join, groups=_group(table, column, grain, measure_column, aggregate, MAX_GROUPS))
 
 
 def trend(table: Table, date: str | None, measure: str | None, aggregate: str | None) -> Trend:
@@ -140,20 +136,20 @@ def trend(table: Table, date: str | None, measure: str | None, aggregate: str | 
 
     Raises `Refusal` ``query_failed`` if the table has no dates, or too few of them.
     """
-    dated = [column for column in table.columns if column.kind == "date"]
-    if not dated:
+    dates = [column for column in table.columns if column.kind == "date"]
+    if not dates:
         raise Refusal("query_failed", "There is no column of dates in this table, so it has no trend.")
-    column, grain = find_axis(table, date if date and date.strip() else dated[0].name)
+    column, grain = find_axis(table, date if date and date.strip() else dates[0].name)
     if column.kind != "date" or grain is None:
         raise Refusal("query_failed", f"“{column.name[:60]}” has no dates.")
-    found = _trend(table, column, grain, _measure(table, measure, aggregate), aggregate)
-    if len(found.rows) < 2:
+    result = _trend(table, column, grain, _measure(table, measure, aggregate), aggregate)
+    if len(result.rows) < 2:
         raise Refusal("query_failed", f"All dates are in one {grain}, so there is no trend; name a shorter period.")
-    return found
+    return result
 
 
 def outliers(table: Table, column: str | None) -> list[Outliers]:
-    """Return the outliers of a column of numbers; without one, of all that measure something.
+    """Return the outliers of a column of numbers; for None, those of all measures.
 
     Raises `Refusal` ``query_failed`` for a column without numbers.
     """
@@ -162,30 +158,31 @@ def outliers(table: Table, column: str | None) -> list[Outliers]:
         raise Refusal("query_failed", "There is no column of numbers in this table.")
     if columns[0].kind != "number":
         raise Refusal("query_failed", f"“{columns[0].name[:60]}” has no numbers, so it has no outliers.")
-    return [found for each in columns[:10] if (found := _outliers(table, each, MAX_OUTLIERS)) is not None]
+    checked = (_outliers(table, number, MAX_OUTLIERS) for number in columns[:10])
+    return [result for result in checked if result is not None]
 
 
 def overview(table: Table, measure: str | None) -> Overview:
     """Return the main figures of a table."""
     column = _measure(table, measure, None)
     mixed = None if column is None else mixed_unit(table, column)
-    added = None if mixed else column
-    dated = next((column for column in table.columns if column.kind == "date"), None)
-    over_time = None if dated is None else _trend(table, dated, fitting_grain(table, dated), added, None)
-    one_unit = [each for each in _measures(table) if mixed_unit(table, each) is None]
-    found = tuple(each for one in one_unit[:5] if (each := _outliers(table, one, 5)) is not None)
+    summed = None if mixed else column
+    date = next((column for column in table.columns if column.kind == "date"), None)
+    over_time = None if date is None else _trend(table, date, fitting_grain(table, date), summed, None)
+    in_one_unit = [number for number in _measures(table) if mixed_unit(table, number) is None]
+    checked = [_outliers(table, number, 5) for number in in_one_unit[:5]]
     return Overview(
         table.row_count,
         None if column is None else column.name,
         None if mixed is None else mixed.name,
-        tuple(_group(table, category, None, added, None, 10) for category in _categories(table)[:MAX_SHARED]),
+        tuple(_group(table, category, None, summed, None, 10) for category in _categories(table)[:MAX_SHARED]),
         over_time if over_time is not None and len(over_time.rows) > 1 else None,
-        tuple(each for each in found if each.count),
+        tuple(result for result in checked if result is not None and result.count),
     )
 
 
 def first_look(table: Table) -> FirstLook:
-    """Profile a table. It has no chart if there are no dates, or its amounts do not add up."""
+    """Profile a table. There are no points if it has no dates, or its amounts do not add up."""
     points, measure = None, _measure(table, None, None)
     name, how = (None, None) if measure is None else (measure.name, _natural(measure))
     for axis in [column.name for column in table.columns if column.kind == "date"][:1]:
@@ -228,16 +225,16 @@ def _trend(table: Table, column: Column, grain: str, measure: Column | None, how
         f"{measure_sql(measure, aggregate)} AS v FROM data WHERE isfinite({column.quoted}) "
         f"GROUP BY t ORDER BY t DESC LIMIT {MAX_PERIODS}) ORDER BY t"
     )
-    known = [(period, number) for period, value in table.rows(sql) if (number := rounded(value)) is not None]
-    partial = _unfinished(table, column, grain) if aggregate in ("sum", "count") and len(known) > 3 else ""
-    slope, fit = _line([value for _, value in known][: -1 if partial else None])
+    rows = [(period, number) for period, value in table.rows(sql) if (number := rounded(value)) is not None]
+    partial = _unfinished(table, column, grain) if aggregate in ("sum", "count") and len(rows) > 3 else ""
+    slope, fit = _line([value for _, value in rows][: -1 if partial else None])
     name = None if measure is None else measure.name
-    return Trend(column.name, name, aggregate, grain, known, slope, fit, partial)
+    return Trend(column.name, name, aggregate, grain, rows, slope, fit, partial)
 
 
 def _unfinished(table: Table, column: Column, grain: str) -> str:
-    """Return the last date if it lies much earlier in its period than the last dates of the other periods in theirs;
-    else an empty text. So dates that are all the first of a month are no sign of an unfinished month."""
+    """Return the last date if it is much earlier in its period than the last dates of other periods are in theirs, else
+    an empty text. So a month whose dates are all its first day counts as over if that holds for the other months."""
     sql = (
         "SELECT left(CAST(max(t) AS VARCHAR), 10), max(epoch(t)) - min(epoch(p)) FROM "
         f"(SELECT date_trunc('{grain}', t) AS p, t FROM "
@@ -245,16 +242,16 @@ def _unfinished(table: Table, column: Column, grain: str) -> str:
         f"GROUP BY p ORDER BY p DESC LIMIT {MAX_PERIODS}"
     )
     (last, reach), *earlier = table.rows(sql)
-    return str(last) if reach < _OVER * statistics.median(each for _, each in earlier) else ""
+    return str(last) if reach < _OVER * statistics.median(other for _, other in earlier) else ""
 
 
 def _line(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Return the slope of the least-squares line through equally spaced values, and the share it explains (R²)."""
     if len(values) < 3:
         return None, None
-    places = range(len(values))
-    slope = statistics.linear_regression(places, values).slope
-    fit = statistics.correlation(places, values) ** 2 if len(set(values)) > 1 else 1.0
+    steps = range(len(values))
+    slope = statistics.linear_regression(steps, values).slope
+    fit = statistics.correlation(steps, values) ** 2 if len(set(values)) > 1 else 1.0
     return rounded(slope), rounded(fit)
 
 
@@ -269,12 +266,13 @@ def _outliers(table: Table, column: Column, limit: int) -> Outliers | None:
     q1, median, q3 = quartiles
     low, high = q1 - FENCE * (q3 - q1), q3 + FENCE * (q3 - q1)
     if low < 0 <= least:
-        low = 0.0  # of values of which none is negative
+        low = 0.0  # the column has no negative values
     outside = f"{usable} AND ({number} < {low!r} OR {number} > {high!r})"
     (count,) = table.rows(f"SELECT count(*) FROM data WHERE {outside}")[0]
-    shown = ", ".join(each.quoted for each in [column, *(each for each in table.columns if each != column)][:8])
-    found = run(table, f"SELECT {shown} FROM data WHERE {outside} ORDER BY abs({number} - {median!r}) DESC", limit)
-    return Outliers(column.name, rounded(low) or 0, rounded(high) or 0, rounded(median) or 0, count, found)
+    columns = [column, *(other for other in table.columns if other != column)][:8]
+    shown = ", ".join(other.quoted for other in columns)
+    rows = run(table, f"SELECT {shown} FROM data WHERE {outside} ORDER BY abs({number} - {median!r}) DESC", limit)
+    return Outliers(column.name, rounded(low) or 0, rounded(high) or 0, rounded(median) or 0, count, rows)
 
 
 def _named(table: Table, name: str) -> Column:
@@ -302,7 +300,7 @@ def _measure(table: Table, name: str | None, how: str | None) -> Column | None:
 
 
 def _natural(measure: Column) -> str:
-    """Return the aggregate that suits a column of which no other was asked."""
+    """Return the aggregate that suits a measure if none is requested."""
     return "sum" if measure.words.isdisjoint(_AVERAGED) else "mean"
 
 
@@ -312,10 +310,10 @@ def _measures(table: Table) -> list[Column]:
 
 
 def _categories(table: Table) -> list[Column]:
-    """Return the columns of texts and truth values that repeat, those with fewest values first."""
+    """Return the columns of texts and truth values with repeated values, those with the fewest distinct ones first."""
     counted = []
     for column in [column for column in table.columns if column.kind in ("text", "boolean")][:50]:
-        (different,) = table.rows(f"SELECT approx_count_distinct({column.quoted}) FROM data")[0]
-        if 1 < different <= min(CATEGORIES, max(2, table.row_count // 2)):
-            counted.append((different, column))
-    return [column for _, column in sorted(counted, key=lambda each: each[0])]
+        (distinct,) = table.rows(f"SELECT approx_count_distinct({column.quoted}) FROM data")[0]
+        if 1 < distinct <= min(CATEGORIES, max(2, table.row_count // 2)):
+            counted.append((distinct, column))
+    return [column for _, column in sorted(counted, key=lambda pair: pair[0])]

@@ -1,7 +1,7 @@
 """Loads one table and does one operation on it: a program of `understudy.sandbox`.
 
-It runs in a process, which can be bounded and killed. DuckDB's own memory limit does not cover the strings that an
-expression builds (20 GB were reached with nested replace), and its interrupt does not reach a single long function.
+It runs in a process, because a process can be limited and killed. DuckDB's own memory limit does not cover the strings
+that an expression builds (nested replace took 20 GB), and its interrupt does not stop a single long function.
 """
 
 import importlib
@@ -20,10 +20,10 @@ REFUSED: Final = 3
 NO_MEMORY: Final = 4
 
 GIVEN: Final = "given"
-"""The name of the table in the folder of the call."""
+"""The file name of the table in the folder of the call."""
 OTHER: Final = "other"
-"""The name of the table to join it with."""
-MAX_ANSWER: Final = 4_000_000
+"""The file name of the table to join it with."""
+MAX_ANSWER: Final = 4_000_000  # characters; a larger answer is refused
 
 
 def prepare() -> None:
@@ -45,7 +45,7 @@ def answer(request: dict[str, Any]) -> Any:
         "overview": table_analysis.overview,
         "joined": table_analysis.joined,
     }
-    # A plain name in this folder: DuckDB reads `[` in a path as a pattern, and would list folders it may not read.
+    # Files have plain names in this folder, because DuckDB takes `[` in a path for a pattern, and lists other folders.
     os.chdir(request["folder"])
     other = request.get("other")
     joined = None if other is None else (other["name"], Path(OTHER), other["on"])
@@ -63,8 +63,8 @@ def main() -> int:
         from analyst.refusal import Refusal
 
         try:
-            found = answer(request)
-            body = json.dumps(found, default=lambda each: attrs.asdict(each, recurse=False), allow_nan=False)
+            result = answer(request)
+            body = json.dumps(result, default=lambda value: attrs.asdict(value, recurse=False), allow_nan=False)
             if len(body) > MAX_ANSWER:
                 raise Refusal("query_failed", "The answer is too large to be shown.")
         except duckdb.OutOfMemoryException:

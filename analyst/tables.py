@@ -1,8 +1,8 @@
-"""`query_table`, and what all tools for an attached table are made with: a process answers each question.
+"""`query_table`, and the process that answers each call of a tool for an attached table.
 
-1. Every call has its own process with its own database. No two calls share one, so no two users do.
-2. The process is bounded (see `understudy.sandbox`) and confined (see `confine`): it reads the table's file, writes in
-   a folder of its own, and reaches nothing else.
+1. Every call has its own process with its own database, so no two users share one.
+2. The process is limited (see `understudy.sandbox`) and confined (see `confine`): it can only read the table's file,
+   and write in its own folder.
 3. A cancelled or late call kills the process, and returns after it has ended.
 4. Users take turns (see `FairLimiter`).
 """
@@ -37,11 +37,11 @@ MAX_ROWS: Final = 1_000
 LIMIT_S: Final = 10.0
 TABLE: Final = Program(
     "analyst.table_worker",
-    # DuckDB's own 512 MB, 60 MB for the interpreter, and room for the strings that DuckDB does not count.
+    # DuckDB's own 512 MB, 60 MB for the interpreter, and room for strings that DuckDB does not count.
     memory=1024 * MIB,
-    # Libraries, stacks and reserves of the allocator: 650 MB as measured with two threads, and as much again.
+    # In addition libraries, stacks and reserves of the allocator: 650 MB as measured with two threads, doubled.
     address_space=1024 * MIB + 1_500_000_000,
-    file_bytes=512 * MIB,  # a table that is rewritten as UTF-8 may become three times as long
+    file_bytes=512 * MIB,  # a table that is rewritten in UTF-8 may become three times as long
 )
 
 TableId: TypeAlias = Annotated[
@@ -52,7 +52,7 @@ Aggregate: TypeAlias = Annotated[
 ]
 
 table_limiter: Final = RunLocal("analyst.tables", FairLimiter)
-"""The limiter of users' processes, in this run of trio: four at once, two of them of one user."""
+"""The limiter of users' processes in the current trio loop: four at a time, two of them of one user."""
 
 
 async def ask_table(
@@ -67,9 +67,9 @@ async def ask_table(
     limit_s: float = LIMIT_S,
     memory: int = TABLE.memory,
 ) -> T:
-    """Load `file` and do an operation of `table_worker` on it. Return the answer as a `kind`.
+    """Load `file` in a process, and do an operation of `table_worker` on it. Return the answer as a `kind`.
 
-    With `other` the operation is done on both tables joined on the column `on` (None: the first that both have).
+    With `other` the operation is done on both tables, joined on the column `on` (None: the first that both have).
 
     The time limit starts when `owner` has a permit; `memory` is in bytes. Raises `ToolError`: ``busy`` if too many
     calls of `owner` wait, ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file that is no table,
@@ -91,7 +91,7 @@ async def ask_table(
                 ended = await run(
                     TABLE,
                     json.dumps(request).encode(),
-                    read=[str(each) for each in files.values()],
+                    read=[str(path) for path in files.values()],
                     write=[folder],
                     memory=memory,
                     cpu_s=math.ceil(limit_s) * THREADS + 2,
@@ -125,7 +125,7 @@ def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> 
 
 @asynccontextmanager
 async def _folder(tables: Mapping[str, Path]) -> AsyncIterator[str]:
-    """Make a folder for files of the process, with links of these names to the tables; remove it in the end."""
+    """Make a folder for the process, with links to the tables by these names; remove it at the end."""
 
     def make() -> str:
         folder = tempfile.mkdtemp(prefix="analyst-")
@@ -183,8 +183,8 @@ async def query_table(
         "truncated": bool(answer.truncated),
         "note": answer.truncated,
     } | ({"notes": list(answer.notes)} if answer.notes else {})
-    single = len(answer.rows) == len(answer.columns) == 1  # one figure, not rows of a table
-    return ToolResult(value, _sentence(answer), kind="analysis" if single else "drill_down")
+    is_figure = len(answer.rows) == len(answer.columns) == 1
+    return ToolResult(value, _sentence(answer), kind="analysis" if is_figure else "drill_down")
 
 
 def _sentence(answer: queries.Answer) -> str:

@@ -1,4 +1,4 @@
-"""Whether the numbers of a column are in several units, such as euros and dollars, so that they have no sum."""
+"""Recognizes columns whose numbers are in several units, such as euros and dollars, so that they have no sum."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,14 +15,14 @@ _UNITS: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("currency", "curr", "wahrung", "waehrung"), _MONEY),
     **dict.fromkeys(("unit", "uom", "einheit"), _MEASURED),
 }
-"""Names of columns of which each row has its own unit, with words in the names of those that it is the unit of."""
+"""Names of columns with the unit of each row, and the words in the names of columns that have such a unit."""
 
 
 def mixed_unit(table: Table, measure: Column) -> Column | None:
-    """Return the column that says the unit of each number in `measure`, if there are several; else None."""
+    """Return the column with the unit of each number in `measure`, if it has several units; else None."""
     for column in table.columns:
-        unit_of = next((words for name, words in _UNITS.items() if column.words == {name}), frozenset())
-        if column.kind != "text" or unit_of.isdisjoint(measure.words):
+        measured_words = next((words for name, words in _UNITS.items() if column.words == {name}), frozenset())
+        if column.kind != "text" or measured_words.isdisjoint(measure.words):
             continue
         if table.rows(f"SELECT count(DISTINCT {column.quoted}) FROM data")[0][0] > 1:
             return column
@@ -30,12 +30,12 @@ def mixed_unit(table: Table, measure: Column) -> Column | None:
 
 
 def check_units(table: Table, measure: Column, by: Column) -> bool:
-    """Return whether the numbers of a column are in one unit, so that what is grouped `by` another adds up.
+    """Return whether the numbers of a column are in one unit, so that values by group add up to a total.
 
     Raises `Refusal` ``query_failed`` if they are in several units and not grouped by these.
     """
-    unit = mixed_unit(table, measure)
-    if unit is not None and unit.name != by.name:
-        name, one = measure.name[:60], unit.name[:60]
-        raise Refusal("query_failed", f"“{name}” has more than one {one}; group it by {one}, or choose one by SQL.")
-    return unit is None
+    column = mixed_unit(table, measure)
+    if column is not None and column.name != by.name:
+        name, unit = measure.name[:60], column.name[:60]
+        raise Refusal("query_failed", f"“{name}” has more than one {unit}; group it by {unit}, or choose one by SQL.")
+    return column is None
