@@ -19,13 +19,6 @@ async def read(running: Running, path: str, who: str | None = OPERATOR) -> tuple
     return (await request(running.address, "GET", f"/api/observer/{path}", token=who))[::2]
 
 
-@pytest.mark.parametrize("path", ["runs", "runs/r1", "connections", "users", "health", "find?text=a"])
-async def test_only_operators_see_it(serve: Any, path: str) -> None:
-    running = await serve(secret=SECRET)
-    for who, expected in ((None, 401), (token("ada"), 403)):
-        assert (await read(running, path, who))[0] == expected
-
-
 @pytest.mark.promise("wire.endpoint-observer")
 async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: Any) -> None:
     gate = Gate()

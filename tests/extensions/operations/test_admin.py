@@ -25,16 +25,6 @@ from understudy.app.settings import load
 from understudy.extensions.mcp.oauth.storage import SignIn, put_sign_in
 
 
-@pytest.mark.parametrize("path", ["users", "spending", "schedules", "sign-ins", "settings"])
-async def test_only_operators_administer(serve: Any, path: str) -> None:
-    running = await of_tenants(serve)
-    assert (await ask(running, f"/api/admin/{path}", ADA))[0] == 403
-    assert (await ask(running, f"/api/admin/{path}", ACME_OPERATOR))[0] == (403 if path == "settings" else 200)
-    assert (await ask(running, f"/api/admin/{path}"))[0] == 200
-    if path != "settings":
-        assert (await ask(running, f"/api/admin/{path}?tenant=other", ACME_OPERATOR))[0] == 403
-
-
 @pytest.mark.promise("wire.endpoint-admin")
 async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> None:
     gate = Gate()

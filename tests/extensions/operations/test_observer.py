@@ -57,26 +57,6 @@ async def crowd(running: Running, count: int, prefix: str = "c") -> None:
         await connections.ask(StartChild(ChildSpec(f"{prefix}{number:05}", Sitter, restart=Restart.TRANSIENT)))
 
 
-@pytest.mark.promise("wire.endpoint-observer")
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "/api/observer/tree", b""),
-        ("GET", "/api/observer/incidents", b""),
-        ("GET", "/api/observer/changes", b""),
-        ("POST", "/api/observer/kill", b'{"path": "/system/observe/recovery"}'),
-    ],
-)
-async def test_only_operators_see_it(serve: Any, method: str, path: str, body: bytes) -> None:
-    running = await serve(secret=SECRET, observer_kill=True)
-    for who, expected in ((None, 401), ("nonsense", 401), (token("ada"), 403), (token("ada", "reader"), 403)):
-        status, _, answer = await request(running.address, method, path, token=who, body=body)
-        assert (status, set(answer)) == (expected, {"error"})
-    recovery = running.system.explain("/system/observe/recovery")
-    assert recovery is not None
-    assert recovery.restarts == 0
-
-
 async def test_an_anonymous_user_is_no_operator(serve: Any) -> None:
     running = await serve()
     assert (await observe(running, who=await new_token(running)))[0] == 403

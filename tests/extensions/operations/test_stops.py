@@ -88,12 +88,8 @@ async def test_a_stopped_agent_is_refused_and_allowed_again(serve: Any) -> None:
     assert (await change(running, "DELETE", "/api/stops/agent/endless"))[0] == 404
 
 
-async def test_only_operators_use_the_switch(serve: Any) -> None:
+async def test_a_stop_needs_a_known_kind_a_reason_and_a_run_that_is_there(serve: Any) -> None:
     running = await serve(endless(), secret=SECRET)
-    for method in ("PUT", "DELETE"):
-        assert (await change(running, method, "/api/stops/agent/endless", ADA, reason=REASON))[0] == 403
-    assert (await change(running, "GET", "/api/stops", ADA))[0] == 403
-    assert (await change(running, "POST", "/api/observer/runs/r/stop", ADA))[0] == 403
     assert (await change(running, "POST", "/api/observer/runs/r/stop"))[0] == 404
     assert (await change(running, "PUT", "/api/stops/moon/endless", reason=REASON))[0] == 400
     assert (await change(running, "PUT", "/api/stops/agent/endless", reason=" "))[0] == 400
