@@ -26,10 +26,10 @@ async def test_each_door_says_that_it_is_too_much(serve: Any, monkeypatch: pytes
     monkeypatch.setattr(registry, "WAIT_S", 0.05)
     running = await serve(scripted(Say("word"), name="desk"))
     token = await new_token(running)
-    status, headers, told = await say(running, token, door)
+    status, headers, body = await say(running, token, door)
     assert status == (200 if door in ("agui", "ui", "a2a") else 503)
     assert "retry-after" in headers or status == 200
-    assert ERRORS["busy"].text in told
+    assert ERRORS["busy"].text in body
     assert (await get(running, "/api/threads", token))["threads"] == []
 
 
@@ -50,11 +50,11 @@ async def test_a_tool_is_called_at_each_door_for_those_it_allows_alone(serve: An
 async def test_an_agent_that_is_not_allowed_is_not_there(serve: Any, door: str) -> None:
     """Its refusal is that of an agent that nobody has. The user has sent nothing then."""
     running = await allowed.start(serve)
-    _, _, told = await say(running, allowed.BOB, door)
-    assert any(code in told for code in ("unknown_agent_type", "Unknown agent_type: desk", "no agent of that name"))
+    _, _, body = await say(running, allowed.BOB, door)
+    assert any(code in body for code in ("unknown_agent_type", "Unknown agent_type: desk", "no agent of that name"))
     assert (await get(running, "/api/threads", allowed.BOB))["threads"] == []
-    _, _, told = await say(running, allowed.ADA, door)
-    assert not any(code in told for code in ("unknown_agent_type", "Unknown agent_type", "no agent of that name"))
+    _, _, body = await say(running, allowed.ADA, door)
+    assert not any(code in body for code in ("unknown_agent_type", "Unknown agent_type", "no agent of that name"))
 
 
 @pytest.mark.promise("wire.scrubbed-in")
@@ -62,8 +62,8 @@ async def test_an_agent_that_is_not_allowed_is_not_there(serve: Any, door: str) 
 async def test_a_secret_that_comes_by_a_door_is_not_kept(serve: Any, door: str) -> None:
     running = await serve(scripted(Say("yes"), name="desk"))
     token = await new_token(running)
-    status, _, told = await say(running, token, door, f"x {SECRET}")
+    status, _, body = await say(running, token, door, f"x {SECRET}")
     assert status == 200
-    kept = json.dumps(await get(running, "/api/me/export", token))
-    assert "[redacted]" in kept
-    assert not shows(kept + told)
+    export = json.dumps(await get(running, "/api/me/export", token))
+    assert "[redacted]" in export
+    assert not shows(export + body)

@@ -25,11 +25,11 @@ OWNERS: Final = ("owner", "user_id", "user")
 
 def needing(name: str) -> list[str]:
     """Return an extension with all that require it."""
-    found = [name]
+    names = [name]
     for extension in installed().values():
-        if set(extension.requires) & set(found):
-            found += needing(extension.name)
-    return found
+        if set(extension.requires) & set(names):
+            names += needing(extension.name)
+    return names
 
 
 async def token_of(server: Any) -> str:
@@ -88,12 +88,12 @@ async def test_each_can_be_left_out(name: str, tmp_path: Path) -> None:
 def test_no_row_of_a_user_is_missed_by_erasure_and_export() -> None:
     """Each table with an owner is one that the kernel's privacy knows, or an extension's `user_data` names."""
     owned = {name for name, table in schema.whole().tables.items() if set(OWNERS) & set(table.columns.keys())}
-    kept = {kind.table.name for extension in installed().values() for kind in brought(extension.user_data)}
+    tables = {kind.table.name for extension in installed().values() for kind in brought(extension.user_data)}
     keys = [key for table in schema.whole().tables.values() for key in table.foreign_key_constraints]
-    gone = {key.table.name for key in keys if key.referred_table.name in kept and key.ondelete == "CASCADE"}
-    assert owned - kept - gone - OF_KERNEL == set()
+    gone = {key.table.name for key in keys if key.referred_table.name in tables and key.ondelete == "CASCADE"}
+    assert owned - tables - gone - OF_KERNEL == set()
     assert OF_KERNEL - owned == set(), "gone, or an extension's now"
-    assert not kept & OF_KERNEL
-    for name in kept:
+    assert not tables & OF_KERNEL
+    for name in tables:
         keys = {key.parent.name: key for key in schema.whole().tables[name].foreign_keys}
         assert keys["owner"].ondelete == "CASCADE", f"what {name} keeps goes with its user, whatever happens"

@@ -62,12 +62,12 @@ class MarkedModel:
         if turn.purpose == "title":
             return Reply("A title")
         state = ProviderState(self.name, self.name, {"opaque": [f"{MARKER}-state"]}, (f"{MARKER}-id",))
-        kept: dict[str, Any] = {"reasoning": f"{MARKER}-reasoning", "state": state}
+        fields: dict[str, Any] = {"reasoning": f"{MARKER}-reasoning", "state": state}
         if turn.tools and not turn.rounds and "fill" in turn.request:
-            return Reply(calls=(ToolRequest(f"{MARKER}-call", "fill", {}),), **kept)
+            return Reply(calls=(ToolRequest(f"{MARKER}-call", "fill", {}),), **fields)
         text = "word " * 300
         await emit(TextDelta(text))
-        return Reply(text, **kept)
+        return Reply(text, **fields)
 
 
 @frozen
@@ -116,7 +116,7 @@ class Ways:
         for path, method in sorted(paths(self.folder, installed())):
             if method != "GET" or path in STREAMS or path in EXPORTS or path == "/metrics":
                 continue
-            at = re.sub(r"<(?:path:)?(\w+)>", lambda found: names.get(found[1], "x"), path)
+            at = re.sub(r"<(?:path:)?(\w+)>", lambda match: names.get(match[1], "x"), path)
             for who in (ANN, BOB, OPERATOR, AUDITOR, None):
                 _, _, body = await request(self.running.address, "GET", at, token=who)
                 self.texts[f"{path} {who}"] = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
@@ -126,16 +126,16 @@ class Ways:
 
     async def read_export(self) -> None:
         """Read the user's own export: what it says of the steps of runs, which is the user's alone, and the rest."""
-        whole = await get(self.running, "/api/me/export?events=1", ANN)
-        messages = [message for thread in whole["threads"] for message in thread["messages"]]
+        export = await get(self.running, "/api/me/export?events=1", ANN)
+        messages = [message for thread in export["threads"] for message in thread["messages"]]
         steps = [run.pop("steps") for message in messages for run in message.get("runs", ())]
         self.of_runs |= set(re.findall(rf"{MARKER}-\w+", json.dumps(steps)))
-        self.texts["export"] = json.dumps(whole)
+        self.texts["export"] = json.dumps(export)
 
     def marked(self) -> dict[str, list[str]]:
         """Return the marks that were read, by where."""
-        found = {at: re.findall(rf"{MARKER}[-\w]*", text) for at, text in self.texts.items()}
-        return {at: marks for at, marks in found.items() if marks}
+        by_place = {at: re.findall(rf"{MARKER}[-\w]*", text) for at, text in self.texts.items()}
+        return {at: marks for at, marks in by_place.items() if marks}
 
 
 @pytest.fixture
@@ -148,8 +148,8 @@ async def ways(
     await collector.start(nursery)
     await receiver.start(nursery)
     hooks = WebhookSettings([receiver.origin], SecretStr("a-secret-of-more-than-32-bytes-for-tests"), True)
-    own: dict[type[Any], Any] = {ShareSettings: ShareSettings(links=True), WebhookSettings: hooks}
-    running = await serve(*AGENTS, secret=SECRET, otlp_endpoint=collector.origin, own=own, **database)
+    settings: dict[type[Any], Any] = {ShareSettings: ShareSettings(links=True), WebhookSettings: hooks}
+    running = await serve(*AGENTS, secret=SECRET, otlp_endpoint=collector.origin, own=settings, **database)
     return Ways(running, tmp_path, collector, receiver, database)
 
 
@@ -163,8 +163,8 @@ async def talked(ways: Ways) -> dict[str, str]:
         names |= {"agent": "desk", "chat_id": "t", "response_id": f"resp_{question['run_id']}"}
         await ways.walk(names)
         await ways.read_export()
-        given = {"question_id": question["data"]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
-        await client.send({"type": "answer", "payload": given})
+        answer = {"question_id": question["data"]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
+        await client.send({"type": "answer", "payload": answer})
         await client.until_end()
         await client.ask("work", agent_type="written", thread_id="t")
         while f"{MARKER}-summary" not in ways.of_runs:
@@ -185,8 +185,8 @@ async def answer_newest(ways: Ways) -> None:
     with trio.fail_after(60):
         while not (waiting := (await get(ways.running, "/api/inbox", ANN))["needs_you"]):  # noqa: ASYNC110
             await trio.sleep(0.05)
-    given = {"question_id": waiting[0]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
-    command = {"type": "answer", "payload": given}
+    answer = {"question_id": waiting[0]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
+    command = {"type": "answer", "payload": answer}
     assert (await request(address, "POST", "/api/commands", token=ANN, body=command))[0] == 202
 
 
@@ -201,9 +201,9 @@ async def test_it_reaches_nobody(ways: Ways, caplog: pytest.LogCaptureFixture) -
     async with trio.open_nursery() as nursery:
         nursery.start_soon(call_by_mcp, ways)
         await answer_newest(ways)
-    made = (await request(running.address, "POST", "/api/threads/t/shares", token=ANN, body={}))[2]
+    share = (await request(running.address, "POST", "/api/threads/t/shares", token=ANN, body={}))[2]
     await eventually(lambda: len(ways.receiver.got) >= 2)
-    await ways.walk(names | {"token": made["path"].rpartition("/")[2]})
+    await ways.walk(names | {"token": share["path"].rpartition("/")[2]})
     ends = len((await get(running, "/api/runs?thread=t", ANN))["runs"])
     for dialect in ("canonical", "flat", "payload", "agent_response", "agent_events"):
         async with connected(running.address, ANN, f"/ws?dialect={dialect}", welcome=False) as client:

@@ -37,19 +37,19 @@ class TaskReceiver(Receiver):
 
     @property
     def states(self) -> list[str]:
-        found = []
+        states_seen = []
         for _, body in self.got:
             update = ParseDict(body, a2a.StreamResponse())
             status = update.task.status if update.HasField("task") else update.status_update.status
-            found.append(a2a.TaskState.Name(status.state).removeprefix("TASK_STATE_"))
-        return found
+            states_seen.append(a2a.TaskState.Name(status.state).removeprefix("TASK_STATE_"))
+        return states_seen
 
 
 @pytest.fixture
 async def receiver(nursery: trio.Nursery) -> TaskReceiver:
-    made = TaskReceiver()
-    await made.start(nursery)
-    return made
+    task_receiver = TaskReceiver()
+    await task_receiver.start(nursery)
+    return task_receiver
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +82,9 @@ async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
         async with mailing(tmp_path, **allowed(receiver)) as running:
             token = await new_token(running)
             async with client(running, token) as agent:
-                asked = message("go")
-                asked.configuration.task_push_notification_config.CopyFrom(config(receiver.url))
-                states, _, task_id = await told(agent.send_message(asked))
+                request_message = message("go")
+                request_message.configuration.task_push_notification_config.CopyFrom(config(receiver.url))
+                states, _, task_id = await told(agent.send_message(request_message))
                 assert states[-1] == "INPUT_REQUIRED"
                 await receiver.until(2)
         begun = ["WORKING", "INPUT_REQUIRED"]
@@ -110,18 +110,22 @@ async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskRe
             token = await new_token(running)
             async with client(running, token) as agent, client(running, await new_token(running)) as other:
                 _, _, task_id = await told(agent.send_message(message("go")))
-                made = await agent.create_task_push_notification_config(config(receiver.url, task_id, "c1"))
-                assert (made.id, made.url, made.task_id) == ("c1", receiver.url, task_id)
-                assert (made.token, made.authentication.credentials, made.authentication.scheme) == ("", "", "Bearer")
+                created = await agent.create_task_push_notification_config(config(receiver.url, task_id, "c1"))
+                assert (created.id, created.url, created.task_id) == ("c1", receiver.url, task_id)
+                assert (created.token, created.authentication.credentials, created.authentication.scheme) == (
+                    "",
+                    "",
+                    "Bearer",
+                )
                 named = a2a.GetTaskPushNotificationConfigRequest(task_id=task_id, id="c1")
-                assert await agent.get_task_push_notification_config(named) == made
+                assert await agent.get_task_push_notification_config(named) == created
                 listed = a2a.ListTaskPushNotificationConfigsRequest(task_id=task_id)
-                assert list((await agent.list_task_push_notification_configs(listed)).configs) == [made]
+                assert list((await agent.list_task_push_notification_configs(listed)).configs) == [created]
                 with pytest.raises(TaskNotFoundError):
                     await other.list_task_push_notification_configs(listed)
-                mine = await get(running, "/api/me/export", token)
-                assert [push["url"] for thread in mine["threads"] for push in thread["pushes"]] == [receiver.url]
-                assert "t0ken" not in str(mine)
+                export = await get(running, "/api/me/export", token)
+                assert [push["url"] for thread in export["threads"] for push in thread["pushes"]] == [receiver.url]
+                assert "t0ken" not in str(export)
                 for number in range(2, 11):
                     await agent.create_task_push_notification_config(config(receiver.url, task_id, f"c{number}"))
                 with pytest.raises(InternalError, match="at most"):
@@ -142,10 +146,10 @@ async def test_only_public_addresses_are_told(tmp_path: Path) -> None:
     with trio.fail_after(60):
         async with mailing(tmp_path) as running, client(running, await new_token(running)) as agent:
             for url in bad:
-                asked = message("go")
-                asked.configuration.task_push_notification_config.CopyFrom(config(url))
+                request_message = message("go")
+                request_message.configuration.task_push_notification_config.CopyFrom(config(url))
                 with pytest.raises(InvalidParamsError, match="The url"):
-                    await told(agent.send_message(asked))
+                    await told(agent.send_message(request_message))
             assert not (await agent.list_tasks(a2a.ListTasksRequest())).tasks
 
 
@@ -181,15 +185,15 @@ async def test_while_the_extension_is_off_receivers_stay_and_are_exported(
         async with mailing(tmp_path, **allowed(receiver)) as running:
             token = await new_token(running)
             async with client(running, token) as agent:
-                asked = message("go")
-                asked.configuration.task_push_notification_config.CopyFrom(config(receiver.url))
-                _, _, task_id = await told(agent.send_message(asked))
+                request_message = message("go")
+                request_message.configuration.task_push_notification_config.CopyFrom(config(receiver.url))
+                _, _, task_id = await told(agent.send_message(request_message))
                 await receiver.until(1)
         async with mailing(tmp_path, extensions=["-a2a"], **allowed(receiver)) as running:
             status, _, _ = await request(running.address, "GET", "/.well-known/agent-card.json", token=token)
             assert status == 404
-            mine = await get(running, "/api/me/export", token)
-            assert [push["url"] for thread in mine["threads"] for push in thread["pushes"]] == [receiver.url]
+            export = await get(running, "/api/me/export", token)
+            assert [push["url"] for thread in export["threads"] for push in thread["pushes"]] == [receiver.url]
         async with mailing(tmp_path, **allowed(receiver)) as running, client(running, token) as agent:
             await told(agent.send_message(message("allow", task_id=task_id)))
             while receiver.states[-1] != "COMPLETED":

@@ -75,10 +75,10 @@ async def test_only_a_yes_or_a_no_decides(serve_guest: Any) -> None:
             sent = {"parts": [{"text": "go"}], "messageId": uuid.uuid4().hex}
             task = (await rpc(running, token, "SendMessage", {"message": sent}))["result"]["task"]
             for unclear in ("what is that?", "No problem", "Yes, but only one"):
-                asked = {"message": OK | {"taskId": task["id"], "parts": [{"text": unclear}]}}
-                assert failure(await rpc(running, token, "SendMessage", asked)) == (-32602, "INVALID_PARAMS")
-            said = {"message": OK | {"taskId": task["id"], "parts": [part]}}
-            answer = await rpc(running, token, "SendMessage", said)
+                unclear_reply = {"message": OK | {"taskId": task["id"], "parts": [{"text": unclear}]}}
+                assert failure(await rpc(running, token, "SendMessage", unclear_reply)) == (-32602, "INVALID_PARAMS")
+            malformed_reply = {"message": OK | {"taskId": task["id"], "parts": [part]}}
+            answer = await rpc(running, token, "SendMessage", malformed_reply)
             assert answer["result"]["task"]["status"]["state"] == f"TASK_STATE_{state}", part
 
 
@@ -115,10 +115,10 @@ async def rpc(
     running: Running, token: str, method: str = "", params: Any = None, *, body: bytes = b"", **more: Any
 ) -> dict[str, Any]:
     """Return the response to a request of JSON-RPC."""
-    given = body or json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": params or {}}).encode()
+    payload = body or json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": params or {}}).encode()
     more.setdefault("headers", {"A2A-Version": "1.0"})
     status, _, answer = await request(
-        running.address, "POST", more.pop("path", "/a2a/script"), token=token, body=given, **more
+        running.address, "POST", more.pop("path", "/a2a/script"), token=token, body=payload, **more
     )
     assert status == 200, answer
     return answer if isinstance(answer, dict) else json.loads(answer.split("data: ")[1])
@@ -209,9 +209,9 @@ async def test_a_message_is_text_and_data_of_any_kind(serve_guest: Any) -> None:
         message = {"messageId": str(number), "role": "ROLE_USER", "parts": parts}
         task = (await rpc(running, token, "SendMessage", {"message": message}))["result"]["task"]
         assert task["status"]["state"] == "TASK_STATE_COMPLETED"
-        (kept,) = task["history"]
+        (stored,) = task["history"]
         sent = [{name: value for name, value in part.items() if name != "mediaType"} for part in parts]
-        assert (kept["messageId"], kept["role"], kept["parts"]) == (str(number), "ROLE_USER", sent)
+        assert (stored["messageId"], stored["role"], stored["parts"]) == (str(number), "ROLE_USER", sent)
         read = "\n".join(part.get("text") or json.dumps(part["data"]) for part in sent)
         assert task["artifacts"][0]["parts"] == [{"text": read}]
 
@@ -229,8 +229,8 @@ async def test_tasks_are_listed_by_state_time_and_page(serve_guest: Any) -> None
 
     tasks = []
     for name in ("a", "b", "c", "d", "e"):
-        asked = {"message": OK | {"messageId": name, "contextId": name}}
-        tasks.append((await rpc(running, token, "SendMessage", asked))["result"]["task"])
+        request_params = {"message": OK | {"messageId": name, "contextId": name}}
+        tasks.append((await rpc(running, token, "SendMessage", request_params))["result"]["task"])
     ids = [task["id"] for task in tasks]
     for number in (0, 1):
         message = {"messageId": f"r{number}", "parts": [{"text": "allow"}], "taskId": ids[number]}
@@ -253,18 +253,18 @@ async def test_a_task_that_waits_is_subscribed_to_until_its_end(serve_guest: Any
     with trio.fail_after(60):
         async with client(running, token) as agent, trio.open_nursery() as nursery:
             _, _, task_id = await told(agent.send_message(message("go")))
-            asked, seen = trio.Event(), []
+            question_sent, updates = trio.Event(), []
 
             async def listen() -> None:
-                seen.extend((await told(agent.subscribe(a2a.SubscribeToTaskRequest(id=task_id)), asked))[0])
+                updates.extend((await told(agent.subscribe(a2a.SubscribeToTaskRequest(id=task_id)), question_sent))[0])
 
             nursery.start_soon(listen)
-            await asked.wait()
+            await question_sent.wait()
             await told(agent.send_message(message("allow", task_id=task_id)))
-        assert (seen[0], seen[-1]) == ("INPUT_REQUIRED", "COMPLETED")
-        assert "WORKING" in seen
-        whole = ["go", "May send_mail be called? Reply with allow or deny.", "allow"]
-        for length, texts in ((None, whole), (5, whole), (1, whole[2:]), (0, [])):
+        assert (updates[0], updates[-1]) == ("INPUT_REQUIRED", "COMPLETED")
+        assert "WORKING" in updates
+        conversation = ["go", "May send_mail be called? Reply with allow or deny.", "allow"]
+        for length, texts in ((None, conversation), (5, conversation), (1, conversation[2:]), (0, [])):
             history = {} if length is None else {"historyLength": length}
             task = (await rpc(running, token, "GetTask", {"id": task_id, **history}))["result"]
             assert [past["parts"][0]["text"] for past in task.get("history", [])] == texts

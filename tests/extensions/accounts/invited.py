@@ -32,10 +32,10 @@ async def accounts(migrated_before: None, tmp_path: Path, clock: Clock) -> Async
     with closing(open_database(tmp_path)) as database:
         async with opened(database) as store:
             store.on_act = append_entry
-            sessions.sign_in = found = LocalAccounts(store, sessions, Passwords(QUICK), clock, b"k" * 32)
+            sessions.sign_in = local_accounts = LocalAccounts(store, sessions, Passwords(QUICK), clock, b"k" * 32)
             invited = Account("ada", ("operator",), ("support",), "", digest_of("invite"), clock.now + 100, clock.now)
             await store.commit(add_account(invited))
-            yield found
+            yield local_accounts
 
 
 async def code_of(use: Awaitable[object]) -> str:

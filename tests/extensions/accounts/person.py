@@ -15,9 +15,9 @@ ON = {"UNDERSTUDY_ACCOUNTS_ENABLED": "true"}
 
 
 async def command(*arguments: str) -> str:
-    done = await trio.to_thread.run_sync(partial(CliRunner(env=ON).invoke, main, list(arguments)))
-    assert done.exit_code == 0, done.output
-    return done.stdout.strip()
+    result = await trio.to_thread.run_sync(partial(CliRunner(env=ON).invoke, main, list(arguments)))
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
 
 
 def invite_in(link: str) -> str:
@@ -47,10 +47,10 @@ class Person:
         return self._entered(await self.post("/auth/password", {"name": name, "password": password}))
 
     def _entered(self, answer: httpx.Response) -> dict[str, Any]:
-        said: dict[str, Any] = answer.json()
-        assert answer.status_code == 201, said
-        self.token = said["session_token"]
-        return said
+        body: dict[str, Any] = answer.json()
+        assert answer.status_code == 201, body
+        self.token = body["session_token"]
+        return body
 
     async def me(self) -> httpx.Response:
         return await self.send("GET", "/api/me", None, {"Authorization": f"Bearer {self.token}"})

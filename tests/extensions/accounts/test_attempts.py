@@ -61,5 +61,5 @@ async def test_invented_names_take_a_bounded_room(database, monkeypatch: pytest.
             assert await store.commit(take_attempt((("own", 99),), 100.0 + number)) == 0
         assert await store.commit(take_attempt((("invented 29", 1),), 129.0)) == 1000, "the last of them still waits"
         with database.reading.connect() as connection:
-            found = connection.scalars(select(sign_in_attempts.c.key)).all()
-        assert sorted(found) == sorted(["own", *(f"invented {number}" for number in range(21, 30))])
+            keys = connection.scalars(select(sign_in_attempts.c.key)).all()
+        assert sorted(keys) == sorted(["own", *(f"invented {number}" for number in range(21, 30))])

@@ -47,8 +47,8 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
         running: Running = await serve(accounts_enabled=True)
         place = ["--data-dir", str(tmp_path / "data")]
         person = Person(running.address)
-        told = (await person.send("GET", "/auth", None, {})).json()
-        assert told == {"by": "accounts", "provider": None}
+        sign_in_form = (await person.send("GET", "/auth", None, {})).json()
+        assert sign_in_form == {"by": "accounts", "provider": None}
         assert (await person.post("/api/sessions", None)).status_code == 401
         link = await command("invite", "Ada", "--role", "operator", "--group", "support", *place)
         assert (await person.post("/auth/invite", {"invite": invite_in(link)})).json() == {"user": "ada"}
@@ -75,8 +75,8 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
         listed = (await command("accounts", "list", *place)).split("\t")
         assert listed[:4] == ["ada", "active", "", "sales"]
         actions = await command("audit", "--user", "ada", *place)
-        for what in ("invited", "joined", "changed", "disabled", "signed_in", "sign_in_refused"):
-            assert f"account.{what}" in actions
+        for action in ("invited", "joined", "changed", "disabled", "signed_in", "sign_in_refused"):
+            assert f"account.{action}" in actions
         assert GOOD not in actions
 
 
@@ -94,11 +94,11 @@ async def test_an_operator_invites_and_changes_accounts_in_the_page(serve: Any, 
             assert answer.status_code == status, answer.text
             return answer.json()
 
-        made = await ask(olga, "POST", "", {"name": "Ada", "groups": ["support"]}, 201)
-        assert (made["name"], made["path"][:6]) == ("ada", "/join#")
-        taken = await ask(olga, "POST", "", {"name": "ada"}, 400)
-        assert taken["error"]["message"].startswith("There is an account of that name")
-        await ada.join(made["path"].removeprefix("/join#"))
+        invite = await ask(olga, "POST", "", {"name": "Ada", "groups": ["support"]}, 201)
+        assert (invite["name"], invite["path"][:6]) == ("ada", "/join#")
+        refusal = await ask(olga, "POST", "", {"name": "ada"}, 400)
+        assert refusal["error"]["message"].startswith("There is an account of that name")
+        await ada.join(invite["path"].removeprefix("/join#"))
         await ask(ada, "GET", "", None, 403)
         states = {account["name"]: account["state"] for account in (await ask(olga, "GET", ""))["accounts"]}
         assert states == {"ada": "active", "olga": "active"}
@@ -123,38 +123,40 @@ async def test_an_operator_invites_and_changes_accounts_in_the_page(serve: Any, 
         ):  # fmt: skip
             await ask(olga, method, path, body, status)
         audit = await command("audit", "--user", "ada", "--data-dir", str(tmp_path / "data"))
-        for what in ("invited", "changed", "disabled"):
-            assert f"account.{what}" in audit
-        assert made["path"].removeprefix("/join#") not in audit
+        for action in ("invited", "changed", "disabled"):
+            assert f"account.{action}" in audit
+        assert invite["path"].removeprefix("/join#") not in audit
 
 
 async def test_a_user_changes_the_password_and_their_other_sessions_end(serve: Any, tmp_path: Path) -> None:
     with trio.fail_after(120):
         running = await serve(accounts_enabled=True)
         link = await command("invite", "ada", "--data-dir", str(tmp_path / "data"))
-        one, two = (Person(running.address) for _ in range(2))
-        await one.join(invite_in(link))
-        await two.sign_in("ada")
+        laptop, phone = (Person(running.address) for _ in range(2))
+        await laptop.join(invite_in(link))
+        await phone.sign_in("ada")
         new = {"password": GOOD, "new_password": "another " + GOOD}
         refused = [
-            await one.send("PUT", "/auth/password", body, {"Authorization": f"Bearer {token}"})
+            await laptop.send("PUT", "/auth/password", body, {"Authorization": f"Bearer {token}"})
             for token, body in (
-                ("none", new), (one.token, new | {"password": "wrong"}), (one.token, new | {"new_password": "short"}),
-                (one.token, {"password": GOOD}),
+                ("none", new),
+                (laptop.token, new | {"password": "wrong"}),
+                (laptop.token, new | {"new_password": "short"}),
+                (laptop.token, {"password": GOOD}),
             )
-        ]  # fmt: skip
+        ]
         assert [answer.status_code for answer in refused] == [401, 403, 400, 400]
-        async with connected(running.address, two.token) as client:
-            done = await one.send("PUT", "/auth/password", new, {"Authorization": f"Bearer {one.token}"})
-            assert (done.status_code, done.json()["user"]) == (200, "ada")
+        async with connected(running.address, phone.token) as client:
+            changed = await laptop.send("PUT", "/auth/password", new, {"Authorization": f"Bearer {laptop.token}"})
+            assert (changed.status_code, changed.json()["user"]) == (200, "ada")
             assert await client.until_closed() == 4401
-        assert [(await person.me()).status_code for person in (one, two)] == [401, 401]
-        session = (one.token, done.json()["session"])
-        one.token = done.json()["session_token"]
-        me = (await one.me()).json()
+        assert [(await person.me()).status_code for person in (laptop, phone)] == [401, 401]
+        session = (laptop.token, changed.json()["session"])
+        laptop.token = changed.json()["session_token"]
+        me = (await laptop.me()).json()
         assert (me["session"], me["user"]) == (session[1], "ada")
-        assert (await two.post("/auth/password", {"name": "ada", "password": GOOD})).status_code == 401
-        await two.sign_in("ada", "another " + GOOD)
+        assert (await phone.post("/auth/password", {"name": "ada", "password": GOOD})).status_code == 401
+        await phone.sign_in("ada", "another " + GOOD)
         audit = await command("audit", "--user", "ada", "--data-dir", str(tmp_path / "data"))
         assert "account.password_changed" in audit
         assert GOOD not in audit
@@ -224,17 +226,17 @@ async def test_signing_out_ends_one_session_or_all(serve: Any, tmp_path: Path) -
     with trio.fail_after(120):
         running = await serve(accounts_enabled=True)
         link = await command("invite", "ada", "--data-dir", str(tmp_path / "data"))
-        one, two, three = (Person(running.address) for _ in range(3))
-        await one.join(invite_in(link))
-        await two.sign_in("ada")
-        await three.sign_in("ada")
-        out = await one.post("/auth/sign-out", {"everywhere": False}, Authorization=f"Bearer {one.token}")
+        laptop, phone, tablet = (Person(running.address) for _ in range(3))
+        await laptop.join(invite_in(link))
+        await phone.sign_in("ada")
+        await tablet.sign_in("ada")
+        out = await laptop.post("/auth/sign-out", {"everywhere": False}, Authorization=f"Bearer {laptop.token}")
         assert (out.status_code, out.json()) == (200, {"url": None})
-        assert [(await person.me()).status_code for person in (one, two, three)] == [401, 200, 200]
-        await two.post("/auth/sign-out", {"everywhere": True}, Authorization=f"Bearer {two.token}")
-        assert [(await person.me()).status_code for person in (two, three)] == [401, 401]
-        await one.sign_in("ada")
-        assert (await one.me()).status_code == 200
+        assert [(await person.me()).status_code for person in (laptop, phone, tablet)] == [401, 200, 200]
+        await phone.post("/auth/sign-out", {"everywhere": True}, Authorization=f"Bearer {phone.token}")
+        assert [(await person.me()).status_code for person in (phone, tablet)] == [401, 401]
+        await laptop.sign_in("ada")
+        assert (await laptop.me()).status_code == 200
 
 
 async def test_what_is_no_sign_in_is_refused(serve: Any, tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def test_rights_of_an_account_fit_its_tokens(roles: list[str], groups: list[str]
 
 
 def test_each_invite_is_another_and_only_its_digest_tells_them_apart() -> None:
-    one, other = make_invite(), make_invite()
-    assert one != other
-    assert digest_of(one) == digest_of(one) != digest_of(other)
-    assert one not in digest_of(one)
-    assert len(one) >= 32
+    first, other = make_invite(), make_invite()
+    assert first != other
+    assert digest_of(first) == digest_of(first) != digest_of(other)
+    assert first not in digest_of(first)
+    assert len(first) >= 32

@@ -72,12 +72,12 @@ async def test_whoever_cannot_sign_in_is_told_the_same_after_the_same_work(accou
     for name, password in (("bob", ""), ("eve", accounts.passwords.hasher.hash(GOOD))):
         await accounts.store.commit(add_account(Account(name, (), (), password, "", 0.0, 1.0)))
     await accounts.store.commit(disable_account("eve", 5.0))
-    told, work = set[tuple[str, str]](), set[int]()
+    refusals, work = set[tuple[str, str]](), set[int]()
     for name in ("ada", "nobody", "no name at all", "bob", "eve"):
         before = accounts.passwords.computed
-        told.add(await refusal(accounts, name, "wrong " + GOOD if name == "ada" else GOOD))
+        refusals.add(await refusal(accounts, name, "wrong " + GOOD if name == "ada" else GOOD))
         work.add(accounts.passwords.computed - before)
-    assert told == {("unauthenticated", "That name and password do not fit.")}
+    assert refusals == {("unauthenticated", "That name and password do not fit.")}
     assert work == {1}
 
 
@@ -201,8 +201,8 @@ async def test_a_hash_of_older_parameters_is_replaced_at_the_next_sign_in(accoun
 def audited(accounts: LocalAccounts) -> list[tuple[str, str]]:
     """Return the action of each entry of the audit log and the account concerned, oldest first."""
     with accounts.store.database.reading.connect() as connection:
-        found = entries(connection, AuditFilter(), 10**9, 500)
-    return [(entry.action.removeprefix("account."), str(entry.target)) for entry in reversed(found)]
+        rows = entries(connection, AuditFilter(), 10**9, 500)
+    return [(entry.action.removeprefix("account."), str(entry.target)) for entry in reversed(rows)]
 
 
 async def test_the_audit_log_has_who_joined_signed_in_and_was_refused(accounts: LocalAccounts) -> None:
@@ -235,9 +235,9 @@ async def test_guessing_does_not_fill_the_audit_log(clock: Clock, accounts: Loca
         except CommandRejected as refused:
             clock.now += refused.retry_after or 0.0
         address = counted // FREE_OF_PAIR
-    found = audited(accounts)
-    assert set(found[1:]) == {("sign_in_refused", "ada")}
-    assert len(found) <= 32, f"{len(found)} entries of {counted} refusals"
+    rows = audited(accounts)
+    assert set(rows[1:]) == {("sign_in_refused", "ada")}
+    assert len(rows) <= 32, f"{len(rows)} entries of {counted} refusals"
     with accounts.store.database.reading.connect() as connection:
         texts = str(entries(connection, AuditFilter(), 10**9, 500))
     assert "invented" not in texts
@@ -275,22 +275,22 @@ async def test_a_changed_password_ends_all_other_sessions_and_only_the_new_one_i
     clock: Clock, accounts: LocalAccounts
 ) -> None:
     """The session goes on with another token, and lasts no longer than it would have."""
-    mine = await accounts.join("invite", GOOD)
+    session = await accounts.join("invite", GOOD)
     other = await accounts.sign_in("ada", GOOD, HOME)
     clock.now += 50
-    newer = await accounts.change_password(mine.identity, GOOD, "another " + GOOD, HOME)
-    for ended in (mine, other):
+    newer = await accounts.change_password(session.identity, GOOD, "another " + GOOD, HOME)
+    for ended in (session, other):
         with pytest.raises(Unauthenticated):
             accounts.sessions.verify(ended.token)
     who = accounts.sessions.verify(newer.token)
-    assert (who.user, who.session, who.roles) == ("ada", mine.identity.session, ("operator",))
-    assert who.signed_in_at == mine.identity.signed_in_at
+    assert (who.user, who.session, who.roles) == ("ada", session.identity.session, ("operator",))
+    assert who.signed_in_at == session.identity.signed_in_at
     assert (await refusal(accounts, "ada", GOOD))[0] == "unauthenticated"
     assert await accounts.sign_in("ada", "another " + GOOD, HOME)
     assert await accounts.sessions.renew_and_revoke(newer.token)
     with accounts.store.database.reading.connect() as connection:
-        found = [entry.action for entry in entries(connection, AuditFilter(user="ada"), 10**9, 10)]
-    assert found.count("account.password_changed") == 1
+        actions = [entry.action for entry in entries(connection, AuditFilter(user="ada"), 10**9, 10)]
+    assert actions.count("account.password_changed") == 1
 
 
 async def test_a_password_is_not_changed_without_the_old_one_or_to_a_bad_one(accounts: LocalAccounts) -> None:
@@ -319,8 +319,8 @@ async def test_only_a_session_of_an_account_that_is_there_changes_its_password(
 ) -> None:
     """No token that an operator made for the same name, and no session whose account was disabled or reset."""
     session = await accounts.join("invite", GOOD)
-    made = accounts.sessions.issue(evolve(session.identity, session="by-hand"), 100.0)
-    assert (await changed_refusal(accounts, made, GOOD, "another " + GOOD))[0] == "forbidden"
+    by_hand = accounts.sessions.issue(evolve(session.identity, session="by-hand"), 100.0)
+    assert (await changed_refusal(accounts, by_hand, GOOD, "another " + GOOD))[0] == "forbidden"
     await accounts.store.commit(disable_account("ada", clock.now))
     assert (await changed_refusal(accounts, session, GOOD, "another " + GOOD))[0] == "token_expired"
     await accounts.store.commit(invite_again("ada", digest_of("again"), clock.now + 100))

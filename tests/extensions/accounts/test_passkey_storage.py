@@ -25,8 +25,8 @@ async def test_an_invite_is_taken_by_one_passkey(store) -> None:
     assert not await store.commit(join_by_passkey("", 80.0, KEY))
     assert await store.read(passkeys.of_owner, "ada") == []
     assert not (await store.read(accounts.one, "ada")).is_joined
-    taken = [await store.commit(join_by_passkey("digest", 80.0, evolve(KEY, id=name))) for name in ("id-1", "b")]
-    assert [bool(was_taken) for was_taken in taken] == [True, False]
+    outcomes = [await store.commit(join_by_passkey("digest", 80.0, evolve(KEY, id=name))) for name in ("id-1", "b")]
+    assert [bool(was_taken) for was_taken in outcomes] == [True, False]
     assert (await store.read(accounts.one, "ada")).is_joined
     assert await store.read(passkeys.of_owner, "ada") == [KEY]
     assert await store.read(accounts.is_sole, "ada", ("operator",))

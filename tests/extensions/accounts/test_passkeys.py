@@ -33,8 +33,8 @@ class Person:
 
     async def join(self, invite: str = "invite") -> IssuedSession:
         begun = await self.passkeys.begin_join(SITE, invite, HOME)
-        made = self.device.create(begun.options)
-        return await self.passkeys.join(SITE, begun.cookie, invite, "Phone", made, HOME)
+        credential = self.device.create(begun.options)
+        return await self.passkeys.join(SITE, begun.cookie, invite, "Phone", credential, HOME)
 
     async def sign_in(self) -> IssuedSession:
         begun = await self.passkeys.begin_sign_in(SITE, HOME)
@@ -61,11 +61,11 @@ async def test_who_is_invited_joins_with_a_passkey_and_signs_in_with_it(clock: C
     assert await accounts.sessions.renew_and_revoke(session.token)
     with pytest.raises(Unauthenticated):
         await accounts.sign_in("ada", "", HOME)
-    (kept,) = await accounts.store.read(of_owner, "ada")
-    assert (kept.name, kept.sign_count) == ("Phone", 1)
+    (stored,) = await accounts.store.read(of_owner, "ada")
+    assert (stored.name, stored.sign_count) == ("Phone", 1)
     with accounts.store.database.reading.connect() as connection:
-        found = [(entry.action, entry.detail) for entry in entries(connection, AuditFilter(), 10**9, 10)]
-    assert found == [
+        audit = [(entry.action, entry.detail) for entry in entries(connection, AuditFilter(), 10**9, 10)]
+    assert audit == [
         ("account.sign_in_refused", {}),  # the attempt with a password
         ("account.signed_in", {"passkey": True}),
         ("account.joined", {"passkey": True}),
@@ -105,11 +105,11 @@ async def test_an_answer_is_worth_nothing_a_second_time_late_or_in_another_brows
 async def test_a_challenge_is_good_for_what_it_was_made_for_only(ada: Person) -> None:
     """Neither does the cookie of one sign-in fit the challenge of another, nor does a sign-in make a passkey."""
     session = await ada.join()
-    one, two = [await ada.passkeys.begin_sign_in(SITE, HOME) for _ in range(2)]
+    first, second = [await ada.passkeys.begin_sign_in(SITE, HOME) for _ in range(2)]
     with pytest.raises(Unauthenticated):
-        await ada.passkeys.sign_in(SITE, two.cookie, ada.device.get(one.options), HOME)
+        await ada.passkeys.sign_in(SITE, second.cookie, ada.device.get(first.options), HOME)
     begun = await ada.passkeys.begin_add(SITE, session.identity, HOME)
-    assert await code_of(ada.passkeys.sign_in(SITE, begun.cookie, ada.device.get(one.options), HOME)) == "not_found"
+    assert await code_of(ada.passkeys.sign_in(SITE, begun.cookie, ada.device.get(first.options), HOME)) == "not_found"
 
 
 async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(clock: Clock, ada: Person) -> None:
@@ -123,13 +123,13 @@ async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(clock
     assert await ada.refusal() == "forbidden"
     ada.device.framed = False
     other = Authenticator(SITE.origin, id=ada.device.id)
-    told = set[tuple[str, str]]()
+    refusals = set[tuple[str, str]]()
     for device in (other, Authenticator(SITE.origin)):
-        ada.device, mine = device, ada.device
+        ada.device, own_device = device, ada.device
         with pytest.raises(Unauthenticated) as caught:
             await ada.sign_in()
-        told.add((caught.value.code, str(caught.value.message)))
-        ada.device = mine
+        refusals.add((caught.value.code, str(caught.value.message)))
+        ada.device = own_device
     handle, ada.device.handle = ada.device.handle, base64url.encode(b"somebody else")
     assert await ada.refusal() == "unauthenticated"
     ada.device.handle = handle
@@ -137,12 +137,12 @@ async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(clock
     await accounts.store.commit(disable_account("ada", clock.now))
     with pytest.raises(Unauthenticated) as caught:
         await ada.sign_in()
-    told.add((caught.value.code, str(caught.value.message)))
+    refusals.add((caught.value.code, str(caught.value.message)))
     await accounts.store.commit(remove_user_rows("ada"))
     with pytest.raises(Unauthenticated) as caught:
         await ada.sign_in()
-    told.add((caught.value.code, str(caught.value.message)))
-    assert told == {("unauthenticated", "This passkey does not fit any account here.")}
+    refusals.add((caught.value.code, str(caught.value.message)))
+    assert refusals == {("unauthenticated", "This passkey does not fit any account here.")}
 
 
 async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(ada: Person, caplog: Any) -> None:
@@ -150,16 +150,16 @@ async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(ada: Person, c
     caplog.set_level("INFO", "understudy.extensions.accounts")
 
     def logged() -> list[tuple[str, str | None]]:
-        found = [(record.message, getattr(record, "user", None)) for record in caplog.records]
+        records = [(record.message, getattr(record, "user", None)) for record in caplog.records]
         caplog.clear()
-        return [line for line in found if line[0].startswith("sign_in.")]
+        return [line for line in records if line[0].startswith("sign_in.")]
 
     await ada.join()
     with pytest.raises(Unauthenticated):
         await ada.passkeys.accounts.sign_in("ada", "wrong", HOME)
     logged()
-    mine = ada.device
-    for device, user in ((Authenticator(SITE.origin, id=mine.id), "ada"), (Authenticator(SITE.origin), None)):
+    own_device = ada.device
+    for device, user in ((Authenticator(SITE.origin, id=own_device.id), "ada"), (Authenticator(SITE.origin), None)):
         ada.device = device
         assert await ada.refusal() == "unauthenticated"
         assert logged() == [("sign_in.wrong", user)]
@@ -170,23 +170,23 @@ async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(ada: Person, c
 
 async def test_refused_passkeys_of_an_account_are_in_the_audit_log_until_the_waits_begin(ada: Person) -> None:
     await ada.join()
-    mine, refused = ada.device, [("account.sign_in_refused", "ada", {"passkey": True})]
+    own_device, refused = ada.device, [("account.sign_in_refused", "ada", {"passkey": True})]
 
     async def tried(device: Authenticator, times: int = 1) -> list[tuple[str, str | None, object]]:
         ada.device = device
         for _ in range(times):
             assert await ada.refusal() == "unauthenticated"
         with ada.passkeys.accounts.store.database.reading.connect() as connection:
-            found = entries(connection, AuditFilter(action="account.sign_in_refused"), 10**9, 100)
-        return [(entry.action, entry.target, entry.detail) for entry in found]
+            rows = entries(connection, AuditFilter(action="account.sign_in_refused"), 10**9, 100)
+        return [(entry.action, entry.target, entry.detail) for entry in rows]
 
-    copy = Authenticator(SITE.origin, id=mine.id)
+    copy = Authenticator(SITE.origin, id=own_device.id)
     assert await tried(Authenticator(SITE.origin)) == []
     assert await tried(copy) == refused
     assert await tried(copy, 3) == refused
     assert await tried(copy) == refused * 2
     assert await tried(copy, 7) == refused * 2
-    ada.device = mine
+    ada.device = own_device
     assert await ada.sign_in()
     assert await tried(copy) == refused * 3
 
@@ -223,23 +223,23 @@ async def test_sessions_end_with_the_passkey_that_began_them_but_for_the_one_tha
     accounts, passkeys = ada.passkeys.accounts, ada.passkeys
     first = await ada.join()
     clock.now += 1
-    lost, mine = await ada.sign_in(), await ada.sign_in()
-    who = accounts.sessions.verify(mine.token)
+    lost, current = await ada.sign_in(), await ada.sign_in()
+    who = accounts.sessions.verify(current.token)
     (phone,) = await accounts.store.read(of_owner, "ada")
     other = Person(passkeys)
     begun = await passkeys.begin_add(SITE, who, HOME)
     await passkeys.add(SITE, begun.cookie, who, "Key", other.device.create(begun.options), HOME)
-    kept = await other.sign_in()
+    of_other_key = await other.sign_in()
     await passkeys.remove(who, public_id(phone.id))
     for session in (first, lost):
         with pytest.raises(Unauthenticated):
             accounts.sessions.verify(session.token)
     with pytest.raises(Unauthenticated):
         await accounts.sessions.renew_and_revoke(lost.token)
-    assert accounts.sessions.verify(kept.token).user == "ada"
+    assert accounts.sessions.verify(of_other_key.token).user == "ada"
     clock.now += 500
-    again = await accounts.sessions.renew_and_revoke(mine.token)
-    assert again.token != mine.token
+    again = await accounts.sessions.renew_and_revoke(current.token)
+    assert again.token != current.token
     assert accounts.sessions.verify(again.token).session == who.session
 
 
@@ -260,17 +260,17 @@ async def test_a_user_adds_and_removes_passkeys_but_not_the_only_way_in(clock: C
     assert [excluded["id"] for excluded in begun.options["excludeCredentials"]] == [phone.id]
     added = await passkeys.add(SITE, begun.cookie, who, " My  key ", key.create(begun.options), HOME)
     assert [passkey.name for passkey in (await passkeys.of_user(who))[1]] == ["Phone", "My key"]
-    ada.device, mine = key, ada.device
+    ada.device, own_device = key, ada.device
     assert await ada.sign_in()
     await passkeys.remove(who, public_id(added.id))
     assert await ada.refusal() == "unauthenticated"
     assert await code_of(passkeys.remove(who, public_id(added.id))) == "not_found"
-    ada.device = mine
+    ada.device = own_device
     assert await ada.sign_in()
     store = passkeys.accounts.store
     with store.database.reading.connect() as connection:
-        found = [entry.action for entry in entries(connection, AuditFilter(), 10**9, 20)]
-    assert (found.count("passkey.added"), found.count("passkey.removed")) == (1, 2)
+        actions = [entry.action for entry in entries(connection, AuditFilter(), 10**9, 20)]
+    assert (actions.count("passkey.added"), actions.count("passkey.removed")) == (1, 2)
 
 
 async def test_a_new_invite_takes_passkeys_away_and_the_sessions_with_them(clock: Clock, ada: Person) -> None:

@@ -86,12 +86,12 @@ async def test_from_an_invite_to_the_last_passkey(serve: Any, tmp_path: Path) ->
         assert (phone["name"], phone["used_at"] > phone["created_at"]) == ("Phone", True)
         last = await browser.send("DELETE", f"/{phone['id']}")
         assert (last.status_code, last.json()["error"]["code"]) == (403, "forbidden")
-        mine, browser.device = browser.device, Authenticator(browser.device.origin)
+        own_device, browser.device = browser.device, Authenticator(browser.device.origin)
         assert (await browser.make("")).status_code == 201
         assert (await browser.send("DELETE", f"/{phone['id']}")).status_code == 204
         assert (await browser.send("DELETE", f"/{phone['id']}")).status_code == 404
         assert (await browser.sign_in()).status_code == 201
-        browser.device = mine
+        browser.device = own_device
         refused = await browser.sign_in()
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "unauthenticated")
         bearer = {"Authorization": f"Bearer {ada.token}"}
@@ -113,11 +113,11 @@ async def test_what_is_no_ceremony_is_refused_with_a_code(serve: Any, tmp_path: 
         assert (await browser.make("/join", invite=invite)).status_code == 201
         options = (await browser.send("POST", "/sign-in/options")).json()
         answer, cookies = {"credential": browser.device.get(options)}, browser.cookies
-        seen = list[tuple[int, str]]()
+        refusals = list[tuple[int, str]]()
         for browser.cookies in (httpx.Cookies(), cookies, cookies):
-            said = await browser.send("POST", "/sign-in", answer)
-            seen.append((said.status_code, said.json().get("error", {}).get("code", "")))
-        assert seen == [(404, "not_found"), (201, ""), (404, "not_found")]
+            response = await browser.send("POST", "/sign-in", answer)
+            refusals.append((response.status_code, response.json().get("error", {}).get("code", "")))
+        assert refusals == [(404, "not_found"), (201, ""), (404, "not_found")]
         origin, browser.device.origin = browser.device.origin, "http://localhost:1"
         begun = await Person(running.address).post("/auth/passkeys/sign-in/options", None, Host=urlsplit(origin).netloc)
         browser.cookies = httpx.Cookies({"understudy_passkey": begun.cookies["understudy_passkey"]})
@@ -152,13 +152,13 @@ async def test_what_one_node_begins_another_ends(serve: Any, tmp_path: Path, pos
         lost = entered(await browser.sign_in(), *nodes)
         for person in lost:
             assert (await person.me()).status_code == 200
-        mine = entered(await browser.sign_in(), *nodes)
-        browser.headers = {"Authorization": f"Bearer {mine[0].token}"}
+        session = entered(await browser.sign_in(), *nodes)
+        browser.headers = {"Authorization": f"Bearer {session[0].token}"}
         (phone,) = (await browser.send("GET", "")).json()["passkeys"]
         browser.device = Authenticator(browser.device.origin)
         assert (await browser.make("")).status_code == 201
         assert (await browser.send("DELETE", f"/{phone['id']}")).status_code == 204
         for person in lost:
             await person.until_refused()
-        for person in mine:
+        for person in session:
             assert (await person.me()).status_code == 200

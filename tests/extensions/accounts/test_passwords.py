@@ -37,12 +37,12 @@ async def test_nobody_and_somebody_cost_the_same_work() -> None:
     passwords = Passwords(hasher := Watched())
     with trio.fail_after(60):
         hashed = await passwords.hash("tree sky blue lamp")
-        for given in (hashed, ""):
+        for stored in (hashed, ""):
             before = passwords.computed
-            assert not await passwords.verify("a password that nobody has", given)
+            assert not await passwords.verify("a password that nobody has", stored)
             assert passwords.computed == before + 1
-    one, other = hasher.compared
-    assert one == other == argon2.extract_parameters(hashed)
+    of_user, of_nobody = hasher.compared
+    assert of_user == of_nobody == argon2.extract_parameters(hashed)
 
 
 async def test_a_hash_of_other_parameters_is_outdated() -> None:

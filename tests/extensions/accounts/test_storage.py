@@ -31,8 +31,8 @@ async def test_an_invite_is_taken_once_and_not_after_its_time(store) -> None:
     assert [bool(await store.commit(add_account(ADA))) for _ in range(2)] == [True, False]
     assert [await store.read(accounts.invited, "digest", at) for at in (89.0, 90.0)] == [ADA, None]
     assert not await store.commit(take_invite("ada", "digest", "late", 90.0))
-    taken = [await store.commit(take_invite("ada", "digest", hashed, 80.0)) for hashed in ("one", "two")]
-    assert [bool(was_taken) for was_taken in taken] == [True, False]
+    outcomes = [await store.commit(take_invite("ada", "digest", hashed, 80.0)) for hashed in ("one", "two")]
+    assert [bool(was_taken) for was_taken in outcomes] == [True, False]
     assert await store.read(accounts.one, "ada") == evolve(ADA, password="one", invite="")
     assert await store.read(accounts.invited, "", 1.0) is None
 
@@ -117,19 +117,22 @@ def test_of_two_changes_that_take_each_other_the_role_one_is_refused(kind: str, 
                 commit_group(connection, [account])
                 together.wait()
                 other = f"{names[1 - number]}{turn}"
-                taken = change_rights(other, (), (), roles) if turn % 2 else disable_account(other, 7.0, roles)
-                outcomes += commit_group(connection, [taken])
+                write = change_rights(other, (), (), roles) if turn % 2 else disable_account(other, 7.0, roles)
+                outcomes += commit_group(connection, [write])
                 together.wait()
                 commit_group(connection, [disable_account(f"{names[number]}{turn}", 8.0)])
         return outcomes
 
     try:
         with ThreadPoolExecutor(2) as pool:
-            one, two = pool.map(change, range(2))
+            first, second = pool.map(change, range(2))
     finally:
         for database in databases:
             database.close()
-    kinds = [sorted((type(mine).__name__, type(others).__name__)) for mine, others in zip(one, two, strict=True)]
+    kinds = [
+        sorted((type(outcome).__name__, type(other_outcome).__name__))
+        for outcome, other_outcome in zip(first, second, strict=True)
+    ]
     assert kinds == [["SoleAccount", "bool"]] * ROUNDS, kinds
 
 
@@ -140,6 +143,6 @@ async def test_a_disabled_account_gets_no_other_hash(store) -> None:
 
 
 def test_what_is_secret_is_not_shown() -> None:
-    shown = repr(evolve(ADA, password="hash")) + repr(take_invite("ada", "digest", "hash", 1.0))
-    assert "hash" not in shown
-    assert "digest" not in shown
+    text = repr(evolve(ADA, password="hash")) + repr(take_invite("ada", "digest", "hash", 1.0))
+    assert "hash" not in text
+    assert "digest" not in text

@@ -56,13 +56,13 @@ def stored(place: list[str], name: str) -> accounts.Account | None:
 
 
 def test_an_account_from_its_invite_to_its_end(place: list[str]) -> None:
-    made = understudy("invite", "Ada", "--role", "operator", "--group", "b", "--group", "a", *place)
-    assert made.exit_code == 0, made.output
-    found = re.fullmatch(r"http://127\.0\.0\.1:8002/join#([\w-]{32})\n", made.stdout)
-    assert found is not None
+    invited = understudy("invite", "Ada", "--role", "operator", "--group", "b", "--group", "a", *place)
+    assert invited.exit_code == 0, invited.output
+    printed = re.fullmatch(r"http://127\.0\.0\.1:8002/join#([\w-]{32})\n", invited.stdout)
+    assert printed is not None
     account = stored(place, "ada")
     assert account is not None
-    assert (account.invite, account.password) == (digest_of(found[1]), "")
+    assert (account.invite, account.password) == (digest_of(printed[1]), "")
     assert 71 * 3600 < account.invite_expires_at - account.created_at < 73 * 3600
     assert listed(place) == [["ada", "invited", "operator", "b,a"]]
     said("accounts", "set", "ADA", "--group", "c", *place)
@@ -115,8 +115,8 @@ def test_the_only_operator_is_lost_only_on_purpose(place: list[str]) -> None:
         assert "ada is the only operator who can sign in (last_operator)" in refusal(*command, *place)
         assert listed(place)[0] == ["ada", "active", "operator", ""]
     assert "ada" not in said("audit", "--action", "account.disabled", *place)
-    kept = understudy("accounts", "set", "ada", "--role", "operator", "--group", "desk", *place)
-    assert kept.exit_code == 0, "the role stays"
+    result = understudy("accounts", "set", "ada", "--role", "operator", "--group", "desk", *place)
+    assert result.exit_code == 0, "the role stays"
     joined(place, "kim")
     said("accounts", "disable", "ada", *place)
     for command in (("accounts", "set", "kim", "--force"), ("users", "delete", "kim", "--yes", "--force")):
@@ -135,24 +135,24 @@ def test_of_two_operators_who_erase_each_other_one_is_left(
     both, settings = threading.Barrier(2, timeout=60), Settings(data_dir=tmp_path, database_url=place[-1])
     real = stored_data.open_for_writing
 
-    def together(*given: Any, **more: Any) -> Any:
+    def together(*arguments: Any, **more: Any) -> Any:
         both.wait()
-        return real(*given, **more)
+        return real(*arguments, **more)
 
     monkeypatch.setattr(stored_data, "open_for_writing", together)
 
     def erase(name: str) -> str:
-        told = ""
+        error = ""
         try:
             erase_users(settings, name, None)
         except* SoleAccount as refused:
-            told = str(next(errors_in(refused)))
-        return told
+            error = str(next(errors_in(refused)))
+        return error
 
     with ThreadPoolExecutor(2) as pool:
-        told = dict(zip(("ada", "kim"), pool.map(erase, ("ada", "kim")), strict=True))
-    (left,) = (name for name, words in told.items() if words)
-    assert told[left].startswith(f"{left} is the only operator who can sign in (last_operator)")
+        errors = dict(zip(("ada", "kim"), pool.map(erase, ("ada", "kim")), strict=True))
+    (left,) = (name for name, words in errors.items() if words)
+    assert errors[left].startswith(f"{left} is the only operator who can sign in (last_operator)")
     assert listed(place) == [[left, "active", "operator", ""]]
 
 

@@ -61,7 +61,9 @@ class Checker:
 
     @property
     def text(self) -> str:
-        texts = [said["content"] for said in self.messages if said["role"] == "assistant" and "content" in said]
+        texts = [
+            message["content"] for message in self.messages if message["role"] == "assistant" and "content" in message
+        ]
         return texts[-1] if texts else ""
 
     @property
@@ -124,9 +126,9 @@ class Checker:
     def _patch(self, delta: list[dict[str, Any]]) -> None:
         """Apply additions and replacements (RFC 6902); a replacement needs something to replace."""
         for change in delta:
-            *way, last = (part.replace("~1", "/").replace("~0", "~") for part in change["path"].split("/")[1:])
+            *parents, last = (part.replace("~1", "/").replace("~0", "~") for part in change["path"].split("/")[1:])
             inside = self.state
-            for part in way:
+            for part in parents:
                 inside = inside[part]
             if change["op"] not in ("add", "replace") or (change["op"] == "replace" and last not in inside):
                 raise Broken(f"a patch that does not apply: {change}")

@@ -23,13 +23,13 @@ MODELS = {"guide": "openai:gpt-6", "insights": "anthropic:claude-6"}
 def translated(arc: Sequence[Event]) -> list[AguiEvent]:
     """Return the AG-UI events of an arc; for one without an end, those of a closed stream."""
     translator = AguiTranslator("thread", "run", "m", state=SharedState({"mine": 1}), usage=UsageByModel(MODELS))
-    told: list[AguiEvent] = []
+    events: list[AguiEvent] = []
     for seq, event in enumerate(arc, 1):
         around = RUN.replace(event=event, seq=seq if event.durable else None)
         if isinstance(event, Drain):
             around = Envelope(event, WHEN, message="The server is going away; come back in 5 s.")
-        told += translator.translate(around)
-    return told + translator.closing_events("internal")
+        events += translator.translate(around)
+    return events + translator.closing_events("internal")
 
 
 def golden_text(name: str) -> str:

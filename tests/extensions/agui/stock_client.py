@@ -15,9 +15,9 @@ RUN_S = 60
 async def node(*words: str) -> Any:
     with trio.fail_after(RUN_S):
         command = [str(program("node")), *words]
-        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    return json.loads(done.stdout)
+        result = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert result.returncode == 0, result.stderr.decode()[-2000:]
+    return json.loads(result.stdout)
 
 
 async def run_script(folder: Path, text: str) -> Any:

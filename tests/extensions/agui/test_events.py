@@ -67,11 +67,11 @@ def test_the_checker_misses_nothing(name: str) -> None:
 def test_whatever_comes_a_whole_run_goes_out(envelopes: list[Envelope]) -> None:
     """Retries, repeats, broken arcs, other runs, early ends: each opened part is closed, and the run ends once."""
     translator = AguiTranslator("thread", "run", "m")
-    told = [event for envelope in envelopes for event in translator.translate(envelope)]
-    told += translator.closing_events("internal")
-    told += [event for envelope in envelopes for event in translator.translate(envelope)]
-    check_run(told)
-    json.dumps(told)
+    events = [event for envelope in envelopes for event in translator.translate(envelope)]
+    events += translator.closing_events("internal")
+    events += [event for envelope in envelopes for event in translator.translate(envelope)]
+    check_run(events)
+    json.dumps(events)
 
 
 @pytest.mark.parametrize("name", ARCS)
@@ -83,21 +83,21 @@ def test_a_run_that_breaks_off_is_ended_wherever_it_stands(name: str) -> None:
 
 def test_the_answer_is_told_once_and_whole() -> None:
     """Pieces that overlap, a snapshot from offset 0 and the final text add up to the answer's own text."""
-    told = of(
+    events = of(
         ACCEPTED, STARTED, PartialResult("One ", 0), PartialResult("One two ", 0), PartialResult("wo three", 5),
         FinalResponse("One two three.", RunStatus.SUCCESS, Usage()),
     )  # fmt: skip
-    assert check_run(told).text == "One two three."
+    assert check_run(events).text == "One two three."
 
 
 def test_an_answer_that_became_another_one_is_not_told_mixed() -> None:
     """A resumed run repeats its text: it continues. It has another text: only the result has the rest."""
-    for rest, text in (("two three.", "One two three."), ("and other words.", "One two")):
-        told = of(
-            ACCEPTED, STARTED, PartialResult("One two", 0), PartialResult("One ", 0), PartialResult(rest, 4),
-            PartialResult("", 4 + len(rest)), FinalResponse(f"One {rest}", RunStatus.SUCCESS, Usage()),
+    for remainder, text in (("two three.", "One two three."), ("and other words.", "One two")):
+        events = of(
+            ACCEPTED, STARTED, PartialResult("One two", 0), PartialResult("One ", 0), PartialResult(remainder, 4),
+            PartialResult("", 4 + len(remainder)), FinalResponse(f"One {remainder}", RunStatus.SUCCESS, Usage()),
         )  # fmt: skip
-        assert check_run(told).text == text
+        assert check_run(events).text == text
 
 
 def test_what_the_client_is_told_of_how_a_run_ended() -> None:
@@ -119,9 +119,9 @@ def test_the_end_of_a_stream_says_why() -> None:
 
 def test_our_names_go_along_and_the_clients_own_are_given_back() -> None:
     """The client's thread and run in the protocol's members, our run in the metadata; the version is declared."""
-    told = of(ACCEPTED)[0]
-    assert (told["threadId"], told["runId"], told["protocolVersion"]) == ("thread", "run", "1.0")
-    assert told["metadata"] == {"understudy": {"run_id": "our-run", "message_id": "m"}}
+    first = of(ACCEPTED)[0]
+    assert (first["threadId"], first["runId"], first["protocolVersion"]) == ("thread", "run", "1.0")
+    assert first["metadata"] == {"understudy": {"run_id": "our-run", "message_id": "m"}}
     assert ag_ui.core.PROTOCOL_VERSION == PROTOCOL_VERSION
     parent = AguiTranslator("thread", "run", "m", "parent")
     assert parent.translate(RUN.replace(event=ACCEPTED))[0]["parentRunId"] == "parent"
@@ -129,9 +129,9 @@ def test_our_names_go_along_and_the_clients_own_are_given_back() -> None:
 
 def test_agents_of_one_kind_have_steps_of_their_own() -> None:
     """Two open at once do not share a name."""
-    told = of(ACCEPTED, STARTED, evolve(STARTED, agent_id="guide-2"))
-    assert [event["stepName"] for event in told if event["type"] == "STEP_STARTED"] == ["guide", "guide-2"]
-    check_run(told)
+    events = of(ACCEPTED, STARTED, evolve(STARTED, agent_id="guide-2"))
+    assert [event["stepName"] for event in events if event["type"] == "STEP_STARTED"] == ["guide", "guide-2"]
+    check_run(events)
 
 
 @pytest.mark.parametrize("name", ARCS)
@@ -139,24 +139,24 @@ def test_a_run_is_joined_wherever_it_stands(name: str) -> None:
     """The client that joins has the messages of the one that was there from the beginning, and the same state. A
     question that is open is asked again, or is an interrupt.
     """
-    whole = check_run(translated(ARCS[name]))
+    complete = check_run(translated(ARCS[name]))
     for length, pauses in product(range(1, len(ARCS[name]) + 1), (False, True)):
         translator = AguiTranslator("thread", "run", "m", pauses=pauses, state=SharedState({"mine": 1}))
         before, after = ARCS[name][:length], ARCS[name][length:]
         so_far = [event for event in before if isinstance(event, PartialResult)]
         text = "".join(event.text for event in so_far if event.offset or event is so_far[0])
         log = [event for event in before if event.durable]
-        messages, told = Messages(), list[dict[str, Any]]()
+        messages, sent = Messages(), list[dict[str, Any]]()
         for seq, event in enumerate(log, 1):
-            told += translator.translate(RUN.replace(event=event, seq=seq))
-        messages.apply(told)
-        told = [*translator.opening(messages.all), *(told[-1:] if translator.ended else translator.pause())]
+            sent += translator.translate(RUN.replace(event=event, seq=seq))
+        messages.apply(sent)
+        sent = [*translator.opening(messages.all), *(sent[-1:] if translator.ended else translator.pause())]
         for event in (PartialResult(text, 0), *after):
-            told += translator.translate(RUN.replace(event=event, seq=9 if event.durable else None))
-        joined = check_run(told + translator.closing_events("internal"))
-        if not (told[-1].get("outcome", {}).get("type") == "interrupt" or name == "drained"):
-            assert (joined.made, joined.state) == (whole.made, whole.state)
-            assert joined.text == whole.text
+            sent += translator.translate(RUN.replace(event=event, seq=9 if event.durable else None))
+        joined = check_run(sent + translator.closing_events("internal"))
+        if not (sent[-1].get("outcome", {}).get("type") == "interrupt" or name == "drained"):
+            assert (joined.made, joined.state) == (complete.made, complete.state)
+            assert joined.text == complete.text
 
 
 def test_a_question_is_asked_of_who_joins() -> None:
@@ -166,12 +166,12 @@ def test_a_question_is_asked_of_who_joins() -> None:
         translator = AguiTranslator("thread", "run", "m", pauses=pauses)
         for event in arc:
             translator.translate(RUN.replace(event=event))
-        told = [*translator.opening([]), *translator.pause()]
-        custom = [event for event in told if event["type"] == "CUSTOM"]
+        events = [*translator.opening([]), *translator.pause()]
+        custom = [event for event in events if event["type"] == "CUSTOM"]
         assert [(frame["name"], frame["subagentRunId"]) for frame in custom] == [("approval_required", "insights-1")]
-    suspended = next(event for event in told if event["type"] == "SUBAGENT_FINISHED")
+    suspended = next(event for event in events if event["type"] == "SUBAGENT_FINISHED")
     assert suspended["outcome"] == {"type": "suspended", "interruptIds": ["d"]}
-    (interrupt,) = told[-1]["outcome"]["interrupts"]
+    (interrupt,) = events[-1]["outcome"]["interrupts"]
     assert (interrupt["id"], interrupt["subagentRunId"]) == ("d", "insights-1")
 
 
@@ -181,23 +181,24 @@ def test_a_call_of_the_clients_tool_stays_open() -> None:
     program is asked is no event of its own. The result has the id that it has at the client.
     """
     calls = [evolve(CALL, call_id=name) for name in "cd"]
-    asked = [QuestionAsked(f"q{name}", "guide-1", "Run it", {}, WHEN + 9, "client", name) for name in "cd"]
+    questions = [QuestionAsked(f"q{name}", "guide-1", "Run it", {}, WHEN + 9, "client", name) for name in "cd"]
     translator = AguiTranslator("thread", "run", "m", result_ids={"c": "mine"}, server_run_id="our-run")
-    told = list[dict[str, Any]]()
-    for event in (ACCEPTED, STARTED, *calls, *asked):
+    events = list[dict[str, Any]]()
+    for event in (ACCEPTED, STARTED, *calls, *questions):
         assert translator.pause() == []
-        told += translator.translate(RUN.replace(event=event))
-    told += translator.pause()
-    check_run(told)
-    assert told[-1]["outcome"] == {"type": "success", "pendingToolCallIds": ["c", "d"]}
-    assert "CUSTOM" not in kinds(told)
+        events += translator.translate(RUN.replace(event=event))
+    events += translator.pause()
+    check_run(events)
+    assert events[-1]["outcome"] == {"type": "success", "pendingToolCallIds": ["c", "d"]}
+    assert "CUSTOM" not in kinds(events)
     joined = AguiTranslator("t", "r", "m", waits=Interrupts(frozenset({"qc"})), result_ids={"c": "mine"})
-    for event in (ACCEPTED, STARTED, *calls, *asked):
+    for event in (ACCEPTED, STARTED, *calls, *questions):
         joined.translate(RUN.replace(event=event))
     assert joined.pause() == []  # the result was given, and is not in the log yet
-    done = ToolCompleted("guide-1", "c", "query_table", "1", "One", ToolStatus.OK, 1.0, WHEN)
+    completed = ToolCompleted("guide-1", "c", "query_table", "1", "One", ToolStatus.OK, 1.0, WHEN)
     later = [
-        joined.translate(RUN.replace(event=ended)) for ended in (QuestionAnswered("qc", AnswerOutcome.ANSWERED), done)
+        joined.translate(RUN.replace(event=ended))
+        for ended in (QuestionAnswered("qc", AnswerOutcome.ANSWERED), completed)
     ]
     assert [frame["messageId"] for frame in later[1] if frame["type"] == "TOOL_CALL_RESULT"] == ["mine"]
     assert joined.pause()[-1]["outcome"]["pendingToolCallIds"] == ["d"]
@@ -205,22 +206,22 @@ def test_a_call_of_the_clients_tool_stays_open() -> None:
 
 def test_the_usage_is_told_by_model() -> None:
     """That of a subagent is not counted twice, and what no agent has reported is the first one's."""
-    told = of(*ARCS["asked another agent"])[-1]["usage"]
-    assert [(usage["provider"], usage["inputTokens"], usage["outputTokens"]) for usage in told] == [
+    by_model = of(*ARCS["asked another agent"])[-1]["usage"]
+    assert [(usage["provider"], usage["inputTokens"], usage["outputTokens"]) for usage in by_model] == [
         ("anthropic", 5, 2), ("openai", 4, 2),
     ]  # fmt: skip
 
 
 def test_a_log_that_was_trimmed_ends_the_run_at_once() -> None:
     translator = AguiTranslator("thread", "run", "m")
-    told = translator.translate(Envelope(Resync(9), WHEN, thread_id="t"))
-    assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")
+    events = translator.translate(Envelope(Resync(9), WHEN, thread_id="t"))
+    assert (kinds(events), events[0]["code"]) == (["RUN_ERROR"], "not_found")
 
 
 def test_a_run_that_was_trimmed_from_the_log_ends_at_once() -> None:
     """Its message is known and was answered: the acceptance has no number, and nothing follows it."""
-    told = AguiTranslator("thread", "run", "m").translate(RUN.replace(event=ACCEPTED, seq=None))
-    assert (kinds(told), told[0]["code"]) == (["RUN_ERROR"], "not_found")
+    events = AguiTranslator("thread", "run", "m").translate(RUN.replace(event=ACCEPTED, seq=None))
+    assert (kinds(events), events[0]["code"]) == (["RUN_ERROR"], "not_found")
 
 
 @frozen

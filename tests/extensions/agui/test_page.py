@@ -49,17 +49,17 @@ async def test_the_page_is_right(tmp_path: Path) -> None:
     folder = await trio.to_thread.run_sync(install, STOCK, tmp_path / "client")
     async with served(tmp_path / "server", [agent]) as running:
         token = await new_token(running)
-        given: Mapping[str, Any] = {"server": running.address, "token": token, "receipt": "UE5H"}
-        head = f"const {{ server, token, receipt }} = {json.dumps(given)};\n"
+        variables: Mapping[str, Any] = {"server": running.address, "token": token, "receipt": "UE5H"}
+        head = f"const {{ server, token, receipt }} = {json.dumps(variables)};\n"
         ask, answer, tools, again, more = blocks("js")
         tail = "console.log(JSON.stringify({ first: agent.messages, second: again.messages, state: agent.state }));\n"
-        told = await run_script(folder, ask.replace("\n\n", f"\n\n{head}", 1) + answer + tools + again + more + tail)
-        first, second = told["first"], told["second"]
+        output = await run_script(folder, ask.replace("\n\n", f"\n\n{head}", 1) + answer + tools + again + more + tail)
+        first, second = output["first"], output["second"]
         results = sorted(message["content"] for message in second if message["role"] == "tool")
         assert results == ['"2 x funghi"', '"sent to anna"', "The menu"]
         assert calls_of(second) == calls_of(first)
         answers = [message["content"] for message in first if message["role"] == "assistant" and "content" in message]
         assert answers == ["Done", "It is the menu", "Soup"]
-        assert (told["state"]["table"], told["state"]["understudy"]["run"]["status"]) == (7, "success")
+        assert (output["state"]["table"], output["state"]["understudy"]["run"]["status"]) == (7, "success")
         address = re.findall(r'"\$SERVER(.+?)"', blocks("console")[0])[0]
         assert (await request(running.address, "GET", address, token=token))[2]["identity"]["name"] == "waiter"

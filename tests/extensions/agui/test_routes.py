@@ -31,16 +31,21 @@ from understudy.wire.events import ANSWER
 
 
 def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:
-    said = {"id": message or uuid.uuid4().hex, "role": "user", "content": content}
-    return {"threadId": thread, "runId": "run-1", "messages": [said], "forwardedProps": {"agent_type": "script"}} | more
+    user_message = {"id": message or uuid.uuid4().hex, "role": "user", "content": content}
+    return {
+        "threadId": thread,
+        "runId": "run-1",
+        "messages": [user_message],
+        "forwardedProps": {"agent_type": "script"},
+    } | more
 
 
-def asked(running: Running, token: str | None, given: Any, query: str = "") -> Any:
-    body = given if isinstance(given, bytes) else json.dumps(given).encode()
+def post_run(running: Running, token: str | None, content: Any, query: str = "") -> Any:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return streaming(running.address, f"/api/agui{query}", token, method="POST", body=body)
 
 
-async def whole(stream: Stream) -> Checker:
+async def read_run(stream: Stream) -> Checker:
     """Read a run to its end and check it."""
     assert stream.status == 200, stream.body
     await stream.until_end()
@@ -49,7 +54,7 @@ async def whole(stream: Stream) -> Checker:
 
 async def refused(stream: Stream) -> dict[str, Any]:
     """Read a refused run: its one event."""
-    await whole(stream)
+    await read_run(stream)
     assert [event.body["type"] for event in stream.seen] == ["RUN_ERROR"]
     return last(stream)
 
@@ -71,9 +76,9 @@ def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.promise("wire.agui")
 async def test_a_message_is_answered_in_agui(serve: Any) -> None:
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two three")))
-    async with asked(running, await new_token(running), run_input()) as stream:
+    async with post_run(running, await new_token(running), run_input()) as stream:
         assert stream.headers["content-type"] == "text/event-stream"
-        assert (await whole(stream)).text == "one two three "
+        assert (await read_run(stream)).text == "one two three "
         assert (last(stream)["type"], last(stream)["runId"]) == ("RUN_FINISHED", "run-1")
         assert last(stream)["result"]["message"] == "one two three "
         assert [event["toolCallName"] for event in of(stream, "TOOL_CALL_START")] == ["echo"]
@@ -86,20 +91,20 @@ async def test_a_message_is_answered_in_agui(serve: Any) -> None:
 
 async def test_the_conversation_is_the_users_own_and_goes_on(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one")))
-    async with asked(running, token, run_input("first", message="m1")) as stream:
-        await whole(stream)
+    async with post_run(running, token, run_input("first", message="m1")) as stream:
+        await read_run(stream)
         answer = of(stream, "TEXT_MESSAGE_START")[0]["messageId"]
     history = await get(running, "/api/threads/t/messages", token)
     assert [row["id"] for row in history["messages"]] == ["m1", answer]
     assert routing.ANSWER == ANSWER
     earlier = [{"id": "m1", "role": "user", "content": "first"}, {"id": "a", "role": "assistant", "content": "one"}]
-    given = run_input("second", message="m2")
-    async with asked(running, token, given | {"messages": earlier + given["messages"]}) as stream:
-        await whole(stream)
+    second = run_input("second", message="m2")
+    async with post_run(running, token, second | {"messages": earlier + second["messages"]}) as stream:
+        await read_run(stream)
     history = await get(running, "/api/threads/t/messages", token)
     assert [row["content"] for row in history["messages"] if row["role"] == "user"] == ["first", "second"]
-    async with asked(running, await new_token(running), run_input("mine", message="m1")) as stream:
-        await whole(stream)
+    async with post_run(running, await new_token(running), run_input("mine", message="m1")) as stream:
+        await read_run(stream)
     history = await get(running, "/api/threads/t/messages", token)
     assert len(history["messages"]) == 4
 
@@ -112,23 +117,23 @@ async def test_a_page_of_an_allowed_origin_may_read_a_run(serve_guest: Any) -> N
         running.address, "/api/agui", token, method="POST", body=body, headers={"Origin": LISTED}
     ) as stream:
         readable(stream.headers)
-        assert (await whole(stream)).text == "one "
+        assert (await read_run(stream)).text == "one "
 
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
-    token, given = await new_token(running), run_input(message="m")
-    async with asked(running, token, given) as first:
+    token, body = await new_token(running), run_input(message="m")
+    async with post_run(running, token, body) as first:
         await first.read()
         await gate.reached.wait()
-        async with asked(running, token, given) as second:
+        async with post_run(running, token, body) as second:
             await second.read()
             gate.opened.set()
-            texts = [(await whole(stream)).text for stream in (first, second)]
-    async with asked(running, token, given) as third:
-        texts.append((await whole(third)).text)
+            texts = [(await read_run(stream)).text for stream in (first, second)]
+    async with post_run(running, token, body) as third:
+        texts.append((await read_run(third)).text)
     assert texts == ["one two "] * 3
     names = {stream.seen[0].body["metadata"]["understudy"]["run_id"] for stream in (first, second, third)}
     assert len(names) == 1
@@ -143,22 +148,22 @@ async def test_a_message_is_answered_again_and_edited_as_its_client_shows_it(ser
     running = await serve(Agent("script", run=read))
     token = await new_token(running)
 
-    async def told(run: str, *messages: tuple[str, str]) -> str:
+    async def answer_to(run: str, *messages: tuple[str, str]) -> str:
         sent = [
             {"id": name, "role": "user" if name[0] == "m" else "assistant", "content": text} for name, text in messages
         ]
-        async with asked(running, token, run_input(runId=run) | {"messages": sent}) as stream:
-            return (await whole(stream)).text.replace("\n", " ")
+        async with post_run(running, token, run_input(runId=run) | {"messages": sent}) as stream:
+            return (await read_run(stream)).text.replace("\n", " ")
 
-    one, answer = ("m1", "one"), ("a1", "-")
+    user, answer = ("m1", "one"), ("a1", "-")
     for run in ("r1", "r1", "r2"):
-        assert await told(run, one) == "one"
-    assert await told("r3", one, answer, ("m2", "two")) == "one one two"
-    assert await told("r4", one, answer, ("m2", "TWO")) == "one one TWO"
-    assert await told("r5", one, answer, ("m3", "three")) == "one one three"
+        assert await answer_to(run, user) == "one"
+    assert await answer_to("r3", user, answer, ("m2", "two")) == "one one two"
+    assert await answer_to("r4", user, answer, ("m2", "TWO")) == "one one TWO"
+    assert await answer_to("r5", user, answer, ("m3", "three")) == "one one three"
     for run in ("r6", "r6", "r7"):
-        assert await told(run, ("m1", "ONE")) == "ONE"
-    assert await told("r8", ("m1", "ONE"), answer, ("m4", "four")) == "ONE ONE four"
+        assert await answer_to(run, ("m1", "ONE")) == "ONE"
+    assert await answer_to("r8", ("m1", "ONE"), answer, ("m4", "four")) == "ONE ONE four"
     _, _, listed = await request(running.address, "GET", "/api/runs", token=token)
     assert len(listed["runs"]) == 8
 
@@ -166,13 +171,13 @@ async def test_a_message_is_answered_again_and_edited_as_its_client_shows_it(ser
 @pytest.mark.promise("wire.agui-repeat")
 async def test_an_id_that_is_taken_never_gives_another_conversation(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one two")))
-    async with asked(running, token, run_input("a secret", "one", "1")) as first:
-        await whole(first)
-    async with asked(running, token, run_input("hello", "two", "1")) as stream:
+    async with post_run(running, token, run_input("a secret", "one", "1")) as first:
+        await read_run(first)
+    async with post_run(running, token, run_input("hello", "two", "1")) as stream:
         assert (await refused(stream))["code"] == "message_id_reused"
         assert b"secret" not in b"".join(json.dumps(event.body).encode() for event in stream.seen)
-    async with asked(running, token, run_input("a secret", "one", "1")) as again:
-        assert (await whole(again)).text == "one two "
+    async with post_run(running, token, run_input("a secret", "one", "1")) as again:
+        assert (await read_run(again)).text == "one two "
 
 
 def shape(checker: Checker) -> list[Any]:
@@ -187,30 +192,30 @@ def shape(checker: Checker) -> list[Any]:
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_a_run_joined_after_its_conversation_stopped_is_told_whole(tmp_path: Path) -> None:
-    script, given = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
+    script, body = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
     async with served(tmp_path, [script]) as running:
         token = await new_token(running)
-        async with asked(running, token, given) as stream:
-            before = await whole(stream)
-    async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
-        assert shape(await whole(stream)) == shape(before)
+        async with post_run(running, token, body) as stream:
+            before = await read_run(stream)
+    async with served(tmp_path, [script]) as running, post_run(running, token, body) as stream:
+        assert shape(await read_run(stream)) == shape(before)
     assert sorted(name for name, _, result in before.made if result) == ["echo", "refuse"]
 
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_a_run_joined_after_its_server_died_is_told_whole(tmp_path: Path) -> None:
     calls = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "anna@example.org"})]), Say("one two")
-    script, given = scripted(*calls), run_input(message="m")
+    script, body = scripted(*calls), run_input(message="m")
     async with served(tmp_path, [script]) as running:
         token = await new_token(running)
-        async with asked(running, token, given) as stream:
+        async with post_run(running, token, body) as stream:
             await until_asked(stream)
-    async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
+    async with served(tmp_path, [script]) as running, post_run(running, token, body) as stream:
         call_id = await until_asked(stream)
         assert (await post(running, token, "approve", call_id=call_id, decision="allow"))[0] == 202
-        seen = await whole(stream)
-    assert seen.text == "one two "
-    assert [(name, result) for name, _, result in seen.made] == [
+        run = await read_run(stream)
+    assert run.text == "one two "
+    assert [(name, result) for name, _, result in run.made] == [
         ("echo", '"hi"'),
         ("send_mail", '"sent to anna@example.org"'),
     ]
@@ -223,13 +228,13 @@ async def test_a_run_joined_on_another_server_is_told_whole(
     redis.flush()
     script = scripted(Call([("echo", {"text": "hi"})]), Say("one two"))
     two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, script)
-    token, given = token_of(), run_input(message="m")
-    told = []
+    token, body = token_of(), run_input(message="m")
+    runs = []
     for running in (two.a, two.b, two.b):
-        async with asked(running, token, given) as stream:
-            told.append(shape(await whole(stream)))
-    assert told == [told[0]] * 3
-    assert told[0][1] == [("echo", '{"text":"hi"}', '"hi"')]
+        async with post_run(running, token, body) as stream:
+            runs.append(shape(await read_run(stream)))
+    assert runs == [runs[0]] * 3
+    assert runs[0][1] == [("echo", '{"text":"hi"}', '"hi"')]
 
 
 async def until_asked(stream: Stream) -> str:
@@ -242,13 +247,13 @@ async def until_asked(stream: Stream) -> str:
 async def test_the_agent_is_chosen_by_the_application(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one")))
     props = {"agent_type": "liaison", "pillar": "content"}
-    for given, query, step in (
+    for body, query, step in (
         ({"forwardedProps": props}, "", "liaison/content"), ({"forwardedProps": None}, "?agent=script", "script"),
         ({"forwardedProps": props}, "?agent=guide", "guide"), ({"forwardedProps": [1]}, "", "guide"),
         ({"forwardedProps": {}}, "?agent=content", "liaison/content"),
     ):  # fmt: skip
-        async with asked(running, token, run_input("What is 2 + 2?", uuid.uuid4().hex) | given, query) as stream:
-            await whole(stream)
+        async with post_run(running, token, run_input("What is 2 + 2?", uuid.uuid4().hex) | body, query) as stream:
+            await read_run(stream)
             assert of(stream, "STEP_STARTED")[0]["stepName"] == step
 
 
@@ -266,18 +271,18 @@ async def test_the_agent_is_chosen_by_the_application(serve_guest: Any) -> None:
 async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: list[Any], code: str | None) -> None:
     script = scripted(*turns)
     running = await serve(script)
-    async with asked(running, await new_token(running), run_input()) as stream:
-        await whole(stream)
+    async with post_run(running, await new_token(running), run_input()) as stream:
+        await read_run(stream)
         assert last(stream).get("code") == code
         assert "secret-detail" not in json.dumps([event.data for event in stream.seen])
 
 
 async def test_a_run_that_is_stopped_says_so(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Call([("wait", {})])))
-    async with asked(running, token, run_input()) as stream:
+    async with post_run(running, token, run_input()) as stream:
         names = (await stream.read()).body["metadata"]["understudy"]
         assert (await post(running, token, "cancel", run_id=names["run_id"]))[0] == 202
-        await whole(stream)
+        await read_run(stream)
         assert last(stream)["outcome"] == {"type": "cancelled"}
 
 
@@ -285,36 +290,36 @@ async def test_a_run_that_is_stopped_says_so(serve_guest: Any) -> None:
 async def test_a_client_that_leaves_does_not_stop_its_run(serve: Any) -> None:
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)))
-    token, given = await new_token(running), run_input()
-    async with asked(running, token, given) as stream:
+    token, body = await new_token(running), run_input()
+    async with post_run(running, token, body) as stream:
         await stream.read()
     await gone(running)
     gate.opened.set()
-    async with asked(running, token, given) as stream:
-        assert (await whole(stream)).text == "one two "
+    async with post_run(running, token, body) as stream:
+        assert (await read_run(stream)).text == "one two "
 
 
 @pytest.mark.promise("wire.agui")
 async def test_a_server_that_goes_away_ends_the_stream_as_a_run(serve: Any) -> None:
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
-    async with asked(running, await new_token(running), run_input()) as stream:
+    async with post_run(running, await new_token(running), run_input()) as stream:
         await gate.reached.wait()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(running.stop)
-            await whole(stream)
+            await read_run(stream)
     assert (last(stream)["type"], last(stream)["code"]) == ("RUN_ERROR", "busy")
 
 
 async def test_two_runs_in_one_thread_are_told_apart(serve_guest: Any) -> None:
     gate = Gate()
     running, token = await serve_guest(scripted(Say("one", gate)))
-    async with asked(running, token, run_input("first")) as first:
+    async with post_run(running, token, run_input("first")) as first:
         await first.read()
-        async with asked(running, token, run_input("second")) as second:
+        async with post_run(running, token, run_input("second")) as second:
             await second.read()
             gate.opened.set()
-            assert [(await whole(stream)).text for stream in (first, second)] == ["one ", "one "]
+            assert [(await read_run(stream)).text for stream in (first, second)] == ["one ", "one "]
     assert any(event["name"] == "agent_progress" for event in of(second, "CUSTOM"))
 
 
@@ -327,11 +332,11 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
     token, data = await new_token(running), base64.b64encode(b"PNG of a pear").decode()
     texts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    given = run_input([*texts, image("data", data) | {"metadata": {"filename": "pear.png"}}], message="m")
+    body = run_input([*texts, image("data", data) | {"metadata": {"filename": "pear.png"}}], message="m")
     for _ in range(2):
-        async with asked(running, token, given) as stream:
-            seen = await whole(stream)
-    assert seen.messages[0] == given["messages"][0]
+        async with post_run(running, token, body) as stream:
+            run = await read_run(stream)
+    assert run.messages[0] == body["messages"][0]
     history = await get(running, "/api/threads/t/messages", token)
     (file_id,) = history["messages"][0]["references"]
     assert history["messages"][0]["content"] == "one\ntwo"
@@ -340,12 +345,12 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
         image("file", file_id), image("url", f"/api/files/{file_id}"),
         image("url", f"{running.address}/api/files/{file_id}"), image("url", f"data:image/png;base64,{data}"),
     ]  # fmt: skip
-    async with asked(running, token, run_input(sources, message="n")) as stream:
-        await whole(stream)
-    async with asked(running, token, run_input(message="n") | {"messages": []}) as stream:
-        (shown,) = [message["content"] for message in (await whole(stream)).messages if message["id"] == "n"]
-    assert [part["type"] for part in shown] == ["text", "image", "image"]
-    assert shown[1]["source"] == {"type": "url", "value": f"/api/files/{file_id}", "mimeType": "image/png"}
+    async with post_run(running, token, run_input(sources, message="n")) as stream:
+        await read_run(stream)
+    async with post_run(running, token, run_input(message="n") | {"messages": []}) as stream:
+        (parts,) = [message["content"] for message in (await read_run(stream)).messages if message["id"] == "n"]
+    assert [part["type"] for part in parts] == ["text", "image", "image"]
+    assert parts[1]["source"] == {"type": "url", "value": f"/api/files/{file_id}", "mimeType": "image/png"}
 
 
 @pytest.mark.promise("wire.agui-parts")
@@ -361,7 +366,7 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
 )
 async def test_parts_that_cannot_be_taken_are_refused(serve_guest: Any, part: Any, code: str) -> None:
     running, token = await serve_guest(scripted(Say("one")))
-    async with asked(running, token, run_input([{"type": "text", "text": "see"}, part])) as stream:
+    async with post_run(running, token, run_input([{"type": "text", "text": "see"}, part])) as stream:
         assert (await refused(stream))["code"] == code
     assert (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"] == []
 
@@ -371,16 +376,16 @@ async def test_the_state_is_shared(serve: Any) -> None:
     script = scripted(Call([("echo", {"text": "hi"})]), Say("one"))
     running = await serve(script)
     state = {"recipe": {"title": "Soup"}, "understudy": {"run": {"status": "old"}}}
-    given = run_input() | {"state": state, "context": [{"description": "page", "value": "recipes"}]}
-    async with asked(running, await new_token(running), given) as stream:
-        seen = await whole(stream)
-    own = seen.state.pop("understudy")
-    assert seen.state == {"recipe": {"title": "Soup"}}
-    assert own["run"]["status"] == "success"
-    assert [(call["tool"], call["status"]) for call in own["calls"].values()] == [("echo", "ok")]
+    body = run_input() | {"state": state, "context": [{"description": "page", "value": "recipes"}]}
+    async with post_run(running, await new_token(running), body) as stream:
+        run = await read_run(stream)
+    of_server = run.state.pop("understudy")
+    assert run.state == {"recipe": {"title": "Soup"}}
+    assert of_server["run"]["status"] == "success"
+    assert [(call["tool"], call["status"]) for call in of_server["calls"].values()] == [("echo", "ok")]
     assert isinstance(script.model, ScriptedModel)
-    shown = script.model.inputs[0].notes[0].content
-    assert ('"Soup"' in shown, '"recipes"' in shown, '"old"' in shown) == (True, True, False)
+    note = script.model.inputs[0].notes[0].content
+    assert ('"Soup"' in note, '"recipes"' in note, '"old"' in note) == (True, True, False)
 
 
 PLACE = {"type": "object", "properties": {"place": {"type": "string"}}}
@@ -394,24 +399,24 @@ def result(call_id: str, content: Any, name: str = "r1") -> dict[str, Any]:
 
 @pytest.mark.promise("wire.agui-client-tools")
 async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path) -> None:
-    script, given = scripted(ASK_WEATHER, Say("sunny")), run_input(message="m") | {"tools": [WEATHER]}
+    script, body = scripted(ASK_WEATHER, Say("sunny")), run_input(message="m") | {"tools": [WEATHER]}
     async with served(tmp_path, [script]) as running:
         token = await new_token(running)
         for _ in range(2):
-            async with asked(running, token, given) as stream:
-                await whole(stream)
+            async with post_run(running, token, body) as stream:
+                await read_run(stream)
             (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
             assert last(stream)["metadata"]["understudy"]["expires_at"] > 0
     assert isinstance(script.model, ScriptedModel)
     assert [tool.name for tool in script.model.inputs[0].tools][-1] == "weather"
-    given["messages"].append(result(call_id, "20 °C"))
+    body["messages"].append(result(call_id, "20 °C"))
     async with served(tmp_path, [script]) as running:
         for _ in range(2):
-            async with asked(running, token, given) as stream:
-                seen = await whole(stream)
-            assert (last(stream)["outcome"], seen.text) == ({"type": "success"}, "sunny ")
-            assert sorted(seen.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
-            assert [message["id"] for message in seen.messages if message.get("toolCallId") == call_id] == ["r1"]
+            async with post_run(running, token, body) as stream:
+                run = await read_run(stream)
+            assert (last(stream)["outcome"], run.text) == ({"type": "success"}, "sunny ")
+            assert sorted(run.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
+            assert [message["id"] for message in run.messages if message.get("toolCallId") == call_id] == ["r1"]
     assert len(script.model.inputs) == 2
 
 
@@ -430,17 +435,17 @@ async def test_a_hand_written_agent_calls_a_tool_of_the_client(tmp_path: Path, s
         (name,) = turn.client_tools
         await turn.say(f"It has {await turn.call(name, place='Bonn')}.")
 
-    agent, given = Agent("script", run=work), run_input(message="m") | {"tools": [WEATHER]}
+    agent, body = Agent("script", run=work), run_input(message="m") | {"tools": [WEATHER]}
     async with served(tmp_path, [agent]) as running:
         token = await new_token(running)
-        async with asked(running, token, given) as stream:
-            await whole(stream)
+        async with post_run(running, token, body) as stream:
+            await read_run(stream)
         (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
-    given["messages"].append(result(call_id, sent))
-    async with served(tmp_path, [agent]) as running, asked(running, token, given) as stream:
-        seen = await whole(stream)
-    assert (last(stream)["outcome"], seen.text) == ({"type": "success"}, f"It has {text}.")
-    assert seen.made == [("weather", '{"place":"Bonn"}', text)]
+    body["messages"].append(result(call_id, sent))
+    async with served(tmp_path, [agent]) as running, post_run(running, token, body) as stream:
+        run = await read_run(stream)
+    assert (last(stream)["outcome"], run.text) == ({"type": "success"}, f"It has {text}.")
+    assert run.made == [("weather", '{"place":"Bonn"}', text)]
 
 
 @pytest.mark.promise("wire.agui-client-tools")
@@ -448,16 +453,16 @@ async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
     """A user who says something else does not wait until the call's time is over. A name that is taken is refused."""
     script = scripted(ASK_WEATHER, Say("sunny"))
     running = await serve(script)
-    token, given = await new_token(running), run_input(message="m") | {"tools": [WEATHER]}
-    async with asked(running, token, given) as stream:
-        await whole(stream)
-    async with asked(running, token, run_input(message="n")) as stream:
-        await whole(stream)
+    token, body = await new_token(running), run_input(message="m") | {"tools": [WEATHER]}
+    async with post_run(running, token, body) as stream:
+        await read_run(stream)
+    async with post_run(running, token, run_input(message="n")) as stream:
+        await read_run(stream)
         assert last(stream)["type"] == "RUN_FINISHED"
-    async with asked(running, token, run_input() | {"messages": []}) as stream:
-        seen = await whole(stream)
-    assert None not in [result for *_, result in seen.made]
-    async with asked(running, token, run_input() | {"tools": [WEATHER | {"name": "echo"}]}) as stream:
+    async with post_run(running, token, run_input() | {"messages": []}) as stream:
+        run = await read_run(stream)
+    assert None not in [result for *_, result in run.made]
+    async with post_run(running, token, run_input() | {"tools": [WEATHER | {"name": "echo"}]}) as stream:
         assert (await refused(stream))["code"] == "invalid_command"
 
 
@@ -465,24 +470,24 @@ async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
 async def test_a_client_without_messages_joins_its_thread(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Call([("echo", {"text": "hi"})]), Say("one")))
     for name in ("m1", "m2"):
-        async with asked(running, token, run_input(name, message=name)) as stream:
-            await whole(stream)
-    async with asked(running, token, run_input() | {"messages": []}) as stream:
-        seen = await whole(stream)
+        async with post_run(running, token, run_input(name, message=name)) as stream:
+            await read_run(stream)
+    async with post_run(running, token, run_input() | {"messages": []}) as stream:
+        run = await read_run(stream)
     assert (last(stream)["type"], last(stream)["outcome"]) == ("RUN_FINISHED", {"type": "success"})
-    roles = [message["role"] for message in seen.messages if message["role"] != "reasoning"]
+    roles = [message["role"] for message in run.messages if message["role"] != "reasoning"]
     assert roles == ["user", "assistant", "tool", "assistant"] * 2
-    assert [message["content"] for message in seen.messages if message["role"] == "user"] == ["m1", "m2"]
+    assert [message["content"] for message in run.messages if message["role"] == "user"] == ["m1", "m2"]
 
 
 @pytest.mark.promise("wire.agui-capabilities")
 async def test_capabilities_are_told(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one")))
-    told = await get(running, "/api/agui/capabilities?agent=script", token)
-    AgentCapabilities.model_validate(told)
-    assert told["identity"]["name"] == "script"
-    assert "echo" in [tool["name"] for tool in told["tools"]["items"]]
-    assert told["humanInTheLoop"]["interrupts"] is True
+    capabilities = await get(running, "/api/agui/capabilities?agent=script", token)
+    AgentCapabilities.model_validate(capabilities)
+    assert capabilities["identity"]["name"] == "script"
+    assert "echo" in [tool["name"] for tool in capabilities["tools"]["items"]]
+    assert capabilities["humanInTheLoop"]["interrupts"] is True
     assert (await request(running.address, "GET", "/api/agui/capabilities?agent=nobody", token=token))[0] == 404
     assert (await request(running.address, "GET", "/api/agui/capabilities"))[0] == 401
 
@@ -513,10 +518,10 @@ async def test_capabilities_are_told(serve_guest: Any) -> None:
 )
 async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, query: str, code: str) -> None:
     running = await serve(scripted(Say("one")))
-    async with asked(running, await new_token(running), given, query) as stream:
-        told = await refused(stream)
-        assert told["code"] == code
-        about = told["metadata"]["understudy"]
+    async with post_run(running, await new_token(running), given, query) as stream:
+        error = await refused(stream)
+        assert error["code"] == code
+        about = error["metadata"]["understudy"]
         assert about["retryable"] is False
         assert int(about["error_id"], 16)
     await gone(running)
@@ -527,46 +532,46 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
     calls = Call([("send_mail", {"to": "anna@example.org"})]), Call([("order", {})]), Say("done")
     script = scripted(*calls)
     running = await serve(evolve(script, tools=(*script.tools, order)))
-    token, given = await new_token(running), run_input(message="m") | {"protocolVersion": "1.0"}
+    token, body = await new_token(running), run_input(message="m") | {"protocolVersion": "1.0"}
     interrupts, results = [], []
     for payload in ({"decision": "allow", "parameters": {"to": "eve@example.org"}}, PEARS, None):
         for _ in range(2):
-            async with asked(running, token, given) as stream:
-                seen = await whole(stream)
+            async with post_run(running, token, body) as stream:
+                run = await read_run(stream)
             assert last(stream)["type"] == "RUN_FINISHED"
         results.append([json.loads(event["content"]) for event in of(stream, "TOOL_CALL_RESULT")])
         if payload is not None:
             (interrupt,) = last(stream)["outcome"]["interrupts"]
             interrupts.append(interrupt)
             entry = {"interruptId": interrupt["id"], "status": "resolved", "payload": payload}
-            given = given | {"runId": f"run-{len(interrupts) + 1}", "resume": [entry]}
+            body = body | {"runId": f"run-{len(interrupts) + 1}", "resume": [entry]}
     assert [interrupt["reason"] for interrupt in interrupts] == ["approval", "question"]
     assert interrupts[0]["responseSchema"]["properties"]["parameters"]["required"] == ["to"]
     assert interrupts[1]["responseSchema"]["required"] == ["fruit", "count"]
     assert interrupts[1]["toolCallId"]
     assert (last(stream)["outcome"], last(stream)["result"]["message"]) == ({"type": "success"}, "done ")
     assert results == [[], [], []]  # of the second requests: what was there before is in their snapshots
-    assert [json.loads(result or "") for *_, result in seen.made] == [
+    assert [json.loads(result or "") for *_, result in run.made] == [
         "sent to eve@example.org",
         PEARS | {"express": False},
     ]
     log = await get(running, "/api/threads/t/events", token)
     assert [event["data"]["door"] for event in log["events"] if "door" in event["data"]] == ["agui", "agui"]
     over = {"interruptId": interrupts[0]["id"], "status": "resolved", "payload": {"decision": "deny"}}
-    async with asked(running, token, given | {"resume": [over | {"payload": {"decision": "allow"}}]}) as stream:
-        await whole(stream)
+    async with post_run(running, token, body | {"resume": [over | {"payload": {"decision": "allow"}}]}) as stream:
+        await read_run(stream)
         assert last(stream)["type"] == "RUN_FINISHED"
-    async with asked(running, token, given | {"resume": [over | {"status": "cancelled"}]}) as stream:
-        await whole(stream)
+    async with post_run(running, token, body | {"resume": [over | {"status": "cancelled"}]}) as stream:
+        await read_run(stream)
         assert last(stream)["type"] == "RUN_FINISHED"
 
 
 async def test_runs_are_counted_with_other_messages(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one")), limits=Limits(messages_per_minute=2))
     await say(running, token)
-    async with asked(running, token, run_input()) as stream:
-        await whole(stream)
-    async with asked(running, token, run_input()) as stream:
-        told = await refused(stream)
-        assert told["code"] == "rate_limited"
-        assert told["metadata"]["understudy"]["retry_after"] > 0
+    async with post_run(running, token, run_input()) as stream:
+        await read_run(stream)
+    async with post_run(running, token, run_input()) as stream:
+        error = await refused(stream)
+        assert error["code"] == "rate_limited"
+        assert error["metadata"]["understudy"]["retry_after"] > 0

@@ -24,9 +24,13 @@ async def play(stock: Path, running: Running, scenario: str) -> Any:
     return await node(str(stock), running.address, await new_token(running), scenario)
 
 
-def shown(messages: list[dict[str, Any]]) -> list[Any]:
+def contents(messages: list[dict[str, Any]]) -> list[Any]:
     """Return what a page shows of a conversation, but the user's own messages and the names of calls and thoughts."""
-    texts = [(said["role"], said["content"]) for said in messages if "content" in said and said["role"] != "tool"]
+    texts = [
+        (message["role"], message["content"])
+        for message in messages
+        if "content" in message and message["role"] != "tool"
+    ]
     return [calls_of(messages), sorted(texts)]
 
 
@@ -35,18 +39,18 @@ ECHOED = ['echo {"text":"hi"} "hi"']
 
 
 async def test_the_stock_client_has_the_answer_and_the_calls(serve: Any, stock: Path) -> None:
-    told = await play(stock, await serve(scripted(*TURNS)), "answered")
-    assert (told["errors"], told["failed"]) == ([], None)
-    assert (told["kinds"][0], told["kinds"][-1]) == ("RUN_STARTED", "RUN_FINISHED")
-    assert calls_of(told["messages"]) == ECHOED
-    assert told["messages"][-1]["content"] == "one two "
+    output = await play(stock, await serve(scripted(*TURNS)), "answered")
+    assert (output["errors"], output["failed"]) == ([], None)
+    assert (output["kinds"][0], output["kinds"][-1]) == ("RUN_STARTED", "RUN_FINISHED")
+    assert calls_of(output["messages"]) == ECHOED
+    assert output["messages"][-1]["content"] == "one two "
 
 
 @pytest.mark.promise("wire.agui-refused")
 async def test_the_stock_client_gets_a_refusal_as_a_failed_run(serve: Any, stock: Path) -> None:
-    told = await play(stock, await serve(scripted(Say("one"))), "refused")
-    assert told["errors"] == [{"code": "empty_message", "message": "The message is empty."}]
-    assert (told["kinds"], told["failed"]) == (["RUN_ERROR"], None)
+    output = await play(stock, await serve(scripted(Say("one"))), "refused")
+    assert output["errors"] == [{"code": "empty_message", "message": "The message is empty."}]
+    assert (output["kinds"], output["failed"]) == (["RUN_ERROR"], None)
 
 
 @pytest.mark.promise("wire.agui-repeat")
@@ -56,14 +60,14 @@ async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Pa
     running = await serve(scripted(*turns))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_open_once_left, trio.Path(stock.parent / "left"), gate)
-        told = await play(stock, running, "rejoined")
-    assert "RUN_FINISHED" not in told["left"]["kinds"]
-    again, whole = told["again"], told["whole"]
+        output = await play(stock, running, "rejoined")
+    assert "RUN_FINISHED" not in output["left"]["kinds"]
+    again, complete = output["again"], output["whole"]
     assert (again["errors"], again["failed"]) == ([], None)
     assert calls_of(again["messages"]) == [ECHOED[0], 'echo {"text":"ho"} "ho"']
-    assert shown(again["messages"]) == shown(whole["messages"])
-    assert told["thread"]["kinds"] == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "STATE_SNAPSHOT", "RUN_FINISHED"]
-    assert shown(told["thread"]["messages"]) == shown(whole["messages"])
+    assert contents(again["messages"]) == contents(complete["messages"])
+    assert output["thread"]["kinds"] == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "STATE_SNAPSHOT", "RUN_FINISHED"]
+    assert contents(output["thread"]["messages"]) == contents(complete["messages"])
 
 
 async def _open_once_left(mark: trio.Path, gate: Gate) -> None:
@@ -76,27 +80,27 @@ async def _open_once_left(mark: trio.Path, gate: Gate) -> None:
 @pytest.mark.promise("wire.agui-interrupts")
 async def test_the_stock_client_answers_interrupts(serve: Any, stock: Path) -> None:
     turns = Call([("send_mail", {"to": "anna@example.org"}), ("pay", {"amount": 200})]), Say("done")
-    told = await play(stock, await serve(scripted(*turns)), "interrupted")
-    assert (told["errors"], told["failed"], told["rounds"] > 0) == ([], None, True)
-    results = [message["content"] for message in told["messages"] if message["role"] == "tool"]
+    output = await play(stock, await serve(scripted(*turns)), "interrupted")
+    assert (output["errors"], output["failed"], output["rounds"] > 0) == ([], None, True)
+    results = [message["content"] for message in output["messages"] if message["role"] == "tool"]
     assert sorted(results) == ['"sent to anna@example.org"', "200.0"]
-    assert told["messages"][-1]["content"] == "done "
+    assert output["messages"][-1]["content"] == "done "
 
 
 @pytest.mark.promise("wire.agui-client-tools")
 async def test_the_stock_client_makes_a_call_itself(serve: Any, stock: Path) -> None:
     turns = Call([("weather", {}), ("echo", {"text": "hi"})]), Say("sunny")
-    done = await play(stock, await serve(scripted(*turns)), "tools")
-    told = done["told"]
-    assert (told["errors"], told["failed"], told["pending"]) == ([], None, [])
-    assert told["messages"][-1]["content"] == "sunny "
-    results = [message for message in told["messages"] if message["role"] == "tool"]
+    output = await play(stock, await serve(scripted(*turns)), "tools")
+    of_run = output["told"]
+    assert (of_run["errors"], of_run["failed"], of_run["pending"]) == ([], None, [])
+    assert of_run["messages"][-1]["content"] == "sunny "
+    results = [message for message in of_run["messages"] if message["role"] == "tool"]
     assert sorted(message["content"] for message in results) == ['"hi"', "20 °C"]
-    assert [message["content"] for message in results if message["toolCallId"] == done["call"]] == ["20 °C"]
+    assert [message["content"] for message in results if message["toolCallId"] == output["call"]] == ["20 °C"]
 
 
 async def test_ten_threads_of_the_stock_client_run_at_once(serve: Any, stock: Path) -> None:
-    told = await play(stock, await serve(scripted(*TURNS)), "ten")
-    assert [(thread["errors"], thread["failed"], thread["messages"][-1]["content"]) for thread in told] == [
+    output = await play(stock, await serve(scripted(*TURNS)), "ten")
+    assert [(thread["errors"], thread["failed"], thread["messages"][-1]["content"]) for thread in output] == [
         ([], None, "one two ")
     ] * 10

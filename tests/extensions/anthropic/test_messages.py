@@ -38,16 +38,16 @@ async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, he
         reply = await model.respond(a_turn(tools=(LOOKUP,)), heard)
     assert reply.reasoning == "They want two orders.Both at once."
     assert reply.usage == Usage(100, 40, 1, cached=90, reasoning=12, cache_written=3)
-    said: list[Any] = items_of(reply)
-    thought, told, *rest = said
+    items_sent: list[Any] = items_of(reply)
+    thought, text_item, *others = items_sent
 
     async def answered(*items: Item, model: str = "tiny") -> list[dict[str, Any]]:
-        _, given, results = (await sent(provider, a_turn(ASKED, *items, *rest), "messages", model))["messages"]
-        assert (given["role"], [part["type"] for part in results["content"]]) == ("assistant", ["tool_result"] * 2)
-        found: list[dict[str, Any]] = given["content"]
-        return found
+        _, assistant, results = (await sent(provider, a_turn(ASKED, *items, *others), "messages", model))["messages"]
+        assert (assistant["role"], [part["type"] for part in results["content"]]) == ("assistant", ["tool_result"] * 2)
+        content: list[dict[str, Any]] = assistant["content"]
+        return content
 
-    one, sealed, words, two, *calls = await answered(thought, told)
+    one, sealed, words, two, *calls = await answered(thought, text_item)
     assert [one, sealed, words, two] == [
         {"type": "thinking", "thinking": "They want two orders.", "signature": "sig-1"},
         {"type": "redacted_thinking", "data": "opaque"},
@@ -58,16 +58,16 @@ async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, he
         {"type": "tool_use", "id": "toolu_1", "name": "lookup", "input": {"order_id": "A-17"}},
         {"type": "tool_use", "id": "toolu_2", "name": "lookup", "input": {"order_id": "B-2"}},
     ]
-    assert await answered(evolve(thought, content="(redacted)"), told) == [words, *calls]
+    assert await answered(evolve(thought, content="(redacted)"), text_item) == [words, *calls]
     changed = {"type": "text", "text": "I look [NAME] up."}
-    assert await answered(thought, evolve(told, content=changed["text"])) == [one, sealed, two, changed, *calls]
-    assert [part["type"] for part in await answered(thought, told, model="m")] == ["text", "tool_use", "tool_use"]
+    assert await answered(thought, evolve(text_item, content=changed["text"])) == [one, sealed, two, changed, *calls]
+    assert [part["type"] for part in await answered(thought, text_item, model="m")] == ["text", "tool_use", "tool_use"]
 
 
 async def test_a_paused_reply_is_gone_on_with(provider: Provider, heard: Heard) -> None:
     search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
-    found = block(1, search, {"type": "input_json_delta", "partial_json": '{"query":"desks"}'})
-    pause = message(text(0, "I search."), found, reason="pause_turn")
+    search_block = block(1, search, {"type": "input_json_delta", "partial_json": '{"query":"desks"}'})
+    pause = message(text(0, "I search."), search_block, reason="pause_turn")
     provider.scripts = [Script(events, done=False) for events in (pause, message(text(0, "Found.")))]
     async with talking(provider, "messages") as model:
         reply = await model.respond(a_turn(), heard)
@@ -83,16 +83,16 @@ async def test_what_stays_is_marked_for_the_cache(provider: Provider) -> None:
     """Four marks: tools, instructions, and the last two messages of the user, of which the first was marked before."""
     before = await sent(provider, a_turn(ASKED, tools=(LOOKUP,)), "messages")
     body = await sent(provider, a_turn(*CALLED, tools=(LOOKUP,)), "messages")
-    asked, _, answered = body["messages"]
-    marked = [body["tools"][-1], body["system"][-1], asked["content"][-1], answered["content"][0]]
+    question, _, answered = body["messages"]
+    marked = [body["tools"][-1], body["system"][-1], question["content"][-1], answered["content"][0]]
     assert all(part["cache_control"] == {"type": "ephemeral"} for part in marked)
     assert str(body).count("cache_control") == len(marked)
-    assert (before["messages"], before["tools"], before["system"]) == ([asked], body["tools"], body["system"])
+    assert (before["messages"], before["tools"], before["system"]) == ([question], body["tools"], body["system"])
 
 
 async def test_the_last_message_is_the_users(provider: Provider) -> None:
-    given = (await sent(provider, a_turn(MessageItem("assistant", "Hello.")), "messages"))["messages"]
-    assert [shown["role"] for shown in given] == ["user", "assistant", "user"]
+    messages = (await sent(provider, a_turn(MessageItem("assistant", "Hello.")), "messages"))["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
 
 
 async def test_behind_a_call_the_model_may_think_and_choose(provider: Provider) -> None:
@@ -104,8 +104,10 @@ async def test_behind_a_call_the_model_may_think_and_choose(provider: Provider) 
 
 async def test_an_effort_is_adaptive_thinking_without_a_temperature(provider: Provider) -> None:
     bare = ModelSettings(temperature=0.5)
-    given = [ModelSettings("medium", 0.5), ModelSettings("none"), bare, ModelSettings("minimal")]
-    first, second, third, fourth = [await sent(provider, a_turn(settings=settings), "messages") for settings in given]
+    requested = [ModelSettings("medium", 0.5), ModelSettings("none"), bare, ModelSettings("minimal")]
+    first, second, third, fourth = [
+        await sent(provider, a_turn(settings=settings), "messages") for settings in requested
+    ]
     assert (first["thinking"]["type"], first["output_config"]) == ("adaptive", {"effort": "medium"})
     assert ("temperature" in first, second["thinking"]) == (False, {"type": "disabled"})
     assert (third["temperature"], "thinking" in third) == (0.5, False)
@@ -115,9 +117,9 @@ async def test_an_effort_is_adaptive_thinking_without_a_temperature(provider: Pr
 async def test_a_budget_cannot_begin_behind_a_call_without_thinking(provider: Provider, heard: Heard) -> None:
     refusal = Script(status=400, error={"message": "adaptive thinking is not supported on this model"})
     provider.scripts = [refusal, *(Script(message(text(0, "Hi")), done=False) for _ in range(2))]
-    asked = a_turn(settings=ModelSettings("high"))
+    thinking_turn = a_turn(settings=ModelSettings("high"))
     async with talking(provider, "messages") as model:
-        for turn in (asked, evolve(asked, items=CALLED)):
+        for turn in (thinking_turn, evolve(thinking_turn, items=CALLED)):
             await model.respond(turn, heard)
     _, first, second = provider.requests
     assert first["thinking"] == {"type": "enabled", "budget_tokens": 6_553}
@@ -128,6 +130,6 @@ async def test_a_schema_is_given_as_the_api_takes_it(provider: Provider) -> None
     """The API refuses bounds, which the package puts into descriptions."""
     number = {"type": "integer", "minimum": 3}
     schema = {"type": "object", "properties": {"n": number}, "required": ["n"], "additionalProperties": False}
-    given = await sent(provider, a_turn(output=OutputFormat("answer", schema)), "messages")
-    number = given["output_config"]["format"]["schema"]["properties"]["n"]
+    request = await sent(provider, a_turn(output=OutputFormat("answer", schema)), "messages")
+    number = request["output_config"]["format"]["schema"]["properties"]["n"]
     assert ("minimum" in number, "minimum" in number["description"]) == (False, True)

@@ -22,12 +22,12 @@ async def test_entries_expire_if_the_operator_says_so(store: Any, monkeypatch: p
     monkeypatch.setattr(polling, "RESTS", 0.0)
     for _ in range(3):
         await store.commit(append_entry(Deed(SENT, "ann", PAGE)))
-    seen: list[tuple[str, int]] = []
+    removed: list[tuple[str, int]] = []
     for days, expected in ((4.0, []), (2.0, [("audit_entries", 2)]), (2.0, [("audit_entries", 2)])):
-        own, metrics = AuditSettings(days=days), SimpleNamespace(removed=lambda *gone: seen.append(gone))
+        own, metrics = AuditSettings(days=days), SimpleNamespace(removed=lambda *gone: removed.append(gone))
         server: Any = SimpleNamespace(store=store, settings=SimpleNamespace(of=lambda _, own=own: own), metrics=metrics)
         (child,) = EXTENSION.children(server)
         await child.factory().poll()
-        assert seen == expected
+        assert removed == expected
     own = AuditSettings()
     assert EXTENSION.children(SimpleNamespace(settings=SimpleNamespace(of=lambda _: own), metrics=metrics)) == []

@@ -115,13 +115,13 @@ async def test_the_log_is_read_in_pages_of_one_reading_which_has_an_entry(serve:
     running = await serve(scripted(Say("one")), secret=SECRET)
     for _ in range(3):
         await ask(running, OPERATOR, "POST", "/api/alerts", message="Hello")
-    seen, cursor = [], ""
+    actions, cursor = [], ""
     while cursor is not None:
         _, page = await ask(running, AUDITOR, "GET", f"/api/audit?limit=2{cursor and f'&cursor={cursor}'}")
-        seen += [entry["action"] for entry in page["entries"]]
+        actions += [entry["action"] for entry in page["entries"]]
         last, cursor = cursor or page["next_cursor"], page["next_cursor"]
         await ask(running, OPERATOR, "POST", "/api/alerts", message="Hello")
-    assert seen == ["audit.read", *["alert.sent"] * 3]
+    assert actions == ["audit.read", *["alert.sent"] * 3]
     other = token("mallory", "auditor")
     for who, bad in ((other, last), (AUDITOR, "x"), (AUDITOR, "WzUsICJ4Il0")):
         assert (await ask(running, who, "GET", f"/api/audit?cursor={bad}"))[0] == 400
@@ -160,6 +160,6 @@ async def test_an_auditor_of_a_tenant_reads_what_concerns_it(serve: Any) -> None
     assert (entry["user"], entry["user_tenant"], entry["target"], entry["tenant"]) == ("root", None, "ada", "acme")
     status, answer = await ask(running, auditor, "GET", "/api/audit?tenant=other")
     assert (status, "server_auditor" in answer["error"]["message"]) == (403, True)
-    whole = token("all", "server_auditor")
-    assert [row["tenant"] for row in await read(running, "?action=alert.sent", whole)] == [None, "other"]
-    assert [row["action"] for row in await read(running, "?tenant=other", whole)] == ["alert.sent"]
+    server_auditor = token("all", "server_auditor")
+    assert [row["tenant"] for row in await read(running, "?action=alert.sent", server_auditor)] == [None, "other"]
+    assert [row["action"] for row in await read(running, "?tenant=other", server_auditor)] == ["alert.sent"]

@@ -94,12 +94,12 @@ async def test_entries_are_selected_by_tenant_user_action_and_time(store: Any, d
     assert [first.tenant, second.tenant, third.tenant] == ["acme", "other", None]
     assert (first.who, first.target, first.role, first.way) == (BOB, ADA, "server_operator", PAGE)
     assert (third.detail, second.detail) == ({"tool": ("mail" * 100)[:200]}, {"all": True})
-    for wanted, found in (
+    for wanted, expected in (
         (AuditFilter(False, "acme"), [first]), (AuditFilter(False, None), [third]),
         (AuditFilter(user=BOB), [second, first]), (AuditFilter(user=ADA), [first]),
         (AuditFilter(action="tool.allowed"), [third]), (AuditFilter(since=second.at, until=third.at), [second]),
     ):  # fmt: skip
-        assert await entries(database, wanted) == found, wanted
+        assert await entries(database, wanted) == expected, wanted
     assert await Archive(database).read(storage.entries, AuditFilter(), second.number, 1) == [second]
 
 

@@ -22,9 +22,9 @@ ME = pwd.getpwuid(os.getuid()).pw_name
 
 
 def lines(*arguments: str) -> list[dict[str, Any]]:
-    done = understudy("audit", *arguments)
-    assert done.exit_code == 0, done.output
-    return [entry for line in done.stdout.splitlines() if (entry := json.loads(line))["action"] != "audit.read"]
+    result = understudy("audit", *arguments)
+    assert result.exit_code == 0, result.output
+    return [entry for line in result.stdout.splitlines() if (entry := json.loads(line))["action"] != "audit.read"]
 
 
 def test_what_is_done_at_the_command_line_is_in_the_log(address: list[str], tmp_path: Path) -> None:
@@ -33,17 +33,17 @@ def test_what_is_done_at_the_command_line_is_in_the_log(address: list[str], tmp_
     said("threads", "export", "--owner", "ann", "--thread", "t1", *address)
     said("users", "sign-out", "ann", *address)
     said("users", "delete", "--tenant", "globex", "--yes", *address)
-    shown = lines(*address)
-    assert [(entry["action"], entry["target"], entry["tenant"]) for entry in shown] == [
+    entries = lines(*address)
+    assert [(entry["action"], entry["target"], entry["tenant"]) for entry in entries] == [
         ("user.erased", "ann", "globex"),
         ("sessions.ended", "ann", None),
         ("user.exported", "ann", None),
         ("user.exported", "ann", "acme"),
     ]
-    assert {(entry["user"], entry["way"], entry["role"]) for entry in shown} == {(ME, "command line", None)}
-    assert [entry["detail"]["thread"] for entry in shown[2:]] == [True, False]
-    assert lines("--tenant", "acme", *address) == shown[3:]
-    assert lines("--user", "ann", "--action", "sessions.ended", *address) == shown[1:2]
+    assert {(entry["user"], entry["way"], entry["role"]) for entry in entries} == {(ME, "command line", None)}
+    assert [entry["detail"]["thread"] for entry in entries[2:]] == [True, False]
+    assert lines("--tenant", "acme", *address) == entries[3:]
+    assert lines("--user", "ann", "--action", "sessions.ended", *address) == entries[1:2]
     assert lines("--until", "2001-01-01", *address) == lines("--since", "2999-01-01T00:00:00+0100", *address) == []
     newest = json.loads(said("audit", "--action", "audit.read", *address).splitlines()[0])
     assert (newest["user"], newest["way"]) == (ME, "command line")
@@ -53,8 +53,8 @@ def test_what_is_done_at_the_command_line_is_in_the_log(address: list[str], tmp_
 async def test_what_is_done_beside_a_server_is_in_its_log(tmp_path: Path) -> None:
     async with started(tmp_path):
         options = ["--data-dir", str(tmp_path)]
-        done = await trio.to_thread.run_sync(understudy, "users", "sign-out", "ann", *options)
-        assert done.exit_code == 0, done.output
+        result = await trio.to_thread.run_sync(understudy, "users", "sign-out", "ann", *options)
+        assert result.exit_code == 0, result.output
         assert [entry["action"] for entry in await trio.to_thread.run_sync(lines, *options)] == ["sessions.ended"]
 
 

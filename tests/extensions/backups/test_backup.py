@@ -50,9 +50,9 @@ async def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) ->
     token = said("token", "--user", "ada", "--data-dir", tmp_path, **secret).strip()
     async with started(tmp_path / "data", **secret) as server, connected(server.address, token) as client:
         await client.ask("What is 2 + 2?", thread_id="sums")
-        done = await trio.to_thread.run_sync(backup_of(tmp_path, secret))
-        assert (done.exit_code, done.stderr) == (0, "")
-        assert "and 0 files" in done.stdout
+        result = await trio.to_thread.run_sync(backup_of(tmp_path, secret))
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert "and 0 files" in result.stdout
         await client.ask("What is 3 + 3?", thread_id="sums")
     said("restore", tmp_path / "saved", "--data-dir", tmp_path / "other", **secret)
     async with started(tmp_path / "other", **secret) as server, connected(server.address, token) as client:
@@ -116,13 +116,13 @@ def test_files_come_along(folder: Path, tmp_path: Path) -> None:
     said("doctor", "--data-dir", tmp_path / "other", UNDERSTUDY_PORT="0")
 
 
-@pytest.mark.parametrize("how", ["missing", "changed"])
-def test_a_damaged_upload_is_named(folder: Path, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_damaged_upload_is_named(folder: Path, tmp_path: Path, damage: str) -> None:
     path = folder / "files" / ("a" * 32)
-    path.unlink() if how == "missing" else path.write_bytes(b"frist")
-    done = understudy("backup", tmp_path / "saved", "--data-dir", folder)
-    assert done.exit_code == 1
-    assert "1 files; missing or damaged, and so before: " + "a" * 32 in done.stdout
+    path.unlink() if damage == "missing" else path.write_bytes(b"frist")
+    result = understudy("backup", tmp_path / "saved", "--data-dir", folder)
+    assert result.exit_code == 1
+    assert "1 files; missing or damaged, and so before: " + "a" * 32 in result.stdout
     assert (tmp_path / "saved" / "files" / ("b" * 32)).exists()
 
 
@@ -135,10 +135,10 @@ def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
     assert (saved / FILE_NAME).read_bytes() == before
     running = open_database(folder)
     (folder / FILE_NAME).unlink()
-    done = understudy("restore", saved, "--data-dir", folder)
+    result = understudy("restore", saved, "--data-dir", folder)
     running.close()
-    assert done.exit_code == 1
-    assert "another understudy" in done.stderr
+    assert result.exit_code == 1
+    assert "another understudy" in result.stderr
     assert not (folder / FILE_NAME).exists()
 
 
@@ -172,8 +172,8 @@ def test_a_backup_is_not_put_beside_the_log_of_another_database(folder: Path, tm
         (("migrate",), "put it back"),
         (("doctor",), "put it back"),
     ):
-        done = understudy(*arguments, "--data-dir", folder, COLUMNS="1000", UNDERSTUDY_PORT="0")
-        assert (done.exit_code, word in done.output) == (1, True)
+        result = understudy(*arguments, "--data-dir", folder, COLUMNS="1000", UNDERSTUDY_PORT="0")
+        assert (result.exit_code, word in result.output) == (1, True)
     assert (folder / f"{FILE_NAME}-wal").read_bytes() == log
     (folder / f"{FILE_NAME}-wal").unlink()
     said("restore", tmp_path / "saved", "--data-dir", folder)
@@ -205,9 +205,9 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: 
         "from understudy.cli.main import main; main()"
     )
     command = [sys.executable, "-c", script, "backup", str(tmp_path / "full"), "--data-dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "cannot copy" in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "cannot copy" in result.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("full")] == []
 
 

@@ -83,9 +83,9 @@ class CutModel:
                 return ended
             self.hangs = True
             await trio.sleep_forever()
-        rest = self.text if self.begins_anew else self.text.removeprefix(turn.partial_text)
-        await emit(TextDelta(rest))
-        return Reply(rest)
+        remainder = self.text if self.begins_anew else self.text.removeprefix(turn.partial_text)
+        await emit(TextDelta(remainder))
+        return Reply(remainder)
 
 
 def loses_connection() -> None:
@@ -100,17 +100,17 @@ async def test_an_answer_that_lost_its_model_goes_on_from_its_text(begins_anew: 
         cut = await session.say("Count.")
         assert cut.error is not None
         assert cut.of(AgentCompleted)[-1].result == "Let me see.\n\nOne two three four "
-        whole = await session.continue_answer(cut)
-        assert whole.text == shown(whole) == f"Let me see.\n\n{CutModel.text}"
+        continued = await session.continue_answer(cut)
+        assert continued.text == shown(continued) == f"Let me see.\n\n{CutModel.text}"
         assert model.turns[-1].partial_text == "One two three four "
         assert MADE == {"oak": 1}
-        assert (whole.calls, whole.status) == ((), RunStatus.SUCCESS)
-        accepted = whole.of(MessageAccepted)[0]
+        assert (continued.calls, continued.status) == ((), RunStatus.SUCCESS)
+        accepted = continued.of(MessageAccepted)[0]
         assert (accepted.continues, accepted.branch_of) == (cut.of(MessageAccepted)[0].run_id, accepted.message_id)
-        assert len(whole.of(FinalResponse)) == 1
+        assert len(continued.of(FinalResponse)) == 1
         await session.say("And now?")
-        said = [item.content for item in model.turns[-1].items if isinstance(item, MessageItem)]
-        assert said == ["Count.", "Let me see.", CutModel.text, "And now?", "Let me see."]
+        contents = [item.content for item in model.turns[-1].items if isinstance(item, MessageItem)]
+        assert contents == ["Count.", "Let me see.", CutModel.text, "And now?", "Let me see."]
 
 
 async def test_an_answer_that_was_cut_by_its_time_goes_on() -> None:
@@ -128,8 +128,8 @@ async def test_an_answer_that_its_user_stopped_goes_on() -> None:
     async with open_session(Agent("guide", model=model)) as session:
         cut = await stopped_when(session, "Count.", lambda: model.hangs)
         assert cut.status is RunStatus.CANCELLED
-        whole = await session.continue_answer(cut)
-        assert whole.text == shown(whole) == CutModel.text
+        continued = await session.continue_answer(cut)
+        assert continued.text == shown(continued) == CutModel.text
 
 
 async def test_a_model_that_reached_its_limit_goes_on_without_the_note() -> None:
@@ -137,8 +137,8 @@ async def test_a_model_that_reached_its_limit_goes_on_without_the_note() -> None
     async with open_session(Agent("guide", model=model)) as session:
         cut = await session.say("Count.")
         assert (cut.data, cut.text) == ({"cut": {"by": "length"}}, "One two three four " + CUT)
-        whole = await session.continue_answer(cut)
-        assert (whole.text, whole.data) == (CutModel.text, None)
+        continued = await session.continue_answer(cut)
+        assert (continued.text, continued.data) == (CutModel.text, None)
 
 
 class Counting:
@@ -176,11 +176,13 @@ def calling(name: str, **arguments: object) -> ScriptedModel:
 async def test_a_call_that_was_stopped_is_settled_first(choice: str, made: int) -> None:
     async with open_session(Agent("guide", model=calling("send", city="Ulm"), tools=[send])) as session:
         cut = await stopped_when(session, "Send it.", lambda: MADE["Ulm"] == 1)
-        whole = await session.continue_answer(cut, answers=[{"choice": choice}])
-        assert (whole.text, MADE["Ulm"]) == ("Done.", made)
-        assert [question.title for question in whole.of(QuestionAsked)] == ["Did send take effect?"]
-        assert [call.call_id for call in whole.of(ToolExecuting)] == [call.call_id for call in whole.of(ToolCompleted)]
-        assert len(whole.of(ToolCompleted)) == 1
+        continued = await session.continue_answer(cut, answers=[{"choice": choice}])
+        assert (continued.text, MADE["Ulm"]) == ("Done.", made)
+        assert [question.title for question in continued.of(QuestionAsked)] == ["Did send take effect?"]
+        assert [call.call_id for call in continued.of(ToolExecuting)] == [
+            call.call_id for call in continued.of(ToolCompleted)
+        ]
+        assert len(continued.of(ToolCompleted)) == 1
 
 
 async def test_a_call_that_waited_for_its_user_asks_again() -> None:
@@ -191,15 +193,15 @@ async def test_a_call_that_waited_for_its_user_asks_again() -> None:
         run_id = await newest_run(session)
         await session.cancel(run_id)
         await ended(session, run_id)
-        whole = await session.continue_answer(run_id, approve=True)
-        assert (whole.text, MADE["pay"], whole.of(QuestionAsked)) == ("Done.", 1, [])
-        assert len(whole.of(ApprovalRequired)) == 1
+        continued = await session.continue_answer(run_id, approve=True)
+        assert (continued.text, MADE["pay"], continued.of(QuestionAsked)) == ("Done.", 1, [])
+        assert len(continued.of(ApprovalRequired)) == 1
 
 
 async def count_slowly(turn: AgentTurn) -> None:
     """Say four things, and hang before the last one the first time."""
-    found = await turn.step("begin", begin)
-    await turn.say(f"{found}, two, ")
+    start = await turn.step("begin", begin)
+    await turn.say(f"{start}, two, ")
     await turn.call("look", word="elm")
     await turn.say("three, ")
     MADE["said"] += 1
@@ -219,8 +221,8 @@ async def test_a_hand_written_agent_repeats_itself_and_goes_on() -> None:
     async with open_session(agent) as session:
         cut = await session.say("Count.")
         assert cut.error is not None
-        whole = await session.continue_answer(cut)
-        assert whole.text == shown(whole) == "one, two, \n\nthree, four."
+        continued = await session.continue_answer(cut)
+        assert continued.text == shown(continued) == "one, two, \n\nthree, four."
         assert (MADE["begin"], MADE["elm"], MADE["said"]) == (1, 1, 2)
 
 
@@ -229,11 +231,11 @@ async def test_a_run_is_continued_once_whoever_asks() -> None:
     async with open_session(Agent("guide", model=CutModel(loses_connection))) as session:
         cut = await session.say("Count.")
         run_id = cut.of(MessageAccepted)[0].run_id
-        whole = await session.continue_answer(cut)
+        continued = await session.continue_answer(cut)
         dispatch = session._context.chat.commands.dispatch
         again = await dispatch(session.identity, Continue(run_id), None)
         assert again is not None
-        assert again.run_id == whole.of(MessageAccepted)[0].run_id
+        assert again.run_id == continued.of(MessageAccepted)[0].run_id
         for identity, name, code in (
             (session.identity, again.run_id, "not_continuable"),
             (session.identity, "nothing", "not_found"),

@@ -31,28 +31,28 @@ async def test_a_fork_from_any_step_that_is_cut_at_any_commit_repeats_nothing(st
     agents = SPEAKING if story == "speaking" else STORIES[story]
     limits = NOBODY_ANSWERS if story == "tools" else None  # whether its call took effect
     CALLED.clear()
-    whole = await played(agents)
-    made = CALLED.total()
-    steps = sorted(whole.steps, key=lambda recorded: recorded.number)
+    uncut = await played(agents)
+    calls = CALLED.total()
+    steps = sorted(uncut.steps, key=lambda recorded: recorded.number)
     forked = 0
     for last in range(len(steps) + 1):
         try:
-            taken = steps_of_fork(steps, last, "r", 5.0)
+            copied = steps_of_fork(steps, last, "r", 5.0)
         except CommandRejected:
             continue
         forked += 1
-        kept = [recorded for recorded in taken if recorded.kind == "tool"]
-        begun = [Cut((), taken, "")]
+        tool_steps = [recorded for recorded in copied if recorded.kind == "tool"]
+        begun = [Cut((), copied, "")]
         CALLED.clear()
         anew = await played(agents, begun)
-        assert anew.screen == whole.screen
-        assert CALLED.total() == made - len(kept)
-        assert not CALLED.keys() & {recorded.call_id for recorded in kept}
+        assert anew.screen == uncut.screen
+        assert CALLED.total() == calls - len(tool_steps)
+        assert not CALLED.keys() & {recorded.call_id for recorded in tool_steps}
         for number in range(len(begun), len(anew.cuts)):
             CALLED.clear()
             resumed = await played(agents, anew.cuts[:number], limits=limits)
-            assert resumed.screen == whole.screen
-            assert not CALLED.keys() & {recorded.call_id for recorded in kept}
+            assert resumed.screen == uncut.screen
+            assert not CALLED.keys() & {recorded.call_id for recorded in tool_steps}
     assert forked
 
 

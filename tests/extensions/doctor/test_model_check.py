@@ -9,6 +9,6 @@ from understudy.models.providers import BUILT_IN
 
 @pytest.mark.parametrize(("name", "off"), [("openai-chat:tiny", "openai"), ("anthropic:tiny", "anthropic")])
 def test_a_model_whose_extension_is_off_is_to_be_mended(name: str, off: str) -> None:
-    found = inquire(name, BUILT_IN, chosen([f"-{off}"]))
-    assert found.state == "mend"
-    assert found.text.startswith(f"the model {name} needs the extension {off}, which is off")
+    finding = inquire(name, BUILT_IN, chosen([f"-{off}"]))
+    assert finding.state == "mend"
+    assert finding.text.startswith(f"the model {name} needs the extension {off}, which is off")

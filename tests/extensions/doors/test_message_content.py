@@ -72,12 +72,13 @@ def test_a_file_that_cannot_be_taken_is_refused_by_its_place(part: dict[str, Any
 def test_what_is_not_known_is_named_and_the_rest_is_read() -> None:
     call = {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Rome"}}
     result = {"type": "tool_result", "tool_use_id": "t1", "content": "sunny"}
-    own = [{"type": name, "text": "hm"} for name in ("reasoning", "thinking", "step-start", "source-url")]
-    given = [
-        "a", None, 7, {"type": "output_text", "text": "b"}, {"type": "refusal", "refusal": "c"}, call, result, *own,
+    known_kinds = [{"type": name, "text": "hm"} for name in ("reasoning", "thinking", "step-start", "source-url")]
+    parts = [
+        "a", None, 7, {"type": "output_text", "text": "b"}, {"type": "refusal", "refusal": "c"}, call, result,
+        *known_kinds,
     ]  # fmt: skip
     read = Content.read(
-        "content", [*given, {"type": "hologram"}, {"type": "tool-weather", "state": "input-streaming"}, {}]
+        "content", [*parts, {"type": "hologram"}, {"type": "tool-weather", "state": "input-streaming"}, {}]
     )
     assert (read.text, read.left_out) == ("a\nb\nc", ["NoneType", "int", "hologram", "tool-weather", "part"])
     assert (read.calls[0]["id"], read.results) == ("t1", [("t1", "sunny")])

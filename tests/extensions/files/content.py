@@ -14,6 +14,6 @@ async def stream(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def whole(files: Any, file: Any) -> bytes:
+async def read_all(files: Any, file: Any) -> bytes:
     async with aclosing(files.read(file)) as content:
         return b"".join([chunk async for chunk in content])

@@ -68,12 +68,12 @@ def test_what_is_held_stays(copies: FileCache, clock: Clock) -> None:
 
 
 def test_a_copy_that_is_let_go_is_the_first_to_go(copies: FileCache) -> None:
-    held, loose = put(copies, IDS[0], 50), put(copies, IDS[1], 50)
+    pinned, loose = put(copies, IDS[0], 50), put(copies, IDS[1], 50)
     copies.let_go(loose)
     copies.make_room(0)
     assert names(copies) == IDS[:2]
     copies.make_room(10)
-    assert names(copies) == [held.name]
+    assert names(copies) == [pinned.name]
 
 
 def test_old_copies_go_and_halves_of_servers_that_live_do_not(copies: FileCache, clock: Clock) -> None:

@@ -9,7 +9,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.extensions.files.content import stream, whole
+from tests.extensions.files.content import read_all, stream
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres, execute
 from understudy.extensions.files import database as files_in_database
@@ -48,7 +48,7 @@ async def test_an_upload_is_read_on_the_other_server(nodes: list[DatabaseFiles])
     here, there = nodes
     content = bytes(range(256)) * 4000
     file = await here.save("ann", "a.bin", "text/plain", stream([content]))
-    assert await whole(there, file) == content
+    assert await read_all(there, file) == content
     copy = await there.local(file)
     assert copy.read_bytes() == content
     assert copy.parent == there.copies.folder
@@ -69,7 +69,7 @@ async def test_uploads_take_no_more_room_than_copies_may(shared: PostgresDatabas
     files = DatabaseFiles(shared, FileCache(tmp_path / "copies", limit_bytes=2500), limit_bytes=1000)
     saved = [await files.save("ann", "a", "text/plain", stream([bytes([number]) * 1000])) for number in range(5)]
     assert sum(path.stat().st_size for path in files.copies.folder.iterdir()) <= 2500
-    assert [(await whole(files, file))[0] for file in saved] == list(range(5))
+    assert [(await read_all(files, file))[0] for file in saved] == list(range(5))
     for file in saved[:2]:
         await files.local(file)  # held from here on
     with pytest.raises(StorageUnavailable, match="at once"):
@@ -90,8 +90,8 @@ async def test_the_bytes_go_with_their_owner(address: str, nodes: list[DatabaseF
     gone, stays = [await here.save(owner, "a", "text/plain", stream([b"x"])) for owner in ("ann", "bob")]
     await trio.to_thread.run_sync(execute, address, "DELETE FROM users WHERE id = 'ann'")
     with pytest.raises(NotStored):
-        await whole(there, gone)
-    assert await whole(there, stays) == b"x"
+        await read_all(there, gone)
+    assert await read_all(there, stays) == b"x"
     assert await trio.to_thread.run_sync(execute, address, "SELECT count(*) FROM file_parts") == [(1,)]
 
 
@@ -99,9 +99,9 @@ async def test_the_id_of_anothers_file_gives_nothing(nodes: list[DatabaseFiles])
     here, there = nodes
     file = await here.save("ann", "a", "text/plain", stream([b"x"]))
     with pytest.raises(NotStored):
-        await whole(there, evolve(file, owner="bob"))
+        await read_all(there, evolve(file, owner="bob"))
     await there.remove("bob", [file.id])
-    assert await whole(there, file) == b"x"
+    assert await read_all(there, file) == b"x"
 
 
 async def test_row_and_bytes_are_one_transaction(
@@ -138,13 +138,13 @@ async def test_a_database_that_says_nothing_is_not_waited_for(own_postgres: Post
     own.deadline_s = 0.2
     try:
         with trio.fail_after(60):
-            for attempt in (own.save("ann", "b", "text/plain", stream([b"second"])), whole(own, first)):
+            for attempt in (own.save("ann", "b", "text/plain", stream([b"second"])), read_all(own, first)):
                 with pytest.raises(StorageUnavailable):
                     await attempt
     finally:
         own_postgres.resume()
     own.deadline_s = 10.0
-    assert await whole(own, first) == b"first"
+    assert await read_all(own, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
     await nobody_at_work(own)
 
@@ -181,8 +181,8 @@ async def test_a_database_whose_disk_is_full(own_postgres: Postgres, own: Databa
     await trio.to_thread.run_sync(own_postgres.limit_files, 2 * 1024 * 1024)
     with pytest.raises(StorageUnavailable, match="could not extend file"):
         await own.save("ann", "b", "text/plain", stream([large]))
-    assert await whole(own, first) == b"first"
+    assert await read_all(own, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
     assert [path.name for path in (tmp_path / "copies").iterdir()] == [first.id]
     await trio.to_thread.run_sync(own_postgres.limit_files, -1)
-    assert await whole(own, await own.save("ann", "b", "text/plain", stream([large]))) == large
+    assert await read_all(own, await own.save("ann", "b", "text/plain", stream([large]))) == large

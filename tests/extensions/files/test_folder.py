@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.extensions.files.content import stream, whole
+from tests.extensions.files.content import read_all, stream
 from tests.rigs.store import running
 from understudy.extensions.files.cache import FileCache
 from understudy.extensions.files.database import DatabaseFiles
@@ -35,10 +35,10 @@ def folder_of(tmp_path_factory):
 
 @pytest.fixture
 def files(database, kind, store, folder_of):
-    given: Any = {"limit_bytes": 1_000_000, "clock": lambda: 42.0}
+    options: Any = {"limit_bytes": 1_000_000, "clock": lambda: 42.0}
     if kind == "sqlite":
-        return FolderFiles(folder_of, store.commit, **given)
-    return DatabaseFiles(database, FileCache(folder_of), **given)
+        return FolderFiles(folder_of, store.commit, **options)
+    return DatabaseFiles(database, FileCache(folder_of), **options)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_the_bytes_are_kept_as_they_came(files, store, sizes) -> None:
     chunks = [bytes([number]) * size for number, size in enumerate(sizes)]
     file = await files.save("ann", "a.bin", BINARY, stream(chunks))
     content = b"".join(chunks)
-    assert await whole(files, file) == content
+    assert await read_all(files, file) == content
     assert (await files.local(file)).read_bytes() == content
     assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert (file.owner, file.name, file.created_at) == ("ann", "a.bin", 42.0)
@@ -66,17 +66,17 @@ async def test_the_bytes_are_kept_as_they_came(files, store, sizes) -> None:
 
 
 async def test_an_upload_past_the_limit_is_not_read_to_its_end(files, nothing_is_left) -> None:
-    asked = []
+    chunks_read = []
 
     def endless():
         while True:
-            asked.append(1)
+            chunks_read.append(1)
             yield bytes(100_000)
 
     async with aclosing(stream(endless())) as body:
         with pytest.raises(FileTooLarge, match="larger than 1000000 bytes"):
             await files.save("ann", "big", "text/plain", body)
-    assert len(asked) == 11
+    assert len(chunks_read) == 11
     assert await nothing_is_left()
 
 
@@ -125,26 +125,26 @@ async def test_many_uploads_at_once(files) -> None:
         for number in range(20):
             nursery.start_soon(upload, number)
     assert len({file.id for file, _ in saved}) == 20
-    assert all([await whole(files, file) == content for file, content in saved])
+    assert all([await read_all(files, file) == content for file, content in saved])
 
 
 async def test_removed_files_are_gone(files) -> None:
     first, second = [await files.save("ann", "a", "text/plain", stream([b"x"])) for _ in range(2)]
     await files.remove("ann", [first.id])
     await files.remove("ann", [first.id, "0" * 32])
-    for gone in (whole(files, first), files.local(first)):
+    for gone in (read_all(files, first), files.local(first)):
         with pytest.raises(NotStored):
             await gone
-    assert await whole(files, second) == b"x"
+    assert await read_all(files, second) == b"x"
 
 
 @pytest.mark.parametrize(
     "name", ["", "..", "../../etc/passwd", "a" * 31, "A" * 32, "0" * 32 + "\n", "0" * 32 + ".part"]
 )
 async def test_only_the_servers_own_names_are_paths(files, make, name) -> None:
-    for asked in (files.local(make.file(file_id=name)), files.remove("ann", [name])):
+    for call in (files.local(make.file(file_id=name)), files.remove("ann", [name])):
         with pytest.raises(ValueError, match="not the id of a stored file"):
-            await asked
+            await call
 
 
 async def test_what_a_killed_process_left_is_swept(on_sqlite, files) -> None:
@@ -156,7 +156,7 @@ async def test_what_a_killed_process_left_is_swept(on_sqlite, files) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("raw", "expected"),
     [
         ("report.pdf", "report.pdf"), ("../../etc/passwd", "passwd"), ("C:\\Users\\ann\\report.pdf", "report.pdf"),
         ("a\x00b\r\nc\x1b[31m.txt", "abc[31m.txt"), ("exe.\u202efdp.txt", "exe.fdp.txt"), ("  spaced  ", "spaced"),
@@ -165,5 +165,5 @@ async def test_what_a_killed_process_left_is_swept(on_sqlite, files) -> None:
         ("." + "x" * 300, "." + "x" * 199),
     ],
 )  # fmt: skip
-def test_display_names(given, shown) -> None:
-    assert display_name(given) == shown
+def test_display_names(raw, expected) -> None:
+    assert display_name(raw) == expected

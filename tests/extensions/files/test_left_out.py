@@ -31,6 +31,6 @@ async def test_a_message_with_a_file_is_refused_with_a_sentence(serve: Any) -> N
     answer = await ada.post("/api/runs", 404, message="go", agent="script", references=["0" * 32])
     assert answer["error"]["message"] == "This server takes no files."
     part = {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,YQ=="}
-    asked = {"model": "script", "input": [{"role": "user", "content": [part]}]}
-    answer = await ada.post("/v1/responses", 403, **asked)
+    request_body = {"model": "script", "input": [{"role": "user", "content": [part]}]}
+    answer = await ada.post("/v1/responses", 403, **request_body)
     assert answer["error"]["message"] == "This server takes no files."

@@ -32,15 +32,15 @@ async def test_the_user_is_told_of_made_files_and_fetches_them(serve_guest: Any)
     async with connected(running.address, token) as client:
         final = await client.ask("go", agent_type="script", thread_id="t", checked=True)
         ended = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
-        own = (await client.ask("go", agent_type="hand", thread_id="h"))["data"]["data"]["files"]
+        hand_files = (await client.ask("go", agent_type="hand", thread_id="h"))["data"]["data"]["files"]
 
-    made = final["data"]["data"]["files"]
-    assert sorted(file["name"] for file in made) == ["Umsätze.csv", "page.html", "plot.png"]
+    files = final["data"]["data"]["files"]
+    assert sorted(file["name"] for file in files) == ["Umsätze.csv", "page.html", "plot.png"]
     assert {call["tool_name"]: len(call["files"]) for call in ended} == {"report": 2, "draw": 1}
-    assert (await get(running, "/api/threads/t/messages", token))["messages"][-1]["files"] == made
-    assert [file["name"] for file in own] == ["own.txt"]
+    assert (await get(running, "/api/threads/t/messages", token))["messages"][-1]["files"] == files
+    assert [file["name"] for file in hand_files] == ["own.txt"]
 
-    ids = {file["name"]: file["id"] for file in made}
+    ids = {file["name"]: file["id"] for file in files}
     table = await get(running, f"/api/files/{ids['Umsätze.csv']}/preview", token)
     assert (table["kind"], table["columns"], table["rows"][0], len(table["rows"]), table["cut"]) == (
         "table", ["month", "sales"], ["2025-01", "3"], 50, True,
@@ -61,5 +61,5 @@ async def test_the_user_is_told_of_made_files_and_fetches_them(serve_guest: Any)
         assert (await request(running.address, "GET", path, token=await new_token(running)))[0] == 404
 
     export = await get(running, "/api/threads/t/export", token)
-    whole = export if isinstance(export, dict) else msgspec.json.decode(export)
-    assert sorted(file["id"] for file in whole["files"]) == sorted(ids.values())
+    exported = export if isinstance(export, dict) else msgspec.json.decode(export)
+    assert sorted(file["id"] for file in exported["files"]) == sorted(ids.values())

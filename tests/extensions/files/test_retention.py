@@ -26,19 +26,19 @@ async def test_files_that_nothing_names_go_after_a_day(
     folder, gone = tmp_path_factory.mktemp("files"), list[int]()
     async with running(database) as (store, _):
         names = {
-            what: f"{number:032x}" for number, what in enumerate(("orphan", "said", "text", "made", "new", "other"))
+            label: f"{number:032x}" for number, label in enumerate(("orphan", "said", "text", "made", "new", "other"))
         }
-        for what, name in names.items():
+        for label, name in names.items():
             (folder / name).write_bytes(b"content")
-            at = NOW - (0.5 if what == "new" else 2) * DAY
+            at = NOW - (0.5 if label == "new" else 2) * DAY
             await store.commit(add_file(make.file("ann", name, created_at=at)))
         await store.commit(make.opening("ann", "t1", "r1"))
-        said = [
+        messages = [
             make.message("ann", "t1", "m1", references=(names["said"],)),
             make.message("ann", "t1", "m2", content=f"see {names['text']}.", role="assistant"),
         ]
         steps = [make.step(1, "r1", result={"file_id": names["made"]})]
-        await store.commit(make.change("ann", "t1", messages=said, steps=steps))
+        await store.commit(make.change("ann", "t1", messages=messages, steps=steps))
         await store.commit(make.opening("bob", "t1", "r2"))
         theirs = [make.message("bob", "t1", "m1", run_id="r2", references=(names["other"],))]
         await store.commit(make.change("bob", "t1", messages=theirs))
@@ -51,10 +51,10 @@ async def test_files_that_nothing_names_go_after_a_day(
         assert [await actor.poll(), gone] == [FIRST_S, []]
         assert [await actor.poll(), sum(gone)] == [EVERY_S, 3]
         assert [(folder / name).exists() for name in ("e" * 32, "d" * 32, "notes.txt")] == [False, True, True]
-        left = {what for what, name in names.items() if (folder / name).exists()}
+        left = {label for label, name in names.items() if (folder / name).exists()}
         assert left == {"said", "text", "made", "new"}
         rows = await store.read(among, "ann", list(names.values()))
-        assert {file.id for file in rows} == {names[what] for what in left}
+        assert {file.id for file in rows} == {names[label] for label in left}
 
 
 async def test_a_single_server_does_it_else_the_oldest_node() -> None:

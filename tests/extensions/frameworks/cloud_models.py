@@ -72,8 +72,8 @@ def converse(kind: str, **payload: Any) -> bytes:
     return frame + struct.pack(">I", crc32(frame))
 
 
-def delta(index: int, **given: Any) -> bytes:
-    return converse("contentBlockDelta", contentBlockIndex=index, delta=given)
+def delta(index: int, **members: Any) -> bytes:
+    return converse("contentBlockDelta", contentBlockIndex=index, delta=members)
 
 
 ARGUMENTS = '{"order_id":"1"}'
@@ -146,16 +146,16 @@ SIGNED = {
 def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, KEY)
-    found: str = request.param
-    return found
+    chosen: str = request.param
+    return chosen
 
 
 def opened(api: str, url: str, **times: float) -> Any:
     """Return a model of an API. Converse takes no key over http, and signs with the machine's credentials."""
     key, region = ("", "eu-west-1") if api == "converse" else (KEY, "")
     name = "anthropic.claude-sonnet-5" if api == "converse" else "m"
-    made = ModelProvider("p", url=url, key=key, api=api, region=region)
-    return made.open(name, None, {"first_token_s": 5.0, "idle_s": 5.0, **times})
+    model_provider = ModelProvider("p", url=url, key=key, api=api, region=region)
+    return model_provider.open(name, None, {"first_token_s": 5.0, "idle_s": 5.0, **times})
 
 
 def script(api: str, chunks: list[bytes], **more: Any) -> Script:
@@ -172,12 +172,12 @@ async def test_text_thinking_calls_and_results(api: str, provider: Provider, hea
         assert [(call.name, call.arguments) for call in reply.calls] == [("lookup", {"order_id": "1"})]
         assert (reply.usage.input, reply.usage.output, reply.usage.turns) == (10, 7, 1)
         assert SECRET not in str(reply.state and reply.state.value)
-        said = (
+        texts = (
             ReasoningItem(reply.reasoning, reply.state),
             MessageItem("assistant", reply.text),
             reply.calls[0].item(),
         )
-        turn = evolve(turn, items=(ASKED, *said, tool_result(reply.calls[0], "ok", "shipped")))
+        turn = evolve(turn, items=(ASKED, *texts, tool_result(reply.calls[0], "ok", "shipped")))
         assert (await model.respond(turn, heard)).text == "Sent."
     again = json.dumps(provider.requests[1])
     assert json.dumps(SIGNED[api])[1:-1] in again

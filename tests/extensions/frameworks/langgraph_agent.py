@@ -5,6 +5,7 @@ else happens. Before `second` the agent `careful` asks for consent.
 """
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -52,11 +53,11 @@ class Scripted(BaseChatModel):
         return "scripted"
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        whole = None
-        for chunk in self._stream(messages):
-            whole = chunk if whole is None else whole + chunk
-        assert whole is not None
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(**whole.message.model_dump(exclude={"type"})))])
+        first_chunk, *chunks = self._stream(messages)
+        answer = sum(chunks, first_chunk)
+        return ChatResult(
+            generations=[ChatGeneration(message=AIMessage(**answer.message.model_dump(exclude={"type"})))]
+        )
 
     def _stream(
         self,
@@ -68,16 +69,15 @@ class Scripted(BaseChatModel):
         note("model")
         last = max(place for place, message in enumerate(messages) if message.type == "human")
         results = [message for message in messages[last:] if isinstance(message, ToolMessage)]
-        asked = sum(message.type == "human" for message in messages)
+        human_count = sum(message.type == "human" for message in messages)
         if len(results) < 2:
             name = ("first", "second")[len(results)]
-            call = {
-                "name": name, "args": f'{{"text": "{messages[last].content}"}}', "id": f"{name}-{asked}", "index": 0,
-            }  # fmt: skip
+            arguments = json.dumps({"text": messages[last].content})
+            call = {"name": name, "args": arguments, "id": f"{name}-{human_count}", "index": 0}
             pieces = [AIMessageChunk(f"I call {name}. "), AIMessageChunk("", tool_call_chunks=[call])]
         else:
-            said = f"Message {asked}: {results[0].content} and {results[1].content}."
-            pieces = [AIMessageChunk(f"{part} ") for part in said.split()]
+            sentence = f"Message {human_count}: {results[0].content} and {results[1].content}."
+            pieces = [AIMessageChunk(f"{part} ") for part in sentence.split()]
         usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
         pieces.append(AIMessageChunk("", usage_metadata=usage, chunk_position="last"))
         for piece in pieces:

@@ -27,28 +27,30 @@ class Scripted(Model):
     async def get_response(self, *args: Any, **kwargs: Any) -> Any:
         return await self.reply(kwargs["input"]).get_response(*args, **kwargs)
 
-    async def stream_response(self, instructions: Any, given: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        async for event in self.reply(given).stream_response(instructions, given, *args, **kwargs):
+    async def stream_response(
+        self, instructions: Any, input_items: Any, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        async for event in self.reply(input_items).stream_response(instructions, input_items, *args, **kwargs):
             await asyncio.sleep(0.001)
             yield event
 
-    def reply(self, given: Any) -> ScriptedModel:
+    def reply(self, input_items: Any) -> ScriptedModel:
         note("model")
-        items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        asked = [place for place, item in enumerate(items) if item.get("role") == "user"]
-        outputs = [item for item in items[asked[-1] :] if item.get("type") == "function_call_output"]
+        items = [{"role": "user", "content": input_items}] if isinstance(input_items, str) else input_items
+        user_places = [place for place, item in enumerate(items) if item.get("role") == "user"]
+        outputs = [item for item in items[user_places[-1] :] if item.get("type") == "function_call_output"]
         results = [output["output"] for output in outputs if output["call_id"].startswith(("first", "second"))]
         if len(results) < 2:
             name = ("first", "second")[len(results)]
             thought = {"id": f"r-{name}", "summary": [{"type": "summary_text", "text": f"I need {name}"}]}
-            arguments = json.dumps({"text": items[asked[-1]]["content"]})
+            arguments = json.dumps({"text": items[user_places[-1]]["content"]})
             reply: list[Any] = [
                 ResponseReasoningItem(type="reasoning", **thought),
                 assistant_message(f"I call {name}. "),
-                function_call(name, arguments, call_id=f"{name}-{len(asked)}"),
+                function_call(name, arguments, call_id=f"{name}-{len(user_places)}"),
             ]
         else:
-            reply = [assistant_message(f"Message {len(asked)}: {results[0]} and {results[1]}.")]
+            reply = [assistant_message(f"Message {len(user_places)}: {results[0]} and {results[1]}.")]
         step = ModelStep(output=reply, usage=Usage(requests=1, input_tokens=10, output_tokens=5, total_tokens=15))
         return ScriptedModel([step])
 

@@ -26,18 +26,18 @@ async def script(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator
     parts = [part for message in messages for part in message.parts]
     prompts = [part for part in parts if isinstance(part, UserPromptPart)]
     results = [part for part in parts[parts.index(prompts[-1]) :] if isinstance(part, ToolReturnPart)]
-    done = [part for part in results if part.outcome in ("success", "denied", "failed")]
+    settled = [part for part in results if part.outcome in ("success", "denied", "failed")]
     text = str(prompts[-1].content)
-    if info.output_tools and len(done) == 2:
+    if info.output_tools and len(settled) == 2:
         yield {0: DeltaToolCall(info.output_tools[0].name, json.dumps({"city": "Oslo", "days": 2}), tool_call_id="out")}
-    elif len(done) < 2:
-        name = ("first", "second")[len(done)]
+    elif len(settled) < 2:
+        name = ("first", "second")[len(settled)]
         yield {0: DeltaThinkingPart(content=f"I need {name}")}
         yield "I call "
         yield f"{name}. "
         yield {1: DeltaToolCall(name, json.dumps({"text": text}), tool_call_id=f"{name}-{len(prompts)}-{len(results)}")}
     else:
-        for word in f"Message {len(prompts)}: {done[0].content} and {done[1].content}.".split():
+        for word in f"Message {len(prompts)}: {settled[0].content} and {settled[1].content}.".split():
             await asyncio.sleep(0.001)
             yield f"{word} "
 

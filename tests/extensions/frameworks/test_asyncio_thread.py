@@ -34,9 +34,9 @@ async def test_a_call_has_asyncio_whole_and_reaches_the_server() -> None:
         await trio.lowlevel.checkpoint()
         return number, threading.get_ident() == home
 
-    async def work(given: Given) -> Any:
+    async def work(call: Given) -> Any:
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(given.on_server(on_server, number)) for number in range(3)]
+            tasks = [group.create_task(call.on_server(on_server, number)) for number in range(3)]
         return [task.result() for task in tasks], await asyncio.to_thread(threading.get_ident)
 
     async with opened() as loop:
@@ -52,23 +52,23 @@ async def divide() -> float:
 
 
 async def test_a_cancelled_call_is_given_cancelled_error_and_one_that_swallows_it_is_left() -> None:
-    seen, began = [], threading.Event()
+    errors, began = [], threading.Event()
 
     async def wait(_: object) -> None:
         try:
             began.set()
             await asyncio.sleep(60)
         except asyncio.CancelledError:
-            seen.append("cancelled")
+            errors.append("cancelled")
             raise
 
-    async def stay(given: Given) -> None:
+    async def stay(call: Given) -> None:
         for _ in range(2):
             try:
                 began.set()
                 await asyncio.sleep(600)  # longer than a test may hang
             except asyncio.CancelledError:
-                seen.append("stays")
+                errors.append("stays")
 
     async with opened() as loop:
         for function in (wait, stay):
@@ -77,7 +77,7 @@ async def test_a_cancelled_call_is_given_cancelled_error_and_one_that_swallows_i
                 nursery.start_soon(loop.run, "call", function, Given())
                 await trio.to_thread.run_sync(began.wait)
                 nursery.cancel_scope.cancel()
-        assert seen == ["cancelled", "stays"]
+        assert errors == ["cancelled", "stays"]
 
 
 async def test_what_a_call_started_beside_itself_has_ended_when_the_loop_has(caplog: pytest.LogCaptureFixture) -> None:

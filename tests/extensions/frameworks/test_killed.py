@@ -28,27 +28,27 @@ def further(module: str) -> Path | None:
 async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) -> None:
     served: Any = {"served": f"{module}:agent", "agent_type": "planner", "python_path": further(module)}
 
-    def in_second(seen: Watcher) -> bool:
-        return calling("second")(seen) and noted(tmp_path)["second"] > 0
+    def in_second(watcher: Watcher) -> bool:
+        return calling("second")(watcher) and noted(tmp_path)["second"] > 0
 
-    seen = await survived(tmp_path, "hang", in_second, modules=MODULES, **served)
-    said = " ".join(seen.kinds("final_response")[0]["message"].split())
-    assert said == "I call first. I call second. Message 1: one of hang and two of hang."
-    assert [(kind["tool_name"], kind["status"]) for kind in seen.kinds("tool_completed")] == [
+    survivor = await survived(tmp_path, "hang", in_second, modules=MODULES, **served)
+    answer = " ".join(survivor.kinds("final_response")[0]["message"].split())
+    assert answer == "I call first. I call second. Message 1: one of hang and two of hang."
+    assert [(kind["tool_name"], kind["status"]) for kind in survivor.kinds("tool_completed")] == [
         ("first", "ok"),
         ("second", "ok"),
     ]
-    done = noted(tmp_path)
-    assert (done["first"], done["second"]) == (1, 2)
-    assert done["model"] <= 4  # one may have been asked when the first server was killed
+    calls = noted(tmp_path)
+    assert (calls["first"], calls["second"]) == (1, 2)
+    assert calls["model"] <= 4  # one may have been asked when the first server was killed
 
 
 @pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
 async def test_consent_to_a_call_outlives_the_server(module: str, tmp_path: Path) -> None:
     served: Any = {"served": f"{module}:careful", "agent_type": "careful", "python_path": further(module)}
-    seen = await survived(tmp_path, "hello", asked, modules=MODULES, **served)
-    assert len(seen.kinds("approval_required")) == len(seen.kinds("approval_decided")) == 1
-    assert [(kind["tool_name"], kind["status"]) for kind in seen.kinds("tool_completed")] == [
+    survivor = await survived(tmp_path, "hello", asked, modules=MODULES, **served)
+    assert len(survivor.kinds("approval_required")) == len(survivor.kinds("approval_decided")) == 1
+    assert [(kind["tool_name"], kind["status"]) for kind in survivor.kinds("tool_completed")] == [
         ("first", "ok"),
         ("second", "ok"),
     ]

@@ -32,9 +32,9 @@ async def test_a_call_that_fails_is_shown_without_its_reason() -> None:
 async def test_an_interrupt_with_a_schema_is_a_form() -> None:
     run = await run_agent(agent, "form", answers=[{"city": "Oslo", "days": 3}])
     assert [call.arguments for call in run.calls] == [{"text": "Oslo for 3"}] * 2
-    (asked,) = [event for event in run.events if event.type == "question_asked"]
-    assert (asked.title, asked.text) == ("Where to?", "why: for the ticket")  # type: ignore[attr-defined]
-    assert asked.schema["properties"]["days"]["type"] == "integer"  # type: ignore[attr-defined]
+    (question,) = [event for event in run.events if event.type == "question_asked"]
+    assert (question.title, question.text) == ("Where to?", "why: for the ticket")  # type: ignore[attr-defined]
+    assert question.schema["properties"]["days"]["type"] == "integer"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("answer", "text"), [(True, "yes or no"), (False, "no")])
@@ -66,10 +66,10 @@ def test_what_is_no_graph_or_cannot_be_stored_is_refused() -> None:
 
 
 def of_one_node(state: Any, node: Any, **more: Any) -> Any:
-    made = StateGraph(state, **more)
-    made.add_node("one", node)
-    made.add_edge(START, "one")
-    return made.compile()
+    builder = StateGraph(state, **more)
+    builder.add_node("one", node)
+    builder.add_edge(START, "one")
+    return builder.compile()
 
 
 def speaking(message: Any) -> Any:
@@ -153,8 +153,8 @@ async def test_a_graph_is_given_its_context() -> None:
     def greet(state: MessagesState, runtime: Runtime[Customer]) -> dict[str, Any]:
         return {"messages": [AIMessage(f"hello {runtime.context.name}")]}
 
-    made = of_one_node(MessagesState, greet, context_schema=Customer)
-    run = langgraph(made, context=lambda turn: Customer(turn.message))
+    graph = of_one_node(MessagesState, greet, context_schema=Customer)
+    run = langgraph(graph, context=lambda turn: Customer(turn.message))
     assert (await run_agent(Agent("greeter", run=run), "Ada")).text == "hello Ada"
 
 
@@ -163,6 +163,6 @@ async def test_a_graph_without_messages_answers_with_its_state() -> None:
         a: int
         total: int
 
-    made = of_one_node(Sum, lambda state: {"total": state["a"] + 1})
-    run = langgraph(made, make_input=lambda turn: {"a": 1})
+    graph = of_one_node(Sum, lambda state: {"total": state["a"] + 1})
+    run = langgraph(graph, make_input=lambda turn: {"a": 1})
     assert (await run_agent(Agent("adder", run=run), "go")).text == '{"a": 1, "total": 2}'

@@ -84,19 +84,19 @@ def model_that(*replies: list[Any]) -> FunctionModel:
 )
 async def test_calls_with_one_id_are_each_made(replies: tuple[list[Any], ...]) -> None:
     """As local servers number them. Those of one reply are made side by side, in any order."""
-    made: list[str] = []
-    own = PydanticAgent(model_that(*replies))
+    cities: list[str] = []
+    inner = PydanticAgent(model_that(*replies))
 
-    @own.tool_plain
+    @inner.tool_plain
     def weather(city: str) -> str:
         """Tell the weather."""
-        made.append(city)
+        cities.append(city)
         return f"weather of {city}"
 
-    run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
-    assert (sorted(made), run.text) == (["Oslo", "Rome"], "Fine.")
-    told = sorted((call.arguments["city"], call.result) for call in run.calls)
-    assert told == [("Oslo", "weather of Oslo"), ("Rome", "weather of Rome")]
+    run = await run_agent(Agent("clerk", run=pydantic_ai(inner)), "go")
+    assert (sorted(cities), run.text) == (["Oslo", "Rome"], "Fine.")
+    results = sorted((call.arguments["city"], call.result) for call in run.calls)
+    assert results == [("Oslo", "weather of Oslo"), ("Rome", "weather of Rome")]
 
 
 def refuse(output: Any) -> Any:
@@ -106,9 +106,9 @@ def refuse(output: Any) -> Any:
 
 
 def refusing(*replies: list[Any], wrapped: bool = False, **options: Any) -> AbstractAgent[Any, Any]:
-    made = PydanticAgent(model_that(*replies), retries=3, **options)
-    made.output_validator(refuse)
-    return WrapperAgent(made) if wrapped else made
+    inner = PydanticAgent(model_that(*replies), retries=3, **options)
+    inner.output_validator(refuse)
+    return WrapperAgent(inner) if wrapped else inner
 
 
 class Guard(AbstractCapability[Any]):
@@ -149,8 +149,8 @@ ROME = {"city": "Rome"}
     ids=["tool", "tool and words", "function", "native", "prompted", "text", "text of a union", "object of a union"],
 )
 async def test_the_output_is_the_answer_and_shown_once(output: Any, reply: list[Any], text: str) -> None:
-    own = PydanticAgent(model_that(reply), output_type=output)
-    run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
+    inner = PydanticAgent(model_that(reply), output_type=output)
+    run = await run_agent(Agent("clerk", run=pydantic_ai(inner)), "go")
     assert (run.text, run.error) == (text, None)
 
 
@@ -159,7 +159,7 @@ GOOD = [("final_result", ROME, "c")]
 
 
 @pytest.mark.parametrize(
-    ("own", "text"),
+    ("inner", "text"),
     [
         (refusing(["a bad answer"], ["bad again"], ["a good answer"]), "a good answer"),
         (refusing(["a bad answer"], ["a good answer"], wrapped=True), "a good answer"),
@@ -172,6 +172,6 @@ GOOD = [("final_result", ROME, "c")]
     ],
     ids=["several", "wrapped", "capability", "object", "object and words", "prompted", "function", "surrogate"],
 )
-async def test_a_reply_that_is_refused_is_not_shown(own: Any, text: str) -> None:
-    run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
+async def test_a_reply_that_is_refused_is_not_shown(inner: Any, text: str) -> None:
+    run = await run_agent(Agent("clerk", run=pydantic_ai(inner)), "go")
     assert (run.text, run.error) == (text, None)

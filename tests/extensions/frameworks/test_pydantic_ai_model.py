@@ -70,21 +70,27 @@ async def test_what_is_opaque_goes_back_in_its_place_and_no_text_is_kept(provide
         assert [event for event in heard.events if isinstance(event, TextDelta | ReasoningDelta)] == [
             ReasoningDelta("let me "), ReasoningDelta(SECRET), TextDelta("I look "), TextDelta(SECRET),
         ]  # fmt: skip
-        assert [(made.id, made.name, made.arguments) for made in reply.calls] == [("c1", "lookup", {"order_id": "1"})]
+        assert [(tool_call.id, tool_call.name, tool_call.arguments) for tool_call in reply.calls] == [
+            ("c1", "lookup", {"order_id": "1"})
+        ]
         assert reply.usage == Usage(7, 2, 1)
         assert reply.state is not None
         assert SECRET not in str(reply.state.value)
         result = tool_result(reply.calls[0], "ok", "shipped")
-        for content, said in ((reply.reasoning, reply.text), ("let me [redacted]", reply.text), (reply.reasoning, "I")):
+        for content, answer in (
+            (reply.reasoning, reply.text),
+            ("let me [redacted]", reply.text),
+            (reply.reasoning, "I"),
+        ):
             state = ReasoningItem(content, reply.state)
-            items = (ASKED, state, MessageItem("assistant", said), reply.calls[0].item(), result)
+            items = (ASKED, state, MessageItem("assistant", answer), reply.calls[0].item(), result)
             assert (await model.respond(a_turn(*items, tools=(LOOKUP,)), heard)).text == "Sent."
-    whole, without, other = (request["messages"][1]["content"] for request in provider.requests[1:])
-    assert [block["type"] for block in whole] == ["thinking", "redacted_thinking", "text", "tool_use"]
-    assert (whole[0]["signature"], whole[1]["data"]) == ("signed", "hidden")
+    complete, without, other = (request["messages"][1]["content"] for request in provider.requests[1:])
+    assert [block["type"] for block in complete] == ["thinking", "redacted_thinking", "text", "tool_use"]
+    assert (complete[0]["signature"], complete[1]["data"]) == ("signed", "hidden")
     assert [block["type"] for block in without] == ["redacted_thinking", "text", "tool_use"]
     assert [block["type"] for block in other] == ["thinking", "redacted_thinking", "text", "tool_use"]
-    assert (other[2]["text"], other[0]) == ("I", whole[0])
+    assert (other[2]["text"], other[0]) == ("I", complete[0])
 
 
 async def test_a_conversation_is_requests_and_replies_by_turns(provider: Provider, heard: Heard) -> None:
@@ -98,8 +104,8 @@ async def test_a_conversation_is_requests_and_replies_by_turns(provider: Provide
         assert [role for role, _ in roles] == ["user", "assistant", "user", "assistant", "user"]
         assert "image" in roles[2][1]
         request = str(provider.requests[0])
-        for said in ("Be brief.", "a note", "is one JSON object", "Your answer was cut off"):
-            assert said in request
+        for sentence in ("Be brief.", "a note", "is one JSON object", "Your answer was cut off"):
+            assert sentence in request
         settings = ModelSettings(max_output=4_000, tool_choice="lookup", parallel_calls=False)
         await model.respond(a_turn(settings=settings, tools=(LOOKUP,)), heard)
     body = provider.requests[1]
@@ -107,8 +113,8 @@ async def test_a_conversation_is_requests_and_replies_by_turns(provider: Provide
     assert body["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}  # it has but that tool
 
 
-def refusal(status: int, kind: str, said: str) -> Script:
-    return Script(status=status, error={"type": kind, "message": said})
+def refusal(status: int, kind: str, sentence: str) -> Script:
+    return Script(status=status, error={"type": kind, "message": sentence})
 
 
 @pytest.mark.parametrize(

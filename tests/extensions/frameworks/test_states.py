@@ -31,8 +31,8 @@ async def test_the_states_of_the_oldest_runs_go(store, make, monkeypatch: pytest
     used = await store.read(thread_bytes_used, "user", "ann")
     for number in range(1, 6):
         await store.commit(save_state("ann", "t1", f"r{number}", number, (("a", b"x" * 10),)))
-    kept = [bool(await store.read(states.state, "ann", "t1", f"r{number}")) for number in range(1, 6)]
-    assert kept == [False, False, True, True, True]
+    present = [bool(await store.read(states.state, "ann", "t1", f"r{number}")) for number in range(1, 6)]
+    assert present == [False, False, True, True, True]
     await store.commit(save_state("ann", "t1", "r6", 6.0, (("a", b"x" * 95),)))
     assert not await store.read(states.state, "ann", "t1", "r5")
     assert await store.read(thread_bytes_used, "user", "ann") == used + 95

@@ -84,21 +84,21 @@ async def test_an_agent_goes_on_from_what_it_has_kept(agents: Any, calls: Path) 
         assert before.count("first") == 1
         with calls.open("a") as file:
             file.write("second 0\n")  # the tool does not hang any more
-        whole = await session.continue_answer(cut)
-        assert whole.error is None
-        assert whole.of(MessageAccepted)[0].continues == cut.of(MessageAccepted)[0].run_id
+        continued = await session.continue_answer(cut)
+        assert continued.error is None
+        assert continued.of(MessageAccepted)[0].continues == cut.of(MessageAccepted)[0].run_id
         after = noted(calls)[len(before) + 1 :]
         assert after == ["second", "model"], after
-        assert "one of hang and two of hang." in " ".join(whole.text.split())
-        assert whole.text.count("I call first") == whole.text.count("I call second") == 1
+        assert "one of hang and two of hang." in " ".join(continued.text.split())
+        assert continued.text.count("I call first") == continued.text.count("I call second") == 1
         again = await session.say("hello")
         assert "one of hello and two of hello." in " ".join(again.text.split())
 
 
 @pytest.mark.parametrize(
-    ("texts", "shown"), [(("one two ", "one two three."), "one two three."), (("one two ", "Three."), "Three.")]
+    ("texts", "expected"), [(("one two ", "one two three."), "one two three."), (("one two ", "Three."), "Three.")]
 )
-async def test_a_text_that_was_cut_is_written_again_in_its_place(texts: tuple[str, ...], shown: str) -> None:
+async def test_a_text_that_was_cut_is_written_again_in_its_place(texts: tuple[str, ...], expected: str) -> None:
     """The request that was cut is made again, and its text replaces what was shown of it, whatever it is."""
     left = list(texts)
 
@@ -111,5 +111,5 @@ async def test_a_text_that_was_cut_is_written_again_in_its_place(texts: tuple[st
     async with open_session(agent) as session:
         cut = await stopped_when(session, "go", lambda: len(left) == 1)
         assert cut.text == "one two "
-        whole = await session.continue_answer(cut)
-        assert whole.text == shown_text(whole) == shown
+        continued = await session.continue_answer(cut)
+        assert continued.text == shown_text(continued) == expected

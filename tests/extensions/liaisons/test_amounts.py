@@ -45,10 +45,10 @@ def test_a_line_without_a_name_or_text_is_refused(line: str) -> None:
 
 @given(st.text(max_size=2_000))
 def test_any_text_is_an_amount_or_a_short_sentence(text: str) -> None:
-    said = ""
+    sentence = ""
     try:
         amount = read_amount(text, "Rent")
     except ToolError as error:
-        amount, said = 0.0, error.message
+        amount, sentence = 0.0, error.message
     assert abs(amount) <= 1e15
-    assert len(said) < 300
+    assert len(sentence) < 300

@@ -50,7 +50,7 @@ def test_the_page_has_a_field_of_lines_for_costs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("percent", "costs", "limit", "said"),
+    ("percent", "costs", "limit", "sentence"),
     [
         (0, COSTS, 50, "percent must be above 0"),
         (101, COSTS, 50, "percent must be above 0"),
@@ -63,6 +63,6 @@ def test_the_page_has_a_field_of_lines_for_costs() -> None:
         (5, [f"{n}: 1" for n in range(101)], 50, "101 lines, and at most 100"),
     ],
 )
-def test_bad_lines_are_refused(percent: float, costs: list[str], limit: float, said: str) -> None:
-    with pytest.raises(ToolError, match=said):
+def test_bad_lines_are_refused(percent: float, costs: list[str], limit: float, sentence: str) -> None:
+    with pytest.raises(ToolError, match=sentence):
         reduce_costs(percent, costs, limit)

@@ -34,8 +34,8 @@ def test_sanitize_tells_what_the_message_lost_before(attach: Callable[..., ToolC
         {"kind": "injection.override", "start": 70, "end": 90, "action": "flag"},
     ]
     kinds = {"injection.override": 1, "pii.email": 1, "secret.github.token": 1}
-    found = SanitizationSummary("inbound", {"secret": 1, "pii": 1, "injection": 1}, rows, 1, kinds, 4)
-    result = sanitize_content("my [redacted] is at [email-1]", evolve(attach(), found=found), "strict")
+    summary = SanitizationSummary("inbound", {"secret": 1, "pii": 1, "injection": 1}, rows, 1, kinds, 4)
+    result = sanitize_content("my [redacted] is at [email-1]", evolve(attach(), found=summary), "strict")
     assert result.value["from_message"] == {
         "total": 6,
         "kinds": {"pii.email": 1, "secret.github.token": 1},
@@ -54,7 +54,7 @@ def test_sanitize_knows_a_text_that_was_cleaned_some_time_before(
     attach: Callable[..., ToolContext], only_flagged: bool
 ) -> None:
     rows = [{"kind": "injection.override", "start": 0, "end": 9, "action": "flag"}]
-    found = SanitizationSummary("inbound", {"injection": 1}, rows, 1) if only_flagged else None
-    result = sanitize_content("my key is [redacted]", evolve(attach(), found=found))
+    summary = SanitizationSummary("inbound", {"injection": 1}, rows, 1) if only_flagged else None
+    result = sanitize_content("my key is [redacted]", evolve(attach(), found=summary))
     assert result.summary == "Something was taken out of this text before; nothing more had to be taken out."
     assert result.value["from_message"] is None

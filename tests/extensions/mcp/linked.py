@@ -36,10 +36,10 @@ async def linked(server: McpServer) -> AsyncIterator[tuple[McpCatalogue, McpLink
 
 
 @asynccontextmanager
-async def over_http(script: str, *what: str) -> AsyncIterator[tuple[str, trio.Process]]:
+async def over_http(script: str, *arguments: str) -> AsyncIterator[tuple[str, trio.Process]]:
     """Start one of the servers. Yield its origin, and its process."""
     with trio.fail_after(120):
-        command = [sys.executable, str(SERVERS / script), "http", *what]
+        command = [sys.executable, str(SERVERS / script), "http", *arguments]
         process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         try:
@@ -52,8 +52,8 @@ async def over_http(script: str, *what: str) -> AsyncIterator[tuple[str, trio.Pr
 
 
 def context_of(folder: Path, **more: Any) -> ToolContext:
-    made = ToolContext("ada", "t", "r", "c", (), FilesOf({}, folder), QuietServer(), lambda *_: None)
-    return evolve(made, **more)
+    context = ToolContext("ada", "t", "r", "c", (), FilesOf({}, folder), QuietServer(), lambda *_: None)
+    return evolve(context, **more)
 
 
 def tools_of(catalogue: McpCatalogue, server: McpServer) -> dict[str, Tool]:

@@ -23,18 +23,18 @@ SERVER = "mcp_field.py"
 
 
 @asynccontextmanager
-async def by_stdio(folder: Path, *what: str) -> AsyncIterator[tuple[McpCatalogue, McpLink, Path]]:
+async def by_stdio(folder: Path, *arguments: str) -> AsyncIterator[tuple[McpCatalogue, McpLink, Path]]:
     log = folder / "asked"
     log.touch()
-    server = mcp([sys.executable, str(SERVERS / SERVER), str(log), *what], name="s", timeout_s=20.0)
+    server = mcp([sys.executable, str(SERVERS / SERVER), str(log), *arguments], name="s", timeout_s=20.0)
     async with linked(server) as (catalogue, link):
         yield catalogue, link, log
 
 
 @asynccontextmanager
-async def by_http(*what: str) -> AsyncIterator[tuple[McpCatalogue, McpLink, str]]:
+async def by_http(*arguments: str) -> AsyncIterator[tuple[McpCatalogue, McpLink, str]]:
     async with (
-        over_http(SERVER, *what) as (address, _),
+        over_http(SERVER, *arguments) as (address, _),
         linked(mcp(f"{address}/mcp", name="s", timeout_s=20.0)) as (catalogue, link),
     ):
         yield catalogue, link, address
@@ -47,8 +47,8 @@ def echo_of(catalogue: McpCatalogue, link: McpLink) -> Tool:
 async def get(address: str) -> list[str]:
     """Return which methods a server was asked; its session ends if the address says so."""
     async with httpx2.AsyncClient() as client:
-        asked: list[str] = (await client.get(address)).json()
-        return asked
+        methods: list[str] = (await client.get(address)).json()
+        return methods
 
 
 async def test_a_process_that_ends_at_any_other_first_message_than_the_handshake(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ async def test_a_process_that_ends_at_any_other_first_message_than_the_handshake
         link.end("a test")
         await link.settled(30)
         assert (await echo_of(catalogue, link).call({"text": "hi"}, context_of(tmp_path))).value == "you said hi"
-        asked = [line.split()[1] for line in log.read_text().splitlines()]
-        assert (asked.count("server/discover"), asked.count("initialize")) == (1, 2)
+        methods = [line.split()[1] for line in log.read_text().splitlines()]
+        assert (methods.count("server/discover"), methods.count("initialize")) == (1, 2)
 
 
 async def test_odd_descriptions_cost_their_own_tools_only(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ async def test_a_session_that_the_server_does_not_know_is_begun_anew(tmp_path: P
         assert (await echo.call({"text": "a"}, context_of(tmp_path))).value == "you said a"
         await get(f"{address}/restart")
         assert (await echo.call({"text": "b"}, context_of(tmp_path))).value == "you said b"
-        asked = await get(f"{address}/asked")
-        assert (asked.count("initialize"), asked.count("tools/call")) == (2, 3)
+        methods = await get(f"{address}/asked")
+        assert (methods.count("initialize"), methods.count("tools/call")) == (2, 3)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ async def test_a_server_that_misbehaves_harms_its_own_call_only(tmp_path: Path) 
             assert (await tools[f"bad_{name}"].call({}, context)).value == "ok"
         with trio.move_on_after(3), pytest.raises(ToolError, match="malformed"):
             await tools["bad_nest"].call({}, context)
-        many = await tools["bad_many"].call({}, context)
-        assert len(many.value) == 201
-        assert many.value[-1] == "800 more blocks are left out."
+        long_result = await tools["bad_many"].call({}, context)
+        assert len(long_result.value) == 201
+        assert long_result.value[-1] == "800 more blocks are left out."
         with pytest.raises(ToolError, match="was lost during the call"):
             await tools["bad_flood"].call({}, context)
         await link.settled(30)
@@ -76,17 +76,17 @@ async def test_a_bad_server_over_http_harms_its_own_call_only(tmp_path: Path) ->
 
 
 async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_for_consent(tmp_path: Path) -> None:
-    asked: list[Question] = []
+    questions: list[Question] = []
 
     async def answer(question: Question, check: Any) -> Mapping[str, Any]:
-        asked.append(question)
+        questions.append(question)
         check({"a": "b"})
         return {"a": "b"}
 
     async with linked(BAD) as (catalogue, link):
         tools = tools_of(catalogue, BAD)
         answered = await tools["bad_ask"].call({}, context_of(tmp_path, means=CallMeans(answer)))
-        assert (asked[0].text, '"accept"' in answered.value) == ("Which?", True)
+        assert (questions[0].text, '"accept"' in answered.value) == ("Which?", True)
         assert '"decline"' in (await tools["bad_ask"].call({}, context_of(tmp_path))).value
         before, version = tools["bad_forge"], link.offer.version
         await tools["bad_version"].call({}, context_of(tmp_path))

@@ -21,7 +21,7 @@ class OneFile:
 
 
 @pytest.mark.parametrize(
-    ("said", "value"),
+    ("result", "value"),
     [
         ({}, []),
         ({"content": None}, []),
@@ -44,12 +44,12 @@ class OneFile:
         ({"toolResult": {"n": 1}, "resultType": "complete"}, {"toolResult": {"n": 1}}),
     ],
 )
-async def test_what_can_be_read_is_the_value(said: dict[str, Any], value: Any) -> None:
-    assert (await to_tool_result(said, "t", OneFile())).value == value
+async def test_what_can_be_read_is_the_value(result: dict[str, Any], value: Any) -> None:
+    assert (await to_tool_result(result, "t", OneFile())).value == value
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("result", "why"),
     [
         ({}, "it gave no reason"),
         ({"content": [HI]}, "hi"),
@@ -63,12 +63,12 @@ async def test_what_can_be_read_is_the_value(said: dict[str, Any], value: Any) -
         ({"structuredContent": {"result": "hi"}, "content": [HI]}, "hi"),
     ],
 )
-async def test_a_failed_call_has_the_reason_wherever_it_stands(said: dict[str, Any], why: str) -> None:
+async def test_a_failed_call_has_the_reason_wherever_it_stands(result: dict[str, Any], why: str) -> None:
     with pytest.raises(ToolError) as caught:
-        await to_tool_result({"isError": True, **said}, "t", OneFile())
+        await to_tool_result({"isError": True, **result}, "t", OneFile())
     assert caught.value.message == f"t failed: {why}"
 
 
 async def test_blocks_and_files_are_bounded() -> None:
-    many = (await to_tool_result({"content": [PICTURE] * (MAX_BLOCKS + 5)}, "t", OneFile())).value
-    assert (sum("file" in block for block in many), many[-1]) == (MAX_FILES, "5 more blocks are left out.")
+    blocks = (await to_tool_result({"content": [PICTURE] * (MAX_BLOCKS + 5)}, "t", OneFile())).value
+    assert (sum("file" in block for block in blocks), blocks[-1]) == (MAX_FILES, "5 more blocks are left out.")

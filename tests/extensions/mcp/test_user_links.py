@@ -72,38 +72,38 @@ async def test_an_idle_connection_is_closed_and_made_again(tmp_path: Path, monke
 
 
 async def test_nobody_who_is_away_is_asked_and_a_question_that_expires_fails_the_call(tmp_path: Path) -> None:
-    asked: list[Question] = []
+    questions: list[Question] = []
 
     async def expire(question: Question, _: Any) -> Mapping[str, Any]:
-        asked.append(question)
+        questions.append(question)
         raise QuestionExpired("forbidden", "too late")
 
     async def lie(question: Question, _: Any) -> Mapping[str, Any]:
-        asked.append(question)
+        questions.append(question)
         return {}
 
     async with linked(tmp_path, Provider()) as (catalogue, server, users):
         tools = await tools_of(catalogue, server, "ada")
         assert list(tools) == ["notes_sign_in"]
         await sign_in(users.accounts, "bob", server)
-        known = (await tools_of(catalogue, server, "bob"))["notes_whose"]
+        whose = (await tools_of(catalogue, server, "bob"))["notes_whose"]
         await users.accounts.sign_out("bob", server)  # as another node does
         users.of(server, "bob").close()
-        for tool, owner in ((tools["notes_sign_in"], "ada"), (known, "bob")):
+        for tool, owner in ((tools["notes_sign_in"], "ada"), (whose, "bob")):
             with pytest.raises(ToolError, match="You are not signed in to notes"):
                 await tool.call({}, context_of(tmp_path, owner=owner, means=CallMeans(attended=False)))
-            assert asked == []
+            assert questions == []
             for asker in (expire, lie):
                 with pytest.raises(ToolError, match="You are not signed in to notes"):
                     await tool.call({}, context_of(tmp_path, owner=owner, means=CallMeans(asker)))
-            assert [question.sign_in for question in asked] == ["notes"] * 2
-            asked.clear()
+            assert [question.sign_in for question in questions] == ["notes"] * 2
+            questions.clear()
         assert "notes_whose" in await tools_of(catalogue, server, "bob")
 
 
 async def test_a_server_that_is_away_does_not_sign_anybody_out(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as silent_port:
+        port = silent_port.getsockname()[1]
     async with linked(tmp_path, Provider()) as (catalogue, server, users):
         await sign_in(users.accounts, "ada", server)
         tokens = await users.accounts.tokens("ada", server)
@@ -131,8 +131,8 @@ async def signed_in(
             return {}
 
         async def call(name: str = "notes_whose", **more: Any) -> Any:
-            given = {"uri": "notes://all"} if name == "read_resource" else {}
-            return (await tools[name].call(given, context_of(folder, owner="ada", **more))).value
+            parameters = {"uri": "notes://all"} if name == "read_resource" else {}
+            return (await tools[name].call(parameters, context_of(folder, owner="ada", **more))).value
 
         yield call, agree, users
 

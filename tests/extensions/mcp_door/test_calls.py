@@ -79,15 +79,15 @@ async def desk(serve: Any) -> Desk:
     return Desk(await serve(agent_of(calls), secret=SECRET), token_of("ada"), calls)
 
 
-def code_of(said: Any) -> int | None:
+def code_of(response: Any) -> int | None:
     """Return the code of an error, None for a result."""
-    code: int | None = said.get("error", {}).get("code")
+    code: int | None = response.get("error", {}).get("code")
     return code
 
 
-def text_of(said: dict[str, Any]) -> str:
+def text_of(response: dict[str, Any]) -> str:
     """Return the text of a result."""
-    return str(said["result"]["content"][0]["text"])
+    return str(response["result"]["content"][0]["text"])
 
 
 PING = {"jsonrpc": "2.0", "method": "ping"}
@@ -95,22 +95,22 @@ PING = {"jsonrpc": "2.0", "method": "ping"}
 
 @pytest.mark.parametrize("version", [NEWER, OLDER])
 async def test_a_message_is_one_of_json_rpc(desk: Desk, version: str) -> None:
-    for given in (None, True, 1.5, [], {}, [1]):
-        status, said = await desk.post({**PING, "id": given}, version)
-        assert (status, code_of(said), said["id"]) == (400, -32600, None), given
+    for request_id in (None, True, 1.5, [], {}, [1]):
+        status, response = await desk.post({**PING, "id": request_id}, version)
+        assert (status, code_of(response), response["id"]) == (400, -32600, None), request_id
     for body in ([], [{**PING, "id": 1}], "text", 1, None, {"id": 1, "method": "ping"}, {**PING, "jsonrpc": "1.0"}):
-        status, said = await desk.post(body, version)
-        assert (status, code_of(said)) == (400, -32600), body
+        status, response = await desk.post(body, version)
+        assert (status, code_of(response)) == (400, -32600), body
     for params in ([], "text", 1):
         assert code_of((await desk.post({**PING, "id": 1, "params": params}, version))[1]) == -32600, params
     half = json.dumps({**PING, "id": 1, "params": {"name": "\ud800"}}).encode()
     for data in (half, b"", b"{", b"\xff", b'{"jsonrpc":"2.0","id":1,"params":' + b'{"a":' * 3000):
-        status, said = await desk.post(data, version)
-        assert (status, code_of(said)) == (400, -32700), data
+        status, response = await desk.post(data, version)
+        assert (status, code_of(response)) == (400, -32700), data
     assert (await desk.post({"jsonrpc": "2.0", "method": "notifications/initialized"}, version))[0] == 202
-    for given in (0, -1, "", "x"):
-        listed = {"jsonrpc": "2.0", "id": given, "method": "tools/list", "params": {"_meta": META}}
-        assert (await desk.post(listed, version, **{"Mcp-Method": "tools/list"}))[1]["id"] == given
+    for request_id in (0, -1, "", "x"):
+        listed = {"jsonrpc": "2.0", "id": request_id, "method": "tools/list", "params": {"_meta": META}}
+        assert (await desk.post(listed, version, **{"Mcp-Method": "tools/list"}))[1]["id"] == request_id
     for cursor in ("made-up", "1"):
         listed["params"] = {"_meta": META, "cursor": cursor}
         assert code_of((await desk.post(listed, version, **{"Mcp-Method": "tools/list"}))[1]) == -32602, cursor
@@ -123,8 +123,8 @@ async def test_a_state_goes_on_with_its_own_call_only(desk: Desk, monkeypatch: p
     other = token_of("bob")
     altered = [state[:at] + ("A" if state[at] != "A" else "B") + state[at + 1 :] for at in (0, 3, 9, 30, -2)]
     for wrong in ("made-up", "", "v1.", state[:-1], f"{state}A", f"{state}-TAMPERED", *altered, 7, {}, [state]):
-        said = await desk.call("ask", requestState=wrong, inputResponses=answers)
-        assert code_of(said) == -32602, wrong
+        response = await desk.call("ask", requestState=wrong, inputResponses=answers)
+        assert code_of(response) == -32602, wrong
     for call in (
         desk.call("ask", other, requestState=state, inputResponses=answers),
         desk.call("ask", requestState=state, inputResponses=answers, arguments={"note": "another"}),
@@ -170,9 +170,9 @@ async def test_a_state_outlives_its_server_as_its_secret_does(tmp_path: Path, se
     async with serving(tmp_path / "data", agent_of(calls), **settings) as running:
         token = Tokens(settings["secret"], time.time).issue("ada", "s", ttl_s=600.0)
         answers = {key: {"action": "accept", "content": {"ok": True}}}
-        said = await Desk(running, token, calls).call("ask", requestState=state, inputResponses=answers)
-    assert (code_of(said), len(calls)) == (None if right else -32602, 1)
-    assert not right or text_of(said) == "ok: True"
+        response = await Desk(running, token, calls).call("ask", requestState=state, inputResponses=answers)
+    assert (code_of(response), len(calls)) == (None if right else -32602, 1)
+    assert not right or text_of(response) == "ok: True"
 
 
 UNKNOWN = {"action": "accept", "content": {"a": 1}}
@@ -184,8 +184,8 @@ async def test_unknown_answers_are_ignored(desk: Desk, unknown: object) -> None:
         key, state, _ = await desk.ask()
         answer = {key: {"action": "accept", "content": {"ok": True}}}
         strange = {"unknown": unknown, "question:x.1": unknown, "approval:x": unknown}
-        given = strange | answer if first else answer | strange
-        assert text_of(await desk.call("ask", requestState=state, inputResponses=given)) == "ok: True"
+        responses = strange | answer if first else answer | strange
+        assert text_of(await desk.call("ask", requestState=state, inputResponses=responses)) == "ok: True"
 
 
 @pytest.mark.parametrize(
@@ -210,14 +210,14 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again(
         message = again["inputRequests"][key]["params"]["message"]
         assert message.endswith(question["message"])
         state = again["requestState"]
-    said = await desk.call(name, requestState=state, inputResponses={key: {"action": "accept", "content": right}})
-    assert text_of(said) == text
+    response = await desk.call(name, requestState=state, inputResponses={key: {"action": "accept", "content": right}})
+    assert text_of(response) == text
 
 
 async def test_answers_without_a_state_answer_nothing(desk: Desk) -> None:
     key, state, _ = await desk.ask()
-    given = {key: {"action": "accept", "content": {"ok": True}}}
-    assert (await desk.call("ask", inputResponses=given))["result"]["resultType"] == "input_required"
+    responses = {key: {"action": "accept", "content": {"ok": True}}}
+    assert (await desk.call("ask", inputResponses=responses))["result"]["resultType"] == "input_required"
     assert (await desk.call("ask", requestState=state))["result"]["resultType"] == "input_required"
     assert (await desk.call("ask", requestState=state, inputResponses={key: {"action": "decline"}}))["result"][
         "isError"
@@ -239,18 +239,18 @@ CONTENT: list[tuple[str, list[tuple[str, ...]]]] = [
 @pytest.mark.parametrize(("kind", "expected"), CONTENT, ids=[kind for kind, _ in CONTENT])
 async def test_files_of_a_result_are_its_content(desk: Desk, kind: str, expected: list[tuple[str, ...]]) -> None:
     result = (await desk.call("draw", arguments={"kind": kind}))["result"]
-    found: list[tuple[str, ...]] = []
+    contents: list[tuple[str, ...]] = []
     for block in result["content"]:
         inner = block.get("resource", block)
         words = (inner.get("mimeType"), inner.get("text"))
-        found.append((block["type"], *(word for word in words if word)))
+        contents.append((block["type"], *(word for word in words if word)))
         uri = inner.get("uri")
         if uri is not None:
             path = uri.removeprefix(desk.running.address)
             assert (await request(desk.running.address, "GET", path, token=desk.token))[0] == 200
         if block["type"] == "image":
             assert base64.b64decode(block["data"]) == PNG
-    assert found == expected
+    assert contents == expected
     assert result.get("structuredContent") == ({"rows": 2} if kind == "none" else None)
 
 
@@ -269,5 +269,5 @@ async def test_a_refusal_names_the_metadata(serve: Any, tmp_path: Path, issuer: 
         status, headers, _ = await request(address, "POST", "/mcp", token=token, body=b"{}")
         named = f"{address}/.well-known/oauth-protected-resource/mcp"
         assert (status, headers["www-authenticate"]) == (401, f'Bearer resource_metadata="{named}"')
-    status, _, told = await request(address, "GET", "/.well-known/oauth-protected-resource/mcp")
-    assert (status, told["resource"], told.get("authorization_servers")) == (200, f"{address}/mcp", servers)
+    status, _, metadata = await request(address, "GET", "/.well-known/oauth-protected-resource/mcp")
+    assert (status, metadata["resource"], metadata.get("authorization_servers")) == (200, f"{address}/mcp", servers)

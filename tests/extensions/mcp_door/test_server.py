@@ -46,29 +46,29 @@ async def test_agents_and_their_tools_are_tools(serve: Any, mode: str) -> None:
             assert {"ask_guide", "ask_script", "echo", "query_table"} <= listed.keys()
             answer = await mcp.call_tool("ask_script", {"message": "go"}, progress_callback=on_progress)
             assert not answer.is_error
-            told = answer.structured_content
-            assert (told["answer"].strip(), told["status"]) == ("It said hello.", "success")
+            structured = answer.structured_content
+            assert (structured["answer"].strip(), structured["status"]) == ("It said hello.", "success")
             assert any("echo" in (note or "") for note in notes), notes
-            again = await mcp.call_tool("ask_script", {"message": "more", "thread_id": told["thread_id"]})
-            assert again.structured_content["thread_id"] == told["thread_id"]
+            again = await mcp.call_tool("ask_script", {"message": "more", "thread_id": structured["thread_id"]})
+            assert again.structured_content["thread_id"] == structured["thread_id"]
             echoed = await mcp.call_tool("echo", {"text": "as it is"})
             assert (echoed.is_error, echoed.structured_content) == (False, {"result": "as it is"})
 
 
 async def test_a_client_asks_its_user_for_consent(serve: Any) -> None:
     running = await serve(scripted(Say("x")))
-    asked: list[str] = []
+    messages: list[str] = []
 
     async def on_ask(_: Any, params: ElicitRequestFormParams) -> ElicitResult:
-        asked.append(params.message)
-        return ElicitResult(action="accept", content={"decision": "allow" if len(asked) == 1 else "deny"})
+        messages.append(params.message)
+        return ElicitResult(action="accept", content={"decision": "allow" if len(messages) == 1 else "deny"})
 
     with trio.fail_after(60):
         async with client(running, await new_token(running), elicitation_callback=on_ask) as mcp:
             assert (await mcp.call_tool("send_mail", {"to": "ann"})).structured_content == {"result": "sent to ann"}
             assert (await mcp.call_tool("send_mail", {"to": "bob"})).is_error
-    assert len(asked) == 2
-    assert "ann" in asked[0]
+    assert len(messages) == 2
+    assert "ann" in messages[0]
 
 
 async def test_what_fails_is_told_in_a_sentence(serve: Any) -> None:
@@ -146,7 +146,7 @@ async def test_calls_of_one_tool_run_side_by_side_and_leave_no_threads(serve_gue
 async def test_the_example_of_the_how_to_runs(serve: Any) -> None:
     running = await serve()
     text = (Path(__file__).parents[3] / "docs/extensions/mcp_door.md").read_text()
-    found: dict[str, Any] = {}
-    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
+    scope: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], scope)
     with trio.fail_after(60):
-        assert "12" in await found["ask"](running.address, await new_token(running))
+        assert "12" in await scope["ask"](running.address, await new_token(running))

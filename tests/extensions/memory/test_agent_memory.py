@@ -136,12 +136,12 @@ async def test_secrets_are_taken_out_before_a_value_is_kept(house: AgentMemory, 
 
 async def test_another_user_and_another_agent_have_their_own(house: AgentMemory) -> None:
     await house.remember("plan", "A")
-    rest = (house.store, house.reads, house.content_filter, house.clock)
+    services = (house.store, house.reads, house.content_filter, house.clock)
     for owner, agent in (("bob", "guide"), ("ann", "finance")):
-        other = AgentMemory(owner, agent, *rest)
+        other = AgentMemory(owner, agent, *services)
         assert await other.recall("plan") is None
         assert not await other.forget("plan")
-    assert await AgentMemory("ann", "guide", *rest).recall("plan") == "A"
+    assert await AgentMemory("ann", "guide", *services).recall("plan") == "A"
 
 
 async def test_while_the_database_is_away_what_was_recalled_can_be_recalled(house: AgentMemory, monkeypatch) -> None:
@@ -166,8 +166,8 @@ async def test_while_the_database_is_away_what_was_recalled_can_be_recalled(hous
 
 async def test_a_run_reads_its_memory_again_after_a_write_or_a_while(house: AgentMemory) -> None:
     """A write that drops cached answers is seen at once, another after `FRESH_S`, and an expired value never."""
-    rest = (house.store, house.reads, house.content_filter, house.clock)
-    elsewhere = AgentMemory("ann", "guide", *rest)
+    services = (house.store, house.reads, house.content_filter, house.clock)
+    elsewhere = AgentMemory("ann", "guide", *services)
     await elsewhere.remember("plan", "A", 100.0)
     assert '"plan":"A"' in await house.for_model()
     house.store.on_write = None  # as of a node that has lost Redis
@@ -183,8 +183,8 @@ async def test_a_run_reads_its_memory_again_after_a_write_or_a_while(house: Agen
 
 
 def test_a_model_is_told_in_bounds_and_as_data() -> None:
-    known = [MemoryEntry(f"n{number}", "x" * 4000, 1.0, 2.0) for number in range(9)]
-    text = describe_for_model(known)
+    entries = [MemoryEntry(f"n{number}", "x" * 4000, 1.0, 2.0) for number in range(9)]
+    text = describe_for_model(entries)
     assert len(text) < FOR_MODEL_BYTES + 500
     assert '"n3"' in text
     assert '"n4"' not in text
@@ -194,13 +194,13 @@ def test_a_model_is_told_in_bounds_and_as_data() -> None:
 
 
 def test_what_fits_the_message_comes_first_if_not_all_fits() -> None:
-    known = [MemoryEntry(f"n{number}", "x" * 4085, 9.0 - number, 99.0) for number in range(9)]
-    known += [MemoryEntry("huge", "euros" * 3600, 0.5, 99.0), MemoryEntry("currency", "Euros", 0.0, 99.0)]
-    text = describe_for_model(known, "What is that in euro?", searchable=True)
+    entries = [MemoryEntry(f"n{number}", "x" * 4085, 9.0 - number, 99.0) for number in range(9)]
+    entries += [MemoryEntry("huge", "euros" * 3600, 0.5, 99.0), MemoryEntry("currency", "Euros", 0.0, 99.0)]
+    text = describe_for_model(entries, "What is that in euro?", searchable=True)
     assert '"currency":"Euros"' in text
     assert ('"n2"' in text, '"huge"' in text) == (True, False)
     assert "7 values are left out; search_memory finds them." in text
-    assert '"currency"' not in describe_for_model(known, "What is that in pounds?")
+    assert '"currency"' not in describe_for_model(entries, "What is that in pounds?")
 
 
 async def test_values_are_found_by_their_words(memory: Any) -> None:
@@ -219,14 +219,14 @@ async def test_values_are_found_by_their_words(memory: Any) -> None:
 
 async def test_a_user_changes_what_they_have_seen(house: AgentMemory) -> None:
     await house.remember("plan", "A", 100.0)
-    [seen] = await house.entries()
+    [entry] = await house.entries()
     house.clock.now += 10
-    assert await house.amend("plan", f"B {TOKEN}", seen.updated_at)
-    assert not await house.amend("plan", "C", seen.updated_at)
-    assert not await house.forget("plan", seen.updated_at)
+    assert await house.amend("plan", f"B {TOKEN}", entry.updated_at)
+    assert not await house.amend("plan", "C", entry.updated_at)
+    assert not await house.forget("plan", entry.updated_at)
     [now] = await house.entries()
     assert TOKEN not in now.value
-    assert now.expires_at == seen.expires_at
+    assert now.expires_at == entry.expires_at
     assert await failed(house.amend("plan", "x" * 8191, now.updated_at)) == "message_too_large"
     assert await house.forget("plan", now.updated_at)
 

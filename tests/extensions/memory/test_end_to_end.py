@@ -80,26 +80,26 @@ async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) ->
         async with connected(running.address, token) as client:
             return str((await client.ask(text, **to))["data"]["message"])
 
-    told = await say("Remember", thread_id="one", settings={"tool": "remember"}, context={"fact": "I prefer euros"})
-    assert "Remembered as prefer_euros" in told
+    answer = await say("Remember", thread_id="one", settings={"tool": "remember"}, context={"fact": "I prefer euros"})
+    assert "Remembered as prefer_euros" in answer
     content = {"agent_type": "liaison", "pillar": "content", "thread_id": "two"}
     assert "I prefer euros" in await say("Look", settings={"tool": "search_memory"}, context={}, **content)
-    _, found = await call("GET")
-    assert {name: titles[0] for name, titles in found["notebooks"].items()} == {
+    _, listed = await call("GET")
+    assert {name: titles[0] for name, titles in listed["notebooks"].items()} == {
         "household": "Guide", "shared": "Own", "alone": "Alone",
     }  # fmt: skip
-    [seen] = found["memory"]
-    assert (seen["notebook"], seen["name"], seen["value"]) == ("household", "prefer_euros", "I prefer euros")
+    [entry] = listed["memory"]
+    assert (entry["notebook"], entry["name"], entry["value"]) == ("household", "prefer_euros", "I prefer euros")
     assert (await call("GET", who=other))[1]["memory"] == []
     assert (await call("PUT", "/shared/plan", who=other, value=2))[0] == 200, "nothing is stored of them yet"
     assert [fact["value"] for fact in (await call("GET", who=other))[1]["memory"]] == [2]
     place = "/household/prefer_euros"
-    status, now = await call("PUT", place, value=f"pounds, {TOKEN}", if_updated_at=seen["updated_at"])
+    status, now = await call("PUT", place, value=f"pounds, {TOKEN}", if_updated_at=entry["updated_at"])
     assert (status, now["value"].startswith("pounds, "), TOKEN in now["value"]) == (200, True, False)
-    assert now["expires_at"] == seen["expires_at"]
-    status, refused = await call("PUT", place, value="yen", if_updated_at=seen["updated_at"])
+    assert now["expires_at"] == entry["expires_at"]
+    status, refused = await call("PUT", place, value="yen", if_updated_at=entry["updated_at"])
     assert (status, refused["error"]["code"]) == (409, "changed_meanwhile")
-    assert (await call("DELETE", f"{place}?if_updated_at={seen['updated_at']}"))[0] == 409
+    assert (await call("DELETE", f"{place}?if_updated_at={entry['updated_at']}"))[0] == 409
     assert "pounds" in await say("Look", thread_id="one", settings={"tool": "search_memory"}, context={})
     assert (await call("PUT", "/shared/plan", value={"a": 1}, days=2))[0] == 200
     for path, body, code in (

@@ -20,8 +20,8 @@ async def store(database, make):
 
 def note(name: str = "plan", value: object = "A", **fields: object) -> remember:
     """A value that the guide remembers about ann, by default from 100 to 200."""
-    given = {"owner": "ann", "agent": "guide", "now": 100.0, "expires_at": 200.0} | fields
-    return remember(name=name, value=value, **given)
+    values = {"owner": "ann", "agent": "guide", "now": 100.0, "expires_at": 200.0} | fields
+    return remember(name=name, value=value, **values)
 
 
 async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
@@ -45,8 +45,8 @@ async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None
     await store.commit(note())
     await store.commit(note("other", now=101.0))
     await store.commit(note(value="B", now=102.0, expires_at=300.0))
-    (kept,) = await store.read(remembered, "ann", "guide", 250.0)
-    assert (kept.name, kept.value) == ("plan", "B")
+    (entry,) = await store.read(remembered, "ann", "guide", 250.0)
+    assert (entry.name, entry.value) == ("plan", "B")
     assert await names(store) == ["plan", "other"]
 
 
@@ -55,18 +55,18 @@ async def test_a_value_is_replaced_or_deleted_only_as_it_was_seen(store) -> None
     assert await store.commit(amend("ann", "guide", "plan", "B", 100.0, 110.0))
     assert not await store.commit(amend("ann", "guide", "plan", "C", 100.0, 111.0))
     assert not await store.commit(forget("ann", "guide", "plan", 111.0, seen=100.0))
-    [kept] = await store.read(remembered, "ann", "guide", 150.0)
-    assert (kept.value, kept.updated_at, kept.expires_at) == ("B", 110.0, 200.0)
+    [entry] = await store.read(remembered, "ann", "guide", 150.0)
+    assert (entry.value, entry.updated_at, entry.expires_at) == ("B", 110.0, 200.0)
     assert await store.commit(amend("ann", "guide", "plan", None, 110.0, 110.0, 300.0))
-    [kept] = await store.read(remembered, "ann", "guide", 250.0)
-    assert (kept.value, kept.updated_at > 110.0) == (None, True), "a change at the same time is another version"
-    assert not await store.commit(amend("ann", "guide", "plan", "D", kept.updated_at, 300.0)), "it has expired"
-    assert await store.commit(forget("ann", "guide", "plan", 120.0, seen=kept.updated_at))
+    [entry] = await store.read(remembered, "ann", "guide", 250.0)
+    assert (entry.value, entry.updated_at > 110.0) == (None, True), "a change at the same time is another version"
+    assert not await store.commit(amend("ann", "guide", "plan", "D", entry.updated_at, 300.0)), "it has expired"
+    assert await store.commit(forget("ann", "guide", "plan", 120.0, seen=entry.updated_at))
 
 
 async def test_all_of_a_notebook_or_of_a_user_is_deleted(store) -> None:
-    for given in ({}, {"name": "other"}, {"agent": "finance"}, {"owner": "bob"}):
-        await store.commit(note(**{"name": "plan", **given}))
+    for fields in ({}, {"name": "other"}, {"agent": "finance"}, {"owner": "bob"}):
+        await store.commit(note(**{"name": "plan", **fields}))
     assert await store.commit(forget_all("ann", "guide"))
     assert await names(store) == []
     assert await names(store, agent="finance") == ["plan"]

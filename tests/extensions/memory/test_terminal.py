@@ -8,8 +8,8 @@ from understudy import Agent, remember
 
 
 async def test_what_is_remembered_is_listed_changed_and_forgotten(chat_house: Any) -> None:
-    told = Call([("remember", {"fact": "I prefer euros"})])
-    keeper = Agent("keeper", tools=[remember], memory="household", model=ScriptedModel(told, Say("Noted.")))
+    remember_call = Call([("remember", {"fact": "I prefer euros"})])
+    keeper = Agent("keeper", tools=[remember], memory="household", model=ScriptedModel(remember_call, Say("Noted.")))
     async with talking(await chat_house(keeper), "keeper") as sitter:
         await sitter.enter("/memory", "I prefer euros", answered="Noted")
         assert "nothing is remembered about you" in sitter.notes.getvalue()

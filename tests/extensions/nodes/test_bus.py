@@ -108,7 +108,7 @@ class Node:
 
     def told_of(self) -> list[object]:
         """What the proxy was told, but for the checks of its log."""
-        return [told for told in self.told if not isinstance(told, LogChecked)]
+        return [message for message in self.told if not isinstance(message, LogChecked)]
 
     async def cut_off(self) -> None:
         """Close the connections of all listeners."""
@@ -181,8 +181,8 @@ async def kill_when(event: trio.Event, victim: Any) -> None:
 async def until(holds: Callable[[], Any], within_s: float = 60.0) -> None:
     with trio.fail_after(within_s):
         while True:
-            found = holds()
-            if await found if isinstance(found, Awaitable) else found:
+            value = holds()
+            if await value if isinstance(value, Awaitable) else value:
                 return
             await trio.sleep(0.01)
 
@@ -198,90 +198,92 @@ async def pair(
 ) -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes that know of each other."""
     address, by = postgres.create(template), redis if request.param == "redis" else None
-    async with started(address, "one", by) as one, started(address, "other", by) as other:
-        await until(lambda: one.bus.peers and other.bus.peers)
-        yield one, other
+    async with started(address, "one", by) as first, started(address, "other", by) as second:
+        await until(lambda: first.bus.peers and second.bus.peers)
+        yield first, second
 
 
 async def test_requests_are_executed_once_answered_and_leave_nothing(pair: tuple[Node, Node]) -> None:
-    one, other = pair
+    first, second = pair
     answers: list[object] = []
 
     async def ask() -> None:
-        answers.append(await one.ask(other))
+        answers.append(await first.ask(second))
 
     async with trio.open_nursery() as nursery:
         for _ in range(300):
             nursery.start_soon(ask)
     assert answers == ["done"] * 300
-    assert len({request.id for request in other.executed}) == len(other.executed) == 300
+    assert len({request.id for request in second.executed}) == len(second.executed) == 300
 
     async def empty() -> bool:
-        return not await one.rows()
+        return not await first.rows()
 
     await until(empty)
 
 
 @pytest.mark.parametrize("error", [CommandRejected("busy", "Wait.", 5.0), Moved("it is another server's")])
 async def test_errors_come_back_as_they_were(pair: tuple[Node, Node], error: Exception) -> None:
-    one, other = pair
+    first, second = pair
 
     def fail(_: RpcRequest) -> None:
         raise error
 
-    other.answer = fail
+    second.answer = fail
     with pytest.raises(type(error), match=str(error)):
-        await one.ask(other)
+        await first.ask(second)
 
 
 async def test_numbers_and_text_reach_the_proxy_in_order_and_news_all_others(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    await other.follow(one)
-    one.append(thought(3), thought(4))
-    one.append(passing(AgentProgress(1.0, "half", 2.0)))
-    one.bus.tell(other.id, Passing("former", "ann", "t", 4, msgspec.Raw(b"{}")))
-    one.bus.broadcast(Active("ann", "t", 3))
-    await until(lambda: len(other.told_of()) >= 2)
-    number, text = other.told_of()
-    assert number == Advanced(one.id, "ann", "t", 4, 1.0)
+    first, second = pair
+    await second.follow(first)
+    first.append(thought(3), thought(4))
+    first.append(passing(AgentProgress(1.0, "half", 2.0)))
+    first.bus.tell(second.id, Passing("former", "ann", "t", 4, msgspec.Raw(b"{}")))
+    first.bus.broadcast(Active("ann", "t", 3))
+    await until(lambda: len(second.told_of()) >= 2)
+    number, text = second.told_of()
+    assert number == Advanced(first.id, "ann", "t", 4, 1.0)
     assert isinstance(text, Passing)
     assert from_log(bytes(text.body)) == passing(AgentProgress(1.0, "half", 2.0))
-    await until(lambda: Active("ann", "t", 3) in other.news)
-    assert Active("ann", "t", 3) not in one.news
+    await until(lambda: Active("ann", "t", 3) in second.news)
+    assert Active("ann", "t", 3) not in first.news
 
 
 async def test_a_node_whose_connections_are_cut_hears_again_and_looks_for_what_it_missed(
     pair: tuple[Node, Node],
 ) -> None:
-    one, other = pair
-    await other.follow(one)
+    first, second = pair
+    await second.follow(first)
     for number in range(3):
-        other.told.clear()
-        other.news.clear()
-        await one.cut_off()
-        one.bus.broadcast(Active("ann", "t", number))
-        assert await one.ask(other) == "done"
-        await until(lambda: one.bus.hears and other.bus.hears and LogChecked(None) in other.told)
-        await until(lambda: any(isinstance(news, Missed) for news in other.news))
+        second.told.clear()
+        second.news.clear()
+        await first.cut_off()
+        first.bus.broadcast(Active("ann", "t", number))
+        assert await first.ask(second) == "done"
+        await until(lambda: first.bus.hears and second.bus.hears and LogChecked(None) in second.told)
+        await until(lambda: any(isinstance(news, Missed) for news in second.news))
 
 
 async def test_a_conversation_is_asked_for_its_end_and_text_when_a_node_begins_to_follow_and_hears_again(
     pair: tuple[Node, Node],
 ) -> None:
-    one, other = pair
-    await other.follow(one)
+    first, second = pair
+    await second.follow(first)
     for _ in range(2):
-        assert all(isinstance(asked, RequestSnapshot) and isinstance(asked.outbox, RemoteNodes) for asked in one.asked)
-        one.asked.clear()
-        await other.cut_off()
-        await until(lambda: one.asked)
+        assert all(
+            isinstance(request, RequestSnapshot) and isinstance(request.outbox, RemoteNodes) for request in first.asked
+        )
+        first.asked.clear()
+        await second.cut_off()
+        await until(lambda: first.asked)
 
 
 async def test_what_was_being_sent_when_its_actor_was_killed_is_sent(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = pair
-    await other.follow(one)
+    first, second = pair
+    await second.follow(first)
     sending = trio.Event()
 
     async def hang(*_: object) -> None:
@@ -289,79 +291,79 @@ async def test_what_was_being_sent_when_its_actor_was_killed_is_sent(
         await trio.sleep_forever()
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(one.wakeups), "publish", hang)
-        one.append(thought(7))
-        one.bus.broadcast(Active("ann", "t", 7))
-        one.bus.follow(other.id, "ann", "t", snapshot=True)
-        other.news.clear()
-        await kill_when(sending, one.system.find("/one/bus"))
-    await until(lambda: any(isinstance(message, Advanced) and message.last == 7 for message in other.told), 5.0)
-    await until(lambda: any(isinstance(news, Missed) for news in other.news), 5.0)
-    await until(lambda: other.asked, 5.0)
+        patched.setattr(type(first.wakeups), "publish", hang)
+        first.append(thought(7))
+        first.bus.broadcast(Active("ann", "t", 7))
+        first.bus.follow(second.id, "ann", "t", snapshot=True)
+        second.news.clear()
+        await kill_when(sending, first.system.find("/one/bus"))
+    await until(lambda: any(isinstance(message, Advanced) and message.last == 7 for message in second.told), 5.0)
+    await until(lambda: any(isinstance(news, Missed) for news in second.news), 5.0)
+    await until(lambda: second.asked, 5.0)
 
 
 async def test_a_request_that_was_being_stored_when_its_actor_was_killed_fails_at_once(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what was done with then is deleted later."""
-    one, other = pair
+    first, second = pair
     storing, commit = trio.Event(), Store.commit
 
     async def hang(store: Store, write: Any, *more: Any, **others: Any) -> int:
-        if store is not one.store or getattr(write, "made_by", None) is not deliver:
+        if store is not first.store or getattr(write, "made_by", None) is not deliver:
             return await commit(store, write, *more, **others)
         storing.set()
         return await trio.sleep_forever()
 
-    one.bus._done.add("done")
+    first.bus._done.add("done")
     async with trio.open_nursery() as nursery:
         with monkeypatch.context() as patched:
             patched.setattr(Store, "commit", hang)
-            nursery.start_soon(kill_when, storing, one.system.find("/one/letters"))
+            nursery.start_soon(kill_when, storing, first.system.find("/one/letters"))
             with pytest.raises(StorageUnavailable), trio.fail_after(10):
-                await one.ask(other)
-    assert "done" in one.bus._done
-    assert await one.ask(other) == "done"
-    assert "done" not in one.bus._done
+                await first.ask(second)
+    assert "done" in first.bus._done
+    assert await first.ask(second) == "done"
+    assert "done" not in first.bus._done
 
 
 async def test_a_request_whose_commit_is_repeated_after_it_was_executed_is_not_executed_again(
     pair: tuple[Node, Node],
 ) -> None:
-    one, other = pair
-    asked = codec.encode_letter(RpcRequest("w", "ann", "t", "CancelRun"))
-    letter = Letter("w", other.id, one.id, codec.VERSION, asked, 60.0)
+    first, second = pair
+    request = codec.encode_letter(RpcRequest("w", "ann", "t", "CancelRun"))
+    letter = Letter("w", second.id, first.id, codec.VERSION, request, 60.0)
 
-    async def done() -> bool:
-        return bool(other.executed) and not await one.rows()
+    async def executed() -> bool:
+        return bool(second.executed) and not await first.rows()
 
     for _ in range(3):
-        await one.store.commit(deliver([letter], ()))
-        await until(done)
-    assert len(other.executed) == 1
+        await first.store.commit(deliver([letter], ()))
+        await until(executed)
+    assert len(second.executed) == 1
 
 
 async def test_a_listener_that_dies_in_silence_is_noticed_within_five_seconds(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection stays, and nothing that this node sends to itself comes of it any more."""
-    one, other = pair
-    receiver: Any = other.system.find("/other/receiver")
+    first, second = pair
+    receiver: Any = second.system.find("/other/receiver")
     silent, on_hello = True, BusReceiver._on_hello
 
     def lose(receiver: BusReceiver) -> None:
-        if not silent or receiver.bus is not other.bus:
+        if not silent or receiver.bus is not second.bus:
             on_hello(receiver)
 
     monkeypatch.setattr(BusReceiver, "_on_hello", lose)
     began = trio.current_time()
-    await until(lambda: not other.bus.hears)
+    await until(lambda: not second.bus.hears)
     assert trio.current_time() - began < bus_receiver.BEAT_S + bus_receiver.SILENT_S + 1.0
-    assert await one.ask(other) == "done"
-    other.news.clear()
+    assert await first.ask(second) == "done"
+    second.news.clear()
     silent = False
-    await until(lambda: other.bus.hears)
-    await until(lambda: any(isinstance(news, Missed) for news in other.news))
+    await until(lambda: second.bus.hears)
+    await until(lambda: any(isinstance(news, Missed) for news in second.news))
     assert receiver.alive
 
 
@@ -369,35 +371,35 @@ async def test_a_node_that_hears_nothing_still_answers_and_looks(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a pooler that pools transactions."""
-    one, other = pair
+    first, second = pair
 
     async def deaf(*_: object) -> None:
         raise WakeupsUnavailable("behind a pooler")
 
-    monkeypatch.setattr(type(one.wakeups), "listen", deaf)
+    monkeypatch.setattr(type(first.wakeups), "listen", deaf)
     monkeypatch.setattr(bus_receiver, "DEAF_S", 0.1)
-    await one.cut_off()
-    await until(lambda: not one.bus.hears and not other.bus.hears)
+    await first.cut_off()
+    await until(lambda: not first.bus.hears and not second.bus.hears)
     began = trio.current_time()
-    assert await one.ask(other) == "done"
+    assert await first.ask(second) == "done"
     assert trio.current_time() - began < 5
-    other.news.clear()
-    await until(lambda: len(other.news) > 1)
+    second.news.clear()
+    await until(lambda: len(second.news) > 1)
 
 
 async def test_letters_and_messages_that_cannot_be_read_are_dropped_and_refused(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    torn = Letter("x", other.id, one.id, codec.VERSION, b"\x91", 20.0)
+    first, second = pair
+    torn = Letter("x", second.id, first.id, codec.VERSION, b"\x91", 20.0)
     later = evolve(torn, id="y", version=codec.VERSION + 1)
-    await one.store.commit(deliver([torn, later], ()))
-    await until(lambda: len(other.dropped) == 2)
-    await one.wakeups.publish([(channel_of(other.id), '[{"type":"Odd"}]'), (channel_of(other.id), "no JSON")])
-    await until(lambda: len(other.dropped) == 4)
-    assert not other.executed
-    assert await one.ask(other) == "done"
+    await first.store.commit(deliver([torn, later], ()))
+    await until(lambda: len(second.dropped) == 2)
+    await first.wakeups.publish([(channel_of(second.id), '[{"type":"Odd"}]'), (channel_of(second.id), "no JSON")])
+    await until(lambda: len(second.dropped) == 4)
+    assert not second.executed
+    assert await first.ask(second) == "done"
 
     async def empty() -> bool:
-        return not await one.rows()
+        return not await first.rows()
 
     await until(empty)
 
@@ -405,21 +407,21 @@ async def test_letters_and_messages_that_cannot_be_read_are_dropped_and_refused(
 async def test_a_node_of_another_release_refuses_politely(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = pair
+    first, second = pair
     monkeypatch.setattr(bus_module, "VERSION", codec.VERSION + 1)
     with pytest.raises(StorageUnavailable), trio.fail_after(60):
-        await one.ask(other, 0.5)
-    await until(lambda: other.dropped)
-    assert not other.executed
+        await first.ask(second, 0.5)
+    await until(lambda: second.dropped)
+    assert not second.executed
 
 
 async def test_requests_to_a_node_that_dies_fail_and_its_proxies_stop(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    await one.follow(other)
-    await other.leave()
+    first, second = pair
+    await first.follow(second)
+    await second.leave()
     with pytest.raises(Moved):
-        await one.ask(other, 30.0)
-    await until(lambda: OwnerDown() in one.told and any(isinstance(news, Missed) for news in one.news))
+        await first.ask(second, 30.0)
+    await until(lambda: OwnerDown() in first.told and any(isinstance(news, Missed) for news in first.news))
 
 
 @pytest.mark.parametrize("hears", [True, False])
@@ -434,142 +436,142 @@ async def test_a_node_whose_process_ended_is_dead_before_its_lease_ends_for_thos
         raise StorageUnavailable("it has ended")
 
     address = postgres.create(template)
-    async with started(address, "one", lease_s=60.0) as one, started(address, "other", lease_s=60.0) as other:
-        await one.follow(other)
+    async with started(address, "one", lease_s=60.0) as first, started(address, "other", lease_s=60.0) as second:
+        await first.follow(second)
         await trio.sleep(2 * LOOK_S)  # one has seen that the other listens
-        await other.stop("receiver")
+        await second.stop("receiver")
         await trio.sleep(nodes.SILENT_S + 2 * LOOK_S)
-        assert OwnerDown() not in one.told
-        await one.stop(*[] if hears else ["receiver"])
-        monkeypatch.setattr(other.store, "commit_urgent", renew)
+        assert OwnerDown() not in first.told
+        await first.stop(*[] if hears else ["receiver"])
+        monkeypatch.setattr(second.store, "commit_urgent", renew)
         if hears:
-            await until(lambda: OwnerDown() in one.told, 30.0)
+            await until(lambda: OwnerDown() in first.told, 30.0)
         else:
             await trio.sleep(nodes.SILENT_S + 2 * LOOK_S)
-            assert OwnerDown() not in one.told
-            assert set(await one.store.read(nodes.living)) == {one.id, other.id}
+            assert OwnerDown() not in first.told
+            assert set(await first.store.read(nodes.living)) == {first.id, second.id}
 
 
 async def test_a_request_without_an_answer_times_out(pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = pair
-    monkeypatch.setattr(other.bus, "reply", lambda *_: None)
+    first, second = pair
+    monkeypatch.setattr(second.bus, "reply", lambda *_: None)
     with pytest.raises(StorageUnavailable, match=r"did not answer within 0\.01 s"):
-        await one.ask(other, 0.01)
+        await first.ask(second, 0.01)
 
 
 async def test_the_work_of_the_dead_is_done_by_one_survivor(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But not what a living node asked: that one asks again by itself; nor what is too late."""
-    one, other = pair
+    first, second = pair
     monkeypatch.setattr("understudy.extensions.nodes.peers.SCAN_EVERY_S", 0.1)
-    asked = codec.encode_letter(RpcRequest("w", "ann", "t", "CancelRun"))
-    orphan = Letter("w", "dead", "died", codec.VERSION, asked, 60.0)
-    others = [evolve(orphan, id="v", sender=one.id), evolve(orphan, id="u", within_s=-1.0)]
-    await one.store.commit(deliver([orphan, *others], ()))
-    await until(lambda: one.executed or other.executed)
+    letter = codec.encode_letter(RpcRequest("w", "ann", "t", "CancelRun"))
+    orphan = Letter("w", "dead", "died", codec.VERSION, letter, 60.0)
+    others = [evolve(orphan, id="v", sender=first.id), evolve(orphan, id="u", within_s=-1.0)]
+    await first.store.commit(deliver([orphan, *others], ()))
+    await until(lambda: first.executed or second.executed)
 
     async def empty() -> bool:
-        return not await one.store.read(inbox.letters_for, "dead", ())
+        return not await first.store.read(inbox.letters_for, "dead", ())
 
     await until(empty)
-    assert [request.id for request in one.executed + other.executed] == ["w"]
+    assert [request.id for request in first.executed + second.executed] == ["w"]
 
 
 async def test_news_that_comes_too_fast_is_handled_as_missed(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    receiver: Any = other.system.find("/other/receiver")
+    first, second = pair
+    receiver: Any = second.system.find("/other/receiver")
     actor = receiver._cell.incarnation.actor
     room, actor.to_handle = actor.to_handle, trio.open_memory_channel[News](0)[0]
-    other.news.clear()
-    one.bus.broadcast(Active("ann", "t", 3))
+    second.news.clear()
+    first.bus.broadcast(Active("ann", "t", 3))
     await until(lambda: actor.dropped_at is not None)
-    assert Active("ann", "t", 3) not in other.news
+    assert Active("ann", "t", 3) not in second.news
     actor.to_handle = room
-    one.bus.broadcast(Active("ann", "t", 4))
-    await until(lambda: any(isinstance(news, Missed) and news.since <= time.time() for news in other.news))
+    first.bus.broadcast(Active("ann", "t", 4))
+    await until(lambda: any(isinstance(news, Missed) and news.since <= time.time() for news in second.news))
 
 
 async def test_a_node_that_was_taken_for_dead_is_reached_by_its_new_id(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    before = other.id
-    await other.store.commit_urgent(nodes.leave_nodes(before))
-    await until(lambda: other.id != before and other.bus.hears)
-    assert await one.ask(other) == "done"
+    first, second = pair
+    before = second.id
+    await second.store.commit_urgent(nodes.leave_nodes(before))
+    await until(lambda: second.id != before and second.bus.hears)
+    assert await first.ask(second) == "done"
 
 
 async def test_the_database_restarted_loses_no_letter(own_postgres: Postgres) -> None:
     address = own_postgres.create()
-    async with started(address, "one") as one, started(address, "other") as other:
+    async with started(address, "one") as first, started(address, "other") as second:
         for mode in ("fast", "immediate"):
             await trio.to_thread.run_sync(own_postgres.stop, mode)
-            await until(lambda: not one.bus.hears and not other.bus.hears)
+            await until(lambda: not first.bus.hears and not second.bus.hears)
             with pytest.raises(StorageUnavailable):
-                await one.ask(other, 0.5)
+                await first.ask(second, 0.5)
             await trio.to_thread.run_sync(own_postgres.start)
-            await until(lambda: one.bus.hears and other.bus.hears)
+            await until(lambda: first.bus.hears and second.bus.hears)
             with trio.fail_after(60):
                 while True:
                     with contextlib.suppress(StorageUnavailable):
-                        assert await one.ask(other) == "done"
+                        assert await first.ask(second) == "done"
                         break
 
 
 async def test_what_has_no_room_is_refused_in_a_sentence(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = pair
+    first, second = pair
     with monkeypatch.context() as patched:
         patched.setattr(bus_module, "PENDING", 0)
         with pytest.raises(StorageUnavailable, match="too many requests wait"):
-            await one.ask(other)
-    assert await one.ask(other) == "done"
-    assert len(other.executed) == 1
+            await first.ask(second)
+    assert await first.ask(second) == "done"
+    assert len(second.executed) == 1
 
 
-async def ask_on(one: Node, other: Node) -> None:
+async def ask_on(first: Node, second: Node) -> None:
     """Ask until it fails: sessions take up a setting one after the other."""
     while True:
-        await one.ask(other, 0.5)
+        await first.ask(second, 0.5)
 
 
 async def test_a_database_that_takes_no_writes_refuses_requests_until_it_does(own_postgres: Postgres) -> None:
     address = own_postgres.create()
-    async with started(address, "one") as one, started(address, "other") as other:
-        assert await one.ask(other) == "done"
+    async with started(address, "one") as first, started(address, "other") as second:
+        assert await first.ask(second) == "done"
         for state in ("on", "off"):
             change = f"ALTER SYSTEM SET default_transaction_read_only = {state}"
             await trio.to_thread.run_sync(execute, address, change)
             await trio.to_thread.run_sync(execute, address, "SELECT pg_reload_conf()")
             if state == "on":
                 with pytest.raises(StorageUnavailable), trio.fail_after(60):
-                    await ask_on(one, other)
+                    await ask_on(first, second)
         with trio.fail_after(60):
             while True:
                 with contextlib.suppress(StorageUnavailable, Moved):
-                    assert await one.ask(other, 5.0) == "done"
+                    assert await first.ask(second, 5.0) == "done"
                     break
-    ids = [request.id for request in other.executed]
+    ids = [request.id for request in second.executed]
     assert len(ids) == len(set(ids))
 
 
 async def test_a_node_that_gets_no_connection_to_listen_polls_until_there_is_one(own_postgres: Postgres) -> None:
     address = own_postgres.create()
-    async with started(address, "one") as one, started(address, "other") as other:
-        taken: list[psycopg.Connection[Any]] = []
+    async with started(address, "one") as first, started(address, "other") as second:
+        connections: list[psycopg.Connection[Any]] = []
 
         def take_all() -> None:
             with contextlib.suppress(psycopg.OperationalError):
                 while True:
-                    taken.append(psycopg.connect(address, autocommit=True))
+                    connections.append(psycopg.connect(address, autocommit=True))
 
         await trio.to_thread.run_sync(take_all)
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%-listener-%'"
-        taken[0].execute(cut)
-        await until(lambda: not one.bus.hears and not other.bus.hears)
+        connections[0].execute(cut)
+        await until(lambda: not first.bus.hears and not second.bus.hears)
         await trio.to_thread.run_sync(take_all)
-        assert await one.ask(other) == "done"
-        for line in taken:
+        assert await first.ask(second) == "done"
+        for line in connections:
             line.close()
-        await until(lambda: one.bus.hears and other.bus.hears)
-        assert await one.ask(other) == "done"
+        await until(lambda: first.bus.hears and second.bus.hears)
+        assert await first.ask(second) == "done"

@@ -105,8 +105,8 @@ def test_each_letter_comes_back_as_it_was(item: RpcRequest | RpcReply, sent: Any
 
 @pytest.mark.parametrize("envelope", [PIECE, PROGRESS])
 def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
-    told = Passing("a", "ann", "t", 8, msgspec.Raw(to_log(envelope)), "2")
-    (part,) = codec.encode_passing(told, 7999)
+    passing = Passing("a", "ann", "t", 8, msgspec.Raw(to_log(envelope)), "2")
+    (part,) = codec.encode_passing(passing, 7999)
     (back,) = codec.decode_passing(f"[{part}]")
     assert isinstance(back, Passing)
     assert (back.head, back.epoch, from_log(bytes(back.body))) == (8, "2", envelope)
@@ -126,9 +126,9 @@ def test_news_come_back_as_they_were(news: News) -> None:
 
 def test_a_repr_has_no_text_of_a_user() -> None:
     """A repr may get into a log."""
-    shown = repr([*LETTERS, *map(letter, LETTERS), Passing("a", "ann", "t", 8, msgspec.Raw(b"well said"))])
-    assert "hello" not in shown.lower()
-    assert "well said" not in shown
+    text = repr([*LETTERS, *map(letter, LETTERS), Passing("a", "ann", "t", 8, msgspec.Raw(b"well said"))])
+    assert "hello" not in text.lower()
+    assert "well said" not in text
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_a_message_that_is_none_is_refused(text: str) -> None:
 
 def test_messages_are_put_together_so_that_each_fits() -> None:
     """A payload of NOTIFY has 7,999 bytes in UTF-8."""
-    told: list[Told] = [Advanced("a", "ännchen", f"{number}", number) for number in range(500)]
-    parts = [part for message in told for part in codec.encode_passing(message, 7999)]
+    items: list[Told] = [Advanced("a", "ännchen", f"{number}", number) for number in range(500)]
+    parts = [part for message in items for part in codec.encode_passing(message, 7999)]
     messages = list(codec.join_passing(parts, 7999))
     assert max(len(message.encode()) for message in messages) <= 7999
     assert len(messages) < 10
-    assert [decoded for message in messages for decoded in codec.decode_passing(message)] == told
+    assert [decoded for message in messages for decoded in codec.decode_passing(message)] == items
 
 
 def test_what_does_not_fit_is_left_out() -> None:

@@ -231,11 +231,11 @@ async def test_a_thread_that_another_node_owns_now_is_looked_up_again(here: Here
 async def test_what_the_log_has_is_waited_for_while_it_may_be_on_its_way(here: Here) -> None:
     """Its text would be out of date else."""
     proxy = await at_end(here)
-    told = await here.other.append(thought(4))
+    stored = await here.other.append(thought(4))
     proxy.tell(await here.other.checked())
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert here.sent.numbers == [3]
-    proxy.tell(told)
+    proxy.tell(stored)
     await here.until_sent(3, 4)
 
 
@@ -293,17 +293,17 @@ async def test_a_command_to_a_node_that_has_lost_the_thread_fails_so_that_it_is_
 async def test_what_is_told_twice_or_late_is_sent_once(here: Here) -> None:
     proxy = await at_end(here)
     early, late = await here.other.append(thought(4)), await here.other.append(thought(5))
-    for told in (late, early, late):
-        proxy.tell(told)
+    for announcement in (late, early, late):
+        proxy.tell(announcement)
     await here.until_sent(3, 4, 5)
 
 
 async def test_the_last_events_of_a_thread_arrive_though_it_is_deleted_before_they_are_read(here: Here) -> None:
     proxy = await at_end(here)
-    told = await here.other.append(thought(4), thought(5), thought(6))
+    stored = await here.other.append(thought(4), thought(5), thought(6))
     await here.other.rig.services.store.delete_thread("ada", "t", None)
     rows = tuple(msgspec.Raw(to_log(thought(seq))) for seq in (3, 4, 5, 6))
-    proxy.tell(msgspec.structs.replace(told, frames=rows))
+    proxy.tell(msgspec.structs.replace(stored, frames=rows))
     proxy.tell(ThreadGone("other", "ada", "t", 1.0))
     with trio.fail_after(60):
         await proxy.wait_stopped()
@@ -340,16 +340,16 @@ async def test_whatever_happens_on_the_way_each_client_gets_the_story(here: Here
     """Numbers, with their rows or without, and text are lost, late against each other and repeated."""
     draw, proxy, letters = Random(seed), await at_end(here), "abcdefghij"
     numbers: list[Any] = [await here.other.append(thought(seq)) for seq in range(4, 10)]
-    for at, told in enumerate(numbers):
+    for at, announcement in enumerate(numbers):
         if draw.random() < 0.5:
-            rows = (msgspec.Raw(to_log(thought(told.last))),)
-            numbers[at] = msgspec.structs.replace(told, frames=rows)
-    ways = [numbers, [piece(draw.randint(3, 9), at, letter) for at, letter in enumerate(letters)]]
-    ways[1].sort(key=lambda message: message.head)
-    while any(ways):
-        told = draw.choice([way for way in ways if way]).pop(0)
+            rows = (msgspec.Raw(to_log(thought(announcement.last))),)
+            numbers[at] = msgspec.structs.replace(announcement, frames=rows)
+    streams = [numbers, [piece(draw.randint(3, 9), at, letter) for at, letter in enumerate(letters)]]
+    streams[1].sort(key=lambda message: message.head)
+    while any(streams):
+        announcement = draw.choice([stream for stream in streams if stream]).pop(0)
         for _ in range(draw.choice([0, 1, 1, 2])):
-            proxy.tell(told)
+            proxy.tell(announcement)
         if draw.random() < 0.5:
             await trio.testing.wait_all_tasks_blocked()
     proxy.tell(LogChecked((await here.other.checked()).end, late=True))

@@ -90,13 +90,13 @@ async def ended(conversation: ActorRef) -> object:
 async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
     await shared.at_work()
     conversation, before = shared.conversation, await shared.stored()
-    told = len(shared.rig.told)
+    count = len(shared.rig.told)
     assert len(before[1]) == 1
     await shared.lose()
     shared.rig.open_gate()
     assert isinstance(await ended(conversation), Normal)
     assert await shared.stored() == before
-    numbered = [envelope for envelope in shared.rig.told[told:] if envelope.seq is not None]
+    numbered = [envelope for envelope in shared.rig.told[count:] if envelope.seq is not None]
     assert numbered == []
     assert shared.moved == [("ada", "t", conversation)]
     assert [record.runs for record in caplog.records if record.message == "conversation.fenced"] == [1]
@@ -117,9 +117,9 @@ async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) 
 async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversation(shared: Shared) -> None:
     await shared.answered()
     conversation = shared.conversation
-    seen = await shared.go_on(await shared.lose())
+    last_seq = await shared.go_on(await shared.lose())
     with pytest.raises(CommandRejected) as refused:
-        await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
+        await shared.desk.dispatch(ADA, Resume({"t": last_seq}), shared.rig.outbox)
     assert refused.value.code == "storage_unavailable"
     assert isinstance(await conversation.wait_stopped(), Normal)
     assert not any(isinstance(envelope.event, Resync) for envelope in shared.rig.told)
@@ -128,12 +128,12 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
 async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
     await shared.answered()
     thread, _ = await shared.store.read(queries.thread_with_open_runs, "ada", "t")
-    seen = await shared.go_on(Fence(thread.node, thread.fence))
-    await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
+    last_seq = await shared.go_on(Fence(thread.node, thread.fence))
+    await shared.desk.dispatch(ADA, Resume({"t": last_seq}), shared.rig.outbox)
     assert not any(isinstance(envelope.event, Resync) for envelope in shared.rig.told)
-    await shared.desk.dispatch(ADA, Resume({"t": seen + 1}), shared.rig.outbox)
-    (told,) = await shared.rig.until(Resync)
-    assert told.event == Resync(seen)
+    await shared.desk.dispatch(ADA, Resume({"t": last_seq + 1}), shared.rig.outbox)
+    (resync,) = await shared.rig.until(Resync)
+    assert resync.event == Resync(last_seq)
 
 
 async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
@@ -165,13 +165,13 @@ async def test_a_conversation_that_comes_back_before_its_last_commit_reads_the_l
     conversation, read = shared.conversation, shared.store.read
 
     async def read_too_early(query: Any, *of: Any) -> Any:
-        found = await read(query, *of)
+        rows = await read(query, *of)
         if query is queries.thread_with_open_runs:
             monkeypatch.undo()
-            thread, runs = found
+            thread, runs = rows
             end, fence = RunEnd(runs[0].id, "success", 1.0), Fence(thread.node, thread.fence)
             await shared.store.commit(Change(*of, run_end=end, fence=fence))
-        return found
+        return rows
 
     monkeypatch.setattr(shared.store, "read", read_too_early)
     conversation.kill()
@@ -236,10 +236,10 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     await ended(conversation)
     await shared.store.commit_urgent(join_nodes(shared.node.id, lease_s=60.0))
     (run,) = (await shared.stored())[1]
-    asked: list[str] = []
+    requests: list[str] = []
 
     def make_proxy(owner: str, thread_id: str, owner_node: str, after: int | None, since: float) -> Any:
-        asked.append(owner_node)
+        requests.append(owner_node)
         return Follower([], [])
 
     conversations = shared.rig.conversations
@@ -249,9 +249,9 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     await threads.ensure_running("ada", "t", run.id)
     with pytest.raises(Moved):
         await threads.get_local("ada", "t")
-    assert (asked, conversations.children()) == ([], [])
+    assert (requests, conversations.children()) == ([], [])
     assert (await threads.get_or_start("ada", "t")).is_proxy, "for whoever follows the thread here"
-    assert asked == ["other"]
+    assert requests == ["other"]
 
 
 async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
@@ -260,13 +260,13 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
     claim, names = nodes.claim, [shared.node.id]
 
     async def claims(store: Store, owner: str, thread_id: str, node: str) -> Any:
-        held = await claim(store, owner, thread_id, node)
+        fence = await claim(store, owner, thread_id, node)
         if len(names) == 1:
             await shared.store.commit_urgent(leave_nodes(shared.node.id))
             shared.node.rename()
             names.append(shared.node.id)
             await join(shared.node, lease_s=60.0)
-        return held
+        return fence
 
     monkeypatch.setattr(nodes, "claim", claims)
     await shared.answered()

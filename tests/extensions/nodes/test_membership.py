@@ -87,8 +87,8 @@ async def server(address: str) -> AsyncIterator[Server]:
 async def until(condition: Callable[[], Any]) -> None:
     with trio.fail_after(60):
         while True:
-            found = condition()
-            if await found if isinstance(found, Awaitable) else found:
+            value = condition()
+            if await value if isinstance(value, Awaitable) else value:
                 return
             await trio.sleep(0.01)
 
@@ -104,24 +104,24 @@ def execute(address: str, statement: str) -> Any:
 
 async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one:
-        await (await one.join()).live()
-        async with server(address) as other:
-            await (await other.join()).live()
+    async with server(address) as first:
+        await (await first.join()).live()
+        async with server(address) as second:
+            await (await second.join()).live()
             since = trio.current_time() + 1.5 * LEASE_S
-            await until(lambda: min(one.node.renewed_at, other.node.renewed_at) > since)
-            await until(partial(_alive, one.store, one.node.id, other.node.id))
-        assert await one.store.read(nodes.living) == [one.node.id]
-        assert (one.lapses, other.lapses) == ([], [])
+            await until(lambda: min(first.node.renewed_at, second.node.renewed_at) > since)
+            await until(partial(_alive, first.store, first.node.id, second.node.id))
+        assert await first.store.read(nodes.living) == [first.node.id]
+        assert (first.lapses, second.lapses) == ([], [])
 
 
 async def test_a_membership_that_dies_goes_on(
     postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = postgres.create(template)
-    async with server(address) as one:
-        ref = await (await one.join()).live()
-        before, renew, crashes = one.node.id, one.store.commit_urgent, [RuntimeError("broken")]
+    async with server(address) as first:
+        ref = await (await first.join()).live()
+        before, renew, crashes = first.node.id, first.store.commit_urgent, [RuntimeError("broken")]
 
         async def fails_once(*args: Any, **options: Any) -> bool:
             if crashes:
@@ -130,13 +130,13 @@ async def test_a_membership_that_dies_goes_on(
 
         ref.kill()
         since = trio.current_time() + LEASE_S / 2
-        await until(lambda: one.node.renewed_at > since)
-        monkeypatch.setattr(one.store, "commit_urgent", fails_once)
+        await until(lambda: first.node.renewed_at > since)
+        monkeypatch.setattr(first.store, "commit_urgent", fails_once)
         await until(lambda: not crashes)
         since = trio.current_time() + LEASE_S / 2
-        await until(lambda: one.node.renewed_at > since)
-        await until(partial(_alive, one.store, before))
-        assert one.lapses == []
+        await until(lambda: first.node.renewed_at > since)
+        await until(partial(_alive, first.store, before))
+        assert first.lapses == []
 
 
 # being taken for dead
@@ -145,51 +145,51 @@ async def test_a_membership_that_dies_goes_on(
 @pytest.mark.parametrize("how", ["taken", "gone"])
 async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, template: str, how: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one, server(address) as other:
-        await one.join()
-        before = one.node.id
+    async with server(address) as first, server(address) as second:
+        await first.join()
+        before = first.node.id
         if how == "taken":
-            await one.store.commit(_running(before, "t1", "r1"))
+            await first.store.commit(_running(before, "t1", "r1"))
             execute(address, "UPDATE nodes SET expires_at = 1")
-            assert await other.store.commit_urgent(join_nodes(other.node.id, lease_s=60.0))
-            assert await nodes.claim(other.store, "ann", "t1", other.node.id) == Fence(other.node.id, 2)
-            await other.store.commit_urgent(leave_nodes(other.node.id))
+            assert await second.store.commit_urgent(join_nodes(second.node.id, lease_s=60.0))
+            assert await nodes.claim(second.store, "ann", "t1", second.node.id) == Fence(second.node.id, 2)
+            await second.store.commit_urgent(leave_nodes(second.node.id))
         else:
             execute(address, "DELETE FROM nodes")
-        await one.live()
-        await until(lambda: one.node.joined and one.node.id != before)
-        assert one.lapses == [before]
+        await first.live()
+        await until(lambda: first.node.joined and first.node.id != before)
+        assert first.lapses == [before]
         since = trio.current_time() + 2 * EVERY_S
-        await until(lambda: one.node.renewed_at > since)
-        await until(partial(_alive, one.store, one.node.id))
-        assert one.node.lapses == 1
+        await until(lambda: first.node.renewed_at > since)
+        await until(partial(_alive, first.store, first.node.id))
+        assert first.node.lapses == 1
 
 
 async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one, server(address) as other:
-        await one.join()
-        await (await other.join()).live()
-        await one.store.commit(_running(one.node.id, "t1", "r1"))
-        await until(partial(_free, other.store))
-        ref = await one.live()
-        await until(partial(_held, one.store, one.node.id))
-        assert (one.lapses, one.node.lapses) == ([], 0)
+    async with server(address) as first, server(address) as second:
+        await first.join()
+        await (await second.join()).live()
+        await first.store.commit(_running(first.node.id, "t1", "r1"))
+        await until(partial(_free, second.store))
+        ref = await first.live()
+        await until(partial(_held, first.store, first.node.id))
+        assert (first.lapses, first.node.lapses) == ([], 0)
         ref.kill()
 
 
 async def test_a_server_that_was_silent_keeps_its_threads(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one:
-        await one.join()
-        before = one.node.id
+    async with server(address) as first:
+        await first.join()
+        before = first.node.id
         execute(address, "UPDATE nodes SET expires_at = 1")
-        one.node.renewed_at -= 2 * LEASE_S
+        first.node.renewed_at -= 2 * LEASE_S
         since = trio.current_time() + EVERY_S
-        await one.live()
-        await until(lambda: one.node.renewed_at > since)
-        await until(partial(_alive, one.store, before))
-        assert one.lapses == []
+        await first.live()
+        await until(lambda: first.node.renewed_at > since)
+        await until(partial(_alive, first.store, before))
+        assert first.lapses == []
 
 
 class Deaf(Actor):
@@ -210,8 +210,8 @@ async def test_all_conversations_stand_down() -> None:
         conversations = system.find("/s/conversations")
         assert conversations is not None
         refs = []
-        for made in (Deaf, Obedient):
-            refs.append(await conversations.ask(StartChild(ChildSpec(made.__name__, made, restart=Restart.TEMPORARY))))
+        for kind in (Deaf, Obedient):
+            refs.append(await conversations.ask(StartChild(ChildSpec(kind.__name__, kind, restart=Restart.TEMPORARY))))
         with suppress(MailboxFull):
             while True:
                 refs[0].tell("more")
@@ -226,37 +226,37 @@ async def test_all_conversations_stand_down() -> None:
 async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     command = [sys.executable, str(Path(__file__).with_name("held_node.py")), address, str(LEASE_S)]
-    async with server(address) as other, trio.open_nursery() as nursery:
+    async with server(address) as survivor, trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(
             partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
         )
         assert process.stdout is not None
         lines = Lines(process.stdout)
         with trio.fail_after(60):
-            _, held, token = (await lines.next()).split()
-            assert await other.store.commit_urgent(join_nodes(other.node.id, lease_s=60.0))
-            await until(partial(_longer, other.store, 5))
-            assert await nodes.claim(other.store, "ann", "t1", other.node.id) == held
+            _, held_id, token = (await lines.next()).split()
+            assert await survivor.store.commit_urgent(join_nodes(survivor.node.id, lease_s=60.0))
+            await until(partial(_longer, survivor.store, 5))
+            assert await nodes.claim(survivor.store, "ann", "t1", survivor.node.id) == held_id
             process.send_signal(signal.SIGSTOP)
             stopped = trio.current_time()
-            await until(partial(_free, other.store))
-            fence = await nodes.claim(other.store, "ann", "t1", other.node.id)
+            await until(partial(_free, survivor.store))
+            fence = await nodes.claim(survivor.store, "ann", "t1", survivor.node.id)
             assert trio.current_time() < stopped + LEASE_S + 2.0
-            assert fence == Fence(other.node.id, int(token) + 1)
-            at = (await other.store.read(queries.last_seqs, "ann", ["t1"]))["t1"]
-            await other.store.commit(Change("ann", "t1", (LoggedEvent(at + 1, "note", None, b"mine"),), fence=fence))
+            assert fence == Fence(survivor.node.id, int(token) + 1)
+            at = (await survivor.store.read(queries.last_seqs, "ann", ["t1"]))["t1"]
+            await survivor.store.commit(Change("ann", "t1", (LoggedEvent(at + 1, "note", None, b"mine"),), fence=fence))
             process.send_signal(signal.SIGCONT)
             printed: dict[str, str] = {}
             while not printed.keys() >= {"stood", "lapsed"}:
-                what, _, rest = (await lines.next()).partition(" ")
-                printed[what] = rest
+                word, _, detail = (await lines.next()).partition(" ")
+                printed[word] = detail
             new_id = printed["lapsed"]
-            assert new_id != held
-            assert set(await other.store.read(nodes.living)) == {other.node.id, new_id}
-            late = Change("ann", "t1", (LoggedEvent(at + 2, "note", None, b"late"),), fence=Fence(held, int(token)))
+            assert new_id != held_id
+            assert set(await survivor.store.read(nodes.living)) == {survivor.node.id, new_id}
+            late = Change("ann", "t1", (LoggedEvent(at + 2, "note", None, b"late"),), fence=Fence(held_id, int(token)))
             with pytest.raises(Fenced):
-                await other.store.commit(late)
-            assert [event.body for event in await other.store.events("ann", "t1", at - 1)] == [b"held", b"mine"]
+                await survivor.store.commit(late)
+            assert [event.body for event in await survivor.store.events("ann", "t1", at - 1)] == [b"held", b"mine"]
             process.kill()
 
 
@@ -289,16 +289,16 @@ class Lines:
 @pytest.mark.proof("chaos")
 async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
     shared_at = own_postgres.create()
-    async with server(shared_at) as one, server(shared_at) as other:
-        servers = (one, other)
+    async with server(shared_at) as first, server(shared_at) as second:
+        servers = (first, second)
         for member in servers:
             await (await member.join()).live()
         before = [peer.node.id for peer in servers]
         thread = Thread("ann", "t1", "Title", "guide", None, 1.0, 1.0)
-        fence = await nodes.claim(one.store, "ann", "t1", one.node.id)
+        fence = await nodes.claim(first.store, "ann", "t1", first.node.id)
         assert isinstance(fence, Fence)
         event = LoggedEvent(1, "note", None, b"before")
-        await one.store.commit(Change("ann", "t1", (event,), thread, fence=fence))
+        await first.store.commit(Change("ann", "t1", (event,), thread, fence=fence))
         for leave, come in (
             (partial(own_postgres.stop, "fast"), own_postgres.start),
             (partial(own_postgres.stop, "immediate"), own_postgres.start),
@@ -312,10 +312,10 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
                 await until(partial(_back, member, began))
         assert [peer.node.id for peer in servers] == before
         assert [peer.lapses for peer in servers] == [[], []]
-        assert await nodes.claim(other.store, "ann", "t1", other.node.id) == one.node.id
+        assert await nodes.claim(second.store, "ann", "t1", second.node.id) == first.node.id
         after = LoggedEvent(2, "note", None, b"after")
-        await one.store.commit(Change("ann", "t1", (after,), fence=fence))
-        assert [event.body for event in await other.store.events("ann", "t1", 0)] == [b"before", b"after"]
+        await first.store.commit(Change("ann", "t1", (after,), fence=fence))
+        assert [event.body for event in await second.store.events("ann", "t1", 0)] == [b"before", b"after"]
 
 
 async def _alive(store: Store, *names: str) -> bool:
@@ -373,7 +373,7 @@ class Finder:
 
     async def subscribe_missed(self, owner: str) -> None:
         """Record the call, or fail for a while: the user comes last then."""
-        self.missed = tuple(other for other in self.missed if other != owner)
+        self.missed = tuple(name for name in self.missed if name != owner)
         self.fails -= 1
         if self.fails >= 0:
             self.missed += (owner,)
@@ -397,8 +397,8 @@ async def recovering(server: Server, finder: Finder) -> ActorRef:
 async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     count = 3 * BATCH
-    async with server(address) as dead, server(address) as one, server(address) as other:
-        finders = [Finder(one), Finder(other)]
+    async with server(address) as dead, server(address) as first, server(address) as second:
+        finders = [Finder(first), Finder(second)]
         assert await dead.store.commit_urgent(join_nodes(dead.node.id, lease_s=60.0))
         for finder in finders:
             await (await finder.server.join()).live()
@@ -413,43 +413,43 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
         for recovery in survivors:
             recovery.tell(CheckNow())
         await until(lambda: sum(len(finder.mine) for finder in finders) >= count)
-        taken = [run for finder in finders for run in finder.mine]
-        assert sorted(taken) == sorted(f"r{number}" for number in range(count))
+        runs = [run for finder in finders for run in finder.mine]
+        assert sorted(runs) == sorted(f"r{number}" for number in range(count))
         assert sum(finder.refused for finder in finders) <= count // 2
 
 
 async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one, server(address) as other:
-        for member in (one, other):
+    async with server(address) as first, server(address) as second:
+        for member in (first, second):
             await (await member.join()).live()
             await member.store.commit(_running(member.node.id, f"t-{member.node.id}", f"r-{member.node.id}"))
-        finder = Finder(one)
-        await recovering(one, finder)
+        finder = Finder(first)
+        await recovering(first, finder)
         await until(lambda: finder.mine)
-        assert finder.mine == [f"r-{one.node.id}"]
+        assert finder.mine == [f"r-{first.node.id}"]
 
 
 async def test_followers_of_threads_that_moved_come_before_those_who_may_lack_one(
     postgres: Postgres, template: str
 ) -> None:
-    async with server(postgres.create(template)) as one:
-        await (await one.join()).live()
-        ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
+    async with server(postgres.create(template)) as first:
+        await (await first.join()).live()
+        ending = await first.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
         ending.tell(OwnershipLost())
-        finder = Finder(one, moved=[(("ann", f"t{number}"), ending) for number in range(2 * BATCH)], missed=("bob",))
-        await recovering(one, finder)
+        finder = Finder(first, moved=[(("ann", f"t{number}"), ending) for number in range(2 * BATCH)], missed=("bob",))
+        await recovering(first, finder)
         await until(lambda: len(finder.followed) > 2 * BATCH)
         assert finder.followed[-1] == "bob"
 
 
 async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one:
-        await (await one.join()).live()
-        finder = Finder(one)
-        recovery = await recovering(one, finder)
-        ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
+    async with server(address) as first:
+        await (await first.join()).live()
+        finder = Finder(first)
+        recovery = await recovering(first, finder)
+        ending = await first.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
         finder.moved.append((("ann", "t1"), ending))
         recovery.tell(CheckNow())
         await until(lambda: finder.looks)
@@ -466,11 +466,11 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, temp
 
 async def test_users_that_may_lack_threads_are_seen_to(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one:
-        await (await one.join()).live()
-        finder = Finder(one, fails=3, missed=tuple(f"user-{number}" for number in range(2 * BATCH + 1)))
+    async with server(address) as first:
+        await (await first.join()).live()
+        finder = Finder(first, fails=3, missed=tuple(f"user-{number}" for number in range(2 * BATCH + 1)))
         users = set(finder.missed)
-        await recovering(one, finder)
+        await recovering(first, finder)
         await until(lambda: not finder.missed)
         assert set(finder.followed) == users
         assert len(finder.followed) == len(users)
@@ -484,8 +484,8 @@ def _running(node: str, thread_id: str, run_id: str) -> Change:
 
 async def test_the_node_that_is_alive_the_longest_is_the_oldest(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address) as one, server(address) as other:
-        assert not await one.node.is_oldest()
-        for member in (one, other):
+    async with server(address) as first, server(address) as second:
+        assert not await first.node.is_oldest()
+        for member in (first, second):
             await member.join()
-        assert [await peer.node.is_oldest() for peer in (one, other)] == [True, False]
+        assert [await peer.node.is_oldest() for peer in (first, second)] == [True, False]

@@ -58,8 +58,10 @@ async def test_it_is_away_at_once_when_killed_and_comes_back(
             await trio.to_thread.run_sync(own_redis.start)
             await until(link, up=True)
             assert await link.call(lambda client: client.get("a")) is None
-            told = [record.message for record in caplog.records if record.name == "understudy.extensions.nodes.redis"]
-    assert told == ["redis.answers", "redis.away", "redis.answers"]
+            messages = [
+                record.message for record in caplog.records if record.name == "understudy.extensions.nodes.redis"
+            ]
+    assert messages == ["redis.answers", "redis.away", "redis.answers"]
     assert not [record for record in caplog.records if record.name.startswith("coredis")]
     assert counts.up == [True, False, True]
     assert counts.outcomes.count("away") == 50
@@ -103,9 +105,9 @@ async def test_a_password_is_used_and_never_told(tmp_path: Path, caplog: pytest.
                 await eventually(lambda: link.last_error != "not connected yet")
                 with pytest.raises(RedisUnavailable) as refused:
                     await link.call(lambda client: client.ping())
-        said = caplog.text + str(refused.value) + repr(refused.value) + repr(vars(link))
-        assert "hush-hush" not in said
-        assert "sesame-open" not in said
+        text = caplog.text + str(refused.value) + repr(refused.value) + repr(vars(link))
+        assert "hush-hush" not in text
+        assert "sesame-open" not in text
     finally:
         server.kill()
 

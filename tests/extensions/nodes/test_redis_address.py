@@ -59,7 +59,7 @@ async def test_every_form_of_an_address_leads_to_the_place_it_names(tmp_path: Pa
         assert server.command("ACL", "SETUSER", "ann@x", "on", ">a/b:c", "+@all", "~*", "&*") == "+OK"
         ours = f"ssl_ca_certs={tmp_path}/ca.pem&ssl_certfile={tmp_path}/client.pem&ssl_keyfile={tmp_path}/client.key"
         other = ours.partition("&")[2] + "&ssl_cert_reqs=none"
-        found = {
+        places = {
             f"unix://:x%2Fy@{quote(str(socket))}?db=2": (b"default", 2, str(socket)),
             f"redis://:x%2Fy@127.0.0.1:{server.port}/3": (b"default", 3, f"127.0.0.1:{server.port}"),
             f"redis://ann%40x:a%2Fb%3Ac@127.0.0.1:{server.port}/4/": (b"ann@x", 4, f"127.0.0.1:{server.port}"),
@@ -70,7 +70,7 @@ async def test_every_form_of_an_address_leads_to_the_place_it_names(tmp_path: Pa
             f"rediss://:x%2Fy@127.0.0.1:{tls}?{ours}": None,  # another name than the certificate's
             f"rediss://:x%2Fy@localhost:{tls}?{ours.partition('&')[2]}": None,  # an authority that is not trusted
         }
-        for url, expected in found.items():
+        for url, expected in places.items():
             async with linked(url) as link:
                 with trio.move_on_after(SOON_S if expected else 0.5):
                     await link.wait_up()

@@ -54,8 +54,8 @@ class Threads:
 
     parts = ()
 
-    def __init__(self, found: ActorRef | Exception) -> None:
-        self.found = found
+    def __init__(self, outcome: ActorRef | Exception) -> None:
+        self.found = outcome
 
     async def get_local(self, owner: str, thread_id: str) -> ActorRef:
         if isinstance(self.found, Exception):
@@ -63,10 +63,10 @@ class Threads:
         return self.found
 
 
-async def answered(request: RpcRequest, bag: Bag, found: Exception | None = None) -> RpcReply | None:
+async def answered(request: RpcRequest, bag: Bag, outcome: Exception | None = None) -> RpcReply | None:
     async with open_system("s", []) as system:
         talk = await system.spawn(ChildSpec("talk", Talk))
-        server = RpcServer(Threads(found or talk), bag)  # type: ignore[arg-type]
+        server = RpcServer(Threads(outcome or talk), bag)  # type: ignore[arg-type]
         await server.handle("b", request, 2.0)
     assert bag.done == [request.id]
     return bag.answers[0] if bag.answers else None

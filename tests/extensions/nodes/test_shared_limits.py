@@ -69,8 +69,8 @@ async def pair(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(shared_limits, "REPORT_S", 0.1)
     monkeypatch.setattr(shared_limits, "RETRY_S", 0.1)
     address = postgres.create(template)
-    async with started(address) as one, started(address) as other:
-        yield one, other
+    async with started(address) as first, started(address) as second:
+        yield first, second
 
 
 async def refused(node: Node, user: str, name: str) -> bool:
@@ -87,7 +87,7 @@ async def reported(node: Node, *users: str) -> None:
         await until(lambda user=who: node.limits.ledger.unreported(node.messages, user) == 0)
 
 
-async def seen(node: Node, user: str, number: int) -> None:
+async def until_connected(node: Node, user: str, number: int) -> None:
     """Wait until this node sees so many connections of a user on others."""
     with trio.fail_after(60):
         while (  # noqa: ASYNC110 - it is in the database
@@ -102,22 +102,22 @@ def left(node: Node, user: str) -> float:
 
 
 async def test_tokens_taken_on_one_node_are_missing_on_the_other(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    assert one.take("ada", 50) == 50
-    await reported(one, "ada")
-    assert other.take("ada", 1) == 1
-    await until(lambda: left(other, "ada") < 20)
-    assert other.take("ada", 60) <= 10
-    assert other.take("bob", 60) == 60
+    first, second = pair
+    assert first.take("ada", 50) == 50
+    await reported(first, "ada")
+    assert second.take("ada", 1) == 1
+    await until(lambda: left(second, "ada") < 20)
+    assert second.take("ada", 60) <= 10
+    assert second.take("bob", 60) == 60
 
 
 async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
     """Both nodes allow a whole burst at the same moment: the shared bucket is then below zero, by one burst at
     most."""
-    one, other = pair
-    assert one.take("ada", 60) == other.take("ada", 60) == 60
-    await until(lambda: left(one, "ada") < -50 or left(other, "ada") < -50)
-    later = one if left(one, "ada") < left(other, "ada") else other
+    first, second = pair
+    assert first.take("ada", 60) == second.take("ada", 60) == 60
+    await until(lambda: left(first, "ada") < -50 or left(second, "ada") < -50)
+    later = first if left(first, "ada") < left(second, "ada") else second
     assert left(later, "ada") >= -60
     await later.limits._store({}, [(later.messages, "ada", 1000)])
     assert left(later, "ada") >= -60
@@ -125,129 +125,129 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
 
 
 async def test_a_report_that_is_stored_again_takes_nothing_again(pair: tuple[Node, Node]) -> None:
-    one, _ = pair
-    twice = report(one.member.id, 10_000, {("connections", "x"): 1}, [TokensTaken(SLOW, 0.001, 10, 3)])
-    assert await one.limits.store.commit(twice)
-    assert not await one.limits.store.commit(twice)
-    assert await one.limits.store.read(tokens_left, [SLOW]) == {SLOW: pytest.approx(7.0, abs=0.01)}
+    first, _ = pair
+    twice = report(first.member.id, 10_000, {("connections", "x"): 1}, [TokensTaken(SLOW, 0.001, 10, 3)])
+    assert await first.limits.store.commit(twice)
+    assert not await first.limits.store.commit(twice)
+    assert await first.limits.store.read(tokens_left, [SLOW]) == {SLOW: pytest.approx(7.0, abs=0.01)}
 
 
 async def test_tokens_taken_during_a_report_are_not_lost(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database's answer does not include these tokens: they are subtracted from it."""
-    one, other = pair
+    first, second = pair
     monkeypatch.setattr(shared_limits, "ALONE_S", 60.0)
-    one.limits.accompanied = other.limits.accompanied = lambda: False  # nothing else reports them
-    await until(lambda: not one.limits.ledger.open and not other.limits.ledger.open)
-    one.limits.ledger.open = True
-    one.limits._reported_as, other.limits._reported_as = one.member.id, other.member.id
-    slow = RateLimit(0.1, 60, name="slow", ledger=one.limits.ledger)
-    await other.limits._store({}, [(RateLimit(0.1, 60, name="slow"), "ada", 20)])
+    first.limits.accompanied = second.limits.accompanied = lambda: False  # nothing else reports them
+    await until(lambda: not first.limits.ledger.open and not second.limits.ledger.open)
+    first.limits.ledger.open = True
+    first.limits._reported_as, second.limits._reported_as = first.member.id, second.member.id
+    slow = RateLimit(0.1, 60, name="slow", ledger=first.limits.ledger)
+    await second.limits._store({}, [(RateLimit(0.1, 60, name="slow"), "ada", 20)])
     for _ in range(10):
         assert slow.take("ada", 0.0) == 0
-    taken = one.limits.ledger.take_unreported(10)
+    report = first.limits.ledger.take_unreported(10)
     for _ in range(5):
         assert slow.take("ada", 0.0) == 0
-    await one.limits._store({}, taken)
+    await first.limits._store({}, report)
     assert slow._buckets["ada"]._tokens == pytest.approx(60 - 20 - 10 - 5, abs=1.0)  # a little has come back
 
 
 async def test_many_users_are_reported_in_several_writes(pair: tuple[Node, Node], monkeypatch) -> None:
     monkeypatch.setattr(shared_limits, "MOST", 3)
-    one, other = pair
+    first, second = pair
     for number in range(10):
-        assert one.take(f"u{number}", 59) == 59
-        assert await one.limits.enter(f"u{number}", f"c{number}")
-    await reported(one, *(f"u{number}" for number in range(10)))
+        assert first.take(f"u{number}", 59) == 59
+        assert await first.limits.enter(f"u{number}", f"c{number}")
+    await reported(first, *(f"u{number}" for number in range(10)))
     for number in range(10):
-        other.take(f"u{number}", 1)
-        await seen(other, f"u{number}", 1)
-    await until(lambda: all(left(other, f"u{number}") < 3 for number in range(10)))
+        second.take(f"u{number}", 1)
+        await until_connected(second, f"u{number}", 1)
+    await until(lambda: all(left(second, f"u{number}") < 3 for number in range(10)))
 
 
 async def test_connections_of_a_user_are_limited_over_all_nodes(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    assert await one.limits.enter("ada", "c1")
-    assert await other.limits.enter("ada", "c2")
-    await seen(one, "ada", 1)
-    assert await refused(one, "ada", "c3")
-    assert await one.limits.enter("bob", "b1")
-    other.limits.leave("c2")
-    other.limits.leave("c2")
-    assert await one.limits.enter("ada", "c4"), "waits for the report of the other node"
-    await seen(other, "ada", 2)
-    assert await refused(other, "ada", "c5")
+    first, second = pair
+    assert await first.limits.enter("ada", "c1")
+    assert await second.limits.enter("ada", "c2")
+    await until_connected(first, "ada", 1)
+    assert await refused(first, "ada", "c3")
+    assert await first.limits.enter("bob", "b1")
+    second.limits.leave("c2")
+    second.limits.leave("c2")
+    assert await first.limits.enter("ada", "c4"), "waits for the report of the other node"
+    await until_connected(second, "ada", 2)
+    assert await refused(second, "ada", "c5")
 
 
 async def test_a_connection_may_leave_while_it_is_retried(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    assert await one.limits.enter("ada", "c1")
-    assert await one.limits.enter("ada", "c2")
-    await seen(other, "ada", 2)
+    first, second = pair
+    assert await first.limits.enter("ada", "c1")
+    assert await first.limits.enter("ada", "c2")
+    await until_connected(second, "ada", 2)
     with trio.move_on_after(0.1):
-        await other.limits.enter("ada", "c3")
-    one.limits.leave("c1")
-    assert await other.limits.enter("ada", "c4")
+        await second.limits.enter("ada", "c3")
+    first.limits.leave("c1")
+    assert await second.limits.enter("ada", "c4")
 
 
 async def test_a_dead_node_s_connections_do_not_count(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with started(address) as one:
+    async with started(address) as first:
         async with started(address) as dead:
             assert await dead.limits.enter("ada", "c1")
             assert await dead.limits.enter("ada", "c2")
-            await seen(one, "ada", 2)
+            await until_connected(first, "ada", 2)
             dead.member.joined = False  # it has no time to say goodbye
-        assert await one.limits.enter("ada", "c3"), "waits until the lease is over"
-        assert await one.limits.enter("ada", "c4")
-        assert await refused(one, "ada", "c5")
+        assert await first.limits.enter("ada", "c3"), "waits until the lease is over"
+        assert await first.limits.enter("ada", "c4")
+        assert await refused(first, "ada", "c5")
 
 
 async def test_a_node_that_was_taken_for_dead_counts_again(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    assert await one.limits.enter("ada", "c1")
-    await seen(other, "ada", 1)
-    one.member.rename()
-    await join(one.member, lease_s=60.0)
-    await seen(other, "ada", 1 + 1)  # under both names, until the lease of the first is over
-    await seen(other, "ada", 1)
+    first, second = pair
+    assert await first.limits.enter("ada", "c1")
+    await until_connected(second, "ada", 1)
+    first.member.rename()
+    await join(first.member, lease_s=60.0)
+    await until_connected(second, "ada", 1 + 1)  # under both names, until the lease of the first is over
+    await until_connected(second, "ada", 1)
 
 
 async def test_what_says_nothing_any_more_is_deleted(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    store, gone = one.limits.store, ("connections", "x")
+    first, second = pair
+    store, gone = first.limits.store, ("connections", "x")
     await store.commit(report("gone", 2, {gone: 1}, [TokensTaken(FULL, 1e9, 10, 3), TokensTaken(SLOW, 1, 10, 3)]))
-    one.limits._reports = 2  # the next is not one that deletes
-    await store.commit(report(other.member.id, 10 * SWEEP_EVERY + 1, {}, ()))
+    first.limits._reports = 2  # the next is not one that deletes
+    await store.commit(report(second.member.id, 10 * SWEEP_EVERY + 1, {}, ()))
     assert list(await store.read(tokens_left, [FULL, SLOW])) == [SLOW]
     count = "SELECT count(*) FROM shared_counts WHERE node = 'gone'"
     assert await store.read(lambda connection: connection.exec_driver_sql(count).scalar_one()) == 0
 
 
 async def test_a_node_that_is_alone_neither_reports_nor_asks_until_it_is_not(pair: tuple[Node, Node]) -> None:
-    one, other = pair
-    one.limits.accompanied = lambda: False
-    await until(lambda: not one.limits.ledger.open)
-    assert await one.limits.enter("ada", "c1")
-    assert await other.limits.enter("ada", "c2")
-    assert await other.limits.enter("ada", "c3")
-    assert await one.limits.enter("ada", "c4"), "it knows of no other"
-    assert not await one.limits.enter("ada", "c5")
-    one.limits.accompanied = lambda: True
-    await seen(other, "ada", 2)
-    assert await refused(one, "ada", "c6")
+    first, second = pair
+    first.limits.accompanied = lambda: False
+    await until(lambda: not first.limits.ledger.open)
+    assert await first.limits.enter("ada", "c1")
+    assert await second.limits.enter("ada", "c2")
+    assert await second.limits.enter("ada", "c3")
+    assert await first.limits.enter("ada", "c4"), "it knows of no other"
+    assert not await first.limits.enter("ada", "c5")
+    first.limits.accompanied = lambda: True
+    await until_connected(second, "ada", 2)
+    assert await refused(first, "ada", "c6")
 
 
 def plan_among_connections(address: str) -> str:
     """How PostgreSQL looks for the counts of runs among those of many connections."""
     with psycopg.connect(address, autocommit=True) as line:
-        many = "SELECT 'connections', 'u' || n, 'x', 1, 0 FROM generate_series(1, 20000) AS n"
-        line.execute(f"INSERT INTO shared_counts {many}")
+        insertion = "SELECT 'connections', 'u' || n, 'x', 1, 0 FROM generate_series(1, 20000) AS n"
+        line.execute(f"INSERT INTO shared_counts {insertion}")
         line.execute("ANALYZE shared_counts")
         kinds = ", ".join(f"'{kind}'" for kind in shared_limits.RUNS)
-        asked = line.execute(f"EXPLAIN SELECT * FROM shared_counts WHERE kind IN ({kinds})")
-        return "\n".join(row[0] for row in asked)
+        plan = line.execute(f"EXPLAIN SELECT * FROM shared_counts WHERE kind IN ({kinds})")
+        return "\n".join(row[0] for row in plan)
 
 
 async def test_counts_of_runs_are_found_by_an_index(postgres: Postgres, template: str) -> None:
@@ -258,19 +258,19 @@ async def test_counts_of_runs_are_found_by_an_index(postgres: Postgres, template
 async def test_each_counts_alone_while_the_database_is_away(own_postgres: Postgres, monkeypatch) -> None:
     monkeypatch.setattr(shared_limits, "REPORT_S", 0.1)
     address = own_postgres.create()
-    async with started(address, deadline_s=1.0) as one, started(address, deadline_s=1.0) as other:
-        assert await one.limits.enter("ada", "c1")
-        await seen(other, "ada", 1)
+    async with started(address, deadline_s=1.0) as first, started(address, deadline_s=1.0) as second:
+        assert await first.limits.enter("ada", "c1")
+        await until_connected(second, "ada", 1)
         await trio.to_thread.run_sync(own_postgres.stop, "immediate")
-        assert await other.limits.enter("ada", "c2")
-        assert await other.limits.enter("ada", "c3")
-        assert other.take("ada", 70) == 60
-        await until(lambda: not other.limits.ledger.open)
-        other.take("eve", 10)
-        assert other.limits.ledger.unreported(other.messages, "eve") == 0, "nothing can be reported"
-        other.limits.leave("c3")
+        assert await second.limits.enter("ada", "c2")
+        assert await second.limits.enter("ada", "c3")
+        assert second.take("ada", 70) == 60
+        await until(lambda: not second.limits.ledger.open)
+        second.take("eve", 10)
+        assert second.limits.ledger.unreported(second.messages, "eve") == 0, "nothing can be reported"
+        second.limits.leave("c3")
         await trio.to_thread.run_sync(own_postgres.start)
-        await until(lambda: other.limits.ledger.open)
-        await seen(one, "ada", 1)  # the table was emptied by the crash
-        assert other.take("bob", 30) == 30
-        await reported(other, "bob")
+        await until(lambda: second.limits.ledger.open)
+        await until_connected(first, "ada", 1)  # the table was emptied by the crash
+        assert second.take("bob", 30) == 30
+        await reported(second, "bob")

@@ -42,14 +42,14 @@ def carrier() -> str:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> list[SharedLimits]:
     """What each server counts, in the order in which they are started."""
-    made = list[SharedLimits]()
+    limits = list[SharedLimits]()
 
     def record(*args: Any) -> SharedLimits:
-        made.append(SharedLimits(*args))
-        return made[-1]
+        limits.append(SharedLimits(*args))
+        return limits[-1]
 
     monkeypatch.setattr(joining, "SharedLimits", record)
-    return made
+    return limits
 
 
 async def until(client: ChatClient, thread_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -77,8 +77,8 @@ def test_a_living_nodes_thread_is_not_claimed(book: Book, make: Any) -> None:
     book.expire("a")
     assert book.read(nodes.owner_node, "ann", "t1") is None
     assert book.does(claim_thread("ann", "t1", "b")) == 2
-    mine, theirs = under(make.change(events=make.events(2, 2)), "b", 2), make.change(events=make.events(2, 3, "x"))
-    assert book.write(under(theirs, "a", 1), mine, under(theirs, "a", 2)) == [
+    fenced, theirs = under(make.change(events=make.events(2, 2)), "b", 2), make.change(events=make.events(2, 3, "x"))
+    assert book.write(under(theirs, "a", 1), fenced, under(theirs, "a", 2)) == [
         str(Fenced("t1", "b")), True, str(Fenced("t1", "b"))
     ]  # fmt: skip
     assert book.seqs() == [1, 2]
@@ -172,10 +172,10 @@ def test_who_could_not_say_for_long_that_it_is_alive_speaks_for_all_that_were(bo
     book.write(join_nodes("dead"), join_nodes("c", lease_s=6000.0), under(make.opening(), "b", 1))
     until = book.expires_at("c")
     now = time.time()
-    for late, (own, others) in ((False, (100.0, -20.0)), (True, (30.0, -20.0)), (True, (-3000.0, -3100.0))):
-        book.expire("a", now + own)
+    for late, (of_self, others) in ((False, (100.0, -20.0)), (True, (30.0, -20.0)), (True, (-3000.0, -3100.0))):
+        book.expire("a", now + of_self)
         book.expire("b", now + others)
-        book.expire("dead", now + min(own, others) - 500.0)
+        book.expire("dead", now + min(of_self, others) - 500.0)
         assert book.does(renew_node("a", 200.0)) is True
         assert set(book.read(nodes.living)) == ({"a", "b", "c"} if late else {"a", "c"})
     assert book.expires_at("c") == until

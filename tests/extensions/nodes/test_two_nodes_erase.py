@@ -26,10 +26,10 @@ BACK = "You are [email-1]."
 def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
     """Return a function that starts two servers that use placeholders, over the backends that all tests share."""
     redis.flush()
-    given = policy(tmp_path, WITH_PLACEHOLDERS)
+    policy_settings = policy(tmp_path, WITH_PLACEHOLDERS)
 
     async def start(*agents: Agent, **settings: Any) -> ServerPair:
-        shared = {"detectors": PEOPLE_ONLY, "scrub_policy": given} | settings
+        shared = {"detectors": PEOPLE_ONLY, "scrub_policy": policy_settings} | settings
         return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **shared)
 
     return start
@@ -45,9 +45,9 @@ async def delete(running: Running, path: str = "/api/threads/t") -> int:
 
 async def placeholders(running: Running) -> str:
     page = await running.store.messages("ada", "t")
-    found = {placeholder for message in page.items for placeholder in re.findall(r"\[email-\d+\]", message.content)}
-    assert len(found) == 2, "one of each server"
-    return " ".join(found)
+    names = {placeholder for message in page.items for placeholder in re.findall(r"\[email-\d+\]", message.content)}
+    assert len(names) == 2, "one of each server"
+    return " ".join(names)
 
 
 async def erase(running: Running) -> int:
@@ -63,23 +63,23 @@ async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, asked
         await on_b.until_end()
         await talk(on_b, f"Really, I am {PERSON}")
         assert PERSON in (await on_a.until_end())["data"]["message"], "on the server that accepted it first"
-        known = await placeholders(two.a)
+        placeholder = await placeholders(two.a)
         running = getattr(two, asked)
         if how == "thread":
             assert await delete(running) == 204
-            await nobody_known(two, on_a, on_b, known)
+            await nobody_known(two, on_a, on_b, placeholder)
             return
         assert await erase(running) == 200
         for client in (on_a, on_b):  # an erased user is signed out and gets a new session
             assert await client.until_closed() == 4401
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
-        await nobody_known(two, on_a, on_b, known)
+        await nobody_known(two, on_a, on_b, placeholder)
 
 
-async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, known: str) -> None:
+async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, placeholder: str) -> None:
     """Check that neither server resolves the placeholders."""
     for client, other in ((on_a, on_b), (on_b, on_a)):
-        end = await talk(client, f"Who am I? {known}")
+        end = await talk(client, f"Who am I? {placeholder}")
         assert await other.until_end() == end
         assert PERSON not in str(client.durable(end["run_id"]) + other.durable(end["run_id"]))
         for node in two.both:
@@ -139,9 +139,9 @@ async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refuse
             await ended(client, thread)
             await client.say("third", agent_type="script", thread_id=thread)
             await ended(client, thread)
-            told = [event["seq"] for event in client.durable() if event["thread_id"] == thread]
-            begun = len(told) - told[::-1].index(1) - 1
-            assert told[begun:] == list(range(1, len(told) - begun + 1)), "from its first event, each once"
+            seqs = [event["seq"] for event in client.durable() if event["thread_id"] == thread]
+            begun = len(seqs) - seqs[::-1].index(1) - 1
+            assert seqs[begun:] == list(range(1, len(seqs) - begun + 1)), "from its first event, each once"
 
 
 async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(

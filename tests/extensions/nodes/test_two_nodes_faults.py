@@ -73,8 +73,8 @@ def collapsed() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        lost, rest = group.split(WakeupsUnavailable)
-        if rest is not None or lost is None:
+        lost, others = group.split(WakeupsUnavailable)
+        if others is not None or lost is None:
             raise
         raise WakeupsUnavailable("cut") from None
 
@@ -163,8 +163,8 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
             assert (await client.until_end())["data"]["message"].strip() == WORDS
         assert on_b.durable() == on_a.durable()
         check_arc(on_a.durable())
-    said = {record.getMessage() for record in caplog.records}
-    assert not said & {"run.taken_up", "conversation.fenced", "conversation.outrun", "node.lapsed"}
+    messages = {record.getMessage() for record in caplog.records}
+    assert not messages & {"run.taken_up", "conversation.fenced", "conversation.outrun", "node.lapsed"}
 
 
 async def test_a_thread_that_begins_and_ends_unheard_reaches_the_other_server(begin: Begin, wakeups: Cut) -> None:
@@ -252,12 +252,12 @@ async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clien
 ) -> None:
     """B is told of the thread while its database is away, as A's is back already."""
     two = await begin(scripted(Say(WORDS)))
-    token, told = token_of(), trio.Event()
+    token, announced = token_of(), trio.Event()
     claim, away = nodes.claim, True
 
     async def unavailable(store: Any, owner: str, thread_id: str, node: str) -> Any:
         if store is two.b.store and away:
-            told.set()
+            announced.set()
             raise StorageUnavailable("the database is away")
         return await claim(store, owner, thread_id, node)
 
@@ -265,7 +265,7 @@ async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clien
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await on_a.ask("go", thread_id="t", agent_type="script")
         with trio.fail_after(60):
-            await told.wait()
+            await announced.wait()
         away = False
         with trio.fail_after(60):
             await on_b.until_end()

@@ -24,14 +24,14 @@ from understudy.storage.postgresql import alone
 
 
 async def test_messages_reach_all_who_listen_to_their_channel_in_order(carrier: Carrier) -> None:
-    async with listening(carrier, ONE, NEWS) as one, listening(carrier, TWO, NEWS) as two:
+    async with listening(carrier, ONE, NEWS) as first, listening(carrier, TWO, NEWS) as two:
         for number in range(50):
             await carrier.wakeups.publish([(ONE, f"{number}"), (TWO, f"{number}"), (NEWS, f"{number}")])
-        for ear, own in ((one, ONE), (two, TWO)):
-            heard = await ear.has(100)
-            for channel in (own, NEWS):
-                assert [text for to, text in heard if to == channel] == [f"{number}" for number in range(50)]
-            assert len(heard) == 100
+        for ear, of_ear in ((first, ONE), (two, TWO)):
+            messages = await ear.has(100)
+            for channel in (of_ear, NEWS):
+                assert [text for to, text in messages if to == channel] == [f"{number}" for number in range(50)]
+            assert len(messages) == 100
 
 
 async def test_long_empty_and_odd_texts_arrive_as_they_are(carrier: Carrier) -> None:
@@ -135,10 +135,14 @@ async def test_what_is_no_reply_of_redis_ends_in_a_sentence(chunks: list[bytes])
 
 
 async def test_servers_with_another_database_of_a_redis_hear_nothing(own_redis: Redis) -> None:
-    one, other = (RedisLink(f"{own_redis.url}/{number}") for number in (1, 2))
-    near, far = (ByRedis(own_redis, RedisWakeups(link)) for link in (one, other))
-    async with ActorSystem("system", [one.connector_spec()]), listening(near, ONE) as ear, listening(far, ONE) as deaf:
-        await one.wait_up()
+    first, second = (RedisLink(f"{own_redis.url}/{number}") for number in (1, 2))
+    near, far = (ByRedis(own_redis, RedisWakeups(link)) for link in (first, second))
+    async with (
+        ActorSystem("system", [first.connector_spec()]),
+        listening(near, ONE) as ear,
+        listening(far, ONE) as deaf,
+    ):
+        await first.wait_up()
         await near.wakeups.publish([(ONE, "heard")])
         assert (await ear.has(1), deaf.heard) == ([(ONE, "heard")], [])
 

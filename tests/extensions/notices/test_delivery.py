@@ -39,9 +39,9 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def receiver(nursery: trio.Nursery) -> Receiver:
-    made = SignedReceiver()
-    await made.start(nursery)
-    return made
+    signed_receiver = SignedReceiver()
+    await signed_receiver.start(nursery)
+    return signed_receiver
 
 
 def hooked(folder: Path, receiver: Receiver, *, private: bool = True) -> AbstractAsyncContextManager[Running]:

@@ -23,20 +23,20 @@ async def test_a_question_is_listed_answered_from_there_and_leaves_an_unread_ans
     running = await serve(ordering())
     ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
     await ada.post("/api/runs", message="go", agent="script", thread_id="a")
-    found = await inbox(ada, needs_you=1, running=0, unread=0)
-    (item,) = found["needs_you"]
+    items = await inbox(ada, needs_you=1, running=0, unread=0)
+    (item,) = items["needs_you"]
     assert (item["kind"], item["thread_id"], item["title"], item["agent"]) == ("question", "a", "go", "script")
     assert (item["question"], item["tool_name"]) == ("Fruit order", "order")
     assert item["schema"]["required"] == ["fruit", "count"]
-    assert found["now"] < item["expires_at"]
+    assert items["now"] < item["expires_at"]
     assert item["seq"] <= item["last_seq"]
     assert await bob.get("/api/inbox") | {"now": 0} == {
         "needs_you": [], "running": [], "unread": [], "now": 0,
         "counts": {"needs_you": 0, "running": 0, "unread": 0},
     }  # fmt: skip
     await post(running, ada.token, "answer", question_id=item["question_id"], answer=PEARS)
-    found = await inbox(ada, needs_you=0, running=0, unread=1)
-    (unread,) = found["unread"]
+    items = await inbox(ada, needs_you=0, running=0, unread=1)
+    (unread,) = items["unread"]
     assert (unread["thread_id"], unread["status"], unread["title"]) == ("a", "success", "go")
     for who, body, count in ((bob, {"all": True}, 1), (ada, {"threads": {"a": 1}}, 1), (ada, {"all": True}, 0)):
         await who.post("/api/inbox/read", 204, **body)
@@ -60,8 +60,8 @@ async def test_marks_are_announced_to_the_other_devices_of_the_user(serve: Any) 
         for client in (phone, other):
             await client.send({"type": "ping"})
             await client.until("pong")
-        found = [(event.get("thread_id"), event["data"]) for event in phone.seen if event["type"] == "answers_read"]
-        assert found == [(None, {"threads": {"a": 1000, "none": 3}}), (None, {})]
+        items = [(event.get("thread_id"), event["data"]) for event in phone.seen if event["type"] == "answers_read"]
+        assert items == [(None, {"threads": {"a": 1000, "none": 3}}), (None, {})]
         assert all(event["type"] != "answers_read" for event in other.seen)
 
 
@@ -70,8 +70,8 @@ async def test_a_consent_is_listed_whole(serve: Any) -> None:
     running = await serve(scripted(*script))
     ada = Caller(running, await new_token(running))
     await ada.post("/api/runs", message="go", agent="script", thread_id="a")
-    found = await inbox(ada, needs_you=1)
-    (item,) = found["needs_you"]
+    items = await inbox(ada, needs_you=1)
+    (item,) = items["needs_you"]
     assert (item["kind"], item["tool_name"], item["parameters"]) == ("approval", "send_mail", MAIL)
     status, answer = await post(running, ada.token, "approve", call_id=item["call_id"], decision="deny")
     assert status in (200, 202, 204), answer

@@ -45,6 +45,6 @@ async def test_a_cancelled_run_and_a_thread_for_one_answer_leave_nothing_to_read
         await store.commit(make.opening("ann", thread_id, run_id))
         end = evolve(make.ending(run_id), status=status)
         await store.commit(make.change("ann", thread_id, events=make.events(2, 2, run_id), run_end=end))
-    found = await store.read(inbox.open_items, "ann", TYPES)
-    assert [(thread.id, thread.status) for thread in found.unread] == [("t3", "failed")]
-    assert (found.runs, found.unread_count) == ((), 1)
+    items = await store.read(inbox.open_items, "ann", TYPES)
+    assert [(thread.id, thread.status) for thread in items.unread] == [("t3", "failed")]
+    assert (items.runs, items.unread_count) == ((), 1)

@@ -39,10 +39,10 @@ class Queue:
 
     async def read(self, query: object, now: float) -> list[Delivery]:
         assert query is deliveries.due
-        found, self.rows = self.rows[:1], self.rows[1:]
-        if not found:
+        batch, self.rows = self.rows[:1], self.rows[1:]
+        if not batch:
             self.looked.set()
-        return found
+        return batch
 
     async def commit(self, write: Call) -> bool:
         self.done.append((write.made_by.__name__, write.given["delivery_id"]))
@@ -69,15 +69,19 @@ async def sent(*rows: Delivery, now: float = 0.0) -> list[tuple[str, str]]:
 
 
 def closed_port() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{taken.getsockname()[1]}/hook"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
 
 
 async def test_a_receiver_that_is_away_is_left_alone() -> None:
     url = closed_port()
-    one, two = [Delivery(f"r-{n}", "ann", "t", "r", n, url, 0.0, 0.0) for n in (1, 2)]
-    assert await sent(one, two) == [("claim_delivery", "r-1"), ("delay_delivery", "r-1"), ("delay_delivery", "r-2")]
+    first, second = [Delivery(f"r-{n}", "ann", "t", "r", n, url, 0.0, 0.0) for n in (1, 2)]
+    assert await sent(first, second) == [
+        ("claim_delivery", "r-1"),
+        ("delay_delivery", "r-1"),
+        ("delay_delivery", "r-2"),
+    ]
 
 
 async def test_a_webhook_is_given_up_after_a_day() -> None:

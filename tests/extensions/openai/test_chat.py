@@ -19,8 +19,8 @@ async def test_usage_that_is_reported_before_the_end_is_emitted(provider: Provid
     provider.scripts = [Script([*chunks, end_chunk("stop"), counted])]
     async with talking(provider) as model:
         reply = await model.respond(a_turn(), heard)
-    seen = [UsageSoFar(Usage(7, 1, 1)), TextDelta("lo.")]
-    assert heard.events == [ReasoningDelta("Hm. "), TextDelta("Hel"), *seen]
+    expected = [UsageSoFar(Usage(7, 1, 1)), TextDelta("lo.")]
+    assert heard.events == [ReasoningDelta("Hm. "), TextDelta("Hel"), *expected]
     assert (reply.text, reply.reasoning) == ("Hello.", "Hm. ")
     assert reply.usage == Usage(40, 9, 1, cached=30, reasoning=5)
 

@@ -34,13 +34,13 @@ def test_a_long_listing_is_cut() -> None:
 
 
 async def test_what_programs_offer_is_found() -> None:
-    with Provider() as one, Provider() as other:
-        one.models, other.models = {"a": {}, "b": {}}, {"c": {}}
-        ports = {port_of(one): "Ollama", 1: "nothing", port_of(other): "LM Studio"}
-        found = await find_models(ports)
-        urls = [one.url, one.url, other.url]
-    assert [(offer.server, offer.model) for offer in found] == [("Ollama", "a"), ("Ollama", "b"), ("LM Studio", "c")]
-    assert [offer.url for offer in found] == urls
+    with Provider() as first, Provider() as other:
+        first.models, other.models = {"a": {}, "b": {}}, {"c": {}}
+        ports = {port_of(first): "Ollama", 1: "nothing", port_of(other): "LM Studio"}
+        models = await find_models(ports)
+        urls = [first.url, first.url, other.url]
+    assert [(offer.server, offer.model) for offer in models] == [("Ollama", "a"), ("Ollama", "b"), ("LM Studio", "c")]
+    assert [offer.url for offer in models] == urls
 
 
 async def test_a_choice_is_kept(tmp_path: Path) -> None:

@@ -73,22 +73,22 @@ async def test_a_state_goes_back_to_its_model_and_only_beside_what_followed_it(p
     """Not to another model, not one of chat completions, and no reasoning whose text or call is gone."""
     sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
     called = {"type": "function_call"}
-    whole = [sealed, {"type": "message", "phase": "commentary"}, {**sealed, "id": "rs_2"}, called]
-    told, call_item = MessageItem("assistant", "I look."), ToolRequest("c", "lookup", {}).item()
+    complete = [sealed, {"type": "message", "phase": "commentary"}, {**sealed, "id": "rs_2"}, called]
+    message, call_item = MessageItem("assistant", "I look."), ToolRequest("c", "lookup", {}).item()
 
     async def kinds(outline: list[Any], *items: Any, of: str = "openai-responses", model: str = "tiny") -> list[str]:
         state = ProviderState(of, "tiny", outline)
-        asked = MessageItem("user", "Go")
-        turn = a_turn(asked, ReasoningItem("", state), *items, asked)
+        question = MessageItem("user", "Go")
+        turn = a_turn(question, ReasoningItem("", state), *items, question)
         _, *built, _ = (await sent(provider, turn, "responses", model))["input"]
         return [item.get("id") or item.get("type") or item["role"] for item in built]
 
-    rest = ["function_call", "function_call_output"]
+    expected = ["function_call", "function_call_output"]
     calls = [evolve(call_item, id=call_id) for call_id in "de"]
     between = await kinds([called, sealed, called], *calls)
-    assert between == ["function_call", "rs_1", *rest, "function_call_output"]
-    assert await kinds(whole, told, call_item) == ["rs_1", "message", "rs_2", *rest]
-    assert await kinds(whole, told) == ["rs_1", "message"]
-    assert await kinds(whole, call_item) == ["rs_1", "rs_2", *rest]
-    assert await kinds(whole, told, model="large") == ["assistant"]
-    assert await kinds(whole, told, of="openai") == ["assistant"]
+    assert between == ["function_call", "rs_1", *expected, "function_call_output"]
+    assert await kinds(complete, message, call_item) == ["rs_1", "message", "rs_2", *expected]
+    assert await kinds(complete, message) == ["rs_1", "message"]
+    assert await kinds(complete, call_item) == ["rs_1", "rs_2", *expected]
+    assert await kinds(complete, message, model="large") == ["assistant"]
+    assert await kinds(complete, message, of="openai") == ["assistant"]

@@ -37,13 +37,13 @@ class Forger:
         """Sign an ID token; None leaves a claim out."""
         now = int(time.time())
         usual = {"iss": self.issuer, "aud": CLIENT, "sub": "ann", "iat": now, "exp": now + 300, "nonce": NONCE}
-        said = {name: value for name, value in {**usual, **self.claims, **claims}.items() if value is not None}
-        return signed(self.key, said, self.kid)
+        present = {name: value for name, value in {**usual, **self.claims, **claims}.items() if value is not None}
+        return signed(self.key, present, self.kid)
 
     def answer(self, path: str, form: dict[str, str]) -> tuple[int, Any]:
         if path in self.answers:
-            found = self.answers[path]
-            answer: tuple[int, Any] = found(form) if callable(found) else found
+            prepared = self.answers[path]
+            answer: tuple[int, Any] = prepared(form) if callable(prepared) else prepared
             return answer
         if path == "/.well-known/openid-configuration":
             named = {
@@ -56,8 +56,8 @@ class Forger:
             return 200, json.loads(key_set(published(self.key, self.kid)))
         if path == "/token":
             usual = {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "refresh_token": "r1"}
-            said = {**usual, "id_token": self.id_token(), **self.token}
-            return 200, {name: value for name, value in said.items() if value is not None}
+            members = {**usual, "id_token": self.id_token(), **self.token}
+            return 200, {name: value for name, value in members.items() if value is not None}
         return (200, self.userinfo) if path == "/me" else (200, {})
 
     async def serve(self, stream: trio.SocketStream) -> None:
@@ -76,8 +76,8 @@ class Forger:
             path = head.split()[1].decode().partition("?")[0]
             form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
             self.asked.append((path, form))
-            status, said = self.answer(path, form)
-            text = said if isinstance(said, bytes) else json.dumps(said).encode()
+            status, payload = self.answer(path, form)
+            text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
             kind = b"application/json"
             await stream.send_all(
                 b"HTTP/1.1 %d x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(text), text)
@@ -98,8 +98,8 @@ async def forging(
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(_serve, forger)
         forger.issuer = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        own = Registration(forger.issuer, CLIENT, secret, title="Example", claims=claims or ClaimNames())
-        provider = Provider(own, clock)
+        registration = Registration(forger.issuer, CLIENT, secret, title="Example", claims=claims or ClaimNames())
+        provider = Provider(registration, clock)
         async with ActorSystem("openid", [ChildSpec("keys", provider.keeper)]):
             yield forger, provider
         nursery.cancel_scope.cancel()

@@ -171,8 +171,8 @@ def _operate(page: Page, address: str, shots: Path | None) -> None:
 def _audit(page: Page, address: str, shots: Path | None) -> None:
     """An auditor reads what the operator did, when she says so, and has no other section; nothing that the page asks is
     refused. She does nothing to anybody, and does not get into the observer."""
-    asked = list[str]()
-    page.on("response", lambda answer: "/api/" in answer.url and asked.append(f"{answer.status} {answer.url}"))
+    requested = list[str]()
+    page.on("response", lambda answer: "/api/" in answer.url and requested.append(f"{answer.status} {answer.url}"))
     sections = page.get_by_role("navigation", name="Sections").get_by_role("link")
     expect(sections).to_have_count(1)  # leaving earlier would cut off the sign-in
     page.clock.install()
@@ -198,8 +198,10 @@ def _audit(page: Page, address: str, shots: Path | None) -> None:
     page.get_by_label("Done by or to user").fill("")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="audit.read")).to_have_count(2)
-    assert not [line for line in asked if not re.match("20[01] .*/api/(audit|extensions|me|sessions)", line)], asked
-    assert sum("/api/audit?" in line for line in asked) == 2, asked
+    assert not [line for line in requested if not re.match("20[01] .*/api/(audit|extensions|me|sessions)", line)], (
+        requested
+    )
+    assert sum("/api/audit?" in line for line in requested) == 2, requested
     _save(page, shots)
 
     page.goto(f"{address}/observer")
@@ -231,14 +233,14 @@ PICKED = """async () => {
 def _save(page: Page, shots: Path | None) -> None:
     """The log is saved page by page: to a file that is picked, and as a download. A page that fails is asked for again.
     Stopped, it saves nothing."""
-    held = list[Route]()
+    routes = list[Route]()
     holding = failing = False
 
     def one_each(route: Route) -> None:
         if failing and "cursor=" in route.request.url:
             route.abort()
         elif holding and "cursor=" in route.request.url:
-            held.append(route)
+            routes.append(route)
         else:
             route.fulfill(response=route.fetch(url=re.sub(r"limit=\d+", "limit=1", route.request.url)))
 
@@ -275,12 +277,12 @@ def _save(page: Page, shots: Path | None) -> None:
     holding = True
     for picks in (True, False):
         page.evaluate(PICK if picks else "window.showSaveFilePicker = undefined")
-        with page.expect_request(lambda asked: "cursor=" in asked.url):
+        with page.expect_request(lambda sent: "cursor=" in sent.url):
             save.click()
         expect(page.get_by_text("1 entry read.", exact=True)).to_be_visible()
         picture(page, shots, "openid-auditor-saves")
         page.get_by_role("button", name="Stop saving").click()
-        held.pop().continue_()
+        routes.pop().continue_()
         expect(page.get_by_text("1 entry read, none saved.")).to_be_visible()
         assert page.evaluate(PICKED) == lines, "the file that was picked keeps its text"
 

@@ -30,10 +30,10 @@ pytestmark = [
 ANN = {"name": "Ann Other", "email": "ann@example.org", "groups": ["staff"], "roles": ["operator"]}
 
 
-def own(provider: OpenIdProvider, **more: Any) -> dict[type[Any], Any]:
+def own_settings(provider: OpenIdProvider, **more: Any) -> dict[type[Any], Any]:
     """Return the settings of a server whose users sign in at this provider."""
-    given = OpenIdSettings(provider.issuer, CLIENT_ID, SecretStr(CLIENT_SECRET), recheck_s=10, **more)
-    return {OpenIdSettings: given}
+    settings = OpenIdSettings(provider.issuer, CLIENT_ID, SecretStr(CLIENT_SECRET), recheck_s=10, **more)
+    return {OpenIdSettings: settings}
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def signing_in(
 ) -> AsyncIterator[tuple[Any, OpenIdProvider, Browser]]:
     port = free_port()
     async with provider_for(f"http://127.0.0.1:{port}", folder) as provider:
-        running = await serve(port=port, own=own(provider, title=title), **settings)
+        running = await serve(port=port, own=own_settings(provider, title=title), **settings)
         await provider.control(user="ann", accounts={"ann": ANN})
         async with Browser(running.address) as browser:
             yield running, provider, browser
@@ -56,8 +56,8 @@ async def due() -> None:
 async def test_a_user_signs_in_and_is_who_the_provider_says(serve: Any, tmp_path: Path) -> None:
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path, title="Example") as (running, _, browser):
-            told = (await browser.http.get(f"{running.address}/auth")).json()
-            assert told == {"by": "openid", "provider": {"title": "Example", "url": "/auth/sign-in"}}
+            sign_in_form = (await browser.http.get(f"{running.address}/auth")).json()
+            assert sign_in_form == {"by": "openid", "provider": {"title": "Example", "url": "/auth/sign-in"}}
             answer = await browser.go("/auth/sign-in?next=/%23thread")
             assert (answer.status_code, answer.headers["location"]) == (303, "/#thread")
             session = await browser.take_token()
@@ -252,7 +252,7 @@ async def test_any_node_answers_any_part_of_a_sign_in(
         async with provider_for(public, tmp_path) as provider:
             shared = {
                 "database_url": postgres.create(template), "secret": SECRET, "public_url": public,
-                "own": own(provider) | {NodeSettings: NodeSettings(redis.url)},
+                "own": own_settings(provider) | {NodeSettings: NodeSettings(redis.url)},
             }  # fmt: skip
             a, b = [
                 await serve(port=port, data_dir=tmp_path / name, **shared)

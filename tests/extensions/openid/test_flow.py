@@ -18,20 +18,20 @@ SEAL = Seal(b"x" * 32)
 REDIRECT = "https://chat.example.org/auth/callback"
 
 
-def back(started: BegunSignIn, forger: Forger, **said: str) -> BroughtBack:
+def back(started: BegunSignIn, forger: Forger, **changes: str) -> BroughtBack:
     """Come back with an answer; what is in it has the nonce of the sign-in."""
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(started.url).query).items()}
-    forger.claims = {"nonce": asked["nonce"]}
+    query = {name: values[0] for name, values in parse_qs(urlsplit(started.url).query).items()}
+    forger.claims = {"nonce": query["nonce"]}
     cookies = {started.cookie: started.value}
     return BroughtBack(
-        **{"state": asked["state"], "code": "code", "issuer": "", "error": ""} | said,  # type: ignore[arg-type]
+        **{"state": query["state"], "code": "code", "issuer": "", "error": ""} | changes,  # type: ignore[arg-type]
         cookies=cookies,
     )
 
 
-async def refused(provider: Provider, given: BroughtBack, seal: Seal = SEAL) -> tuple[str, str]:
+async def refused(provider: Provider, brought_back: BroughtBack, seal: Seal = SEAL) -> tuple[str, str]:
     with pytest.raises(SignInFailed) as failed:
-        await finish(provider, seal, given)
+        await finish(provider, seal, brought_back)
     return failed.value.code, failed.value.message
 
 
@@ -39,14 +39,14 @@ async def test_the_request_has_state_nonce_and_challenge_and_the_answer_leads_on
     with trio.fail_after(60):
         async with forging() as (forger, provider):
             started = await start(provider, SEAL, "/#thread", REDIRECT)
-            asked = {name: values[0] for name, values in parse_qs(urlsplit(started.url).query).items()}
-            assert (asked["response_type"], asked["code_challenge_method"], asked["scope"]) == (
+            query = {name: values[0] for name, values in parse_qs(urlsplit(started.url).query).items()}
+            assert (query["response_type"], query["code_challenge_method"], query["scope"]) == (
                 "code", "S256", "openid profile email",
             )  # fmt: skip
             answer, leads_to = await finish(provider, SEAL, back(started, forger))
             assert (leads_to, answer.user is not None) == ("/#thread", True)
             form = dict(forger.asked)["/token"]
-            assert (challenge_of(form["code_verifier"]), form["redirect_uri"]) == (asked["code_challenge"], REDIRECT)
+            assert (challenge_of(form["code_verifier"]), form["redirect_uri"]) == (query["code_challenge"], REDIRECT)
             assert form["code_verifier"] not in started.url + started.value
 
 
@@ -54,34 +54,34 @@ async def test_an_answer_counts_for_its_own_sign_in_and_not_for_long() -> None:
     clock = Clock()
     with trio.fail_after(60):
         async with forging(clock) as (forger, provider):
-            one, other = [await start(provider, SEAL, "/", REDIRECT) for _ in range(2)]
-            given = back(one, forger)
-            for value in (other.value, "", "é", one.value[:-4] + "AAAA", one.value[:8]):
-                mixed = BroughtBack(given.state, given.code, "", "", {one.cookie: value})
+            first, other = [await start(provider, SEAL, "/", REDIRECT) for _ in range(2)]
+            brought_back = back(first, forger)
+            for value in (other.value, "", "é", first.value[:-4] + "AAAA", first.value[:8]):
+                mixed = BroughtBack(brought_back.state, brought_back.code, "", "", {first.cookie: value})
                 assert (await refused(provider, mixed))[0] == "not_found"
-            assert (await refused(provider, given, Seal(b"y" * 32)))[0] == "not_found"
+            assert (await refused(provider, brought_back, Seal(b"y" * 32)))[0] == "not_found"
             assert (await refused(provider, BroughtBack("", "", "", "", {})))[0] == "not_found"
             clock.now += START_S
-            assert (await refused(provider, given))[0] == "not_found"
+            assert (await refused(provider, brought_back))[0] == "not_found"
 
 
 async def test_an_answer_of_another_issuer_or_with_a_fault_signs_nobody_in() -> None:
     with trio.fail_after(60):
         async with forging() as (forger, provider):
             started = await start(provider, SEAL, "/", REDIRECT)
-            for said, code, words in (
+            for changes, code, words in (
                 ({"issuer": "https://evil.example"}, "forbidden", "another server"),
                 ({"error": "access_denied"}, "forbidden", "was not allowed"),
                 ({"error": "<script>"}, "forbidden", "failed"),
                 ({"code": ""}, "forbidden", "no code"),
                 ({"error": "temporarily_unavailable"}, "busy", "does not answer"),
             ):
-                told, sentence = await refused(provider, back(started, forger, **said))
-                assert (told, words in sentence) == (code, True), sentence
+                refusal, sentence = await refused(provider, back(started, forger, **changes))
+                assert (refusal, words in sentence) == (code, True), sentence
             assert "/token" not in dict(forger.asked)
-            given = back(started, forger)
+            brought_back = back(started, forger)
             forger.claims = {"nonce": "another"}
-            assert "cannot be trusted" in (await refused(provider, given))[1]
+            assert "cannot be trusted" in (await refused(provider, brought_back))[1]
 
 
 @pytest.mark.proof("timing")

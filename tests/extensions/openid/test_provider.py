@@ -152,8 +152,8 @@ async def test_what_is_no_answer_is_an_error(path: str, answer: Any, kind: type[
 async def test_a_provider_that_calls_itself_otherwise_is_refused() -> None:
     """It could be another tenant of the same host."""
     async with forging() as (forger, provider):
-        whole = forger.answer("/.well-known/openid-configuration", {})[1]
-        forger.answers = {"/.well-known/openid-configuration": (200, whole | {"issuer": forger.issuer + "/other"})}
+        document = forger.answer("/.well-known/openid-configuration", {})[1]
+        forger.answers = {"/.well-known/openid-configuration": (200, document | {"issuer": forger.issuer + "/other"})}
         with pytest.raises(Untrusted, match="calls itself"):
             await provider.metadata()
 
@@ -259,12 +259,12 @@ async def test_members_that_say_nothing_are_absent(nothing: Any) -> None:
     async with forging() as (forger, provider):
         path = "/.well-known/openid-configuration"
         optional = ("end_session_endpoint", "userinfo_endpoint", "token_endpoint_auth_methods_supported")
-        whole = forger.answer(path, {})[1] | dict.fromkeys(optional, nothing)
-        forger.answers = {path: (200, whole), "/token": lambda _: (200, given)}
-        given = {"access_token": "a", "id_token": forger.id_token(), "refresh_token": nothing, "expires_in": nothing}
+        document = forger.answer(path, {})[1] | dict.fromkeys(optional, nothing)
+        forger.answers = {path: (200, document), "/token": lambda _: (200, tokens)}
+        tokens = {"access_token": "a", "id_token": forger.id_token(), "refresh_token": nothing, "expires_in": nothing}
         answer = await exchanged(provider)
         assert (answer.tokens.refresh_token, answer.tokens.expires_in) == (None, None)
-        given["id_token"] = nothing
+        tokens["id_token"] = nothing
         assert (await provider.refresh("r1", "ann")).tokens.refresh_token == "r1"
         assert (await provider.metadata()).end_session_endpoint is None
 
@@ -291,8 +291,8 @@ async def test_groups_that_the_provider_keeps_elsewhere_are_named(caplog: pytest
         forger.claims = {"_claim_names": {"groups": "src1", "other": "src1"}, "_claim_sources": source}
         user = await signed_in(provider)
     assert user.groups == ()
-    told = [record for record in caplog.records if record.getMessage() == "sign_in.claims_elsewhere"]
-    assert [record.__dict__["claims"] for record in told] == [["groups"]]
+    records = [record for record in caplog.records if record.getMessage() == "sign_in.claims_elsewhere"]
+    assert [record.__dict__["claims"] for record in records] == [["groups"]]
 
 
 async def test_a_crowd_of_groups_is_cut_to_what_a_token_carries() -> None:
@@ -315,7 +315,7 @@ async def test_a_forged_logout_token_ends_nothing(change: dict[str, Any], why: s
     event = {"http://schemas.openid.net/event/backchannel-logout": {}}
     async with forging() as (forger, provider):
         good = {"nonce": None, "events": event, "sid": "theirs"}
-        said = await provider.logged_out(forger.id_token(**good))
-        assert (said.subject, said.session) == ("ann", "theirs")
+        logout = await provider.logged_out(forger.id_token(**good))
+        assert (logout.subject, logout.session) == ("ann", "theirs")
         with pytest.raises(Untrusted, match=why):
             await provider.logged_out(forger.id_token(**(good | change)))

@@ -40,8 +40,8 @@ async def both(migrated_before: None, tmp_path: Path, clock: Clock) -> AsyncIter
     with closing(open_database(tmp_path)) as database:
         async with opened(database) as store, forging() as (forger, provider):
             seal = SessionSeal(Seal(b"x" * 32), provider.registration)
-            sessions.sign_in = kept = ProviderSessions(provider, store, seal, sessions, clock, RECHECK_S, OUTAGE_S)
-            yield forger, kept
+            sessions.sign_in = signed = ProviderSessions(provider, store, seal, sessions, clock, RECHECK_S, OUTAGE_S)
+            yield forger, signed
 
 
 @pytest.fixture
@@ -50,31 +50,31 @@ def forger(both: tuple[Forger, ProviderSessions]) -> Forger:
 
 
 @pytest.fixture
-def kept(both: tuple[Forger, ProviderSessions]) -> ProviderSessions:
+def signed(both: tuple[Forger, ProviderSessions]) -> ProviderSessions:
     return both[1]
 
 
-async def signed_in(kept: ProviderSessions) -> IssuedSession:
-    answer = await kept.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
-    return await taken(kept, await kept.begin(answer))
+async def signed_in(signed: ProviderSessions) -> IssuedSession:
+    answer = await signed.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
+    return await first_token_of(signed, await signed.begin(answer))
 
 
-async def taken(kept: ProviderSessions, begun: ProviderSession) -> IssuedSession:
+async def first_token_of(signed: ProviderSessions, begun: ProviderSession) -> IssuedSession:
     """Return the first token of a session, as the browser gets it with its cookie."""
-    issued = await kept.take(kept.sealing.handover(begun, kept.clock()))
+    issued = await signed.take(signed.sealing.handover(begun, signed.clock()))
     assert issued is not None
     return issued
 
 
-async def renewed(kept: ProviderSessions, session: IssuedSession) -> IssuedSession:
-    return await kept.sessions.renew_and_revoke(session.token)
+async def renewed(signed: ProviderSessions, session: IssuedSession) -> IssuedSession:
+    return await signed.sessions.renew_and_revoke(session.token)
 
 
-async def ended(kept: ProviderSessions, session: IssuedSession) -> bool:
+async def ended(signed: ProviderSessions, session: IssuedSession) -> bool:
     """Return whether a session is over: its renewal is refused for good, and nothing is kept of it."""
     with pytest.raises(Unauthenticated):
-        await renewed(kept, session)
-    return await kept.store.read(provider_sessions.of_owner, session.identity.user) == []
+        await renewed(signed, session)
+    return await signed.store.read(provider_sessions.of_owner, session.identity.user) == []
 
 
 @pytest.mark.proof("timing")
@@ -86,240 +86,244 @@ async def ended(kept: ProviderSessions, session: IssuedSession) -> bool:
     ],
 )  # fmt: skip
 async def test_a_session_outlives_an_outage_for_a_while(
-    clock: Clock, forger: Forger, kept: ProviderSessions, answer: Any, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, forger: Forger, signed: ProviderSessions, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a provider that is away, or takes this server for another client, says of a user is nothing."""
     monkeypatch.setattr(guarded_http, "WITHIN_S", 1.0)
     forger.claims = {"roles": ["operator"]}
-    session = await signed_in(kept)
+    session = await signed_in(signed)
     forger.answers, forger.hang = {"/token": answer}, answer == "hangs"
     clock.now += RECHECK_S * 0.8
-    session = await renewed(kept, session)
+    session = await renewed(signed, session)
     assert session.identity.roles == ("operator",)
     clock.now += RECHECK_S + OUTAGE_S  # its token has expired, too
     with pytest.raises(CommandRejected) as refused:
-        await renewed(kept, session)
+        await renewed(signed, session)
     assert (refused.value.code, refused.value.retry_after) == ("busy", 5.0)
     forger.answers, forger.hang = {}, False
     clock.now += 10
-    assert (await renewed(kept, session)).identity.user == "ann"
+    assert (await renewed(signed, session)).identity.user == "ann"
 
 
-async def test_a_refusal_ends_the_session_and_its_tokens(clock: Clock, forger: Forger, kept: ProviderSessions) -> None:
-    told = []
-    kept.sessions.on_end.append(told.append)
-    session = await signed_in(kept)
+async def test_a_refusal_ends_the_session_and_its_tokens(
+    clock: Clock, forger: Forger, signed: ProviderSessions
+) -> None:
+    revoked = []
+    signed.sessions.on_end.append(revoked.append)
+    session = await signed_in(signed)
     forger.answers = {"/token": (400, {"error": "invalid_grant"})}
     clock.now += RECHECK_S * 0.8
-    assert await ended(kept, session)
-    assert [(end.user, end.session) for end in told] == [("ann", session.identity.session)]
+    assert await ended(signed, session)
+    assert [(end.user, end.session) for end in revoked] == [("ann", session.identity.session)]
     with pytest.raises(Unauthenticated):
-        kept.sessions.verify(session.token)
+        signed.sessions.verify(session.token)
 
 
-async def test_an_answer_of_somebody_else_changes_nothing(clock: Clock, forger: Forger, kept: ProviderSessions) -> None:
-    session = await signed_in(kept)
+async def test_an_answer_of_somebody_else_changes_nothing(
+    clock: Clock, forger: Forger, signed: ProviderSessions
+) -> None:
+    session = await signed_in(signed)
     forger.claims = {"sub": "bob", "roles": ["operator"]}
     clock.now += RECHECK_S * 0.8
-    session = await renewed(kept, session)
+    session = await renewed(signed, session)
     assert (session.identity.user, session.identity.roles) == ("ann", ())
 
 
 async def test_the_refresh_token_that_was_given_last_is_used(
-    clock: Clock, forger: Forger, kept: ProviderSessions
+    clock: Clock, forger: Forger, signed: ProviderSessions
 ) -> None:
     """Also if the provider could not say who the user is: it rotates refresh tokens nevertheless."""
-    session = await signed_in(kept)
-    for number, given in enumerate(({"userinfo": 503}, {}, {"refresh_token": None}, {}), 2):
+    session = await signed_in(signed)
+    for number, answer in enumerate(({"userinfo": 503}, {}, {"refresh_token": None}, {}), 2):
         forger.userinfo = {"sub": "ann"}
-        forger.answers = {"/me": (503, {})} if "userinfo" in given else {}
-        forger.token = {"refresh_token": f"r{number}"} | ({} if "userinfo" in given else given)
+        forger.answers = {"/me": (503, {})} if "userinfo" in answer else {}
+        forger.token = {"refresh_token": f"r{number}"} | ({} if "userinfo" in answer else answer)
         clock.now += RECHECK_S * 0.8
-        await kept.provider.metadata()
-        session = await renewed(kept, session)
+        await signed.provider.metadata()
+        session = await renewed(signed, session)
     used = [form["refresh_token"] for _, form in forger.asked if form.get("grant_type") == "refresh_token"]
     assert used == ["r1", "r2", "r3", "r3"]
 
 
 async def test_a_tab_that_leaves_after_its_claim_holds_up_no_other(
-    clock: Clock, forger: Forger, kept: ProviderSessions, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, forger: Forger, signed: ProviderSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = await signed_in(kept)
+    session = await signed_in(signed)
     clock.now += RECHECK_S * 0.8
-    commit = type(kept.store).commit
+    commit = type(signed.store).commit
     with trio.CancelScope() as left:
 
         async def leave(store: Any, change: Any) -> Any:
-            done = await commit(store, change)
+            committed = await commit(store, change)
             if isinstance(change, Call) and change.made_by is claim_provider_session:
                 left.cancel()
                 await trio.lowlevel.checkpoint()  # where a commit that is done waits for its caller's turn
-            return done
+            return committed
 
-        monkeypatch.setattr(type(kept.store), "commit", leave)
-        await renewed(kept, session)
+        monkeypatch.setattr(type(signed.store), "commit", leave)
+        await renewed(signed, session)
         await trio.lowlevel.checkpoint()
     assert left.cancelled_caught
     monkeypatch.undo()
     with trio.fail_after(5):
-        await renewed(kept, session)
+        await renewed(signed, session)
     assert [form.get("grant_type") for _, form in forger.asked].count("refresh_token") == 1
 
 
-async def test_tabs_that_renew_at_once_ask_once(clock: Clock, forger: Forger, kept: ProviderSessions) -> None:
-    got = []
-    session = await signed_in(kept)
+async def test_tabs_that_renew_at_once_ask_once(clock: Clock, forger: Forger, signed: ProviderSessions) -> None:
+    renewals = []
+    session = await signed_in(signed)
     clock.now += RECHECK_S * 0.8
 
     async def tab() -> None:
-        got.append(await renewed(kept, session))
+        renewals.append(await renewed(signed, session))
 
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(tab)
-    assert len({answer.token for answer in got}) == 5
+    assert len({answer.token for answer in renewals}) == 5
     assert [path for path, _ in forger.asked].count("/token") == 2
     clock.now += RECHECK_S * 0.8
-    await renewed(kept, got[-1])
+    await renewed(signed, renewals[-1])
     assert [path for path, _ in forger.asked].count("/token") == 3
 
 
-async def test_an_expired_token_asks_if_it_is_one_of_the_last(clock: Clock, kept: ProviderSessions) -> None:
-    tokens = [await signed_in(kept)]
+async def test_an_expired_token_asks_if_it_is_one_of_the_last(clock: Clock, signed: ProviderSessions) -> None:
+    tokens = [await signed_in(signed)]
     for _ in range(KEPT_TOKENS):
         clock.now += RECHECK_S * 0.8
-        tokens.append(await renewed(kept, tokens[-1]))
+        tokens.append(await renewed(signed, tokens[-1]))
     clock.now += LONGEST_S / 2
     with pytest.raises(Unauthenticated):
-        kept.sessions.verify(tokens[-1].token)
+        signed.sessions.verify(tokens[-1].token)
     with pytest.raises(Unauthenticated):
-        await renewed(kept, tokens[0])
-    assert (await renewed(kept, tokens[-1])).identity.user == "ann"
+        await renewed(signed, tokens[0])
+    assert (await renewed(signed, tokens[-1])).identity.user == "ann"
     clock.now += LONGEST_S
     with pytest.raises(Unauthenticated):
-        await renewed(kept, tokens[-1])
+        await renewed(signed, tokens[-1])
 
 
 async def test_without_a_refresh_token_a_session_lasts_as_long_as_the_access_token(
-    clock: Clock, forger: Forger, kept: ProviderSessions
+    clock: Clock, forger: Forger, signed: ProviderSessions
 ) -> None:
     forger.token = {"refresh_token": None, "expires_in": 900}
-    session = await signed_in(kept)
+    session = await signed_in(signed)
     assert session.identity.expires_at == clock.now + 900
     clock.now += 800
-    session = await renewed(kept, session)
+    session = await renewed(signed, session)
     assert session.identity.expires_at == clock.now + 100
     clock.now += 101
     with pytest.raises(Unauthenticated):
-        await renewed(kept, session)
+        await renewed(signed, session)
 
 
 async def test_a_node_that_died_while_it_asked_holds_nobody_up_for_long(
-    clock: Clock, kept: ProviderSessions, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, signed: ProviderSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others wait for it, are told to come again, and ask once its claim is over."""
     monkeypatch.setattr(module, "WAIT_S", 0.5)
-    session = await signed_in(kept)
+    session = await signed_in(signed)
     clock.now += RECHECK_S * 0.8
-    (row,) = await kept.store.read(provider_sessions.of_owner, "ann")
+    (row,) = await signed.store.read(provider_sessions.of_owner, "ann")
     claim = module.claim_provider_session("ann", row.id, row.stamp, "dead", clock.now + module.CLAIM_S)
-    assert await kept.store.commit(claim)
+    assert await signed.store.commit(claim)
     with pytest.raises(CommandRejected):
-        await renewed(kept, session)
+        await renewed(signed, session)
     clock.now += module.CLAIM_S
-    assert (await renewed(kept, session)).identity.user == "ann"
+    assert (await renewed(signed, session)).identity.user == "ann"
 
 
-async def test_a_session_of_another_secret_or_server_is_none(clock: Clock, kept: ProviderSessions) -> None:
+async def test_a_session_of_another_secret_or_server_is_none(clock: Clock, signed: ProviderSessions) -> None:
     """Also a token of the form, for a session that never was: its signer knows the secret, and no refresh token."""
-    session = await signed_in(kept)
-    made = kept.sessions.issue(evolve(session.identity, session="oidc-none"), RECHECK_S)
+    session = await signed_in(signed)
+    forged = signed.sessions.issue(evolve(session.identity, session="oidc-none"), RECHECK_S)
     clock.now += RECHECK_S * 0.8
     with pytest.raises(Unauthenticated):
-        await renewed(kept, made)
-    kept.sealing = evolve(kept.sealing, seal=Seal(b"y" * 32))
+        await renewed(signed, forged)
+    signed.sealing = evolve(signed.sealing, seal=Seal(b"y" * 32))
     with pytest.raises(Unauthenticated):
-        await renewed(kept, session)
-    kept.sessions.sign_in = None
+        await renewed(signed, session)
+    signed.sessions.sign_in = None
     with pytest.raises(Unauthenticated):
-        await renewed(kept, session)
+        await renewed(signed, session)
 
 
-async def test_a_session_is_sealed_anew_at_its_next_recheck(clock: Clock, kept: ProviderSessions) -> None:
-    session = await signed_in(kept)
+async def test_a_session_is_sealed_anew_at_its_next_recheck(clock: Clock, signed: ProviderSessions) -> None:
+    session = await signed_in(signed)
     for secrets in ((b"n" * 32, b"x" * 32), (b"n" * 32,)):
-        kept.sealing = evolve(kept.sealing, seal=Seal(*secrets))
+        signed.sealing = evolve(signed.sealing, seal=Seal(*secrets))
         clock.now += RECHECK_S * 0.8
-        session = await renewed(kept, session)
-    kept.sealing = evolve(kept.sealing, seal=Seal(b"x" * 32))
+        session = await renewed(signed, session)
+    signed.sealing = evolve(signed.sealing, seal=Seal(b"x" * 32))
     clock.now += RECHECK_S * 0.8
     with pytest.raises(Unauthenticated):
-        await renewed(kept, session)
+        await renewed(signed, session)
 
 
 async def test_a_user_who_is_called_like_an_anonymous_one_cannot_sign_in(
-    forger: Forger, kept: ProviderSessions
+    forger: Forger, signed: ProviderSessions
 ) -> None:
     """An anonymous user's threads belong to that name."""
     forger.claims = {"sub": "anon-0123456789abcdef"}
     with pytest.raises(Untrusted):
-        await signed_in(kept)
+        await signed_in(signed)
 
 
 async def test_a_sign_out_revokes_at_the_provider_and_waits_for_it_shortly(
-    clock: Clock, forger: Forger, kept: ProviderSessions, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, forger: Forger, signed: ProviderSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FORGET_S", 1.0)
-    first, second = await signed_in(kept), await signed_in(kept)
-    url = await kept.logout_url(first.identity, "https://chat.example.org/")
+    first, second = await signed_in(signed), await signed_in(signed)
+    url = await signed.logout_url(first.identity, "https://chat.example.org/")
     assert url is not None
     assert url.startswith(f"{forger.issuer}/end?id_token_hint=ey")
-    await kept.sessions.end_session(first.token)
+    await signed.sessions.end_session(first.token)
     assert [form["token"] for path, form in forger.asked if path == "/revoke"] == ["r1"]
     forger.hang = True
     clock.now += RECHECK_S * 0.8
-    await kept.sessions.end_all_sessions("ann")
-    assert await ended(kept, second)
+    await signed.sessions.end_all_sessions("ann")
+    assert await ended(signed, second)
     other = Identity("ann", "oidc-none")
-    assert "id_token_hint" not in (await kept.logout_url(other, "https://chat.example.org/") or "")
+    assert "id_token_hint" not in (await signed.logout_url(other, "https://chat.example.org/") or "")
 
 
-async def test_the_first_token_of_a_session_is_issued_once(kept: ProviderSessions) -> None:
+async def test_the_first_token_of_a_session_is_issued_once(signed: ProviderSessions) -> None:
     """Whoever shows the browser's cookie again gets none, also at the same time."""
-    answer = await kept.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
-    begun = await kept.begin(answer)
-    given: list[str] = []
+    answer = await signed.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
+    begun = await signed.begin(answer)
+    tokens: list[str] = []
 
     async def take() -> None:
         try:
-            await taken(kept, begun)
-            given.append("token")
+            await first_token_of(signed, begun)
+            tokens.append("token")
         except Unauthenticated as refused:
-            given.append(refused.code)
+            tokens.append(refused.code)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(take)
         nursery.start_soon(take)
     await take()
-    assert sorted(given) == ["token", "token_expired", "token_expired"]
+    assert sorted(tokens) == ["token", "token_expired", "token_expired"]
 
 
 async def test_a_logout_token_ends_what_began_before_it_and_once(
-    clock: Clock, forger: Forger, kept: ProviderSessions
+    clock: Clock, forger: Forger, signed: ProviderSessions
 ) -> None:
     event = {"http://schemas.openid.net/event/backchannel-logout": {}}
     token = forger.id_token(nonce=None, events=event, iat=int(clock.now) + 1, jti="one")
-    first = await signed_in(kept)
+    first = await signed_in(signed)
     clock.now += 5
-    assert await kept.log_out(token) == 1
-    assert await ended(kept, first)
-    await signed_in(kept)
-    assert await kept.log_out(token) == 0, "it was used"
+    assert await signed.log_out(token) == 1
+    assert await ended(signed, first)
+    await signed_in(signed)
+    assert await signed.log_out(token) == 0, "it was used"
     clock.now += 120
     later = forger.id_token(nonce=None, events=event, iat=int(clock.now) - 55, jti="two")
-    assert await kept.log_out(later) == 1
-    await signed_in(kept)
-    assert await kept.log_out(forger.id_token(nonce=None, events=event, iat=int(clock.now) - 65, jti="x")) == 0
+    assert await signed.log_out(later) == 1
+    await signed_in(signed)
+    assert await signed.log_out(forger.id_token(nonce=None, events=event, iat=int(clock.now) - 65, jti="x")) == 0
     unnamed = forger.id_token(nonce=None, events=event, iat=int(clock.now))
-    assert await kept.log_out(unnamed) == 0, "without an id, only what began before it"
-    assert await kept.log_out(forger.id_token(nonce=None, events=event, iat=int(clock.now) + 1)) == 1
+    assert await signed.log_out(unnamed) == 0, "without an id, only what began before it"
+    assert await signed.log_out(forger.id_token(nonce=None, events=event, iat=int(clock.now) + 1)) == 1

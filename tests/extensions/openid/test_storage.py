@@ -57,6 +57,6 @@ async def test_a_user_has_a_bounded_number_of_sessions(store) -> None:
     for number in range(PER_USER + 2):
         session = evolve(FIRST, id=f"s{number}", signed_in_at=float(number))
         assert await store.commit(add_provider_session(session, 1.0))
-    kept = {row.id for row in await store.read(provider_sessions.of_owner, "ann")}
-    assert kept == {f"s{number}" for number in range(2, PER_USER + 2)}
+    ids = {row.id for row in await store.read(provider_sessions.of_owner, "ann")}
+    assert ids == {f"s{number}" for number in range(2, PER_USER + 2)}
     assert len(await store.read(provider_sessions.of_owner, "bob")) == 1

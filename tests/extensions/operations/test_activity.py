@@ -41,12 +41,12 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     assert [(user["user"], user["connections"], user["open_runs"]) for user in users["users"]] == [("ada", 1, 1)]
     _, after = await read(running, "runs")
     assert (after["open"], after["ended"][0]["run_id"], after["ended"][0]["outcome"]) == ([], row["run_id"], "success")
-    _, one = await read(running, f"runs/{row['run_id']}")
-    assert [span["kind"] for span in one["spans"]] == ["queue", "agent", "model"]
-    assert all(span["ended"] is not None for span in one["spans"])
-    shown = json.dumps([runs, connections, users, after, one])
-    assert WORDS not in shown
-    assert "one two" not in shown
+    _, detail = await read(running, f"runs/{row['run_id']}")
+    assert [span["kind"] for span in detail["spans"]] == ["queue", "agent", "model"]
+    assert all(span["ended"] is not None for span in detail["spans"])
+    text = json.dumps([runs, connections, users, after, detail])
+    assert WORDS not in text
+    assert "one two" not in text
 
 
 async def test_a_queued_run_waits_for_its_turn_also_after_its_user_has_steered_it(serve: Any) -> None:
@@ -60,13 +60,13 @@ async def test_a_queued_run_waits_for_its_turn_also_after_its_user_has_steered_i
         await client.send({"type": "steer", "payload": {"run_id": run_id, "content": "shorter", "steer_id": "s1"}})
         await client.until("steer_accepted")
         _, runs = await read(running, "runs")
-        _, one = await read(running, f"runs/{run_id}")
+        _, detail = await read(running, f"runs/{run_id}")
         gate.opened.set()
         for _ in range(2):
             await client.until("final_response")
     (row,) = [run for run in runs["open"] if run["run_id"] == run_id]
     assert (row["last_event"], row["waits_for"], row["waits_for_name"]) == ("steer_accepted", "queue", "")
-    assert one["waits_for"] == "queue"
+    assert detail["waits_for"] == "queue"
 
 
 async def test_a_run_waits_for_its_tool_again_once_the_call_is_allowed(serve: Any) -> None:
@@ -88,12 +88,12 @@ async def test_a_run_waits_for_its_tool_again_once_the_call_is_allowed(serve: An
         await client.send({"type": "approve", "payload": payload})
         await gate.reached.wait()
         _, after = await read(running, "runs")
-        _, one = await read(running, f"runs/{required['run_id']}")
+        _, detail = await read(running, f"runs/{required['run_id']}")
         gate.opened.set()
         await client.until("final_response")
     rows = [(row["last_event"], row["waits_for"], row["waits_for_name"]) for (row,) in (before["open"], after["open"])]
     assert rows == [("approval_required", "consent", "careful"), ("approval_decided", "tool", "careful")]
-    assert one["waits_for"] == "tool: careful"
+    assert detail["waits_for"] == "tool: careful"
 
 
 async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,11 +120,11 @@ async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None
         error = await client.ask("go", agent_type="cut", thread_id="another", until="error")
     run_id = ended["run_id"]
     for text in ("ada", "thread-of-a", run_id, run_id[:12]):
-        _, found = await read(running, f"find?text={text}")
-        assert run_id in [run["run_id"] for run in found["runs"]], text
-    _, found = await read(running, f"find?text={error['data']['error_id']}")
-    assert [run["run_id"] for run in found["runs"]] == [error["run_id"]]
-    assert WORDS not in json.dumps(found)
+        _, matches = await read(running, f"find?text={text}")
+        assert run_id in [run["run_id"] for run in matches["runs"]], text
+    _, matches = await read(running, f"find?text={error['data']['error_id']}")
+    assert [run["run_id"] for run in matches["runs"]] == [error["run_id"]]
+    assert WORDS not in json.dumps(matches)
     assert (await read(running, "find?text="))[0] == 400
     assert (await read(running, "find?text=" + "x" * 201))[0] == 400
     assert (await read(running, "runs/none"))[0] == 404

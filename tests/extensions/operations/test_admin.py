@@ -33,11 +33,11 @@ async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> N
         for client in (ada, bob):
             await client.ask(WORDS, agent_type="script", until="message_accepted")
         await gate.reached.wait()
-        mine = await read(running, "/api/admin/users", ACME_OPERATOR)
-        ((user,), runs) = mine["users"], await read(running, "/api/observer/runs", ACME_OPERATOR)
+        of_acme = await read(running, "/api/admin/users", ACME_OPERATOR)
+        ((user,), runs) = of_acme["users"], await read(running, "/api/observer/runs", ACME_OPERATOR)
         busy = await read(running, "/api/observer/users", ACME_OPERATOR)
         everybody = await read(running, "/api/admin/users?limit=1")
-        rest = await read(running, f"/api/admin/users?limit=5&cursor={everybody['next_cursor']}")
+        next_page = await read(running, f"/api/admin/users?limit=5&cursor={everybody['next_cursor']}")
         both = await read(running, "/api/observer/runs")
         of_bob = next(run["run_id"] for run in both["open"] if run["user"] == "bob")
         for method, path in (("GET", f"/api/observer/runs/{of_bob}"), ("POST", f"/api/observer/runs/{of_bob}/stop")):
@@ -50,7 +50,7 @@ async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> N
         assert (await read(running, "/api/admin/users/bob/runs", ACME_OPERATOR))["runs"] == []
         assert [(await read(running, "/api/admin/users/bob/runs?tenant=other"))["runs"][0]["user"]] == ["bob"]
         assert (await ask(running, "/api/admin/users/bob/runs?tenant=other", ACME_OPERATOR))[0] == 403
-        figures, whole = (
+        of_tenant, of_server = (
             await read(running, "/api/admin/overview", ACME_OPERATOR),
             await read(running, "/api/admin/overview"),
         )
@@ -61,15 +61,21 @@ async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> N
     )  # fmt: skip
     assert ([run["user"] for run in runs["open"]], runs["ended"]) == (["ada"], [])
     assert [row["user"] for row in busy["users"]] == ["ada"]
-    assert [row["user"] for row in (*everybody["users"], *rest["users"])] == ["ada", "bob"]
-    assert rest["next_cursor"] is None
+    assert [row["user"] for row in (*everybody["users"], *next_page["users"])] == ["ada", "bob"]
+    assert next_page["next_cursor"] is None
     ended = await read(running, "/api/observer/runs", ACME_OPERATOR)
     assert {run["user"] for run in ended["ended"]} == {"ada"}
-    assert [figures[name] for name in ("users", "open_runs", "connections", "outcomes", "failed")] == [1, 1, 1, {}, []]
-    assert figures["database_bytes"] is None
-    assert (whole["users"], whole["open_runs"], whole["outcomes"]) == (2, 1, {"cancelled": 1})
-    assert whole["database_bytes"] > 4096
-    assert WORDS not in json.dumps([mine, runs, busy, both, ended, of_ada, figures, whole])
+    assert [of_tenant[name] for name in ("users", "open_runs", "connections", "outcomes", "failed")] == [
+        1,
+        1,
+        1,
+        {},
+        [],
+    ]
+    assert of_tenant["database_bytes"] is None
+    assert (of_server["users"], of_server["open_runs"], of_server["outcomes"]) == (2, 1, {"cancelled": 1})
+    assert of_server["database_bytes"] > 4096
+    assert WORDS not in json.dumps([of_acme, runs, busy, both, ended, of_ada, of_tenant, of_server])
 
 
 async def test_sign_ins_are_listed_without_secrets(serve: Any) -> None:
@@ -97,20 +103,20 @@ async def test_settings_have_their_source_and_no_secret(
     monkeypatch.setenv("UNDERSTUDY_PAGE_SHOW_COSTS", "false")
     monkeypatch.setenv("UNDERSTUDY_TENANT_CLAIM", "org")
     loaded = load(port=0, data_dir=tmp_path / "data")
-    given = {name: getattr(loaded, name) for name in ("summary_from", "limits", "secret", "page", "tenant_claim")}
-    running = await serve(**given)
+    settings = {name: getattr(loaded, name) for name in ("summary_from", "limits", "secret", "page", "tenant_claim")}
+    running = await serve(**settings)
     answer = await read(running, "/api/admin/settings")
-    found = {setting["name"]: setting for setting in answer["settings"]}
-    assert (found["summary_from"]["value"], found["summary_from"]["source"]) == (3, "understudy.toml")
-    assert (found["limits.runs_total"]["value"], found["limits.runs_total"]["source"]) == (77, "understudy.toml")
-    assert (found["page.show_costs"]["value"], found["page.show_costs"]["source"]) == (
+    shown = {setting["name"]: setting for setting in answer["settings"]}
+    assert (shown["summary_from"]["value"], shown["summary_from"]["source"]) == (3, "understudy.toml")
+    assert (shown["limits.runs_total"]["value"], shown["limits.runs_total"]["source"]) == (77, "understudy.toml")
+    assert (shown["page.show_costs"]["value"], shown["page.show_costs"]["source"]) == (
         False,
         "UNDERSTUDY_PAGE_SHOW_COSTS",
     )
-    assert found["secret"] == {"name": "secret", "value": None, "secret": True, "is_set": True, "source": str(secret)}
-    assert (found["models.words_per_s"]["value"], found["models.words_per_s"]["source"]) == (5000.0, "command")
-    assert (found["model"]["source"], found["model"]["is_set"]) == ("default", False)
-    assert not found["webhook.secret"]["is_set"]
+    assert shown["secret"] == {"name": "secret", "value": None, "secret": True, "is_set": True, "source": str(secret)}
+    assert (shown["models.words_per_s"]["value"], shown["models.words_per_s"]["source"]) == (5000.0, "command")
+    assert (shown["model"]["source"], shown["model"]["is_set"]) == ("default", False)
+    assert not shown["webhook.secret"]["is_set"]
     assert SECRET not in json.dumps(answer)
 
 

@@ -146,12 +146,12 @@ async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: py
         assert change["incarnation"] == change["restarts"] + 1
         while not _of_actors(event.body for event in stream.seen if event.kind == "incident"):
             await stream.read()
-    told = _of_actors(event.body for event in stream.seen if event.kind == "incident")[0]
-    assert told | {"number": 0, "at": 0, "error_id": ""} == {
+    incidents = _of_actors(event.body for event in stream.seen if event.kind == "incident")[0]
+    assert incidents | {"number": 0, "at": 0, "error_id": ""} == {
         "number": 0, "at": 0, "path": "/system/storage/writer", "error": "killed", "message_type": None,
         "decision": "back_off", "error_id": "",
     }  # fmt: skip
-    assert told["error_id"] in {getattr(record, "error_id", None) for record in caplog.records}
+    assert incidents["error_id"] in {getattr(record, "error_id", None) for record in caplog.records}
 
 
 async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
@@ -168,10 +168,10 @@ async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
     assert (incident["path"], incident["error"], incident["message_type"]) == (ref.path, "ValueError", "str")
     listed = await get(running, "/api/observer/incidents", OPERATOR)
     assert _of_actors(listed["incidents"]) == [incident]
-    shown = json.dumps([event.data for event in stream.seen]) + json.dumps(listed)
-    shown += json.dumps((await observe(running, "?levels=8"))[1])
-    assert WORDS not in shown
-    assert "Traceback" not in shown
+    text = json.dumps([event.data for event in stream.seen]) + json.dumps(listed)
+    text += json.dumps((await observe(running, "?levels=8"))[1])
+    assert WORDS not in text
+    assert "Traceback" not in text
 
 
 async def test_a_conversation_that_rests_is_counted_above_it(serve: Any) -> None:
@@ -185,11 +185,11 @@ async def test_a_conversation_that_rests_is_counted_above_it(serve: Any) -> None
         await stream.until("hello")
         assert (await kill(running, path="/system/storage/writer"))[0] == 202
         await until_change(stream, "/system/storage/writer", state="backing_off")
-        seen = next(event.body for event in reversed(stream.seen) if event.kind == "changes")
-        assert (seen["resting_below"]["/system"], seen["resting_below"]["/system/storage"]) == (1, 1)
+        latest = next(event.body for event in reversed(stream.seen) if event.kind == "changes")
+        assert (latest["resting_below"]["/system"], latest["resting_below"]["/system/storage"]) == (1, 1)
         await until_change(stream, "/system/storage/writer", state="running")
-        seen = next(event.body for event in reversed(stream.seen) if event.kind == "changes")
-        assert seen["resting_below"]["/system"] == 0
+        latest = next(event.body for event in reversed(stream.seen) if event.kind == "changes")
+        assert latest["resting_below"]["/system"] == 0
 
 
 async def test_a_client_that_does_not_read_uses_bounded_memory(serve: Any) -> None:
@@ -200,8 +200,8 @@ async def test_a_client_that_does_not_read_uses_bounded_memory(serve: Any) -> No
         await stream.until("resync")
         await crowd(running, 120, prefix="late")
         assert (await until_change(stream, "/system/connections/late00119"))["state"] == "running"
-        seen = next(event.body for event in reversed(stream.seen) if event.kind == "changes")
-        assert seen["child_counts"]["/system/connections"] == MAX_PENDING + 320
+        latest = next(event.body for event in reversed(stream.seen) if event.kind == "changes")
+        assert latest["child_counts"]["/system/connections"] == MAX_PENDING + 320
         assert all(len(event.body["changes"]) <= 50 for event in stream.seen if event.kind == "changes")
 
 

@@ -27,11 +27,11 @@ async def test_open_runs_of_all_users_have_their_latest_event_and_what_they_spen
         assert (ann.run_id, ann.owner, ann.agent, ann.tokens, ann.cost) == ("r1", "ann", "guide", 120, 0.75)
         assert (ann.last_body, ann.call) == (make.events(3, 3)[0].body, None)
         assert (bob.run_id, bob.tokens, bob.cost) == ("r2", 0, 0.0)
-        said = LoggedEvent(4, "steer_accepted", "r1", b"{}")
-        await store.commit(Change("ann", "t", events=(said,)))
-        for aside, work in (((), said), (("steer_accepted",), make.events(3, 3)[0])):
+        steer = LoggedEvent(4, "steer_accepted", "r1", b"{}")
+        await store.commit(Change("ann", "t", events=(steer,)))
+        for aside, work in (((), steer), (("steer_accepted",), make.events(3, 3)[0])):
             ann, _ = await archive.read(operator_queries.open_runs, 10, ALL, aside)
-            assert (ann.last_body, ann.work_body) == (said.body, work.body)
+            assert (ann.last_body, ann.work_body) == (steer.body, work.body)
         begun = ((1, "tool", "pay", None), (2, "tool", "look", 2.0), (3, "model", "big", None))
         steps = tuple(StepRecord("r1", n, kind, name, None, None, {}, "", 1.0, end) for n, kind, name, end in begun)
         await store.commit(Change("ann", "t", steps=steps))
@@ -74,8 +74,8 @@ async def test_a_text_is_found_as_a_user_a_thread_a_run_and_an_error(database: A
         await store.commit(Change("annxb", "t-two", events=(failed,), run_end=make.ending("run-two", "failed")))
 
         async def find(text: str) -> tuple[list[str], list[str], list[str]]:
-            found = await archive.read(operator_queries.find, text)
-            return list(found.users), [thread[1] for thread in found.threads], [run.run_id for run in found.runs]
+            matches = await archive.read(operator_queries.find, text)
+            return list(matches.users), [thread[1] for thread in matches.threads], [run.run_id for run in matches.runs]
 
         assert await find("ann") == (["ann_b", "annxb"], [], [])
         assert await find("nn_b") == (["ann_b"], [], [])

@@ -67,8 +67,8 @@ async def change(
 @pytest.mark.promise("wire.error-stopped")
 async def test_a_stopped_agent_is_refused_and_allowed_again(serve: Any) -> None:
     running = await serve(endless(), secret=SECRET)
-    status, made = await change(running, "PUT", "/api/stops/agent/endless", reason=REASON)
-    assert (status, made["known"], made["who"], made["reason"]) == (200, True, "op", REASON)
+    status, in_force = await change(running, "PUT", "/api/stops/agent/endless", reason=REASON)
+    assert (status, in_force["known"], in_force["who"], in_force["reason"]) == (200, True, "op", REASON)
     assert (await change(running, "PUT", "/api/stops/tool/none_such", reason=REASON))[1]["known"] is False
     listed = (await change(running, "GET", "/api/stops"))[1]["stops"]
     assert [(stop["kind"], stop["name"], stop["known"]) for stop in listed] == [
@@ -107,14 +107,14 @@ async def test_what_an_operator_writes_is_scrubbed(serve: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["agent", "model"])
-@pytest.mark.parametrize("way", ["both", "news", "poll"])
+@pytest.mark.parametrize("channel", ["both", "news", "poll"])
 async def test_a_stop_ends_a_run_on_the_other_node(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch, kind: str, way: str
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, kind: str, channel: str
 ) -> None:
     """As shipped, by news alone, and by polls alone."""
-    if way == "news":
+    if channel == "news":
         monkeypatch.setattr(stops, "POLL_S", 600.0)
-    elif way == "poll":
+    elif channel == "poll":
         monkeypatch.setattr(stops.StopsPoller, "on_start", Poller.on_start)  # which hears no news
     await stopped_after(begin, kind)
 
@@ -185,9 +185,9 @@ async def test_an_operator_ends_the_run_of_a_user_on_another_node(begin: Begin) 
 
 
 async def test_a_stop_reaches_a_node_in_another_process(tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
-    own = backends_environment(postgres, own_redis) | {CALLS: str(tmp_path / "calls")}
-    held = "tests.end_to_end.held_agent:agent"
-    async with started(tmp_path / "a", held, **own) as a, started(tmp_path / "b", held, **own) as b:
+    environment = backends_environment(postgres, own_redis) | {CALLS: str(tmp_path / "calls")}
+    agent = "tests.end_to_end.held_agent:agent"
+    async with started(tmp_path / "a", agent, **environment) as a, started(tmp_path / "b", agent, **environment) as b:
         async with connected(b.address, ADA) as client:
             await client.ask("go", agent_type="held", thread_id="t", until="tool_executing")
             assert (await change(a, "PUT", "/api/stops/agent/held", reason=REASON))[0] == 200

@@ -55,8 +55,8 @@ TURN = StepRecord("r", 1, "model", "m", None, None, {"usage": {"input": 3, "outp
 
 
 def test_a_whole_run_is_a_tree_of_spans_without_words() -> None:
-    found = timeline([*BEGIN, *END], [TURN])
-    rows = [(span.kind, span.name, span.began, span.ended, span.status, span.parent) for span in found.spans]
+    run = timeline([*BEGIN, *END], [TURN])
+    rows = [(span.kind, span.name, span.began, span.ended, span.status, span.parent) for span in run.spans]
     assert rows == [
         ("queue", "", 1, 2, "ok", None),
         ("agent", "guide", 2, 13, "success", None),
@@ -65,20 +65,20 @@ def test_a_whole_run_is_a_tree_of_spans_without_words() -> None:
         ("consent", "pay", 5, 8, "allow", "c1"),
         ("subagent", "clerk", 9, 11, "success", "c1"),
     ]
-    assert found.waits_for == ""
-    shown = as_json(found, [TURN])
-    assert [row["tokens"] for row in shown["spans"] if "tokens" in row] == [7]
-    assert shown["marks"] == [{"at": 13, "kind": "end", "name": "success"}]
-    assert WORDS not in str(shown)
+    assert run.waits_for == ""
+    document = as_json(run, [TURN])
+    assert [row["tokens"] for row in document["spans"] if "tokens" in row] == [7]
+    assert document["marks"] == [{"at": 13, "kind": "end", "name": "success"}]
+    assert WORDS not in str(document)
 
 
 def test_a_run_under_way_says_what_it_waits_for() -> None:
     assert [": ".join(filter(None, waits_for(event))) for event in BEGIN] == [
         "queue", "model: guide", "tool: pay", "consent: pay",
     ]  # fmt: skip
-    found = timeline(BEGIN, [])
-    assert found.waits_for == "consent: pay"
-    assert [span.kind for span in found.spans if span.ended is None] == ["agent", "tool", "consent"]
+    run = timeline(BEGIN, [])
+    assert run.waits_for == "consent: pay"
+    assert [span.kind for span in run.spans if span.ended is None] == ["agent", "tool", "consent"]
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_a_run_waits_for_the_latest_call_that_has_no_result(then: list[Envelope]
 
 
 @pytest.mark.parametrize(
-    "said", [AgentThinking("a", WORDS, 6, "taken_over", "op"), SteerAccepted("s", WORDS, "next"), SteerWithdrawn("s")]
+    "event", [AgentThinking("a", WORDS, 6, "taken_over", "op"), SteerAccepted("s", WORDS, "next"), SteerWithdrawn("s")]
 )
-def test_what_is_said_to_a_run_does_not_change_what_it_waits_for(said: Event) -> None:
+def test_what_is_said_to_a_run_does_not_change_what_it_waits_for(event: Event) -> None:
     for number in range(1, len(BEGIN) + 1):
-        assert timeline([*BEGIN[:number], at(6, said)], []).waits_for == timeline(BEGIN[:number], []).waits_for
+        assert timeline([*BEGIN[:number], at(6, event)], []).waits_for == timeline(BEGIN[:number], []).waits_for
 
 
 def test_a_run_that_was_cut_leaves_nothing_open() -> None:

@@ -22,9 +22,9 @@ def refuse_eve(rules: Rules) -> None:
 def file(tmp_path: Path) -> PermissionsFile:
     path = tmp_path / "permissions.toml"
     path.write_text(GOOD)
-    made = PermissionsFile(path, Permissions(), refuse_eve)
-    made.permissions.rules = made.read()
-    return made
+    permissions_file = PermissionsFile(path, Permissions(), refuse_eve)
+    permissions_file.permissions.rules = permissions_file.read()
+    return permissions_file
 
 
 async def test_a_change_is_put_in_force(file: PermissionsFile) -> None:

@@ -41,7 +41,7 @@ def rules(text: str) -> Rules:
 
 def tools(permissions: Permissions, agent: Agent, who: Identity) -> list[str]:
     """Return the names of the tools that an agent has for a user."""
-    return [shown.name for shown in permissions.for_user(agent, who).tools]
+    return [offered.name for offered in permissions.for_user(agent, who).tools]
 
 
 def test_a_tool_and_the_file_both_have_to_allow_a_use() -> None:
@@ -55,8 +55,8 @@ def test_a_tool_and_the_file_both_have_to_allow_a_use() -> None:
 
 
 def test_the_longest_pattern_holds_and_a_whole_name_before_it() -> None:
-    found = rules('[tools]\n"*" = ["user:a"]\n"crm_*" = ["user:b"]\ncrm_write = ["user:c"]')
-    assert [found.of_tool(name) for name in ("look", "crm_read", "crm_write")] == [
+    permissions = rules('[tools]\n"*" = ["user:a"]\n"crm_*" = ["user:b"]\ncrm_write = ["user:c"]')
+    assert [permissions.of_tool(name) for name in ("look", "crm_read", "crm_write")] == [
         ("user:a",),
         ("user:b",),
         ("user:c",),

@@ -30,9 +30,9 @@ def add_rows(connection: Connection, table: Table, owner: str, count: int) -> bo
             column.name: next((value for kind, value in VALUES if isinstance(column.type, kind)), texts[column.name])
             for column in table.columns
         }
-        own = {"owner": owner, "thread_id": "t", "run_id": f"r{number}-{owner}"}
-        own = {name: value for name, value in own.items() if name in values}
-        connection.execute(insert(table).values(values | own))
+        of_owner = {"owner": owner, "thread_id": "t", "run_id": f"r{number}-{owner}"}
+        of_owner = {name: value for name, value in of_owner.items() if name in values}
+        connection.execute(insert(table).values(values | of_owner))
     return True
 
 
@@ -42,26 +42,30 @@ async def left(store: Any, table: Table, owner: str) -> int:
     )
 
 
-async def whole(pieces: Any) -> Any:
+async def read_all(pieces: Any) -> Any:
     return json.loads(b"".join([piece async for piece in pieces]))
 
 
-@pytest.mark.parametrize("kept", KEPT.values(), ids=KEPT)
+@pytest.mark.parametrize("user_data", KEPT.values(), ids=KEPT)
 async def test_what_is_kept_of_users_is_exported_and_erased(
-    store: Any, make: Any, kept: UserData, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    store: Any,
+    make: Any,
+    user_data: UserData,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     for module in (erasure, export):
         monkeypatch.setattr(module, "kept_of_users", lambda: [evolve(user, together=2) for user in kept_of_users()])
-    count = 1 if kept.single else ROWS
+    count = 1 if user_data.single else ROWS
     for owner in ("ann", "bob"):
         await store.commit(make.opening(owner, "t", f"r-{owner}"))
-        if kept.name == "passkeys":
+        if user_data.name == "passkeys":
             await store.commit(add_rows(KEPT["account"].table, owner, 1))
-        await store.commit(add_rows(kept.table, owner, count))
+        await store.commit(add_rows(user_data.table, owner, count))
     exporter = Exporter(store.archive, Vault(), lambda: 0.0)
-    exported = await whole(exporter.user(await store.archive.read(queries.user, "ann"), ExportOptions()))
-    place = exported["threads"][0] if kept.of_thread else exported
-    assert isinstance(place[kept.name], dict) if kept.single else len(place[kept.name]) == ROWS
+    exported = await read_all(exporter.user(await store.archive.read(queries.user, "ann"), ExportOptions()))
+    place = exported["threads"][0] if user_data.of_thread else exported
+    assert isinstance(place[user_data.name], dict) if user_data.single else len(place[user_data.name]) == ROWS
     erased = await Eraser(store, Settings(data_dir=tmp_path_factory.mktemp("data")), store.delete_thread).user("ann")
     assert (erased.threads, erased.whole) == (1, True)
-    assert [await left(store, kept.table, owner) for owner in ("ann", "bob")] == [0, count]
+    assert [await left(store, user_data.table, owner) for owner in ("ann", "bob")] == [0, count]

@@ -77,9 +77,9 @@ async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
 
         async def trim_while_ann_is_back(*args, **rests) -> None:
             await trim(*args, **rests)
-            said = make.message("ann", "old", "m2", run_id="r2", created_at=NOW)
+            message = make.message("ann", "old", "m2", run_id="r2", created_at=NOW)
             run = make.run("ann", "old", "r2", message_id="m2", started_at=NOW)
-            change = make.change("ann", "old", events=make.events(36, 36, "r2"), messages=(said,), run=run)
+            change = make.change("ann", "old", events=make.events(36, 36, "r2"), messages=(message,), run=run)
             await store.commit(change)
             await store.commit(make.change("ann", "old", events=make.events(37, 37, "r2"), run_end=make.ending("r2")))
 

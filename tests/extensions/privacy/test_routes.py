@@ -53,15 +53,15 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     await running.store.commit(remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
     await running.store.commit(allow_tool(name, "t1", "send_mail", 5.0))
     await running.store.commit(save_state(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
-    _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
+    _, headers, export = await request(running.address, "GET", "/api/me/export?events=1", token=token)
     assert headers["content-disposition"] == "attachment; filename=conversations.json"
-    assert (whole["format"], whole["version"], whole["user"], whole["tenant"]) == (FORMAT, VERSION, name, None)
-    assert ids(whole["files"]) == [file_id]
-    assert [(context["agent"], context["name"], context["value"]) for context in whole["contexts"]] == [
+    assert (export["format"], export["version"], export["user"], export["tenant"]) == (FORMAT, VERSION, name, None)
+    assert ids(export["files"]) == [file_id]
+    assert [(context["agent"], context["name"], context["value"]) for context in export["contexts"]] == [
         ("guide", "likes", {"tea": True})
     ]
-    assert sorted(entry["thread"]["id"] for entry in whole["threads"]) == ["t1", "t2"]
-    (thread,) = [entry for entry in whole["threads"] if entry["thread"]["id"] == "t1"]
+    assert sorted(entry["thread"]["id"] for entry in export["threads"]) == ["t1", "t2"]
+    (thread,) = [entry for entry in export["threads"] if entry["thread"]["id"] == "t1"]
     assert ids(thread["files"]) == [file_id]
     assert thread["consents"] == [{"tool_name": "send_mail", "given_at": 5.0, "definition": ""}]
     assert thread["agent_states"] == [{"run_id": "r", "key": "at", "body": "AP8=", "updated_at": 6.0}]
@@ -73,7 +73,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     steps = [(step["kind"], step["name"], step["status"]) for step in run["steps"]]
     assert ("tool", "echo", "ok") in steps
     assert [event["seq"] for event in thread["events"]] == list(range(1, thread["thread"]["last_seq"] + 1))
-    assert MARKER not in json.dumps(whole)
+    assert MARKER not in json.dumps(export)
     alone = await get(running, "/api/threads/t1/export?events=1", token)
     assert {**thread, "format": FORMAT, "version": VERSION} == {k: v for k, v in alone.items() if k != "exported_at"}
     _, headers, text = await request(running.address, "GET", "/api/me/export?format=markdown", token=token)
@@ -91,7 +91,7 @@ async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
     running = await serve(scripted(Call([("wait", {})])), **database)
     (token, name), (other, _) = await new_user(running), await new_user(running)
     file_id = (await upload(running, token, f"{MARKER}.csv", f"{MARKER},b\n1,2\n".encode()))[1]["id"]
-    kept = (await upload(running, other, "kept.csv", b"kept,b\n1,2\n"))[1]["id"]
+    kept_file = (await upload(running, other, "kept.csv", b"kept,b\n1,2\n"))[1]["id"]
     async with connected(running.address, token) as client, connected(running.address, other) as stranger:
         await talk(stranger, "stays", "t1", agent_type="guide")
         await talk(client, f"{MARKER} one", "t1", agent_type="guide", message_id="m1", references=[file_id])
@@ -109,7 +109,7 @@ async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
         for path in ("/api/threads", f"/api/files/{file_id}", "/api/me/export"):
             assert (await request(running.address, "GET", path, token=token))[0] == 401
         assert (await get(running, "/api/me/export", other))["threads"][0]["messages"][0]["content"] == "stays"
-        assert (await request(running.address, "GET", f"/api/files/{kept}", token=other))[0] == 200
+        assert (await request(running.address, "GET", f"/api/files/{kept_file}", token=other))[0] == 200
         assert (await erase(running, token, name))[0] == 401
 
 

@@ -26,30 +26,30 @@ def test_users_are_listed_exported_and_erased_by_tenant(address: list[str], tmp_
     listed = [line.split("\t") for line in said("users", "list", *address).splitlines()]
     assert sorted(line[:3] for line in listed) == [["ann", "", "1"], ["ann", "acme", "2"], ["ann", "globex", "1"]]
     assert len(said("users", "list", "--tenant", "acme", *address).splitlines()) == 1
-    whole = json.loads(said("users", "export", "ann", "--tenant", "acme", *address))
-    assert (whole["user"], whole["tenant"], len(whole["threads"])) == ("ann", "acme", 2)
-    assert all("of acme" in json.dumps(thread) for thread in whole["threads"])
+    exported = json.loads(said("users", "export", "ann", "--tenant", "acme", *address))
+    assert (exported["user"], exported["tenant"], len(exported["threads"])) == ("ann", "acme", 2)
+    assert all("of acme" in json.dumps(thread) for thread in exported["threads"])
     output = tmp_path / "acme.json"
     said("users", "export", "--tenant", "acme", "--output", str(output), *address)
     assert [user["user"] for user in json.loads(output.read_text())["users"]] == ["ann"]
     assert output.stat().st_mode & 0o777 == 0o600
     assert "--yes" in refusal("users", "delete", "ann", "--tenant", "acme", *address, code=2)
-    done = understudy("users", "delete", "ann", "--tenant", "acme", "--yes", *address)
-    assert (done.exit_code, done.stdout) == (0, "erased 1 user with 2 threads and 0 files\n")
+    result = understudy("users", "delete", "ann", "--tenant", "acme", "--yes", *address)
+    assert (result.exit_code, result.stdout) == (0, "erased 1 user with 2 threads and 0 files\n")
     assert "there is no user" in refusal("users", "delete", "ann", "--tenant", "acme", "--yes", *address)
     assert len(said("users", "list", *address).splitlines()) == 2
     assert "of globex" in said("users", "export", "ann", "--tenant", "globex", *address)
-    done = understudy("users", "delete", "--tenant", "globex", "--yes", *address)
-    assert done.stdout == "erased 1 user with 1 threads and 0 files\n"
+    result = understudy("users", "delete", "--tenant", "globex", "--yes", *address)
+    assert result.stdout == "erased 1 user with 1 threads and 0 files\n"
     (left,) = said("users", "list", *address).splitlines()
     assert left.split("\t")[:2] == ["ann", ""]
 
 
 def test_a_thread_is_exported_in_both_forms(address: list[str]) -> None:
-    one = json.loads(said("threads", "export", "--owner", "ann", "--thread", "t1", *address))
-    assert (one["thread"]["id"], len(one["messages"])) == ("t1", 2)
-    assert one["messages"][1]["runs"] == []
-    assert [step["number"] for step in one["messages"][0]["runs"][0]["steps"]] == [1]
+    thread = json.loads(said("threads", "export", "--owner", "ann", "--thread", "t1", *address))
+    assert (thread["thread"]["id"], len(thread["messages"])) == ("t1", 2)
+    assert thread["messages"][1]["runs"] == []
+    assert [step["number"] for step in thread["messages"][0]["runs"][0]["steps"]] == [1]
     text = said("threads", "export", "--owner", "ann", "--format", "markdown", *address)
     assert "````text\n# of None\n```\nt1\n````\n" in text
     none = understudy("threads", "export", "--owner", "ann", "--thread", "t9", *address)
@@ -62,9 +62,9 @@ def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
     for command in (["list"], ["export", "ann", "--output", str(output)], ["delete", "ann", "--yes"]):
         assert "there is no database" in refusal("users", *command, "--data-dir", str(data))
     assert list(tmp_path.iterdir()) == []
-    done = understudy("users", "export", "ann", "--data-dir", str(data), "--output", str(tmp_path / "no" / "x"))
-    assert done.exit_code == 1
-    assert "Traceback" not in done.output
+    result = understudy("users", "export", "ann", "--data-dir", str(data), "--output", str(tmp_path / "no" / "x"))
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
 
 
 def test_unknown_users_are_reported(address: list[str], tmp_path: Path) -> None:
@@ -83,17 +83,17 @@ def test_an_unreachable_redis_is_noted(postgres: Postgres, template: str, tmp_pa
     options = ["--data-dir", str(tmp_path), "--database-url", url]
     erase = ["users", "delete", "ann", "--yes", *options]
     wrong = "rediss://:hunter2@127.0.0.1:1?ssl_ca_certs=/nowhere"
-    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_NODES_REDIS_URL": wrong})
-    assert (done.exit_code, "/nowhere" in done.stderr, "hunter2" in done.output) == (1, True, False)
-    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_NODES_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
-    assert (done.exit_code, "erased 1 user" in done.stdout) == (0, True)
-    assert "Redis does not answer" in done.stderr
-    assert "hunter2" not in done.output
+    result = CliRunner().invoke(main, erase, env={"UNDERSTUDY_NODES_REDIS_URL": wrong})
+    assert (result.exit_code, "/nowhere" in result.stderr, "hunter2" in result.output) == (1, True, False)
+    result = CliRunner().invoke(main, erase, env={"UNDERSTUDY_NODES_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
+    assert (result.exit_code, "erased 1 user" in result.stdout) == (0, True)
+    assert "Redis does not answer" in result.stderr
+    assert "hunter2" not in result.output
 
 
 def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, template: str, tmp_path: Path) -> None:
 
-    async def live(database: Database) -> None:
+    async def add_live_node(database: Database) -> None:
         await fill(database)
         async with ActorSystem("test") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
@@ -101,7 +101,7 @@ def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, template:
 
     url = postgres.create(template)
     database = connect_database(url)
-    trio.run(live, database)
+    trio.run(add_live_node, database)
     database.close()
     options = ["--data-dir", str(tmp_path), "--database-url", url]
     assert "DELETE /api/users" in refusal("users", "delete", "ann", "--yes", *options)
@@ -118,6 +118,6 @@ async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path)
         (thread,) = json.loads(exported.stdout)["threads"]
         assert [message["role"] for message in thread["messages"]] == ["user", "assistant"]
         assert thread["events"][-1]["type"] == "final_response"
-        done = await trio.to_thread.run_sync(understudy, "users", "delete", name, "--yes", *options)
-        assert (done.exit_code, "another understudy" in done.stderr) == (1, True)
+        result = await trio.to_thread.run_sync(understudy, "users", "delete", name, "--yes", *options)
+        assert (result.exit_code, "another understudy" in result.stderr) == (1, True)
         assert (await client.ask("What is 3 + 3?", thread_id="sums"))["type"] == "final_response"

@@ -32,10 +32,10 @@ def test_a_text_is_one_fence_whatever_is_in_it(text: str) -> None:
     assert [token.type for token in tokens] == [
         "heading_open", "inline", "heading_close", "fence", "heading_open", "inline", "heading_close",
     ]  # fmt: skip
-    shown = tokens[3].content
-    assert "\x1b" not in shown
+    content = tokens[3].content
+    assert "\x1b" not in content
     lines = re.split("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text)
-    assert [len(line) for line in shown.split("\n")] == [*map(len, lines), 0]
+    assert [len(line) for line in content.split("\n")] == [*map(len, lines), 0]
 
 
 @given(nasty)
@@ -85,7 +85,7 @@ SAID = Message("ann", "m1", "t1", "r1", "user", "What?", "guide", None, "accepte
 ANSWER = Message("ann", "answer-r1", "t1", "r1", "assistant", "That.", "guide", None, "success", 2.0, parent_id="m1")
 
 
-def told(*messages: Message, **beside: Any) -> list[str]:
+def lines_of(*messages: Message, **beside: Any) -> list[str]:
     transcript = Transcript(THREAD, str)
     text = transcript.opening() + "".join(transcript.message(row, []) for row in messages)
     return [line for line in text.splitlines() if line.startswith("#")]
@@ -96,7 +96,7 @@ def test_branches_are_marked_where_they_leave() -> None:
     edit = evolve(SAID, id="m3", branch_of="m1")
     again = evolve(ANSWER, id="answer-r4", branch_of="m1")
     lost = evolve(SAID, id="m5", parent_id="answer-lost")
-    assert told(SAID, ANSWER, after, edit, again, lost) == [
+    assert lines_of(SAID, ANSWER, after, edit, again, lost) == [
         "# Sums \\*and\\* more \\# x",
         "## 1. You, 1970-01-01 00:00:01 UTC",
         "## 2. Guide, 1970-01-01 00:00:02 UTC",
@@ -110,19 +110,19 @@ def test_branches_are_marked_where_they_leave() -> None:
 def test_all_that_belongs_to_a_message_is_told() -> None:
     run = RunRecord("r9", "ann", "t1", "m1", None, "guide", None, "failed", 1.0, 2.0)
     transcript = Transcript(THREAD, str.upper)
-    asked = transcript.message(evolve(SAID, references=("f" * 32,)), [run])
+    question = transcript.message(evolve(SAID, references=("f" * 32,)), [run])
     for part in (
         "```text\nWHAT?\n```",
         "f" * 32,
         "The work on it is failed.",
     ):
-        assert part in asked
+        assert part in question
     answered = evolve(ANSWER, status="cancelled", visualization={"a": 1}, rating="up", note="```\nok")
-    said = transcript.message(answered, [])
+    answer = transcript.message(answered, [])
     for part in (
         "\n\nTHAT.\n", "With a chart.", "This answer is cancelled.", "Rated up.", "````text\n```\nok",
     ):  # fmt: skip
-        assert part in said
+        assert part in answer
 
 
 @pytest.mark.parametrize(("tenant", "of"), [(None, ""), ("a_b", " of a\\_b")])

@@ -26,9 +26,9 @@ FILES = [
 
 
 def test_a_project_has_the_name_that_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = CliRunner().invoke(main, ["new", str(tmp_path / "shop_desk")])
-    assert made.exit_code == 0, made.output
-    assert "understudy serve shop_desk.agents:AGENTS" in made.output
+    result = CliRunner().invoke(main, ["new", str(tmp_path / "shop_desk")])
+    assert result.exit_code == 0, result.output
+    assert "understudy serve shop_desk.agents:AGENTS" in result.output
     project = tmp_path / "shop_desk"
     assert sorted(str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()) == FILES
     for path in project.rglob("*.*"):

@@ -33,10 +33,10 @@ TURNS = {
 }
 
 
-def is_right(sent: dict[str, Any], how: str, what: str) -> bool:
-    if how == "roles":
-        return [message["role"] for message in sent["messages"]] == what.split()
-    return (what in json.dumps(sent, separators=(",", ":"))) is (how == "holds")
+def is_right(sent: dict[str, Any], change: str, field: str) -> bool:
+    if change == "roles":
+        return [message["role"] for message in sent["messages"]] == field.split()
+    return (field in json.dumps(sent, separators=(",", ":"))) is (change == "holds")
 
 
 @pytest.mark.parametrize("row", REFUSALS["refusals"], ids=lambda row: f"{row[0]}: {row[3]}"[:80])
@@ -44,15 +44,15 @@ async def test_a_request_is_asked_again_as_its_server_takes_it(
     provider: Provider, heard: Heard, caplog: pytest.LogCaptureFixture, row: list[Any]
 ) -> None:
     """From then on without being refused once more, and said in the log once."""
-    api, turn, status, error, how, what = row
+    api, turn, status, error, change, field = row
     refusal = Script([{"error": error}], done=False) if status == 200 else Script(status=status, error=error)
     provider.scripts = [refusal, played(api, "Four."), played(api, "Four.")]
     async with talking(provider, api) as model:
         for _ in range(2):
             assert (await model.respond(TURNS[turn], heard)).text == "Four."
     first, second, third = provider.requests
-    assert [is_right(request, how, what) for request in (first, second)] == [False, True]
-    assert is_right(third, how, what) or "context" in str(error), "the room of one reply is not that of the next"
+    assert [is_right(request, change, field) for request in (first, second)] == [False, True]
+    assert is_right(third, change, field) or "context" in str(error), "the room of one reply is not that of the next"
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["model.field_refused"]
 
 
@@ -75,7 +75,10 @@ async def test_the_form_of_an_answer_is_said_in_words_at_last(provider: Provider
 async def test_what_did_not_help_is_not_remembered(
     provider: Provider, heard: Heard, words: str, turn: Turn, field: str
 ) -> None:
-    provider.scripts = [*(Script(status=400, error={"message": told}) for told in (words, "no")), played("chat", "4")]
+    provider.scripts = [
+        *(Script(status=400, error={"message": message}) for message in (words, "no")),
+        played("chat", "4"),
+    ]
     async with talking(provider) as model:
         with pytest.raises(ModelUnavailable, match="did not accept"):
             await model.respond(turn, heard)

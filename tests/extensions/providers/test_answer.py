@@ -128,12 +128,12 @@ ODD: list[tuple[Any, tuple[int, int], bool]] = [
 async def test_no_number_of_usage_costs_the_answer(
     provider: Provider, heard: Heard, api: str, row: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    given, counted, odd = row
-    if isinstance(given, dict):
+    reported, counted, odd = row
+    if isinstance(reported, dict):
         names = {"in": "prompt_tokens", "out": "completion_tokens"} if api == "chat" else {}
         names = names or {"in": "input_tokens", "out": "output_tokens"}
-        given = {names.get(name, name): value for name, value in given.items()}
-    usage = (await ask(provider, api, heard, played(api, "Hello.", usage=given))).usage
+        reported = {names.get(name, name): value for name, value in reported.items()}
+    usage = (await ask(provider, api, heard, played(api, "Hello.", usage=reported))).usage
     if api != "messages" or counted != (0, 0):  # else those of its beginning may stay
         assert (usage.input, usage.output) == counted
     assert all(type(count) is int and 0 <= count <= MAX_COUNT for count in (usage.input, usage.output))
@@ -170,8 +170,8 @@ async def test_an_answer_may_come_as_one_object(provider: Provider, heard: Heard
 async def test_all_of_an_answer_is_streamed_in_its_order(provider: Provider, heard: Heard, api: str) -> None:
     script = played(api, "I look ", "them up.", thoughts=["Two ", "orders."], call=[A17], ids=("a", "b"))
     reply = await ask(provider, api, heard, script)
-    told = [event.text for event in heard.events if isinstance(event, ReasoningDelta)]
-    assert (told, reply.reasoning, reply.text) == (["Two ", "orders."], "Two orders.", "I look them up.")
+    reasoning = [event.text for event in heard.events if isinstance(event, ReasoningDelta)]
+    assert (reasoning, reply.reasoning, reply.text) == (["Two ", "orders."], "Two orders.", "I look them up.")
     assert reply.calls == tuple(ToolRequest(call_id, "lookup", {"order_id": "A-17"}, "Lookup") for call_id in "ab")
     assert heard.thoughts == ["Next: Lookup, Lookup"]
     path = {"chat": "chat/completions"}.get(api, api)
@@ -189,21 +189,21 @@ async def test_the_ids_of_a_provider_go_back_to_it(
         reply = await model.respond(LOOKING, heard)
         calls = [evolve(call, id=f"{n}-of-the-server") for n, call in enumerate(reply.calls)]
         items = items_of(evolve(reply, calls=tuple(calls)))
-        for name, said in (("tiny", items), ("tiny", items * 2), ("other", items)):
+        for name, history in (("tiny", items), ("tiny", items * 2), ("other", items)):
             model.model = name
-            await model.respond(evolve(LOOKING, items=(*LOOKING.items, *said)), heard)
-    own, twice, others = (
+            await model.respond(evolve(LOOKING, items=(*LOOKING.items, *history)), heard)
+    sent_ids, twice, others = (
         re.findall(r'"(?:\w+_)?id": "([^"]*)"', json.dumps(request.get("messages") or request["input"]))
         for request in provider.requests[1:]
     )
     if api == "responses" and ids[0] == "same":  # there the id is what a call is known by
         ids = ids[:1]
-    assert len(own) == len(others) == 2 * len(ids)  # of each call, and of its result
-    assert {call_id for call_id in own if call_id in ids} == {*ids} - {""}
-    made = others + [call_id for call_id in own if call_id not in ids] + twice[len(own) :]
-    assert all(re.fullmatch("[a-zA-Z0-9]{9}", call_id) for call_id in made)
-    assert len({*own}) == len({*others}) == len(ids)
-    assert (twice[: len(own)], len({*twice})) == (own, 2 * len(ids))
+    assert len(sent_ids) == len(others) == 2 * len(ids)  # of each call, and of its result
+    assert {call_id for call_id in sent_ids if call_id in ids} == {*ids} - {""}
+    new_ids = others + [call_id for call_id in sent_ids if call_id not in ids] + twice[len(sent_ids) :]
+    assert all(re.fullmatch("[a-zA-Z0-9]{9}", call_id) for call_id in new_ids)
+    assert len({*sent_ids}) == len({*others}) == len(ids)
+    assert (twice[: len(sent_ids)], len({*twice})) == (sent_ids, 2 * len(ids))
     assert provider.connections == 1
 
 
@@ -220,11 +220,13 @@ async def test_a_refusal_is_told(provider: Provider, heard: Heard, api: str) -> 
 
 async def test_a_handoff_is_a_call(provider: Provider, heard: Heard, api: str) -> None:
     """Its name is one that no tool has."""
-    known, unknown = (played(api, call=[f'{{"to": "{to}"}}'], name="hand_over__") for to in ("insights", "nobody"))
+    to_known, to_unknown = (
+        played(api, call=[f'{{"to": "{to}"}}'], name="hand_over__") for to in ("insights", "nobody")
+    )
     turn = a_turn(tools=(ToolCard("hand_over"), ToolCard("hand_over_")), colleagues=(COLLEAGUE,))
-    reply = await ask(provider, api, heard, known, turn)
+    reply = await ask(provider, api, heard, to_known, turn)
     assert (reply.handoff, reply.calls) == (Handoff("insights", "insights has better tools for this."), ())
-    await fails(provider, api, heard, unknown, "colleague that does not exist", turn)
+    await fails(provider, api, heard, to_unknown, "colleague that does not exist", turn)
     assert "'hand_over__'" in str(provider.requests[0]["tools"])
 
 

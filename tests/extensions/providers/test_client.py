@@ -43,12 +43,12 @@ async def test_a_refusal_is_a_sentence_without_secrets(
             provider.scripts = [Script(status=status, error=error, headers={"retry-after": "7"})]
             with pytest.raises(ModelUnavailable, match=says) as caught:
                 await model.respond(a_turn(), heard)
-            found = caught.value
-            assert (found.retryable, found.retry_after_s) == (retryable, 7.0 if retryable else None), words
-            assert (found.__cause__, found.__context__) == (None, None)
-            assert ("openai-chat:tiny" in str(found)) == ((api, status) == ("responses", 404))
-            assert KEY not in "".join(traceback.format_exception(found)) + found.detail + caplog.text
-            assert not any(leak in repr(found) + repr(model) for leak in (KEY, provider.root, words))
+            failure = caught.value
+            assert (failure.retryable, failure.retry_after_s) == (retryable, 7.0 if retryable else None), words
+            assert (failure.__cause__, failure.__context__) == (None, None)
+            assert ("openai-chat:tiny" in str(failure)) == ((api, status) == ("responses", 404))
+            assert KEY not in "".join(traceback.format_exception(failure)) + failure.detail + caplog.text
+            assert not any(leak in repr(failure) + repr(model) for leak in (KEY, provider.root, words))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,10 @@ IDLE: dict[str, list[Iterable[Any]]] = {
 
 async def test_a_provider_without_progress_is_left(provider: Provider, heard: Heard, api: str) -> None:
     """While it has not begun `first_token_s` counts, behind text `idle_s`; events that say nothing move neither."""
-    for first_token_s, chunks in ((60.0, begun(api, "Hel")), *((0.6, said) for said in [(), begun(api), *IDLE[api]])):
+    for first_token_s, chunks in (
+        (60.0, begun(api, "Hel")),
+        *((0.6, beginning) for beginning in [(), begun(api), *IDLE[api]]),
+    ):
         provider.left.clear()
         times: dict[str, Any] = {"first_token_s": first_token_s, "idle_s": 0.3}
         with trio.fail_after(30):
@@ -170,10 +173,10 @@ async def test_a_model_may_think_longer_than_it_may_pause(
     """`idle_s` is between two pieces of text; before them, and within a call, `first_token_s` counts."""
 
     def slowly() -> Iterable[Any]:
-        begin, then, *rest = played(api, *texts, **more).chunks
+        begin, then, *others = played(api, *texts, **more).chunks
         yield from (begin, then)
         provider.left.wait(0.5)
-        yield from rest
+        yield from others
 
     provider.scripts = [Script(slowly(), done=False)]
     async with talking(provider, api, idle_s=0.2) as model:

@@ -226,8 +226,8 @@ PAID: Calls = [("pay", {"to": "ann"}), ("pay", {"to": "bob"})]
 
 
 def item(number: int, arguments: str, **fields: Any) -> dict[str, Any]:
-    given = {"id": f"fc-{number}", "call_id": f"c-{number}", "name": "pay", "arguments": arguments}
-    return {"type": "function_call", "status": "completed", **given, **fields}
+    members = {"id": f"fc-{number}", "call_id": f"c-{number}", "name": "pay", "arguments": arguments}
+    return {"type": "function_call", "status": "completed", **members, **fields}
 
 
 def done_item(number: int, arguments: str, place: int, **fields: Any) -> bytes:
@@ -235,9 +235,9 @@ def done_item(number: int, arguments: str, place: int, **fields: Any) -> bytes:
 
 
 def piece(number: object, text: str, kind: str = "delta") -> bytes:
-    given = {} if number is None else {"item_id": f"fc-{number}"}
-    given["delta" if kind == "delta" else "arguments"] = text
-    return responses.event(f"response.function_call_arguments.{kind}", output_index=0, **given)
+    members = {} if number is None else {"item_id": f"fc-{number}"}
+    members["delta" if kind == "delta" else "arguments"] = text
+    return responses.event(f"response.function_call_arguments.{kind}", output_index=0, **members)
 
 
 ONE, BOTH = responses.end(output=[item(1, ANN)]), responses.end(output=[item(1, ANN), item(2, BOB)])
@@ -436,12 +436,16 @@ async def test_what_a_server_wants_back_goes_back_with_the_calls(provider: Provi
         for name in ("tiny", "other"):
             model.model = name
             await model.respond(turn, heard)
-    own, other = (said for request in provider.requests[1:] for said in request["messages"] if "tool_calls" in said)
-    assert own.items() >= message.items()
-    assert other.keys() == {"role", "content", "tool_calls"} == own.keys() - message.keys()
+    of_model, other = (
+        assistant for request in provider.requests[1:] for assistant in request["messages"] if "tool_calls" in assistant
+    )
+    assert of_model.items() >= message.items()
+    assert other.keys() == {"role", "content", "tool_calls"} == of_model.keys() - message.keys()
     usual = {"id", "type", "function"}
-    assert [{name: made[name] for name in made.keys() - usual} for made in own["tool_calls"]] == calls
-    assert all(made.keys() == usual for made in other["tool_calls"])
+    assert [
+        {name: tool_call[name] for name in tool_call.keys() - usual} for tool_call in of_model["tool_calls"]
+    ] == calls
+    assert all(tool_call.keys() == usual for tool_call in other["tool_calls"])
 
 
 async def test_reasoning_goes_back_with_calls_and_what_follows_them(provider: Provider, heard: Heard) -> None:
@@ -456,8 +460,8 @@ async def test_reasoning_goes_back_with_calls_and_what_follows_them(provider: Pr
         turn = TURN
         for _ in range(3):
             reply = await model.respond(turn, heard)
-            said = () if reply.calls else (MessageItem("user", "And?"),)
-            turn = evolve(turn, items=(*turn.items, *items_of(reply), *said))
+            next_message = () if reply.calls else (MessageItem("user", "And?"),)
+            turn = evolve(turn, items=(*turn.items, *items_of(reply), *next_message))
         await model.respond(turn, heard)
     replies = [message for message in provider.requests[3]["messages"] if message["role"] == "assistant"]
     assert [reply.get("reasoning_content") for reply in replies] == ["so", "now", None]

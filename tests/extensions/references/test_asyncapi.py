@@ -28,10 +28,10 @@ MESSAGES = DOCUMENT["components"]["messages"]
 
 def resolved(reference: str) -> Any:
     """Return the part of the document that a reference points at."""
-    found: Any = DOCUMENT
+    node: Any = DOCUMENT
     for part in reference.removeprefix("#/").split("/"):
-        found = found[part.replace("~1", "/")]
-    return found
+        node = node[part.replace("~1", "/")]
+    return node
 
 
 def references(value: Any) -> Iterator[str]:
@@ -106,8 +106,8 @@ def golden() -> Iterator[tuple[str, str, Any]]:
     """Yield each golden frame with its dialect and its message."""
     for dialect in Dialect:
         for name, frame in json.loads(golden_path(dialect).read_text("utf-8")).items():
-            whole = {Dialect.AGENT_RESPONSE: "agent_response", Dialect.AGENT_EVENTS: "agent_event"}
-            kind = whole.get(dialect, frame["type"])
+            single_events = {Dialect.AGENT_RESPONSE: "agent_response", Dialect.AGENT_EVENTS: "agent_event"}
+            kind = single_events.get(dialect, frame["type"])
             yield name, f"{dialect.value}.{kind}", frame
 
 
@@ -199,11 +199,11 @@ def accepted(frame: Any) -> bool:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_document_and_the_parser_agree_on_commands(name: str) -> None:
     """Whatever is changed in an example of a command, both accept it or both refuse it."""
-    whole = dict(EXAMPLES[name])
-    assert accepted({"type": name, "payload": whole})
-    variants = [whole, *({key: value for key, value in whole.items() if key != left_out} for left_out in whole)]
+    example = dict(EXAMPLES[name])
+    assert accepted({"type": name, "payload": example})
+    variants = [example, *({key: value for key, value in example.items() if key != left_out} for left_out in example)]
     for field in [attribute.name for attribute in COMMANDS[name].__attrs_attrs__]:
-        variants += [whole | {field: value} for value in [*wrong_values(field), None]]
+        variants += [example | {field: value} for value in [*wrong_values(field), None]]
     for fields in variants:
         for frame in forms(name, copy.deepcopy(fields)):
             assert valid(f"command.{name}", frame) is accepted(frame), frame

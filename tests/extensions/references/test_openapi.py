@@ -33,9 +33,9 @@ from understudy.wire.commands import COMMANDS
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The application, without a server around it."""
-    given: dict[str, Any] = dict.fromkeys(field.name for field in WebContext.__attrs_attrs__)
-    given |= {"settings": Settings(data_dir=tmp_path_factory.mktemp("data")), "extensions": installed()}
-    return build_http_app(WebContext(**given))
+    members: dict[str, Any] = dict.fromkeys(field.name for field in WebContext.__attrs_attrs__)
+    members |= {"settings": Settings(data_dir=tmp_path_factory.mktemp("data")), "extensions": installed()}
+    return build_http_app(WebContext(**members))
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +100,13 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
     """An invite that is taken, one that is not, a sign-in, and as many wrong passwords as nobody may try at once."""
     async with served(tmp_path, accounts_enabled=True) as running:
         _, _, document = await request(running.address, "GET", "/openapi.json")
-        check, seen = checker(document), list[int]()
+        check, statuses = checker(document), list[int]()
 
         async def ask(path: str, method: str = "POST", token: str | None = None, **body: str) -> Any:
-            status, _, said = await request(running.address, method, path, token=token, body=body)
-            check(method, path, status, said)
-            seen.append(status)
-            return said
+            status, _, answer = await request(running.address, method, path, token=token, body=body)
+            check(method, path, status, answer)
+            statuses.append(status)
+            return answer
 
         invited = Account("ada", (), (), "", digest_of("mine"), time.time() + 3600, 1.0)
         await running.store.commit(add_account(invited))
@@ -117,9 +117,9 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
         session = await ask("/auth/password", name="ada", password="tree sky blue lamp")
         for old in ("wrong", "tree sky blue lamp"):
             await ask("/auth/password", "PUT", session["session_token"], password=old, new_password="old river stones")
-        while seen[-1] != 429:
+        while statuses[-1] != 429:
             await ask("/auth/password", name="ada", password="wrong")
-        assert seen[:9] == [200, 404, 400, 201, 404, 201, 403, 200, 401]
+        assert statuses[:9] == [200, 404, 400, 201, 404, 201, 403, 200, 401]
 
 
 @pytest.mark.promise("wire.endpoint-machines")
@@ -177,24 +177,29 @@ async def _ask_as_openai(ask: Any, token: str) -> None:
         await ask("POST", path, body=wanted)
     for path in ("/v1/models", "/v1/models/{agent}"):
         await ask("GET", path, token)
-    one = "/v1/responses/{response_id}"
+    response = "/v1/responses/{response_id}"
     for response_id in (name, "none"):
-        for method, path in (("GET", one), ("GET", f"{one}/input_items"), ("POST", f"{one}/cancel"), ("DELETE", one)):
+        for method, path in (
+            ("GET", response),
+            ("GET", f"{response}/input_items"),
+            ("POST", f"{response}/cancel"),
+            ("DELETE", response),
+        ):
             await ask(method, path, token, response_id=response_id)
 
 
 async def _ask_for_shares(ask: Any, token: str) -> None:
     """Request the routes of links to conversations."""
     links = "/api/threads/{thread_id}/shares"
-    made = await ask("POST", links, token, body={})
+    share = await ask("POST", links, token, body={})
     for body in ({"days": 0}, {"run_id": "none"}):
         await ask("POST", links, token, body=body)
     await ask("GET", links, token)
-    behind = "/api/shared/{token}"
-    for link in (made["path"].removeprefix("/share/"), "none"):
-        for path in ("/share/{token}", behind, f"{behind}/files/{{file_id}}", f"{behind}/files/{{file_id}}/preview"):
+    shared = "/api/shared/{token}"
+    for link in (share["path"].removeprefix("/share/"), "none"):
+        for path in ("/share/{token}", shared, f"{shared}/files/{{file_id}}", f"{shared}/files/{{file_id}}/preview"):
             await ask("GET", path, link=link)
-        await ask("DELETE", "/api/shares/{share_id}", token, share_id=made["share_id"])
+        await ask("DELETE", "/api/shares/{share_id}", token, share_id=share["share_id"])
 
 
 async def _ask_to_sign_in(ask: Any, token: str) -> None:
@@ -217,11 +222,11 @@ async def _ask_to_sign_in(ask: Any, token: str) -> None:
 async def _ask_for_runs(ask: Any, token: str) -> None:
     """Request the routes of runs, of what waits for the user, and of schedules."""
     run = {"message": "What is 2 + 3?", "agent": "guide", "thread_id": "t"}
-    made = (await ask("POST", "/api/runs", token, body=run))["run_id"]
+    made_id = (await ask("POST", "/api/runs", token, body=run))["run_id"]
     await ask("POST", "/api/runs", token, body={})
     for query in ("", "?status=odd"):
         await ask("GET", "/api/runs", token, query)
-    for run_id in (made, "none"):
+    for run_id in (made_id, "none"):
         for path in ("/api/runs/{run_id}", "/api/runs/{run_id}/events"):
             await ask("GET", path, token, run_id=run_id)
         await ask("POST", "/api/runs/{run_id}/cancel", token, run_id=run_id)
@@ -229,10 +234,10 @@ async def _ask_for_runs(ask: Any, token: str) -> None:
     for body in ({"all": True}, {}, b"x" * 40_000):
         await ask("POST", "/api/inbox/read", token, body=body)
     daily = {"message": "What is new?", "cron": "0 9 * * *"}
-    made = (await ask("POST", "/api/schedules", token, body=daily))["id"]
+    made_id = (await ask("POST", "/api/schedules", token, body=daily))["id"]
     await ask("POST", "/api/schedules", token, body={"message": "hi", "cron": "0 0 31 2 *"})
     await ask("GET", "/api/schedules", token)
-    for schedule_id in (made, "none"):
+    for schedule_id in (made_id, "none"):
         for method, body in (("GET", b""), ("PATCH", {"enabled": False}), ("DELETE", b"")):
             await ask(method, "/api/schedules/{schedule_id}", token, schedule_id=schedule_id, body=body)
 
@@ -240,14 +245,14 @@ async def _ask_for_runs(ask: Any, token: str) -> None:
 async def _ask_in_a_thread(ask: Any, token: str) -> None:
     """Request the routes of a thread, and of its files."""
     of = "/api/threads/{thread_id}"
-    for what in ("messages", "turns", "events"):
+    for part in ("messages", "turns", "events"):
         for query in ("", "?limit=none"):
-            await ask("GET", f"{of}/{what}", token, query)
-    for what, query in (
+            await ask("GET", f"{of}/{part}", token, query)
+    for part, query in (
         ("export", ""), ("export", "?events=true"), ("stream", "?after=none"), ("consents", ""), ("servers", ""),
         ("widget", "?call_id=none"), ("prompts", ""),
     ):  # fmt: skip
-        await ask("GET", f"{of}/{what}", token, query)
+        await ask("GET", f"{of}/{part}", token, query)
     await ask("DELETE", f"{of}/consents/{{tool_name}}", token)
     widget_call = {"call_id": "none", "name": "none", "request_id": "none"}
     await ask("POST", f"{of}/widget/calls", token, body=widget_call)
@@ -256,10 +261,10 @@ async def _ask_in_a_thread(ask: Any, token: str) -> None:
     for body in ({"title": "Sums"}, b""):
         await ask("PATCH", of, token, body=body)
     content, kind = multipart("s.csv", b"a,b\n1,2\n")
-    kept = await ask("POST", "/api/files", token, body=content, content_type=kind)
+    uploaded = await ask("POST", "/api/files", token, body=content, content_type=kind)
     await ask("POST", "/api/files", token)
     for path in ("/api/files/{file_id}", "/api/files/{file_id}/preview"):
-        await ask("GET", path, token, file_id=kept["id"])
+        await ask("GET", path, token, file_id=uploaded["id"])
     await ask("GET", "/api/files/{file_id}", token)
 
 
@@ -285,23 +290,23 @@ async def _ask_of_oneself(ask: Any, token: str) -> None:
 
 
 async def _ask_all(running: Running, document: dict[str, Any]) -> None:
-    check, asked = checker(document), set()
+    check, covered = checker(document), set()
     usual = {"thread_id": "t", "name": "page.css", "notebook": "household", "agent": "guide", "kind": "tool"}
 
     async def ask(method: str, path: str, token: str | None = None, query: str = "", **more: Any) -> Any:
-        given = usual | {"token": more.pop("link", "none")}
-        names = {name: more.pop(name, given.get(name, "none")) for name in re.findall(r"{(\w+)}", path)}
+        values = usual | {"token": more.pop("link", "none")}
+        names = {name: more.pop(name, values.get(name, "none")) for name in re.findall(r"{(\w+)}", path)}
         status, _, body = await request(running.address, method, path.format(**names) + query, token=token, **more)
         await trio.to_thread.run_sync(check, method, path, status, body)
-        asked.add((path, method.lower()))
+        covered.add((path, method.lower()))
         return body
 
     token = (await ask("POST", "/api/sessions"))["session_token"]
     async with connected(running, token) as peer:
         peer.thread_id = "t"
         await peer.ask("What is 15% of 80?")
-    said = {"type": "chat", "content": "And 16%?", "thread_id": "t", "message_id": "m2"}
-    for command in (said, *_REFUSED):
+    chat = {"type": "chat", "content": "And 16%?", "thread_id": "t", "message_id": "m2"}
+    for command in (chat, *_REFUSED):
         await ask("POST", "/api/commands", token, body=command)
     agui = {"threadId": "a", "runId": "r", "messages": [{"id": "m3", "role": "user", "content": "What is 2 + 2?"}]}
     for body in (agui, {}):
@@ -349,7 +354,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("POST", "/api/sessions/refresh", token)
     await ask("DELETE", "/api/sessions", token)
     await ask("POST", "/api/sessions/refresh", token)
-    assert asked == {(path, method) for path, item in document["paths"].items() for method in item}
+    assert covered == {(path, method) for path, item in document["paths"].items() for method in item}
 
 
 def test_a_change_of_a_schedule_takes_each_member_of_a_new_one(document: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ async def stock_server(folder: Path, *options: str) -> AsyncIterator[Stock]:
             process.kill()
 
 
-def told(client: Any, kind: str, name: str) -> list[str]:
+def texts_told(client: Any, kind: str, name: str) -> list[str]:
     return [event["data"][name] for event in client.seen if event["type"] == kind]
 
 
@@ -78,10 +78,10 @@ async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Pat
             answer = (await client.until("final_response"))["data"]["message"]
             assert answer == "one two three work\n\nSaved to your files: table.csv"
             if not options:  # who polls may see the end only
-                assert "Looks it up." in told(client, "agent_thinking", "thought")
-            asked = (await client.ask("ask", agent_type="abroad", thread_id="t", until="question_asked"))["data"]
-            assert asked["title"] == "Which colour?"
-            reply = {"question_id": asked["question_id"], "answer": {"answer": "blue"}}
+                assert "Looks it up." in texts_told(client, "agent_thinking", "thought")
+            question = (await client.ask("ask", agent_type="abroad", thread_id="t", until="question_asked"))["data"]
+            assert question["title"] == "Which colour?"
+            reply = {"question_id": question["question_id"], "answer": {"answer": "blue"}}
             await client.send({"type": "answer", "payload": reply})
             answer = (await client.until("final_response"))["data"]["message"]
             assert answer.startswith("one two three blue")
@@ -119,7 +119,7 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
             async with connected(server.address, token) as client:
                 await client.ask("slow", agent_type="abroad", thread_id="slow", until="partial_result")
                 await client.say("ask", agent_type="abroad", thread_id="ask")
-                asked = (await client.until("question_asked"))["data"]["question_id"]
+                question_id = (await client.until("question_asked"))["data"]["question_id"]
             await server.kill()
         stock.gate.touch()
         async with here() as server:
@@ -127,7 +127,7 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
                 async with connected(server.address, token) as client:
                     await client.send({"type": "resume", "payload": {"threads": {thread: 0}}})
                     if thread == "ask":
-                        reply = {"question_id": asked, "answer": {"answer": "blue"}}
+                        reply = {"question_id": question_id, "answer": {"answer": "blue"}}
                         await client.send({"type": "answer", "payload": reply})
                     final = await client.until("final_response")
                     assert final["data"]["message"] == f"{answer}\n\nSaved to your files: table.csv"
@@ -141,14 +141,14 @@ async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
     async with there() as remote:
         _, _, body = await request(remote.address, "POST", "/api/sessions")
         key, port = body["session_token"], int(remote.address.rpartition(":")[2])
-        known = {"A2A_TEST_REMOTE": f"{remote.address}/a2a/resumable", "A2A_TEST_TOKEN": key}
-        async with here(**known) as server:
+        environment = {"A2A_TEST_REMOTE": f"{remote.address}/a2a/resumable", "A2A_TEST_TOKEN": key}
+        async with here(**environment) as server:
             token = await new_token(server)
             async with connected(server.address, token) as client:
                 await client.ask("again stop", agent_type="abroad", thread_id="t", until="partial_result")
             await remote.kill()
             await server.kill()
-    async with here(**known) as server, there(port=port) as remote:
+    async with here(**environment) as server, there(port=port) as remote:
         async with connected(server.address, token) as client:
             await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
             with trio.fail_after(120):
@@ -166,13 +166,15 @@ async def test_another_understudy_asks_for_consent(serve: Any, tmp_path: Path) -
     headers = {"Authorization": f"Bearer {await new_token(there)}"}
     here = await serve(Agent("abroad", remote=Remote(f"{there.address}/a2a/script", "a2a", headers)))
     async with connected(here.address, await new_token(here)) as client:
-        asked = (await client.ask("go", agent_type="abroad", until="question_asked"))["data"]
-        assert asked["schema"]["properties"]["decision"]["enum"] == ["allow", "deny"]
-        reply = {"question_id": asked["question_id"], "answer": {"decision": "allow"}}
+        question = (await client.ask("go", agent_type="abroad", until="question_asked"))["data"]
+        assert question["schema"]["properties"]["decision"]["enum"] == ["allow", "deny"]
+        reply = {"question_id": question["question_id"], "answer": {"decision": "allow"}}
         await client.send({"type": "answer", "payload": reply})
         final = await client.until("final_response")
     assert final["data"]["message"].strip() == "It was sent."
-    assert len(told(client, "agent_thinking", "thought")) == len(set(told(client, "agent_thinking", "thought")))
+    assert len(texts_told(client, "agent_thinking", "thought")) == len(
+        set(texts_told(client, "agent_thinking", "thought"))
+    )
 
 
 async def test_a_file_at_another_understudy_becomes_one_of_the_user(serve: Any, tmp_path: Path) -> None:
@@ -329,8 +331,8 @@ async def test_a_remote_that_refuses_streams_is_asked_without(serve: Any, before
             await client.say("go", agent_type="abroad")
             answer = (await client.until("final_response"))["data"]["message"]
         nursery.cancel_scope.cancel()
-    shown = answer.removeprefix("```json\n").removesuffix("\n```")
-    assert json.loads(shown, parse_float=str) == {"order": 4711, "rate": "0.5"}  # protobuf's maps have no order
+    document = answer.removeprefix("```json\n").removesuffix("\n```")
+    assert json.loads(document, parse_float=str) == {"order": 4711, "rate": "0.5"}  # protobuf's maps have no order
 
 
 def test_a_conversation_at_a_remote_is_the_users_own() -> None:

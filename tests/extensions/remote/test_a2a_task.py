@@ -12,49 +12,49 @@ OWN = "https://agents.example.org/".__eq__
 IDS = {"taskId": "t", "contextId": "c"}
 
 
-def whole(*texts: str, state: str = "WORKING") -> dict[str, Any]:
+def task_with(*texts: str, state: str = "WORKING") -> dict[str, Any]:
     artifacts = [{"artifactId": str(place), "parts": [{"text": text}]} for place, text in enumerate(texts)]
     status = {"state": f"TASK_STATE_{state}"}
     return {"task": {"id": "t", "contextId": "c", "status": status, "artifacts": artifacts}}
 
 
 def piece(name: str, *parts: Any, append: bool = True) -> dict[str, Any]:
-    given = [{"text": part} if isinstance(part, str) else part for part in parts]
-    return {"artifactUpdate": {**IDS, "artifact": {"artifactId": name, "parts": given}, "append": append}}
+    message_parts = [{"text": part} if isinstance(part, str) else part for part in parts]
+    return {"artifactUpdate": {**IDS, "artifact": {"artifactId": name, "parts": message_parts}, "append": append}}
 
 
 def status(state: str, *parts: Any, at: str = "1") -> dict[str, Any]:
-    given = [{"text": part} if isinstance(part, str) else part for part in parts]
-    about = {"state": f"TASK_STATE_{state}", "timestamp": at, "message": {"parts": given}}
+    message_parts = [{"text": part} if isinstance(part, str) else part for part in parts]
+    about = {"state": f"TASK_STATE_{state}", "timestamp": at, "message": {"parts": message_parts}}
     return {"statusUpdate": {**IDS, "status": about}}
 
 
 @pytest.mark.parametrize(
-    ("events", "shown", "answer"),
+    ("events", "expected", "answer"),
     [
-        ([whole(), piece("0", "one "), piece("0", "two"), piece("1", "three")], "one two\n\nthree", None),
-        ([whole(), piece("0", "one two"), whole("one t"), piece("0", "wo three")], "one two three", None),
-        ([whole(), piece("0", "one two"), whole(), piece("0", "one "), piece("0", "two 3")], "one two 3", None),
-        ([whole(), piece("0", ""), piece("1", ""), piece("1", "b"), piece("2", "c")], "b\n\nc", None),
-        ([whole(), piece("0", "a"), piece("1", "b"), piece("0", "A")], "a\n\nb", "a\n\nb\n\naA\n\nb"),
-        ([whole(), piece("0", "draft"), piece("0", "final", append=False)], "draft", "draft\n\nfinal"),
-        ([whole(), status("COMPLETED", "It is done.")], "", "It is done."),
-        ([whole(), piece("0", {"data": 5}), status("COMPLETED")], "", "```json\n5\n```"),
+        ([task_with(), piece("0", "one "), piece("0", "two"), piece("1", "three")], "one two\n\nthree", None),
+        ([task_with(), piece("0", "one two"), task_with("one t"), piece("0", "wo three")], "one two three", None),
+        ([task_with(), piece("0", "one two"), task_with(), piece("0", "one "), piece("0", "two 3")], "one two 3", None),
+        ([task_with(), piece("0", ""), piece("1", ""), piece("1", "b"), piece("2", "c")], "b\n\nc", None),
+        ([task_with(), piece("0", "a"), piece("1", "b"), piece("0", "A")], "a\n\nb", "a\n\nb\n\naA\n\nb"),
+        ([task_with(), piece("0", "draft"), piece("0", "final", append=False)], "draft", "draft\n\nfinal"),
+        ([task_with(), status("COMPLETED", "It is done.")], "", "It is done."),
+        ([task_with(), piece("0", {"data": 5}), status("COMPLETED")], "", "```json\n5\n```"),
         ([{"message": {"parts": [{"text": "at once"}]}}], "at once", None),
     ],
 )
-def test_text_is_shown_once(events: Sequence[dict[str, Any]], shown: str, answer: str | None) -> None:
+def test_text_is_shown_once(events: Sequence[dict[str, Any]], expected: str, answer: str | None) -> None:
     task, text = RemoteTask(OWN), ""
     for event in events:
         task.apply(event)
         text += task.take_text()
-    assert text == shown
-    assert text + task.take_rest() == (shown if answer is None else answer)
+    assert text == expected
+    assert text + task.take_rest() == (expected if answer is None else answer)
 
 
 def test_a_thought_is_told_once() -> None:
     task = RemoteTask(OWN)
-    task.apply(whole())
+    task.apply(task_with())
     assert [task.apply(status("WORKING", "looks", at=at)) for at in ("1", "1", "2")] == [["looks"], [], ["looks"]]
     assert task.apply(status("INPUT_REQUIRED", "Which?")) == []
 
@@ -72,15 +72,15 @@ def test_files_are_bounded_and_replaced_with_their_artifact() -> None:
 
 def test_a_question_has_the_form_that_the_remote_gives() -> None:
     schema = {"type": "object", "properties": {"colour": {"type": "string"}}}
-    asked = [
+    questions = [
         (["Which?"], ("text", "", ANY_TEXT)),
         (["May it?", {"data": {"call_id": "k", "tool": "send"}}], ("call_id", "k", DECISION)),
         (["Which?", {"data": {"question_id": "q", "schema": schema}}], ("question_id", "q", schema)),
         (["Which?", {"data": {"question_id": "q", "schema": {"type": "string"}}}], ("text", "", ANY_TEXT)),
     ]
-    for parts, expected in asked:
+    for parts, expected in questions:
         task = RemoteTask(OWN)
-        task.apply(whole())
+        task.apply(task_with())
         task.apply(status("INPUT_REQUIRED", *parts))
         question = task.question()
         assert (question["kind"], question["id"], question["schema"]) == expected
@@ -99,6 +99,6 @@ def test_a_question_has_the_form_that_the_remote_gives() -> None:
 )
 def test_a_response_for_another_task_is_refused(forged: dict[str, Any]) -> None:
     task = RemoteTask(OWN)
-    task.apply(whole())
+    task.apply(task_with())
     with pytest.raises(BadTask):
         task.apply(forged)

@@ -30,9 +30,9 @@ async def test_an_agent_of_another_server_thinks_asks_and_answers(serve: Any, tm
     there = await serve(scripted(*turns), data_dir=tmp_path / "there")
     here = await serve(await remote_of(there))
     async with connected(here.address, await new_token(here)) as client:
-        asked = await client.ask("go", agent_type="abroad", until="question_asked")
-        assert asked["data"]["schema"]["properties"]["decision"]["enum"] == ["allow", "deny"]
-        reply = {"question_id": asked["data"]["question_id"], "answer": {"decision": "allow"}}
+        question = await client.ask("go", agent_type="abroad", until="question_asked")
+        assert question["data"]["schema"]["properties"]["decision"]["enum"] == ["allow", "deny"]
+        reply = {"question_id": question["data"]["question_id"], "answer": {"decision": "allow"}}
         await client.send({"type": "answer", "payload": reply})
         final = await client.until("final_response")
     assert final["data"]["message"].strip() == "It was sent."
@@ -84,8 +84,8 @@ THOUGHT = {"type": "REASONING_MESSAGE_CONTENT", "messageId": "m"}
 
 
 def snapshot(*messages: tuple[str, str, Any]) -> dict[str, Any]:
-    shown = [{"id": name, "role": role, "content": content} for name, role, content in messages]
-    return {"type": "MESSAGES_SNAPSHOT", "messages": shown}
+    history = [{"id": name, "role": role, "content": content} for name, role, content in messages]
+    return {"type": "MESSAGES_SNAPSHOT", "messages": history}
 
 
 BAD = [
@@ -149,8 +149,8 @@ async def test_a_remote_agent_answers_in_each_form_of_the_protocol(serve: Any) -
     async with trio.open_nursery() as nursery:
         agents = []
         for number, (events, _) in enumerate(ANSWERS):
-            whole = stream_of(STARTED, *events, FINISHED)
-            forms = whole, whole.replace(b"\n\n", b"\r\r"), whole.replace(b"text/event", b"Text/Event").rstrip()
+            stream = stream_of(STARTED, *events, FINISHED)
+            forms = stream, stream.replace(b"\n\n", b"\r\r"), stream.replace(b"text/event", b"Text/Event").rstrip()
             port = await nursery.start(serve_raw, [forms[number % 3]])
             agents.append(Agent(f"abroad{number}", remote=Remote(f"http://127.0.0.1:{port}/")))
         running = await serve(*agents)
@@ -162,10 +162,10 @@ async def test_a_remote_agent_answers_in_each_form_of_the_protocol(serve: Any) -
 
 
 async def test_a_remote_agent_asks_as_langgraph_does(serve: Any) -> None:
-    asked = {"type": "CUSTOM", "name": "on_interrupt", "value": "Shall I pay?"}
+    interrupt = {"type": "CUSTOM", "name": "on_interrupt", "value": "Shall I pay?"}
     paid = stream_of(STARTED, piece(CONTENT, "It is paid.", messageId="a"), FINISHED)
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_raw, [stream_of(STARTED, asked, FINISHED)], [paid])
+        port = await nursery.start(serve_raw, [stream_of(STARTED, interrupt, FINISHED)], [paid])
         running = await serve(Agent("abroad", remote=Remote(f"http://127.0.0.1:{port}/")))
         async with connected(running.address, await new_token(running)) as client:
             await client.say("go", agent_type="abroad")

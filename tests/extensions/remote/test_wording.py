@@ -8,7 +8,7 @@ from understudy.extensions.remote.wording import MAX_SENTENCE, words_of
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("error", "words"),
     [
         (b'{"error": {"message": " It is late. "}}', "It is late."),
         (b'{"error": "off", "message": "It is off."}', "It is off."),
@@ -22,5 +22,5 @@ from understudy.extensions.remote.wording import MAX_SENTENCE, words_of
         ({"message": {"detail": "x" * 2 * MAX_SENTENCE}}, "x" * MAX_SENTENCE),
     ],
 )
-def test_words_are_found(said: Any, words: str) -> None:
-    assert words_of(said) == words
+def test_words_are_found(error: Any, words: str) -> None:
+    assert words_of(error) == words

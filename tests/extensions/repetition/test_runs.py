@@ -21,7 +21,7 @@ async def run_of(model: ScriptedModel, *extensions: str) -> AgentRun:
         return await session.say("Find it")
 
 
-def told(model: ScriptedModel) -> list[int]:
+def turns_told(model: ScriptedModel) -> list[int]:
     """Return how many notes about a repeated call each turn of the model was given."""
     return [
         sum(isinstance(item, NoteItem) and item.content.startswith(TOLD) for item in turn.items)
@@ -32,7 +32,7 @@ def told(model: ScriptedModel) -> list[int]:
 async def test_the_run_closes_with_a_turn_without_tools() -> None:
     model = ScriptedModel(*[AGAIN] * 4, Say("I found nothing."))
     run = await run_of(model)
-    assert told(model) == [0, 0, 0, 1, 2]
+    assert turns_told(model) == [0, 0, 0, 1, 2]
     assert [bool(turn.tools) for turn in model.inputs] == [True, True, True, True, False]
     assert run.text.startswith("I found nothing.\n\nStopped: look was called 4 times")
     assert (run.data or {})["budget"]["ended_by"] == "repetition"
@@ -41,7 +41,7 @@ async def test_the_run_closes_with_a_turn_without_tools() -> None:
 async def test_three_calls_at_once_are_told_of_after_the_next_turn() -> None:
     model = ScriptedModel(Call(AGAIN.tools * 3), AGAIN, AGAIN, Say("Nothing."))
     run = await run_of(model)
-    assert told(model) == [0, 0, 2, 3]
+    assert turns_told(model) == [0, 0, 2, 3]
     assert (run.data or {})["budget"]["ended_by"] == "repetition"
 
 
@@ -53,12 +53,12 @@ async def test_a_run_goes_on_with_an_answer_of_which_the_calls_do_not_count() ->
         model.inputs.clear()
         second = await session.continue_answer(first)
     assert (first.data or {})["budget"]["ended_by"] == "turns"
-    assert told(model) == [0, 0, 0]
+    assert turns_told(model) == [0, 0, 0]
     assert (second.data or {})["budget"]["ended_by"] == "turns"
 
 
 async def test_without_the_extension_the_budget_closes_the_run() -> None:
     model = ScriptedModel(AGAIN)
     run = await run_of(model, "-repetition")
-    assert told(model) == [0] * 7
+    assert turns_told(model) == [0] * 7
     assert (run.data or {})["budget"]["ended_by"] == "turns"

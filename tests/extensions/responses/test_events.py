@@ -45,12 +45,12 @@ DONE = ToolCompleted("a", "c1", "echo", "x", "x", ToolStatus.OK, 1.0, WHEN)
 
 def logged(*events: Event, run_id: str = RUN_ID) -> list[Envelope]:
     """Return events as a thread's log has them; pieces of text have no number."""
-    found, seq = [], 0
+    envelopes, seq = [], 0
     for event in events:
         seq += event.durable
         number = seq if event.durable else None
-        found.append(Envelope(event, WHEN, number, "t", run_id, "m", conversation_id=None, agent_type="guide"))
-    return found
+        envelopes.append(Envelope(event, WHEN, number, "t", run_id, "m", conversation_id=None, agent_type="guide"))
+    return envelopes
 
 
 WHOLE = logged(
@@ -67,11 +67,11 @@ WHOLE = logged(
 )
 
 
-def wants(call_id: str, *calls: str, said: str = "") -> list[Event]:
+def wants(call_id: str, *calls: str, text: str = "") -> list[Event]:
     """Return the events of a call of the client's tool, one of several."""
     started = ToolExecuting("a", call_id, "weather", {"city": call_id}, "Weather", WHEN)
     question, calls = f"{RUN_ID}.{call_id}.1", calls or (call_id,)
-    waits = QuestionAsked(question, "a", "?", {}, WHEN, "client", call_id, calls=calls, said=said, usage=FIRST)
+    waits = QuestionAsked(question, "a", "?", {}, WHEN, "client", call_id, calls=calls, said=text, usage=FIRST)
     return [started, waits]
 
 
@@ -87,8 +87,8 @@ WAITING = logged(
     ACCEPTED,
     AgentStarted("a", "on it", WHEN),
     PartialResult("A moment.", 0),
-    *wants("c1", "c2", "c1", said="A moment."),
-    *wants("c2", "c2", "c1", said="A moment."),
+    *wants("c1", "c2", "c1", text="A moment."),
+    *wants("c2", "c2", "c1", text="A moment."),
     *gave("c2"),
     *gave("c1"),
     PartialResult("\n\nSunny", 9),
@@ -121,8 +121,8 @@ def test_a_run_is_a_whole_response() -> None:
     final = Response.model_validate(events[-1]["response"], strict=True)
     assert (final.output_text, final.model, final.metadata) == ("Let me look.\n\nIt is 4. Yes.", "guide", {"a": "b"})
     assert text_of(events) == final.output_text
-    told = ["First a look", 'Calls `echo` with {"text":"x"}', "`echo` (ok): x", "Now I know"]
-    assert [part["text"] for part in events[-1]["response"]["output"][0]["summary"]] == told
+    expected = ["First a look", 'Calls `echo` with {"text":"x"}', "`echo` (ok): x", "Now I know"]
+    assert [part["text"] for part in events[-1]["response"]["output"][0]["summary"]] == expected
     numbers = [event["sequence_number"] for event in events]
     assert numbers == sorted(set(numbers))
     assert numbers[0] == 0
@@ -131,9 +131,9 @@ def test_a_run_is_a_whole_response() -> None:
 def opened_and_closed(events: Sequence[dict[str, Any]]) -> None:
     """Check that items are added in order of their indexes, are done once, and that there is one end."""
     added = [event["output_index"] for event in events if event["type"] == "response.output_item.added"]
-    done = [event["output_index"] for event in events if event["type"] == "response.output_item.done"]
+    closed = [event["output_index"] for event in events if event["type"] == "response.output_item.done"]
     assert added == list(range(len(added)))
-    assert sorted(done) == added
+    assert sorted(closed) == added
     ends = [sent for sent in events if sent["type"] in ("response.completed", "response.failed", "response.incomplete")]
     assert ends == [events[-1]]
 
@@ -142,9 +142,9 @@ def opened_and_closed(events: Sequence[dict[str, Any]]) -> None:
 def test_each_arc_is_a_response_that_the_client_takes(name: str) -> None:
     apart = Drain, Alert
     events = [RUN.replace(event=event, run_id=None if isinstance(event, apart) else RUN_ID) for event in ARCS[name]]
-    shown = translated(events)
+    stream = translated(events)
     if name != "drained":
-        opened_and_closed(shown)
+        opened_and_closed(stream)
 
 
 def resumed(envelopes: Sequence[Envelope], name: ResponseId, after: int) -> list[dict[str, Any]]:
@@ -156,16 +156,16 @@ def resumed(envelopes: Sequence[Envelope], name: ResponseId, after: int) -> list
 def test_after_each_number_the_rest_follows(envelopes: Sequence[Envelope], part: int) -> None:
     """Joined by the log alone, or by the same events live: the same items, and the same text."""
     name = ResponseId(RUN_ID, part)
-    live = translated(envelopes, name)
-    for position, event in enumerate(live):
-        for rest in (resumed(envelopes, name, event["sequence_number"]), None):
-            again = translated(envelopes, name, event["sequence_number"]) if rest is None else rest
-            seen = [*live[: position + 1], *again]
-            assert text_of(seen) == text_of(live)
-            assert items_of(seen) == items_of(live)
-            numbers = [frame["sequence_number"] for frame in seen]
+    complete = translated(envelopes, name)
+    for position, event in enumerate(complete):
+        for remainder in (resumed(envelopes, name, event["sequence_number"]), None):
+            again = translated(envelopes, name, event["sequence_number"]) if remainder is None else remainder
+            joined = [*complete[: position + 1], *again]
+            assert text_of(joined) == text_of(complete)
+            assert items_of(joined) == items_of(complete)
+            numbers = [frame["sequence_number"] for frame in joined]
             assert numbers == sorted(set(numbers))
-            assert not again or again[-1]["response"] == live[-1]["response"]
+            assert not again or again[-1]["response"] == complete[-1]["response"]
 
 
 def test_a_run_that_waits_for_its_client_is_several_responses() -> None:
@@ -231,9 +231,9 @@ def test_a_stream_that_ends_before_the_response_says_why() -> None:
 
 @given(st.lists(ENVELOPES, max_size=12), st.integers(0, 3), st.booleans())
 def test_whatever_comes_the_output_is_well_formed(envelopes: list[Envelope], begin: int, ended: bool) -> None:
-    given = [envelope.replace(run_id=RUN_ID) if envelope.message_id == "m" else envelope for envelope in envelopes]
+    of_run = [envelope.replace(run_id=RUN_ID) if envelope.message_id == "m" else envelope for envelope in envelopes]
     translator = ResponsesTranslator(RUN_ID, message_id="m")
-    events = [event for envelope in [*logged(ACCEPTED)[begin:], *given] for event in translator.translate(envelope)]
+    events = [event for envelope in [*logged(ACCEPTED)[begin:], *of_run] for event in translator.translate(envelope)]
     if ended:
         events += translator.closing_events("busy")
     numbers = [event["sequence_number"] for event in events if event["type"] != "error"]
@@ -265,8 +265,8 @@ def test_chunks_and_completions_have_the_text_and_the_clients_calls() -> None:
     assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
     later = ChatTranslator(include_usage=True).translate(project(WAITING, ResponseId(RUN_ID, 1))[1])
     assert [stream[-1]["usage"]["total_tokens"] for stream in (chunks, later)] == [4, 3]
-    whole = completion(events[-1]["response"])
-    assert whole["choices"][0]["message"]["content"] == "A moment."
-    assert [call["id"] for call in whole["choices"][0]["message"]["tool_calls"]] == ["c2", "c1"]
+    answer = completion(events[-1]["response"])
+    assert answer["choices"][0]["message"]["content"] == "A moment."
+    assert [call["id"] for call in answer["choices"][0]["message"]["tool_calls"]] == ["c2", "c1"]
     used = ChatTranslator(include_usage=True).translate(project(WHOLE, NAME)[1])[-1]
     assert (used["choices"], used["usage"]["completion_tokens"]) == ([], 4)

@@ -49,32 +49,32 @@ def test_a_history_of_chat_completions_is_read_in_the_form_of_each_maker(
     messages: list[Any], left_out: list[str]
 ) -> None:
     result = {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
-    given = read_messages([ASKED, *(result if message == "c1" else message for message in messages), DONE, MORE])
-    assert (list(given.history), given.text, list(given.left_out)) == (CALLED, "And now?", left_out)
-    assert all(text in (given.instructions or "") for text in left_out)
+    history = read_messages([ASKED, *(result if message == "c1" else message for message in messages), DONE, MORE])
+    assert (list(history.history), history.text, list(history.left_out)) == (CALLED, "And now?", left_out)
+    assert all(text in (history.instructions or "") for text in left_out)
 
 
 @pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
 def test_a_history_of_responses_is_read_and_what_is_unknown_is_named(kind: str) -> None:
-    asked = {"role": "user", "content": [{"type": "input_text", "text": "Weather?"}, {"type": "hologram"}]}
+    question = {"role": "user", "content": [{"type": "input_text", "text": "Weather?"}, {"type": "hologram"}]}
     call = {"type": kind, "call_id": "c1", "name": "weather", "input" if "custom" in kind else "arguments": TEXT}
     result = {"type": f"{kind}_output", "call_id": "c1", "output": [{"type": "output_text", "text": "sunny"}]}
-    items = [{"role": "developer", "content": "Be kind."}, asked, {"type": "reasoning"}, {"type": "computer_call"}]
-    given = read_items([*items, call, result, {"type": "message", **DONE}, {"type": 7}, MORE], None)
-    assert (list(given.history), given.text) == (CALLED, "And now?")
-    assert given.left_out == ("hologram", "computer_call", "7")
-    assert (given.instructions or "").startswith("Be kind.\n\n(Left out of this conversation")
+    items = [{"role": "developer", "content": "Be kind."}, question, {"type": "reasoning"}, {"type": "computer_call"}]
+    history = read_items([*items, call, result, {"type": "message", **DONE}, {"type": 7}, MORE], None)
+    assert (list(history.history), history.text) == (CALLED, "And now?")
+    assert history.left_out == ("hologram", "computer_call", "7")
+    assert (history.instructions or "").startswith("Be kind.\n\n(Left out of this conversation")
 
 
 def test_texts_beside_the_content_are_read() -> None:
-    said = [
+    messages = [
         {"role": "assistant", "content": None, "refusal": "I cannot."},
         {"role": "function", "name": "f", "content": "1"},
         {"role": "assistant", "content": None, "audio": {"transcript": "I said so."}},
         {"role": "user", "content": [{"type": "text", "text": {"value": "Well?", "annotations": []}}]},
     ]
     first = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
-    history = read_messages([ASKED, said[0], ASKED, first, *said[1:], DONE, MORE]).history
+    history = read_messages([ASKED, messages[0], ASKED, first, *messages[1:], DONE, MORE]).history
     texts = [message["content"] for message in history]
     assert texts == ["Weather?", "I cannot.", "Weather?", "", "1", "I said so.", "Well?", "Sunny."]
 

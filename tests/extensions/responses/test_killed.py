@@ -57,11 +57,11 @@ class Reader:
                     return
 
 
-def seen(kind: str, text: str = "") -> Callable[[Reader], bool]:
+def has_event(kind: str, text: str = "") -> Callable[[Reader], bool]:
     return lambda reader: reader.events[-1].type == f"response.{kind}" and text in str(reader.events[-1])
 
 
-def shown(characters: int) -> Callable[[Reader], bool]:
+def has_characters(characters: int) -> Callable[[Reader], bool]:
     """Stop when this much of the text has come."""
     return lambda reader: len(reader.text) >= characters
 
@@ -71,10 +71,10 @@ async def test_a_response_goes_on_over_the_death_of_clients_and_servers(tmp_path
     """Each pair of moments: one at which the client dies, one at which the server does."""
     reader, token = Reader(), ""
     moments = [
-        (seen("created"), seen("output_item.added")),
-        (seen("reasoning_summary_text.done", "Calls `"), seen("reasoning_summary_text.done", "` (ok)")),
-        (shown(40), shown(100)),
-        (shown(160), shown(300)),
+        (has_event("created"), has_event("output_item.added")),
+        (has_event("reasoning_summary_text.done", "Calls `"), has_event("reasoning_summary_text.done", "` (ok)")),
+        (has_characters(40), has_characters(100)),
+        (has_characters(160), has_characters(300)),
     ]
     environment = {CALLS: str(tmp_path / "calls")}
     with trio.fail_after(300):
@@ -93,8 +93,8 @@ async def test_a_response_goes_on_over_the_death_of_clients_and_servers(tmp_path
     assert reader.ended
     assert final == reader.events[-1].response
     assert reader.text == final.output_text == SPOKEN
-    done = {event.output_index: event.item for event in reader.events if event.type == "response.output_item.done"}
-    assert [done[index] for index in sorted(done)] == final.output
+    items = {event.output_index: event.item for event in reader.events if event.type == "response.output_item.done"}
+    assert [items[index] for index in sorted(items)] == final.output
     assert [item.type for item in final.output] == ["reasoning", "message"]
 
 
@@ -114,6 +114,6 @@ async def test_a_run_waits_for_its_clients_tool_over_the_death_of_the_server(tmp
                         assert await api.responses.retrieve(answer.id) == answer
                         call = answer.output[-1]
                         result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "fine"}
-                        done = await api.responses.create(model="caller", input=[result])
-                        assert (done.status, done.output_text) == ("completed", "sunny")
+                        response = await api.responses.create(model="caller", input=[result])
+                        assert (response.status, response.output_text) == ("completed", "sunny")
                 await server.kill()

@@ -30,5 +30,5 @@ async def test_the_page_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
         await trio.to_thread.run_sync(run)
     printed = capsys.readouterr().out
-    for said in ("12", "12.8", "5", "A hat"):
-        assert said in printed
+    for text in ("12", "12.8", "5", "A hat"):
+        assert text in printed

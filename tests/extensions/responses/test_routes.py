@@ -36,9 +36,9 @@ WEATHER: Any = {
 @asynccontextmanager
 async def client(running: Running, token: str | None = None, **options: Any) -> AsyncIterator[AsyncOpenAI]:
     key = await new_token(running) if token is None else token
-    given = {"base_url": f"{running.address}/v1", "api_key": key, "max_retries": 0, "timeout": 20} | options
-    async with AsyncOpenAI(**given) as made:
-        yield made
+    settings = {"base_url": f"{running.address}/v1", "api_key": key, "max_retries": 0, "timeout": 20} | options
+    async with AsyncOpenAI(**settings) as openai_client:
+        yield openai_client
 
 
 def echoing() -> Agent:
@@ -85,14 +85,14 @@ async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(s
         assert text == final.output_text == "one two three "
         for position in range(0, len(events), 3):
             resumed = await api.responses.retrieve(final.id, stream=True, starting_after=numbers[position])
-            rest = [event async for event in resumed]
-            assert all(event.sequence_number > numbers[position] for event in rest)
-            seen = [*events[: position + 1], *rest]
-            assert "".join(event.delta for event in seen if event.type == "response.output_text.delta") == text
-            done = {event.output_index: event.item for event in seen if event.type == "response.output_item.done"}
-            assert [done[index] for index in sorted(done)] == final.output
-            if rest:
-                assert rest[-1] == events[-1]
+            remainder = [event async for event in resumed]
+            assert all(event.sequence_number > numbers[position] for event in remainder)
+            joined = [*events[: position + 1], *remainder]
+            assert "".join(event.delta for event in joined if event.type == "response.output_text.delta") == text
+            items = {event.output_index: event.item for event in joined if event.type == "response.output_item.done"}
+            assert [items[index] for index in sorted(items)] == final.output
+            if remainder:
+                assert remainder[-1] == events[-1]
 
 
 async def test_the_streaming_helper_of_the_client_understands_the_stream(serve: Any) -> None:
@@ -147,35 +147,39 @@ async def test_the_clients_tools_are_called_and_the_run_goes_on_with_their_resul
     agent = Agent("script", tools=[echo], model=ScriptedModel(calls, Say("sunny")))
     running = await serve(agent)
     async with client(running) as api:
-        asked = await api.responses.create(model="script", input="go", tools=[WEATHER])
-        wanted = [item for item in asked.output if item.type == "function_call"]
-        assert (asked.status, asked.output_text) == ("completed", "")
+        calling = await api.responses.create(model="script", input="go", tools=[WEATHER])
+        wanted = [item for item in calling.output if item.type == "function_call"]
+        assert (calling.status, calling.output_text) == ("completed", "")
         assert [(call.name, call.arguments) for call in wanted] == [
             ("weather", '{"city":"Rome"}'),
             ("weather", '{"city":"Oslo"}'),
         ]
-        assert [item.type for item in asked.output] == ["reasoning", "function_call", "function_call"]
-        assert asked.usage is not None
+        assert [item.type for item in calling.output] == ["reasoning", "function_call", "function_call"]
+        assert calling.usage is not None
         results: list[Any] = [
             {"type": "function_call_output", "call_id": call.call_id, "output": f"fine {number}"}
             for number, call in enumerate(wanted)
         ]
         with pytest.raises(openai.BadRequestError, match="missing"):
-            await api.responses.create(model="script", input=results[:1], previous_response_id=asked.id)
-        done = await api.responses.create(model="script", input=results, previous_response_id=asked.id)
-        assert (done.status, done.output_text, done.previous_response_id) == ("completed", "sunny ", asked.id)
-        assert [item.type for item in done.output] == ["reasoning", "message"]
-        assert await api.responses.create(model="script", input=results, previous_response_id=asked.id) == done
-        assert await api.responses.retrieve(asked.id) == asked
-        items = [item async for item in api.responses.input_items.list(done.id, order="asc")]
+            await api.responses.create(model="script", input=results[:1], previous_response_id=calling.id)
+        finished = await api.responses.create(model="script", input=results, previous_response_id=calling.id)
+        assert (finished.status, finished.output_text, finished.previous_response_id) == (
+            "completed",
+            "sunny ",
+            calling.id,
+        )
+        assert [item.type for item in finished.output] == ["reasoning", "message"]
+        assert await api.responses.create(model="script", input=results, previous_response_id=calling.id) == finished
+        assert await api.responses.retrieve(calling.id) == calling
+        items = [item async for item in api.responses.input_items.list(finished.id, order="asc")]
         assert [item.output for item in items] == ["fine 0", "fine 1"]  # type: ignore[union-attr]
-        more = await api.responses.create(model="script", input="more", previous_response_id=done.id)
+        more = await api.responses.create(model="script", input="more", previous_response_id=finished.id)
         assert more.output_text == "sunny "  # there are no tools of the client now, so the script's call fails
     model = agent.model
     assert isinstance(model, ScriptedModel)
     assert {tool.name for tool in model.inputs[0].tools} == {"echo", "weather"}
-    given = [item.content for item in model.inputs[1].items if type(item).__name__ == "ResultItem"]
-    assert ("fine 0" in given[0], "fine 1" in given[2]) == (True, True)
+    result_texts = [item.content for item in model.inputs[1].items if type(item).__name__ == "ResultItem"]
+    assert ("fine 0" in result_texts[0], "fine 1" in result_texts[2]) == (True, True)
 
 
 async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
@@ -184,7 +188,7 @@ async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
     model = agent.model
     assert isinstance(model, ScriptedModel)
     pixel = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-    given: Any = [
+    items: Any = [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "before"},
         {"role": "assistant", "content": [{"type": "output_text", "text": "answered"}]},
@@ -198,7 +202,7 @@ async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
         },
     ]
     async with client(running) as api:
-        answer = await api.responses.create(model="script", input=given)
+        answer = await api.responses.create(model="script", input=items)
         turn = model.inputs[-1]
         assert [item.content for item in turn.items] == ["before", "answered", "look"]
         assert [file.name for file in turn.files] == ["image.png", "t.csv"]
@@ -211,7 +215,7 @@ async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
 async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
     running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=30))
     async with client(running) as api:
-        mine = await api.responses.create(model="script", input="go")
+        response = await api.responses.create(model="script", input="go")
         cases: list[tuple[type[openai.APIStatusError], dict[str, Any]]] = [
             (openai.NotFoundError, {"model": "nobody", "input": "go"}),
             (openai.NotFoundError, {"model": "scirpt", "input": "go"}),
@@ -248,9 +252,9 @@ async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
     async with client(running) as other:
         for attempt in (other.responses.retrieve, other.responses.cancel, other.responses.delete):
             with pytest.raises(openai.NotFoundError):
-                await attempt(mine.id)
+                await attempt(response.id)
         with pytest.raises(openai.NotFoundError):
-            await other.responses.create(model="script", input="go", previous_response_id=mine.id)
+            await other.responses.create(model="script", input="go", previous_response_id=response.id)
     async with client(running, "not-a-token") as stranger:
         with pytest.raises(openai.AuthenticationError):
             await stranger.responses.create(model="script", input="go")
@@ -259,8 +263,12 @@ async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/nothing", 404), ("PUT", "/v1/responses", 405)])
 async def test_what_is_unknown_is_refused_in_the_same_form(serve: Any, method: str, path: str, status: int) -> None:
     running = await serve()
-    told, headers, body = await request(running.address, method, path)
-    assert (told, body["error"]["type"], headers["cache-control"]) == (status, "invalid_request_error", "no-store")
+    answered_status, headers, body = await request(running.address, method, path)
+    assert (answered_status, body["error"]["type"], headers["cache-control"]) == (
+        status,
+        "invalid_request_error",
+        "no-store",
+    )
     assert ("allow" in headers) == (status == 405)
     _, _, elsewhere = await request(running.address, method, "/api/nothing")
     assert "type" not in elsewhere["error"]
@@ -308,9 +316,9 @@ async def test_chat_completions_answer_whole_and_streamed(serve: Any) -> None:
         {"role": "user", "content": "now"},
     ]
     async with client(running) as api:
-        whole = await api.chat.completions.create(model="script", messages=messages, temperature=0.2)
-        assert whole.choices[0].message.content == "one two three "
-        assert (whole.choices[0].finish_reason, whole.choices[0].message.tool_calls) == ("stop", None)
+        completion = await api.chat.completions.create(model="script", messages=messages, temperature=0.2)
+        assert completion.choices[0].message.content == "one two three "
+        assert (completion.choices[0].finish_reason, completion.choices[0].message.tool_calls) == ("stop", None)
         assert [item.content for item in model.inputs[-2].items] == ["before", "answered", "now"]
         stream = await api.chat.completions.create(
             model="script", messages=messages, stream=True, stream_options={"include_usage": True}
@@ -337,14 +345,14 @@ async def test_a_history_with_tools_is_history(serve: Any) -> None:
     running = await serve(agent)
     call = {"id": "c-1", "type": "function", "function": {"name": "remove", "arguments": '{"name": "a.txt"}'}}
     more = {**call, "id": "c-2"}
-    done: Any = {"role": "tool", "tool_call_id": "c-1", "content": "deleted, 42 bytes"}
+    tool_result: Any = {"role": "tool", "tool_call_id": "c-1", "content": "deleted, 42 bytes"}
     before: list[Any] = [{"role": "user", "content": "Delete a.txt"}, {"role": "assistant", "tool_calls": [call, more]}]
-    second = {**done, "tool_call_id": "c-2"}
+    second = {**tool_result, "tool_call_id": "c-2"}
     called = ["MessageItem user", "CallItem", "CallItem", "ResultItem"]
     ends: list[tuple[list[Any], list[str]]] = [
-        ([done], []),
-        ([done, second], ["ResultItem"]),
-        ([done, second, {"role": "assistant", "content": "Done."}], ["ResultItem", "MessageItem assistant"]),
+        ([tool_result], []),
+        ([tool_result, second], ["ResultItem"]),
+        ([tool_result, second, {"role": "assistant", "content": "Done."}], ["ResultItem", "MessageItem assistant"]),
     ]
     async with client(running) as api:
         for end, more_kinds in ends:
@@ -372,10 +380,10 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
 
     asking = Asking()
 
-    async def own(turn: AgentTurn) -> None:
+    async def work(turn: AgentTurn) -> None:
         await turn.say(str(await turn.call("weather", city="Rome")))
 
-    running = await serve(Agent("script", model=asking), Agent("own", run=own))
+    running = await serve(Agent("script", model=asking), Agent("own", run=work))
     tool: Any = {"type": "function", "function": {name: WEATHER[name] for name in WEATHER if name != "type"}}
     picture = {"type": "image_url", "image_url": {"url": PIXEL}}
     async with client(running) as api:
@@ -383,10 +391,10 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
             messages: list[Any] = [{"role": "user", "content": "go"}]
             first = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
             assert first.choices[0].finish_reason == "tool_calls"
-            said = first.choices[0].message
-            assert said.tool_calls is not None
-            messages.append(said.model_dump(exclude_none=True))
-            messages.append({"role": "tool", "tool_call_id": said.tool_calls[0].id, "content": "see the picture"})
+            message = first.choices[0].message
+            assert message.tool_calls is not None
+            messages.append(message.model_dump(exclude_none=True))
+            messages.append({"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "see the picture"})
             messages.append({"role": "user", "content": [{"type": "text", "text": "This is it:"}, picture]})
             second = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
             assert second.choices[0].finish_reason == "stop"
@@ -403,8 +411,8 @@ async def test_a_branch_does_not_wait_for_the_clients_tool_of_another(serve: Any
     running = await serve(scripted(Call([("weather", {"city": "Rome"})]), Say("sunny")), echoing())
     async with client(running) as api:
         first = await api.responses.create(model="echoing", input="hi")
-        asked = await api.responses.create(model="script", input="go", tools=[WEATHER], previous_response_id=first.id)
-        assert asked.output[-1].type == "function_call"
+        calling = await api.responses.create(model="script", input="go", tools=[WEATHER], previous_response_id=first.id)
+        assert calling.output[-1].type == "function_call"
         other = await api.responses.create(model="echoing", input="rather this", previous_response_id=first.id)
         assert other.output_text == "rather this"
 
@@ -413,21 +421,21 @@ async def test_a_branch_does_not_wait_for_the_clients_tool_of_another(serve: Any
 async def test_a_message_beside_the_results_is_read_after_them(serve: Any, name: str) -> None:
     """A model reads it as a message, the code of an agent in the last result; after the run it is a new message."""
 
-    async def own(turn: AgentTurn) -> None:
+    async def work(turn: AgentTurn) -> None:
         await turn.say(str(await turn.call("weather", city="Rome")) if turn.client_tools else turn.message)
 
     model = ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("sunny"))
-    running = await serve(Agent("script", model=model), Agent("own", run=own))
+    running = await serve(Agent("script", model=model), Agent("own", run=work))
     async with client(running) as api:
-        asked = await api.responses.create(model=name, input="go", tools=[WEATHER])
-        result = {"type": "function_call_output", "call_id": asked.output[-1].call_id, "output": "fine"}  # type: ignore[union-attr]
+        calling = await api.responses.create(model=name, input="go", tools=[WEATHER])
+        result = {"type": "function_call_output", "call_id": calling.output[-1].call_id, "output": "fine"}  # type: ignore[union-attr]
         beside: Any = [result, {"role": "user", "content": "In one sentence."}]
-        done = await api.responses.create(model=name, input=beside, previous_response_id=asked.id)
-        assert (done.status, done.previous_response_id) == ("completed", asked.id)
+        finished = await api.responses.create(model=name, input=beside, previous_response_id=calling.id)
+        assert (finished.status, finished.previous_response_id) == ("completed", calling.id)
         if name == "own":
-            assert done.output_text == "fine\n\nIn one sentence."
-            late = await api.responses.create(model=name, input=beside, previous_response_id=asked.id)
-            assert (late.output_text, late.previous_response_id) == ("fine\n\nIn one sentence.", asked.id)
+            assert finished.output_text == "fine\n\nIn one sentence."
+            late = await api.responses.create(model=name, input=beside, previous_response_id=calling.id)
+            assert (late.output_text, late.previous_response_id) == ("fine\n\nIn one sentence.", calling.id)
         else:
             assert kinds(model.inputs[-1])[-2:] == ["ResultItem", "MessageItem user"]
             assert model.inputs[-1].items[-1].content == "In one sentence."
@@ -440,8 +448,8 @@ async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
     async with client(running) as api, client(running) as other:
         first = await api.responses.create(model="script", input="2 + 2?")
         back: list[Any] = [{"type": "item_reference", "id": item.id} for item in first.output]
-        asked: Any = [{"role": "user", "content": "2 + 2?"}, *back, {"role": "user", "content": "And 3?"}]
-        await api.responses.create(model="script", input=asked)
+        items: Any = [{"role": "user", "content": "2 + 2?"}, *back, {"role": "user", "content": "And 3?"}]
+        await api.responses.create(model="script", input=items)
         assert isinstance(agent.model, ScriptedModel)
         turn = agent.model.inputs[-2]
         assert [item.content for item in turn.items if hasattr(item, "role")][:3] == ["2 + 2?", "four ", "And 3?"]

@@ -26,10 +26,10 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def _send_or_die(self: Any, *given: Any) -> Any:
+async def _send_or_die(self: Any, *arguments: Any) -> Any:
     if deaths() == 0:
         die()
-    end = await _send(self, *given)
+    end = await _send(self, *arguments)
     if deaths() == 1:
         die()
     return end

@@ -48,11 +48,11 @@ def test_the_latest_due_times_after_years_are_found_at_once(cron: str) -> None:
     timing = parse_cron(cron, ZoneInfo("Europe/Berlin"))
     now = 1_790_000_000.0
     due = next(timing.due_times(now - 5 * 366 * 86_400))
-    found = latest(timing, due, now, 3)
+    times = latest(timing, due, now, 3)
     assert cpu_seconds(lambda: latest(timing, due, now, 3), 2.0) < 2.0, "one after another they take a minute"
-    assert len(found) == 3
-    assert list(islice(timing.due_times(found[0]), 2)) == found[1:]
-    assert found[-1] <= now < next(timing.due_times(found[-1]))
+    assert len(times) == 3
+    assert list(islice(timing.due_times(times[0]), 2)) == times[1:]
+    assert times[-1] <= now < next(timing.due_times(times[-1]))
 
 
 def test_intervals_are_counted_from_their_start() -> None:

@@ -33,8 +33,8 @@ QUICK: dict[type[Any], Any] = {ScheduleSettings: ScheduleSettings(every_s=1, per
 
 
 async def scheduled(running: Running) -> dict[str, str]:
-    _, made = await ask(running, ADA, "POST", "/api/schedules", message=MARKER, cron="0 0 1 1 *", agent="script")
-    return {"schedule": made["id"]}
+    _, schedule = await ask(running, ADA, "POST", "/api/schedules", message=MARKER, cron="0 0 1 1 *", agent="script")
+    return {"schedule": schedule["id"]}
 
 
 ACTS = [
@@ -59,11 +59,11 @@ async def test_a_schedule_fires_in_its_thread_until_it_is_paused(serve: Any) -> 
     running = await serve(scripted(*[Say("one two")] * 20), own=QUICK)
     ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
     body = {"message": "What is new?", "agent": "script", "every_s": 1, "thread_id": "news", "name": "News"}
-    made = await ada.post("/api/schedules", 201, key="k", **body)
+    created = await ada.post("/api/schedules", 201, key="k", **body)
     again = await ada.post("/api/schedules", 201, key="k", **body)
-    assert again == made | {"next_due_at": again["next_due_at"]}  # it may have fired
-    assert (made["policy"], made["enabled"], made["last"], made["settings"]) == ("once", True, None, {})
-    path = f"/api/schedules/{made['id']}"
+    assert again == created | {"next_due_at": again["next_due_at"]}  # it may have fired
+    assert (created["policy"], created["enabled"], created["last"], created["settings"]) == ("once", True, None, {})
+    path = f"/api/schedules/{created['id']}"
     await bob.send("PATCH", path, 404, enabled=False)
     runs = await fired(ada, "?thread=news", 2)
     paused = await ada.send("PATCH", path, enabled=False)
@@ -76,10 +76,10 @@ async def test_a_schedule_fires_in_its_thread_until_it_is_paused(serve: Any) -> 
     }  # fmt: skip
     times = [float(run["message_id"].rsplit("-")[-1]) for run in runs]
     assert times == [times[0] + number for number in range(len(times))]
-    assert all(run["message_id"].startswith(f"auto-{made['id']}-") for run in runs)
+    assert all(run["message_id"].startswith(f"auto-{created['id']}-") for run in runs)
     changed = await ada.send("PATCH", path, cron="0 9 * * 1", time_zone="Europe/Berlin", thread_id=None, enabled=True)
     assert (changed["every_s"], changed["thread_id"], changed["next_due_at"] > last["due_at"]) == (None, None, True)
-    assert [schedule["id"] for schedule in (await ada.get("/api/schedules"))["schedules"]] == [made["id"]]
+    assert [schedule["id"] for schedule in (await ada.get("/api/schedules"))["schedules"]] == [created["id"]]
     assert (await bob.get("/api/schedules"))["schedules"] == []
     assert [schedule["name"] for schedule in (await ada.get("/api/me/export"))["schedules"]] == ["News"]
     await ada.send("DELETE", path, 204)
@@ -90,9 +90,9 @@ async def test_a_refused_firing_is_recorded_with_its_sentence(serve: Any) -> Non
     """The first firing, in a thread of its own, spends what the user may in a day."""
     running = await serve(agent(Eager(), turns=20), own=QUICK, spending_user_tokens_per_day=45)
     ada = Caller(running, await new_token(running))
-    made = await ada.post("/api/schedules", 201, message="go", agent="script", every_s=1)
+    schedule = await ada.post("/api/schedules", 201, message="go", agent="script", every_s=1)
     with trio.fail_after(60):
-        while not (last := (await ada.get(f"/api/schedules/{made['id']}"))["last"] or {}).get("code"):  # noqa: ASYNC110
+        while not (last := (await ada.get(f"/api/schedules/{schedule['id']}"))["last"] or {}).get("code"):  # noqa: ASYNC110
             await trio.sleep(0.05)
     assert (last["run_id"], last["code"]) == (None, "quota_exceeded")
     assert last["message"] == "You have used the 45 tokens of today; there is more from 00:00 UTC on."
@@ -159,10 +159,10 @@ async def test_a_firing_is_neither_lost_nor_doubled_by_kills(tmp_path: Path) -> 
     async with started(tmp_path / "data", module, **environment) as server:
         ada = Caller(server, session["session_token"])
         runs = await fired(ada, "", 3)
-        (made,) = (await ada.get("/api/schedules"))["schedules"]
+        (schedule,) = (await ada.get("/api/schedules"))["schedules"]
     assert trace.read_text() == 2 * "died\n"
     times = [int(run["message_id"].rsplit("-")[-1]) for run in runs]
-    first = int(made["created_at"]) + 1
+    first = int(schedule["created_at"]) + 1
     assert times == list(range(first, first + len(times)))
     assert {run["status"] for run in runs} == {"success"}
 
@@ -174,9 +174,14 @@ async def test_operators_see_the_schedules_of_their_tenant_without_words(serve: 
             "/api/schedules", 201, agent="script", message=WORDS, name=WORDS, every_s=86_400
         )
     listed = await read(running, "/api/admin/schedules", ACME_OPERATOR)
-    (one,) = listed["schedules"]
-    assert (one["user"], one["agent"], one["every_s"], one["enabled"]) == ("ada", "script", 86_400, True)
-    assert one["next_due_at"] > time.time()
+    (schedule,) = listed["schedules"]
+    assert (schedule["user"], schedule["agent"], schedule["every_s"], schedule["enabled"]) == (
+        "ada",
+        "script",
+        86_400,
+        True,
+    )
+    assert schedule["next_due_at"] > time.time()
     assert len((await read(running, "/api/admin/schedules"))["schedules"]) == 2
     assert WORDS not in json.dumps(listed)
 
@@ -194,11 +199,11 @@ async def test_the_budget_of_a_group_bounds_runs_without_a_token(serve: Any, rul
     bea = token("bea", groups=["staff"])
     await answer(running, bea, "script")
     caller = Caller(running, bea)
-    made = await caller.post("/api/schedules", 201, message="go", agent="script", every_s=1)
+    schedule = await caller.post("/api/schedules", 201, message="go", agent="script", every_s=1)
     refusals: list[dict[str, Any]] = []
 
     async def is_refused() -> bool:
-        refusals.append((await caller.get(f"/api/schedules/{made['id']}"))["last"] or {})
+        refusals.append((await caller.get(f"/api/schedules/{schedule['id']}"))["last"] or {})
         return bool(refusals[-1].get("code"))
 
     await until(is_refused)
@@ -211,14 +216,14 @@ async def test_while_the_extension_is_off_nothing_fires_and_nothing_is_lost(tmp_
     async with started(tmp_path / "data") as server:
         _, _, session = await request(server.address, "POST", "/api/sessions")
         ada = Caller(server, session["session_token"])
-        made = await ada.post("/api/schedules", 201, message="Happy new year", cron="0 0 1 1 *")
+        created = await ada.post("/api/schedules", 201, message="Happy new year", cron="0 0 1 1 *")
         assert "schedules" in (await ada.get("/api/extensions"))["extensions"]
         await server.kill()
     async with started(tmp_path / "data", UNDERSTUDY_EXTENSIONS="-schedules") as ada.running:
         await ada.get("/api/schedules", 404)
         assert "schedules" not in (await ada.get("/api/extensions"))["extensions"]
         assert "schedules" not in (await ada.get("/healthz"))["checks"]
-        assert [schedule["id"] for schedule in (await ada.get("/api/me/export"))["schedules"]] == [made["id"]]
+        assert [schedule["id"] for schedule in (await ada.get("/api/me/export"))["schedules"]] == [created["id"]]
     async with started(tmp_path / "data") as ada.running:
-        assert [schedule["id"] for schedule in (await ada.get("/api/schedules"))["schedules"]] == [made["id"]]
+        assert [schedule["id"] for schedule in (await ada.get("/api/schedules"))["schedules"]] == [created["id"]]
         assert (await ada.get("/healthz"))["checks"]["schedules"] == {"status": "ok"}

@@ -12,7 +12,7 @@ from understudy.extensions.schedules.terminal import describe, read_schedule
 
 
 @pytest.mark.parametrize(
-    ("words", "made"),
+    ("words", "expected"),
     [
         ("0 9 * * MON-FRI What is new?", {"cron": "0 9 * * MON-FRI", "message": "What is new?"}),
         ("@daily Europe/Berlin Go on", {"cron": "@daily", "time_zone": "Europe/Berlin", "message": "Go on"}),
@@ -25,8 +25,8 @@ from understudy.extensions.schedules.terminal import describe, read_schedule
         ("", None),
     ],
 )
-def test_words_define_a_schedule(words: str, made: dict[str, object] | None) -> None:
-    assert read_schedule(words) == made
+def test_words_define_a_schedule(words: str, expected: dict[str, object] | None) -> None:
+    assert read_schedule(words) == expected
 
 
 def test_a_schedule_is_one_line_that_says_why_it_did_not_run() -> None:

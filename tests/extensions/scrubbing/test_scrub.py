@@ -36,9 +36,9 @@ def scrub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.C
     """Return a function that runs the command in `tmp_path` and returns exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
 
-    def run(given: bytes, *arguments: str) -> tuple[int, bytes, str]:
+    def run(data: bytes, *arguments: str) -> tuple[int, bytes, str]:
         with tempfile.TemporaryFile() as file, monkeypatch.context() as patch:
-            file.write(given)
+            file.write(data)
             file.seek(0)
             patch.setattr("sys.stdin", file)
             with pytest.raises(SystemExit) as exited:
@@ -64,9 +64,9 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_text_is_written_and_findings_are_reported_apart() -> None:
     text = f"a < b && c\n\x1b[31mkey\x1b[0m {SECRET}\r\nno end"
-    done = subprocess.run(COMMAND, input=text.encode(), capture_output=True, timeout=WAIT_S)
-    assert (done.returncode, done.stdout) == (0, b"a < b && c\nkey [redacted]\r\nno end")
-    assert done.stderr.decode() == "understudy scrub: taken out: terminal.csi (2), secret.github.token (1)\n"
+    result = subprocess.run(COMMAND, input=text.encode(), capture_output=True, timeout=WAIT_S)
+    assert (result.returncode, result.stdout) == (0, b"a < b && c\nkey [redacted]\r\nno end")
+    assert result.stderr.decode() == "understudy scrub: taken out: terminal.csi (2), secret.github.token (1)\n"
 
 
 def test_without_finds_nothing_is_said(scrub: Scrub) -> None:
@@ -112,9 +112,9 @@ def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
 
 def test_an_unwritable_output_is_reported() -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(COMMAND, input=b"text\n", stdout=full, stderr=subprocess.PIPE, timeout=WAIT_S)
-    assert done.returncode == 2
-    assert done.stderr == b"understudy scrub: nothing can be written: No space left on device\n"
+        result = subprocess.run(COMMAND, input=b"text\n", stdout=full, stderr=subprocess.PIPE, timeout=WAIT_S)
+    assert result.returncode == 2
+    assert result.stderr == b"understudy scrub: nothing can be written: No space left on device\n"
 
 
 MEASURED = """
@@ -127,12 +127,16 @@ main()
 
 def peak(source: Path, target: Path) -> int:
     """Return the peak memory of a run on this file in bytes, as the kernel measured it."""
-    with source.open("rb") as given, target.open("wb") as out:
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURED, "scrub"], stdin=given, stdout=out, stderr=subprocess.PIPE, timeout=WAIT_S
+    with source.open("rb") as input_file, target.open("wb") as out:
+        result = subprocess.run(
+            [sys.executable, "-c", MEASURED, "scrub"],
+            stdin=input_file,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=WAIT_S,
         )
-    assert done.returncode == 0
-    return int(done.stderr.splitlines()[-1]) * 1024
+    assert result.returncode == 0
+    return int(result.stderr.splitlines()[-1]) * 1024
 
 
 @pytest.mark.proof("timing")
@@ -225,9 +229,9 @@ def test_wrong_usage_is_a_sentence(scrub: Scrub, tmp_path: Path, arguments: list
 
 
 def test_a_closed_input_is_reported() -> None:
-    done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *COMMAND], capture_output=True, timeout=WAIT_S)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr == b"understudy scrub: the standard input is closed\n"
+    result = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *COMMAND], capture_output=True, timeout=WAIT_S)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr == b"understudy scrub: the standard input is closed\n"
 
 
 def test_a_policy_of_ones_own(scrub: Scrub, tmp_path: Path) -> None:
@@ -248,9 +252,9 @@ def test_a_policy_of_ones_own(scrub: Scrub, tmp_path: Path) -> None:
     assert scrub(f"\x1b{SECRET}".encode(), "--policy", "off") == (0, f"\x1b{SECRET}".encode(), "")
 
 
-def run_in_process(tmp_path: Path, given: bytes, policy: object = STANDARD, **options: bool) -> int:
+def run_in_process(tmp_path: Path, data: bytes, policy: object = STANDARD, **options: bool) -> int:
     path = tmp_path / "given"
-    path.write_bytes(given)
+    path.write_bytes(data)
     return ScrubCommand(policy, Direction.TOOL, **options).run([str(path)])  # type: ignore[arg-type]
 
 
@@ -313,12 +317,14 @@ def test_lines_and_columns_are_those_of_the_file(
     read = os.read
     monkeypatch.setattr(pipe.os, "read", lambda source, _: read(source, chance.randint(1, 200)))
     policy = everywhere(dict.fromkeys((Category.SECRET, Category.TERMINAL, Category.INVISIBLE), Action.REMOVE))
-    whole = Sanitizer(policy).sanitize(text)
+    sanitized = Sanitizer(policy).sanitize(text)
     run_in_process(tmp_path, text.encode(), policy)
-    assert capfd.readouterr().out == whole.text
+    assert capfd.readouterr().out == sanitized.text
     run_in_process(tmp_path, text.encode(), policy, check=True, as_json=True)
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert [(row["start"], row["end"]) for row in rows] == [(finding.start, finding.end) for finding in whole.findings]
+    assert [(row["start"], row["end"]) for row in rows] == [
+        (finding.start, finding.end) for finding in sanitized.findings
+    ]
     for row in rows:
         before = text[: row["start"]]
         assert row["line"] == before.count("\n") + 1
@@ -356,7 +362,7 @@ def test_bytes_come_out_as_they_came_in(pieces: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("data", "expected"),
     [
         (b"\xc2\x00\x9b31m", "\ufffd\ufffd31m".encode()),  # a control sequence introducer
         (b"\xe2\x80\x00\x8b", "\ufffd\ufffd\ufffd".encode()),  # a zero-width space
@@ -369,14 +375,14 @@ def test_bytes_are_not_joined_to_a_character(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
-    given: bytes,
+    data: bytes,
     expected: bytes,
     size: int,
 ) -> None:
     read = os.read
     monkeypatch.setattr(pipe.os, "read", lambda source, _: read(source, size))
     for policy in (STANDARD, everywhere({Category.TERMINAL: Action.REMOVE})):
-        assert run_in_process(tmp_path, given, policy) == 0
+        assert run_in_process(tmp_path, data, policy) == 0
         assert capfdbinary.readouterr().out == expected
 
 

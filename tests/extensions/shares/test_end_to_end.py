@@ -29,8 +29,8 @@ EXAMPLE = json.loads(re.findall(r"```json\n(.*?)```", (DOCS / "extensions/shares
 
 async def linked(running: Running) -> dict[str, str]:
     await talked(running)
-    _, made = await ask(running, ADA, "POST", "/api/threads/t/shares", days=1)
-    return {"share": made["share_id"]}
+    _, share = await ask(running, ADA, "POST", "/api/threads/t/shares", days=1)
+    return {"share": share["share_id"]}
 
 
 ACTS = [
@@ -47,8 +47,8 @@ async def ran(caller: Caller, thread_id: str, message: str) -> str:
 
 async def shared(running: Any, path: str, query: str = "", status: int = 200) -> Any:
     """Read behind a link as a stranger does: without a token."""
-    found, headers, body = await request(running.address, "GET", path.replace("/share/", "/api/shared/") + query)
-    assert found == status, body
+    answered, headers, body = await request(running.address, "GET", path.replace("/share/", "/api/shared/") + query)
+    assert answered == status, body
     assert headers["cache-control"] == "no-store"
     return body
 
@@ -67,36 +67,36 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
     running = await serve(echoing, own=ON)
     ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
     await ran(ada, "t", "What is 2 + 2?")
-    made = await ada.post("/api/threads/t/shares", 201, days=2)
-    assert set(made) == set(EXAMPLE)
-    assert re.fullmatch(r"/share/[\w-]{32}", made["path"])
-    assert made["expires_at"] - made["created_at"] == pytest.approx(2 * 86_400, abs=1)
+    share = await ada.post("/api/threads/t/shares", 201, days=2)
+    assert set(share) == set(EXAMPLE)
+    assert re.fullmatch(r"/share/[\w-]{32}", share["path"])
+    assert share["expires_at"] - share["created_at"] == pytest.approx(2 * 86_400, abs=1)
     await ran(ada, "t", "And later?")
-    seen = await shared(running, made["path"])
-    assert [message["role"] for message in seen["messages"]] == ["user", "assistant"]
-    question, answer = seen["messages"]
+    snapshot = await shared(running, share["path"])
+    assert [message["role"] for message in snapshot["messages"]] == ["user", "assistant"]
+    question, answer = snapshot["messages"]
     assert (question["content"], answer["content"].strip()) == ("What is 2 + 2?", "**four**")
-    assert (seen["older"], seen["title"]) == (None, "What is 2 + 2?")
-    assert "innermost" not in json.dumps(seen)
-    status, headers, page = await request(running.address, "GET", made["path"])
+    assert (snapshot["older"], snapshot["title"]) == (None, "What is 2 + 2?")
+    assert "innermost" not in json.dumps(snapshot)
+    status, headers, page = await request(running.address, "GET", share["path"])
     assert (status, headers["x-robots-tag"], headers["referrer-policy"]) == (200, "noindex, nofollow", "no-referrer")
     assert "script-src 'self'" in headers["content-security-policy"]
     assert "set-cookie" not in headers
     assert "four" not in page
     listed = await ada.get("/api/threads/t/shares")
-    assert listed == {"shares": [{name: made[name] for name in ("share_id", "thread_id", "created_at", "expires_at")}]}
+    assert listed == {"shares": [{name: share[name] for name in ("share_id", "thread_id", "created_at", "expires_at")}]}
     assert await bob.get("/api/threads/t/shares") == {"shares": []}
     await bob.post("/api/threads/t/shares", 404, days=2)
-    await bob.send("DELETE", f"/api/shares/{made['share_id']}", 404)
-    await shared(running, f"/share/{made['share_id']}", status=404)
+    await bob.send("DELETE", f"/api/shares/{share['share_id']}", 404)
+    await shared(running, f"/share/{share['share_id']}", status=404)
     exported = await ada.get("/api/me/export")
     (thread,) = [entry for entry in exported["threads"] if entry["thread"]["id"] == "t"]
     assert thread["shares"] == listed["shares"]
-    assert made["path"].removeprefix("/share/") not in json.dumps(exported)
-    await ada.send("DELETE", f"/api/shares/{made['share_id']}", 204)
-    assert await is_gone(running, made["path"])
+    assert share["path"].removeprefix("/share/") not in json.dumps(exported)
+    await ada.send("DELETE", f"/api/shares/{share['share_id']}", 204)
+    assert await is_gone(running, share["path"])
     assert await is_gone(running, "/share/never")
-    await ada.send("DELETE", f"/api/shares/{made['share_id']}", 404)
+    await ada.send("DELETE", f"/api/shares/{share['share_id']}", 404)
 
 
 async def test_links_go_with_their_thread_and_their_user(serve_guest: Any) -> None:
@@ -114,15 +114,15 @@ async def test_links_go_with_their_thread_and_their_user(serve_guest: Any) -> No
 
 
 async def test_what_was_redacted_stays_redacted_for_strangers(serve: Any, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS), "own": ON}
-    running = await serve(scripted(Say("You are [email-1].")), detectors=PEOPLE_ONLY, **given)
+    settings: dict[str, Any] = {"scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS), "own": ON}
+    running = await serve(scripted(Say("You are [email-1].")), detectors=PEOPLE_ONLY, **settings)
     ada = Caller(running, await new_token(running))
     await ran(ada, "t", f"I am {PERSON}.")
-    own = await ada.get("/api/threads/t/messages")
-    assert PERSON in json.dumps(own), "its user sees it"
-    seen = json.dumps(await shared(running, (await ada.post("/api/threads/t/shares", 201, days=1))["path"]))
-    assert PERSON not in seen
-    assert seen.count("[email-1]") >= 2
+    of_owner = await ada.get("/api/threads/t/messages")
+    assert PERSON in json.dumps(of_owner), "its user sees it"
+    of_stranger = json.dumps(await shared(running, (await ada.post("/api/threads/t/shares", 201, days=1))["path"]))
+    assert PERSON not in of_stranger
+    assert of_stranger.count("[email-1]") >= 2
 
 
 async def test_a_long_conversation_is_read_page_by_page(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +149,10 @@ async def test_files_made_for_an_answer_are_behind_its_link(serve: Any, monkeypa
     path = (await ada.post("/api/threads/t/shares", 201, days=1))["path"]
     await ran(ada, "t", "third")
     rows = (await ada.get("/api/threads/t/messages"))["messages"]
-    made, other, later = [row["files"] for row in rows if row["role"] == "assistant"]
-    ids = {file["name"]: file["id"] for file in made}
+    files, other, later = [row["files"] for row in rows if row["role"] == "assistant"]
+    ids = {file["name"]: file["id"] for file in files}
     assert (await shared(running, path))["messages"][1]["files"] == other
-    assert (await shared(running, path, "?skip=1"))["messages"][1]["files"] == made
+    assert (await shared(running, path, "?skip=1"))["messages"][1]["files"] == files
     table = await shared(running, f"{path}/files/{ids['Umsätze.csv']}/preview", "?skip=1")
     assert (table["kind"], table["columns"]) == ("table", ["month", "sales"])
     assert await shared(running, f"{path}/files/{ids['page.html']}", "?skip=1") == EVIL
@@ -190,10 +190,10 @@ async def test_a_link_of_one_server_is_read_and_revoked_at_another(begin: Begin)
     two = await begin(scripted(Say("one")), own=ON)
     at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
     await ran(at_a, "t", "go")
-    made = await at_a.post("/api/threads/t/shares", 201, days=2)
-    assert [message["role"] for message in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
-    await at_b.send("DELETE", f"/api/shares/{made['share_id']}", 204)
-    assert await is_gone(two.a, made["path"])
+    share = await at_a.post("/api/threads/t/shares", 201, days=2)
+    assert [message["role"] for message in (await shared(two.b, share["path"]))["messages"]] == ["user", "assistant"]
+    await at_b.send("DELETE", f"/api/shares/{share['share_id']}", 204)
+    assert await is_gone(two.a, share["path"])
 
 
 @pytest.mark.parametrize("case", ACTS, ids=lambda case: case.action)
@@ -208,20 +208,20 @@ async def test_while_the_extension_is_off_links_are_kept_and_go_with_their_threa
     async with started(tmp_path / "data", **on) as server:
         _, _, session = await request(server.address, "POST", "/api/sessions")
         ada = Caller(server, session["session_token"])
-        made = {}
+        share = {}
         for thread_id in ("stays", "goes"):
             run = await ada.post("/api/runs", message="What is 2 + 2?", thread_id=thread_id)
             await ada.ended(run["run_id"])
-            made[thread_id] = await ada.post(f"/api/threads/{thread_id}/shares", 201, days=1)
+            share[thread_id] = await ada.post(f"/api/threads/{thread_id}/shares", 201, days=1)
         await server.kill()
     async with started(tmp_path / "data", UNDERSTUDY_EXTENSIONS="-shares") as ada.running:
-        for path in (made["stays"]["path"], made["stays"]["path"].replace("/share/", "/api/shared/")):
+        for path in (share["stays"]["path"], share["stays"]["path"].replace("/share/", "/api/shared/")):
             assert (await request(ada.running.address, "GET", path))[0] == 404
         await ada.get("/api/threads/stays/shares", 404)
         assert "shares.links" not in (await ada.get("/api/agents"))["settings"]
         await ada.send("DELETE", "/api/threads/goes", 204)
         (left,) = (await ada.get("/api/threads/stays/export"))["shares"]
-        assert (left["share_id"], left["thread_id"]) == (made["stays"]["share_id"], "stays")
+        assert (left["share_id"], left["thread_id"]) == (share["stays"]["share_id"], "stays")
     async with started(tmp_path / "data", **on) as ada.running:
-        assert (await shared(ada.running, made["stays"]["path"]))["title"] == "What is 2 + 2?"
-        assert await is_gone(ada.running, made["goes"]["path"])
+        assert (await shared(ada.running, share["stays"]["path"]))["title"] == "What is 2 + 2?"
+        assert await is_gone(ada.running, share["goes"]["path"])

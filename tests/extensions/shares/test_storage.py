@@ -26,15 +26,15 @@ DAY_S = 86_400.0
 
 
 async def exchange(store: Any, make: Any, number: int, after: int | None = None, *, answered: bool = True) -> None:
-    run_id, said = f"r{number}", f"m{number}"
+    run_id, message_id = f"r{number}", f"m{number}"
     parent = None if after is None else f"answer-r{after}"
-    question = make.message(message_id=said, run_id=run_id, content=f"Question {number}", parent_id=parent)
+    question = make.message(message_id=message_id, run_id=run_id, content=f"Question {number}", parent_id=parent)
     seq = 1 if number == 1 else (await store.thread("ann", "t1")).last_seq + 1
     opened = make.change(
         events=make.events(seq, seq, run_id),
         thread=make.thread() if number == 1 else None,
         messages=(question,),
-        run=make.run(run_id=run_id, message_id=said),
+        run=make.run(run_id=run_id, message_id=message_id),
     )
     await store.commit(opened)
     if answered:

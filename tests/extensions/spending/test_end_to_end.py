@@ -64,9 +64,9 @@ async def test_a_limit_of_cost_needs_a_price(tmp_path: Path) -> None:
 
 
 async def test_a_reply_may_not_be_longer_than_those_of_its_model(tmp_path: Path) -> None:
-    settings, own = Settings(port=0, data_dir=tmp_path), ModelSettings(max_output=9_000)
+    settings, of_agent = Settings(port=0, data_dir=tmp_path), ModelSettings(max_output=9_000)
     with pytest.raises(ValueError, match="'script': its max_output is 9,000 tokens, but its model writes at most"):
-        await serve_app(settings, [evolve(agent(Eager()), settings=own)])
+        await serve_app(settings, [evolve(agent(Eager()), settings=of_agent)])
 
 
 def test_prices_are_read_from_the_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,14 +34,14 @@ class Books:
     groups: frozenset[str] = frozenset()
     stored: list[tuple[str, ...]] = field(factory=list)
 
-    async def read(self, query: Callable[..., object], *asked: Any) -> object:
+    async def read(self, query: Callable[..., object], *arguments: Any) -> object:
         if query is memberships.memberships:
             return self.groups
         if query is memberships.spent_together:
-            _, _, entries, firsts, _ = asked
+            _, _, entries, firsts, _ = arguments
             return {name: [self.sums[name, first] for first in firsts] for name in sorted(self.groups & set(entries))}
         assert query is sum_of_days
-        first, _, owner, tenant = asked
+        first, _, owner, tenant = arguments
         return self.sums[owner or tenant, first]
 
     async def commit(self, write: Call) -> None:

@@ -26,13 +26,13 @@ async def test_what_a_group_spent_is_that_of_its_members_in_their_days(database:
             await store.commit(set_memberships(ANN, entries, day * DAY_S + 60.0))
         await store.commit(set_memberships(bob, (staff,), 8.0 * DAY_S))
         assert await store.read(memberships, ANN) == {staff}
-        asked = (staff, "role:a", "group:none")
-        assert await store.read(spent_together, ANN, "acme", asked, (9, 7), 9) == {staff: [(200, 1.0), (400, 2.0)]}
-        assert await store.read(spent_together, ANN, None, asked, (8,), 8) == {staff: [(200, 1.0)]}
-        assert await store.read(spent_together, "acme\x1fdan", "acme", asked, (7,), 9) == {}
+        groups = (staff, "role:a", "group:none")
+        assert await store.read(spent_together, ANN, "acme", groups, (9, 7), 9) == {staff: [(200, 1.0), (400, 2.0)]}
+        assert await store.read(spent_together, ANN, None, groups, (8,), 8) == {staff: [(200, 1.0)]}
+        assert await store.read(spent_together, "acme\x1fdan", "acme", groups, (7,), 9) == {}
         assert not await store.commit(forget_memberships(8))
         assert not await store.commit(forget_spending(8))
-        assert await store.read(spent_together, ANN, "acme", asked, (7,), 9) == {staff: [(300, 1.5)]}
+        assert await store.read(spent_together, ANN, "acme", groups, (7,), 9) == {staff: [(300, 1.5)]}
         assert await store.delete_thread(bob, "t")
         assert await remove_user(store, bob)
         assert await store.read(memberships, bob) == set()

@@ -24,27 +24,31 @@ ALL = Scope()
 async def test_spending_is_summed_by_user_agent_model_and_day(serve: Any) -> None:
     """Each turn is 15 tokens and costs 0.2; ada has three turns of one agent, bob two of another."""
     prices = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
-    one, other = agent(Eager(), turns=3), scripted(Say("a b"), name="talker")
-    server = await of_tenants(serve, one, other, models_prices=prices, builtin_agents=[])
+    eager, other = agent(Eager(), turns=3), scripted(Say("a b"), name="talker")
+    server = await of_tenants(serve, eager, other, models_prices=prices, builtin_agents=[])
     await talk(server, ADA, "script")
     await talk(server, BOB, "talker")
-    whole = {
+    everything = {
         by: await read(server, f"/api/admin/spending?by={by}") for by in ("user", "group", "agent", "model", "day")
     }
     today = time.strftime("%Y-%m-%d", time.gmtime())
     ada = {"tokens": 45, "cost": pytest.approx(0.6), "runs": 1}
     bob = {"tokens": 3, "cost": 0.0, "runs": 1}
-    assert whole["user"]["spending"] == [
+    assert everything["user"]["spending"] == [
         {"user": "ada", "tenant": "acme"} | ada,
         {"user": "bob", "tenant": "other"} | bob,
     ]
-    assert whole["agent"]["spending"] == [{"agent": "script"} | ada, {"agent": "talker"} | bob]
-    assert whole["model"]["spending"] == [{"model": "eager"} | ada, {"model": "script"} | bob]
-    assert whole["day"]["spending"] == [{"day": today, "tokens": 48, "cost": pytest.approx(0.6), "runs": 2}]
-    assert (whole["day"]["since"], whole["day"]["until"], whole["day"]["currency"]) == (today, today, "EUR")
+    assert everything["agent"]["spending"] == [{"agent": "script"} | ada, {"agent": "talker"} | bob]
+    assert everything["model"]["spending"] == [{"model": "eager"} | ada, {"model": "script"} | bob]
+    assert everything["day"]["spending"] == [{"day": today, "tokens": 48, "cost": pytest.approx(0.6), "runs": 2}]
+    assert (everything["day"]["since"], everything["day"]["until"], everything["day"]["currency"]) == (
+        today,
+        today,
+        "EUR",
+    )
     for path, who in (("?by=user", ACME_OPERATOR), ("?by=user&tenant=acme", SERVER_OPERATOR)):
-        shown = await read(server, f"/api/admin/spending{path}", who)
-        assert [row["user"] for row in shown["spending"]] == ["ada"]
+        report = await read(server, f"/api/admin/spending{path}", who)
+        assert [row["user"] for row in report["spending"]] == ["ada"]
     assert (await read(server, "/api/admin/spending?by=agent", ACME_OPERATOR))["spending"][0]["agent"] == "script"
     assert (await read(server, "/api/admin/spending?by=model", PLAIN_OPERATOR))["spending"] == []
     await ask(server, "/api/threads/script_s-ada", ADA, "DELETE")

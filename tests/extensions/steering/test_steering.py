@@ -43,8 +43,8 @@ async def steer(client: ChatClient, run_id: str, content: str, mode: str = "next
 
 def types(client: ChatClient, prefix: str) -> list[tuple[str, str]]:
     """Return the types and ids of the steering events so far, without repeats that were asked for."""
-    found = {event["seq"]: event for event in client.durable() if event["type"].startswith(prefix)}.values()
-    return [(event["type"], event["data"]["steer_id"]) for event in found]
+    events = {event["seq"]: event for event in client.durable() if event["type"].startswith(prefix)}.values()
+    return [(event["type"], event["data"]["steer_id"]) for event in events]
 
 
 @pytest.mark.promise("wire.steer", "wire.event-steer-accepted", "wire.event-steer-taken")
@@ -55,10 +55,10 @@ async def test_a_steer_enters_before_the_next_request_to_the_model_and_other_tab
         await steer(tab, run_id, "deeper")
         await client.until("steer_accepted", steer_id="deeper", mode="next")
         await steer(tab, run_id, "deeper")  # a repeat
-        taken = await client.until("steer_taken", steer_id="deeper")
+        steer_taken = await client.until("steer_taken", steer_id="deeper")
         final = await client.until_end(checked=True)
         await tab.until_end()
-    assert 1 <= taken["data"]["turn"] <= 3
+    assert 1 <= steer_taken["data"]["turn"] <= 3
     assert final["data"]["message"] == "Read: deeper."
     assert types(client, "steer") == types(tab, "steer") == [("steer_accepted", "deeper"), ("steer_taken", "deeper")]
 
@@ -123,10 +123,10 @@ async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back
 
 @pytest.mark.promise("wire.steer")
 async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
-    heard, token, run_id = tmp_path / "heard", "", ""
-    seen: list[dict[str, Any]] = []
+    log, token, run_id = tmp_path / "heard", "", ""
+    events: list[dict[str, Any]] = []
     for number in range(2):
-        async with started(tmp_path / "data", AGENT, **{HEARD: str(heard)}) as server:
+        async with started(tmp_path / "data", AGENT, **{HEARD: str(log)}) as server:
             if not token:
                 token = await new_token(server)
             async with connected(server.address, token) as client:
@@ -135,15 +135,15 @@ async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
                     await steer(client, run_id, "deeper")
                     await client.until("steer_accepted")
                 else:
-                    await client.send({"type": "resume", "payload": {"threads": {"t": seen[-1]["seq"]}}})
+                    await client.send({"type": "resume", "payload": {"threads": {"t": events[-1]["seq"]}}})
                     await steer(client, run_id, "deeper")
                     await client.until_end()
-                seen += [event for event in client.durable() if not seen or event["seq"] > seen[-1]["seq"]]
+                events += [event for event in client.durable() if not events or event["seq"] > events[-1]["seq"]]
                 await server.kill()
-    check_arc(seen)
-    assert [event["type"] for event in seen if event["type"].startswith("steer")] == ["steer_accepted", "steer_taken"]
-    assert json.loads(heard.read_text().splitlines()[-1]) == ["work 4", "deeper"]
-    assert seen[-1]["data"]["message"] == "Read: deeper."
+    check_arc(events)
+    assert [event["type"] for event in events if event["type"].startswith("steer")] == ["steer_accepted", "steer_taken"]
+    assert json.loads(log.read_text().splitlines()[-1]) == ["work 4", "deeper"]
+    assert events[-1]["data"]["message"] == "Read: deeper."
 
 
 @pytest.mark.promise("wire.steer")

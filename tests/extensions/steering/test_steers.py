@@ -32,9 +32,9 @@ def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = 
 
 def take(shell: Shell, run_id: str, turn: int, last_step: int) -> tuple[SteerAccepted, ...]:
     """Have a run take the steers that wait; none if the store is away, or its conversation ends meanwhile."""
-    if (live := shell.it.thread.runs.get(run_id)) is None or live.state.end is not None:
+    if (run := shell.it.thread.runs.get(run_id)) is None or run.state.end is not None:
         return ()
-    return shell.guarded(shell.run_log(live, last_step).take_waiting(turn)) or ()
+    return shell.guarded(shell.run_log(run, last_step).take_waiting(turn)) or ()
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Sh
     shell.handle(accept(1))
     assert answers(shell.handle(steer("s1"))) == [True]
     assert shell.did == ["message", "Subscribed", "Committed", "Published", "Answered"]
-    assert [taken.content for taken in take(shell, "r1", 3, 7)] == ["Look"]
+    assert [entry.content for entry in take(shell, "r1", 3, 7)] == ["Look"]
     (step,) = next(effect.change.steps for effect in shell.done[::-1] if isinstance(effect, Committed))
     assert (step.number, step.kind, step.result) == (8, "steer", {"steer_id": "s1", "text": "Look"})
     assert isinstance(shell.published[-1].event, SteerTaken)
@@ -96,8 +96,8 @@ def test_a_steer_that_another_node_has_made_a_message_is_not_taken_for_another_o
 
 def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
     shell.handle(accept(1))
-    told = [effect for effect in shell.handle(steer("s1", now=True)) if isinstance(effect, Told)]
-    assert [(effect.run_id, effect.message, effect.lane) for effect in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
+    effects = [effect for effect in shell.handle(steer("s1", now=True)) if isinstance(effect, Told)]
+    assert [(effect.run_id, effect.message, effect.lane) for effect in effects] == [("r1", EndTurn("s1"), Lane.HIGH)]
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
 
 
@@ -133,10 +133,10 @@ def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shel
     else:
         shell.finish("r1", Ending.INTERRUPTED)
     shell.exit_runs()
-    *_, one, two, accepted = [
+    *_, first, second, accepted = [
         event.event for event in shell.events if not isinstance(event.event, (*TERMINAL, AgentCompleted))
     ]
-    assert (one, two) == (SteerWithdrawn("s1", "s1"), SteerWithdrawn("s2", "s1"))
+    assert (first, second) == (SteerWithdrawn("s1", "s1"), SteerWithdrawn("s2", "s1"))
     assert isinstance(accepted, MessageAccepted)
     assert (accepted.message_id, accepted.content, accepted.parent_id) == ("s1", "Look\n\nthere", "answer-r1")
     assert [kind.type for kind in (type(event.event) for event in shell.events)].index("message_accepted") == 0
@@ -146,8 +146,8 @@ def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shel
 
 def test_more_steers_than_may_wait_are_refused(shell: Shell) -> None:
     shell.handle(accept(1))
-    got = [answers(shell.handle(steer(f"s{number}")))[0] for number in range(MAX_STEERS + 1)]
-    assert got == [True] * MAX_STEERS + ["busy"]
+    replies = [answers(shell.handle(steer(f"s{number}")))[0] for number in range(MAX_STEERS + 1)]
+    assert replies == [True] * MAX_STEERS + ["busy"]
 
 
 async def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:

@@ -37,8 +37,8 @@ class Counting(Thinking):
 
 async def look(turn: AgentTurn) -> None:
     """Take a step, and call a tool."""
-    found = await turn.step("look", lambda: "found")
-    await turn.say(f"{found} {await turn.call('again', text='deep')}")
+    result = await turn.step("look", lambda: "found")
+    await turn.say(f"{result} {await turn.call('again', text='deep')}")
 
 
 deep = Agent("deep", tools=[again], model=Counting(Say("")), run=look)
@@ -60,19 +60,19 @@ boss = Agent(
 
 async def test_a_subagent_works_in_the_run_of_the_agent_that_asks_it() -> None:
     ASKED.clear()
-    told = await run_agent(boss, "go", approve=True)
-    assert told.text.strip() == "All done."
+    run = await run_agent(boss, "go", approve=True)
+    assert run.text.strip() == "All done."
     assert ASKED == {"boss": 2, "helper": 3}
-    (first, second), ended = told.of(SubagentStarted), told.of(SubagentCompleted)
+    (first, second), ended = run.of(SubagentStarted), run.of(SubagentCompleted)
     assert (first.agent, second.agent, len(ended)) == ("helper", "deep", 2)
-    owners = {event.call_id: event.agent_id.rpartition("-")[0] for event in told.of(ToolExecuting)}
+    owners = {event.call_id: event.agent_id.rpartition("-")[0] for event in run.of(ToolExecuting)}
     assert owners[first.call_id] == "boss"
     assert owners[second.call_id] == "helper"
     assert sorted(owners.values()) == ["boss", "boss", "deep", "helper", "helper", "helper"]
-    results = {event.tool_name: event.result for event in told.of(ToolCompleted)}
+    results = {event.tool_name: event.result for event in run.of(ToolCompleted)}
     assert (results["help"].strip(), results["ask_deep"]) == ("Helped.", "found deep")
-    (asked,) = told.of(ApprovalRequired)
-    assert asked.agent_id == first.agent_id
+    (consent,) = run.of(ApprovalRequired)
+    assert consent.agent_id == first.agent_id
 
 
 async def test_a_subagent_that_is_cut_at_any_commit_goes_on_and_repeats_nothing(
@@ -80,29 +80,29 @@ async def test_a_subagent_that_is_cut_at_any_commit_goes_on_and_repeats_nothing(
 ) -> None:
     monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     ASKED.clear()
-    whole = await played([boss])
-    made = ASKED.total()
-    for number in range(len(whole.cuts)):
-        before = whole.cuts[:number]
+    uncut = await played([boss])
+    calls = ASKED.total()
+    for number in range(len(uncut.cuts)):
+        before = uncut.cuts[:number]
         turns = [
             step
-            for step in Recorded(whole.services, before).steps
+            for step in Recorded(uncut.services, before).steps
             if step.kind == "model" and step.ended_at is not None and step.name != "hand-written"
         ]
         ASKED.clear()
         resumed = await played([boss], before)
-        assert Counter(published(resumed.events)) == Counter(published(whole.events)), number
-        assert resumed.screen == whole.screen
-        assert ASKED.total() == made - len(turns)
+        assert Counter(published(resumed.events)) == Counter(published(uncut.events)), number
+        assert resumed.screen == uncut.screen
+        assert ASKED.total() == calls - len(turns)
 
 
 async def test_a_subagent_spends_from_the_budget_of_the_agent_that_asks() -> None:
     busy = Agent("busy", tools=[again], model=ScriptedModel(Call([("again", {"text": "x"})])))
     model = ScriptedModel(Call([("ask_busy", {"request": "x"})]), Say("so far"))
-    told = await run_agent(Agent("asking", tools=[busy.as_tool()], model=model, budget=Budget(calls=3)), "go")
-    assert told.data is not None
-    assert told.data["budget"]["ended_by"] == "calls"
-    assert [record.tool for record in told.calls if record.status is ToolStatus.OK] == ["ask_busy", "again", "again"]
+    run = await run_agent(Agent("asking", tools=[busy.as_tool()], model=model, budget=Budget(calls=3)), "go")
+    assert run.data is not None
+    assert run.data["budget"]["ended_by"] == "calls"
+    assert [record.tool for record in run.calls if record.status is ToolStatus.OK] == ["ask_busy", "again", "again"]
 
 
 @pytest.mark.parametrize("retry_safe", [False, True])
@@ -119,12 +119,12 @@ async def test_a_subagent_that_is_stopped_leaves_no_call_open(
         return "never"
 
     sleepy = Agent("sleepy", tools=[slow], model=ScriptedModel(Call([("slow", {})])), timeout_s=0.3)
-    told = await run_agent(
+    run = await run_agent(
         Agent("a", tools=[sleepy.as_tool()], model=ScriptedModel(Call([("ask_sleepy", {"request": "x"})]), Say("no"))),
         "go",
     )
-    assert told.text == "no"
-    assert {record.tool: record.status for record in told.calls} == {
+    assert run.text == "no"
+    assert {record.tool: record.status for record in run.calls} == {
         "ask_sleepy": ToolStatus.TIMED_OUT,
         "slow": ToolStatus.KILLED,
     }
@@ -158,7 +158,11 @@ async def test_a_subagent_killed_while_an_event_is_stored_leaves_no_call_open(
         refs.clear()
         left = number
         recorded = await played([boss])
-        (helped,) = (done for done in recorded.events if isinstance(done, ToolCompleted) and done.tool_name == "help")
+        (helped,) = (
+            completed
+            for completed in recorded.events
+            if isinstance(completed, ToolCompleted) and completed.tool_name == "help"
+        )
         statuses[helped.status] += 1
         if left > 0:
             break
@@ -179,26 +183,26 @@ async def test_a_subagent_that_its_user_may_not_use_is_neither_shown_nor_asked()
     secret = Agent("secret", model=Counting(Say("Told.")), allow=["role:boss"])
     model = ScriptedModel(Call([("ask_secret", {"request": "tell"})]), Say("done"))
     asking = Agent("asking", tools=[again, secret.as_tool()], model=model)
-    told = await run_agent(asking, "go")
-    (call,) = told.of(ToolCompleted)
-    assert (told.text, call.status, call.result["error"]["code"]) == ("done", ToolStatus.FAILED, "forbidden")
+    run = await run_agent(asking, "go")
+    (call,) = run.of(ToolCompleted)
+    assert (run.text, call.status, call.result["error"]["code"]) == ("done", ToolStatus.FAILED, "forbidden")
     assert call.result_summary == "Your user may not use Secret, which ask_secret asks."
-    assert [[shown.name for shown in turn.agent.tools] for turn in model.inputs] == [["again"]] * 2
+    assert [[offered.name for offered in turn.agent.tools] for turn in model.inputs] == [["again"]] * 2
     assert not ASKED
 
     model.inputs.clear()
-    told = await run_agent(asking, "go", roles=["boss"])
-    assert told.of(ToolCompleted)[0].result.strip() == "Told."
-    assert [shown.name for shown in model.inputs[0].agent.tools] == ["again", "ask_secret"]
+    run = await run_agent(asking, "go", roles=["boss"])
+    assert run.of(ToolCompleted)[0].result.strip() == "Told."
+    assert [offered.name for offered in model.inputs[0].agent.tools] == ["again", "ask_secret"]
 
 
 async def test_a_subagent_is_given_the_conversation_if_its_tool_says_so() -> None:
     model = ScriptedModel(Say("I see."))
-    asked = Agent("asked", model=model)
+    subagent = Agent("asked", model=model)
     script = Call([("again", {"text": "x"})]), Call([("ask_asked", {"request": "look"})]), Say("done")
     for history in (True, False):
         model.inputs.clear()
-        asking = Agent("asking", tools=[again, asked.as_tool(history=history)], model=ScriptedModel(*script))
+        asking = Agent("asking", tools=[again, subagent.as_tool(history=history)], model=ScriptedModel(*script))
         await run_agent(asking, "go")
         (turn,) = model.inputs
         kinds = [type(item).__name__.removesuffix("Item") for item in turn.items]
@@ -237,10 +241,10 @@ async def test_a_steer_reaches_the_agent_that_asked_once_wherever_its_run_is_cut
     slow = Agent("slow", tools=[again], model=model(Call([("again", {"text": "y"})]), Say("I found one, of two.")))
     agents = [Agent("boss", tools=[slow.as_tool()], model=Listening(Say("")))]
     steers = {"steer_soon" if mode == "now" else "steer_next": "stop"}
-    whole = await played(agents, **steers)
-    assert len(whole.cuts) > 6
-    for number in range(len(whole.cuts)):
-        resumed = await played(agents, whole.cuts[:number], **steers)
+    uncut = await played(agents, **steers)
+    assert len(uncut.cuts) > 6
+    for number in range(len(uncut.cuts)):
+        resumed = await played(agents, uncut.cuts[:number], **steers)
         assert [event.steer_id for event in resumed.events if isinstance(event, SteerTaken)] == ["stop"]
         ended = [event for event in resumed.events if isinstance(event, ToolCompleted)]
         assert [(event.tool_name, event.status) for event in ended] == [("again", "ok"), ("ask_slow", "ok")]

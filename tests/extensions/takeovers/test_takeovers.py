@@ -58,7 +58,7 @@ async def test_an_operator_takes_over_reads_and_steers_a_run(serve: Any) -> None
         answer = await taken_over(running, run_id)
         notice = await client.until("agent_thinking", notice="taken_over")
         assert await taken_over(running, run_id) == answer  # a repeat is fine, and no second event
-        state, shown = await ask(running, run_id), await ask(running, run_id, "/events?limit=3")
+        state, events = await ask(running, run_id), await ask(running, run_id, "/events?limit=3")
         assert (await ask(running, run_id, "/commands", type="steer", content="deeper", steer_id="s1"))[0] == 202
         accepted = await client.until("steer_accepted")
         await client.send({"type": "unsteer", "payload": {"run_id": run_id, "steer_id": "s1"}})
@@ -67,14 +67,14 @@ async def test_an_operator_takes_over_reads_and_steers_a_run(serve: Any) -> None
     assert notice["data"]["thought"] == notice["message"] == f"An operator has taken over this run: {WHY}"
     assert (answer["by"], answer["reason"]) == ("op", WHY)
     assert (state[1]["run_id"], state[1]["taken_over"], state[1]["waits_for"]) == (run_id, answer, [])
-    assert len(shown[1]["events"]) == 3
+    assert len(events[1]["events"]) == 3
     assert (accepted["data"]["content"], accepted["data"]["by"]) == ("deeper", "acme\x1fop")
     assert final["data"]["message"] == "Read: deeper."
-    found = await entries(running)
-    assert [(entry["action"], entry["user"], entry["role"], entry["target"], entry["tenant"]) for entry in found] == [
+    audit = await entries(running)
+    assert [(entry["action"], entry["user"], entry["role"], entry["target"], entry["tenant"]) for entry in audit] == [
         (action, "op", "operator", "ada", "acme") for action in ("run.taken_over", "run.steered")
     ]
-    assert [entry["detail"] for entry in found] == [
+    assert [entry["detail"] for entry in audit] == [
         {"run": run_id, "reason": WHY},
         {"run": run_id, "reason": WHY, "act": "steer"},
     ]
@@ -148,11 +148,11 @@ async def test_a_run_is_handed_back_and_taken_over_by_another_operator(serve: An
     assert notice["data"]["thought"] == "An operator has handed back this run"
     assert notice["data"]["by"] == "acme\x1fop"
     assert await handed_back(run_id) == 409
-    said = [event["data"]["notice"] for event in client.durable() if event["data"].get("notice")]
-    assert said == ["taken_over", "handed_back", "taken_over", "handed_back", "taken_over"]
-    found = [(entry["action"], entry["user"]) for entry in await entries(running)]
-    taken, back = "run.taken_over", "run.handed_back"
-    assert found == [(taken, "op"), (back, "op"), (taken, "second"), (back, "op"), (taken, "op")]
+    notices = [event["data"]["notice"] for event in client.durable() if event["data"].get("notice")]
+    assert notices == ["taken_over", "handed_back", "taken_over", "handed_back", "taken_over"]
+    audit = [(entry["action"], entry["user"]) for entry in await entries(running)]
+    over, back = "run.taken_over", "run.handed_back"
+    assert audit == [(over, "op"), (back, "op"), (over, "second"), (back, "op"), (over, "op")]
 
 
 @pytest.mark.promise("wire.endpoint-takeover")
@@ -182,8 +182,8 @@ async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
         await client.until("agent_thinking", notice="handed_back")
         await taken_over(two.b, question["run_id"], operator)
         (waiting,) = (await ask(two.b, question["run_id"], who=operator))[1]["waits_for"]
-        given = {"type": "answer", "question_id": waiting["question_id"], "answer": PEARS}
-        assert (await ask(two.b, question["run_id"], "/commands", operator, **given))[0] == 202
+        command = {"type": "answer", "question_id": waiting["question_id"], "answer": PEARS}
+        assert (await ask(two.b, question["run_id"], "/commands", operator, **command))[0] == 202
         answered = await client.until("question_answered")
         await client.until_end()
         ended = (await working(client, "script", "tool_executing"))["run_id"]
@@ -197,8 +197,8 @@ async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
     assert (decided["data"]["by"], answered["data"]["by"], answered["data"]["answer"]) == ("root", "root", PEARS)
     assert notice["data"]["thought"] == f"An operator has ended this run: {WHY}"
     assert final["data"]["status"] == "cancelled"
-    found = [(entry["action"], entry["detail"].get("act")) for entry in await entries(two.b, auditor)]
-    assert found == [
+    audit = [(entry["action"], entry["detail"].get("act")) for entry in await entries(two.b, auditor)]
+    assert audit == [
         ("run.taken_over", None),
         ("run.steered", "allow"),  # always: it was asked for, and refused
         ("run.steered", "allow"),

@@ -23,9 +23,9 @@ async def test_a_run_is_taken_over_read_steered_and_ended(serve: Any, folder: Pa
         refused = await admin(url, "show", run_id)
         assert (refused.exit_code, "Take over that run first" in refused.stderr) == (1, True)
         assert (await lines(url, "take-over", run_id, "--reason", "You called"))[1].endswith("You called")
-        shown = await lines(url, "show", run_id)
-        (waiting,) = [line.split() for line in shown if line.startswith("approval ")]
-        assert any(line.endswith("message_accepted Some fruit") for line in shown)
+        output = await lines(url, "show", run_id)
+        (waiting,) = [line.split() for line in output if line.startswith("approval ")]
+        assert any(line.endswith("message_accepted Some fruit") for line in output)
         await lines(url, "decide", run_id, waiting[1], "deny", "--note", "Not now")
         question = (await client.until("question_asked"))["data"]["question_id"]
         assert await lines(url, "steer", run_id, "Pears") == ["sent to", run_id]
@@ -37,10 +37,13 @@ async def test_a_run_is_taken_over_read_steered_and_ended(serve: Any, folder: Pa
         await lines(url, "take-over", run_id, "--reason", "Again")
         await lines(url, "end", run_id, "--reason", "Enough")
         await client.until_end()
-        whole = json.loads((await admin(url, "--json", "show", run_id)).stdout)
-    assert whole["run"]["taken_over"]["by"] == "admin"
-    said = {event["type"]: event["data"] for event in whole["events"]}
-    assert said["steer_accepted"]["content"] == "Pears"
-    assert (said["approval_decided"]["decision"], said["approval_decided"]["note"]) == ("deny", "Not now")
-    assert said["question_answered"]["answer"] == PEARS
-    assert said["agent_thinking"]["thought"] == "An operator has ended this run: Enough"
+        document = json.loads((await admin(url, "--json", "show", run_id)).stdout)
+    assert document["run"]["taken_over"]["by"] == "admin"
+    data_by_type = {event["type"]: event["data"] for event in document["events"]}
+    assert data_by_type["steer_accepted"]["content"] == "Pears"
+    assert (data_by_type["approval_decided"]["decision"], data_by_type["approval_decided"]["note"]) == (
+        "deny",
+        "Not now",
+    )
+    assert data_by_type["question_answered"]["answer"] == PEARS
+    assert data_by_type["agent_thinking"]["thought"] == "An operator has ended this run: Enough"

@@ -35,8 +35,8 @@ def entered(*lines: str) -> dict[str, Any]:
 
 
 def test_lines_become_an_answer() -> None:
-    whole = ("Ulm", "3", "2.5", "LARGE", "y", "2026-12-24", "a, b ,", '{"a": 1}')
-    assert entered(*whole) == {
+    complete = ("Ulm", "3", "2.5", "LARGE", "y", "2026-12-24", "a, b ,", '{"a": 1}')
+    assert entered(*complete) == {
         "city": "Ulm", "count": 3, "floor": 2.5, "size": "large", "express": True, "day": "2026-12-24",
         "tags": ["a", "b"], "more": {"a": 1},
     }  # fmt: skip

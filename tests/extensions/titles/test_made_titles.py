@@ -31,26 +31,26 @@ async def by_hand(_: Any) -> str:
     return "Done."
 
 
-def found(agent: Agent, default: Any = None, /, **request: Any) -> Any:
+def request_for(agent: Agent, default: Any = None, /, **request: Any) -> Any:
     services = SimpleNamespace(
         agents={agent.name: agent},
         models=SimpleNamespace(default="provider:default", of=lambda wanted: default if wanted is None else wanted),
     )
-    asked = {"agent": agent.name, "thread_id": "t", "settings": {}} | request
-    return model_for_titles(services, SimpleNamespace(**asked))  # type: ignore[arg-type]
+    arguments = {"agent": agent.name, "thread_id": "t", "settings": {}} | request
+    return model_for_titles(services, SimpleNamespace(**arguments))  # type: ignore[arg-type]
 
 
 def test_the_model_of_the_agent_makes_the_title() -> None:
-    own, default = Titling("own"), Titling("default")
-    assert found(Agent("script", model=own), default) == (own, "own")
-    assert found(Agent("script"), default) == (default, "provider:default")
+    of_agent, default = Titling("own"), Titling("default")
+    assert request_for(Agent("script", model=of_agent), default) == (of_agent, "own")
+    assert request_for(Agent("script"), default) == (default, "provider:default")
 
 
 def test_of_a_chain_the_first_that_can() -> None:
     first, second = Titling("b"), Titling("c")
     chain = FallbackModel((Silent("a"), first, second), ("p:a", "p:b", "p:c"))
-    assert found(Agent("script", model=chain)) == (first, "p:b")
-    assert found(Agent("script", model=FallbackModel((Silent("a"), Silent("d")), ("p:a", "p:d")))) is None
+    assert request_for(Agent("script", model=chain)) == (first, "p:b")
+    assert request_for(Agent("script", model=FallbackModel((Silent("a"), Silent("d")), ("p:a", "p:d")))) is None
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_of_a_chain_the_first_that_can() -> None:
     ids=["offline", "cannot", "hand-written", "unlisted", "tool", "gone"],
 )
 def test_others_make_none(agent: Agent, request_of: dict[str, Any]) -> None:
-    assert found(agent, Titling("default"), **request_of) is None
+    assert request_for(agent, Titling("default"), **request_of) is None

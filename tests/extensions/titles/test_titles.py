@@ -23,7 +23,7 @@ pytestmark = [
 FIRST = "How did our sales go last year?"
 
 
-def said(text: str, tokens: tuple[int, int] = (20, 8)) -> Script:
+def title_script(text: str, tokens: tuple[int, int] = (20, 8)) -> Script:
     return Script([text_chunk(text), end_chunk("stop"), usage_chunk(*tokens)])
 
 
@@ -49,9 +49,9 @@ async def ask(client: Any, text: str = FIRST) -> dict[str, Any]:
 
 async def titled(client: Any) -> dict[str, Any]:
     """Read up to the event of the title. It may overtake events that a client reads from the log."""
-    while not (told := [frame for frame in client.seen if frame["type"] == "thread_titled"]):
+    while not (events := [frame for frame in client.seen if frame["type"] == "thread_titled"]):
         await client.read()
-    (event,) = told
+    (event,) = events
     return dict(event)
 
 
@@ -64,29 +64,36 @@ async def logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
 
 
 async def test_a_thread_gets_its_title_after_its_first_answer(start: Any, provider: Provider) -> None:
-    provider.scripts = [said("They grew. " * 200), said('"**Sales of last year**"', (70, 3)), said("Yes.")]
+    provider.scripts = [
+        title_script("They grew. " * 200),
+        title_script('"**Sales of last year**"', (70, 3)),
+        title_script("Yes."),
+    ]
     running, token = await start(spending_user_tokens_per_day=100)
     async with connected(running.address, token) as client, connected(running.address, token) as other:
         await ask(client, FIRST + " " + "More words. " * 200)
-        told = await titled(client)
-        assert told["data"]["title"] == "Sales of last year"
-        assert (await titled(other))["data"] == told["data"]
-        assert (told["thread_id"], told.get("seq")) == ("t", None)
+        events = await titled(client)
+        assert events["data"]["title"] == "Sales of last year"
+        assert (await titled(other))["data"] == events["data"]
+        assert (events["thread_id"], events.get("seq")) == ("t", None)
         assert await title(running, token) == "Sales of last year"
         await client.say("Thanks", agent_type="script", thread_id="t")
         assert (await client.until("error"))["data"]["code"] == "quota_exceeded"
     _, body = provider.requests
     assert body["max_completion_tokens"] == 24
     assert "tools" not in body
-    asked = body["messages"][-1]["content"]
-    assert FIRST in asked
-    assert "They grew." in asked
-    assert 2_000 < len(asked) < 2_300
+    prompt = body["messages"][-1]["content"]
+    assert FIRST in prompt
+    assert "They grew." in prompt
+    assert 2_000 < len(prompt) < 2_300
 
 
 async def test_a_model_that_reasons_in_its_text_gets_a_title(start: Any, provider: Provider) -> None:
     """Its server counts no tokens of reasoning: there is room for it all the same, and none is in the title."""
-    provider.scripts = [said("<think>Hm.</think>They grew."), said("<think>A title, then.</think>Sales of last year")]
+    provider.scripts = [
+        title_script("<think>Hm.</think>They grew."),
+        title_script("<think>A title, then.</think>Sales of last year"),
+    ]
     running, token = await start()
     async with connected(running.address, token) as client:
         assert (await ask(client))["data"]["message"] == "They grew."
@@ -96,7 +103,11 @@ async def test_a_model_that_reasons_in_its_text_gets_a_title(start: Any, provide
 
 
 async def test_only_the_first_answer_makes_a_title(start: Any, provider: Provider) -> None:
-    provider.scripts = [said("They grew."), said("Sales of last year"), said("You are welcome.")]
+    provider.scripts = [
+        title_script("They grew."),
+        title_script("Sales of last year"),
+        title_script("You are welcome."),
+    ]
     running, token = await start()
     async with connected(running.address, token) as client:
         await ask(client)
@@ -108,19 +119,19 @@ async def test_only_the_first_answer_makes_a_title(start: Any, provider: Provide
 
 async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "understudy")
-    asked, go_on = threading.Event(), threading.Event()
+    requested, go_on = threading.Event(), threading.Event()
 
     def slowly() -> Iterator[dict[str, Any]]:
-        asked.set()
+        requested.set()
         assert go_on.wait(60)
-        yield from said("Sales of last year").chunks  # type: ignore[misc]
+        yield from title_script("Sales of last year").chunks  # type: ignore[misc]
 
-    provider.scripts = [said("They grew."), Script(slowly())]
+    provider.scripts = [title_script("They grew."), Script(slowly())]
     running, token = await start()
     async with connected(running.address, token) as client:
         try:
             await ask(client)
-            assert await trio.to_thread.run_sync(asked.wait, 30)
+            assert await trio.to_thread.run_sync(requested.wait, 30)
             renamed = b'{"title": "My own"}'
             assert (await request(running.address, "PATCH", "/api/threads/t", token=token, body=renamed))[0] == 200
         finally:
@@ -130,7 +141,12 @@ async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pyte
 
 
 async def test_no_question_waits_for_a_title(start: Any, provider: Provider) -> None:
-    provider.scripts = [said("They grew."), Script(hang=True), said("You are welcome."), said("Sales of last year")]
+    provider.scripts = [
+        title_script("They grew."),
+        Script(hang=True),
+        title_script("You are welcome."),
+        title_script("Sales of last year"),
+    ]
     running, token = await start()
     async with connected(running.address, token) as client:
         await ask(client)
@@ -148,7 +164,7 @@ async def test_without_means_there_is_no_title(
     start: Any, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "understudy")
-    provider.scripts = [said("They grew.")]
+    provider.scripts = [title_script("They grew.")]
     running, token = await start(spending_user_tokens_per_day=28)
     async with connected(running.address, token) as client:
         await ask(client)
@@ -162,7 +178,7 @@ async def test_without_means_there_is_no_title(
     [
         Script(status=400, error={"message": "no", "code": "bad"}),
         Script([text_chunk("Sales of"), end_chunk("length"), usage_chunk(70, 24)]),
-        said("..."),
+        title_script("..."),
         Script(status=503, error={"message": "busy"}),
     ],
     ids=["refused", "cut", "nonsense", "busy"],
@@ -171,7 +187,7 @@ async def test_a_model_that_makes_none_leaves_the_title(
     start: Any, provider: Provider, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "understudy")
-    provider.scripts = [said("They grew."), script, said("You are welcome."), said("Bye.")]
+    provider.scripts = [title_script("They grew."), script, title_script("You are welcome."), title_script("Bye.")]
     running, token = await start()
     async with connected(running.address, token) as client:
         await ask(client)
@@ -184,7 +200,7 @@ async def test_a_model_that_makes_none_leaves_the_title(
 
 
 async def test_the_operator_can_switch_titles_off(start: Any, provider: Provider) -> None:
-    provider.scripts = [said("They grew."), said("You are welcome.")]
+    provider.scripts = [title_script("They grew."), title_script("You are welcome.")]
     running, token = await start(extensions=["-titles"])
     async with connected(running.address, token) as client:
         await ask(client)

@@ -37,9 +37,9 @@ CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 
 @pytest.fixture
 async def collector(nursery: trio.Nursery) -> Collector:
-    made = Collector()
-    await made.start(nursery)
-    return made
+    running = Collector()
+    await running.start(nursery)
+    return running
 
 
 def run_ended(collector: Collector, run_id: str) -> bool:
@@ -52,11 +52,11 @@ def run_ended(collector: Collector, run_id: str) -> bool:
 
 def no_orphans(spans: list[Received]) -> None:
     """Check that there is one root, that each other span has its parent, and that no id is there twice."""
-    known = [span.id for span in spans]
-    assert len(set(known)) == len(known), "each span is sent once"
+    ids = [span.id for span in spans]
+    assert len(set(ids)) == len(ids), "each span is sent once"
     roots = [span for span in spans if not span.parent]
     assert [root.name for root in roots] == ["message"]
-    assert [span.name for span in spans if span.parent and span.parent not in known] == []
+    assert [span.name for span in spans if span.parent and span.parent not in ids] == []
 
 
 async def say(address: str, token: str | None = None, agent: str = "script", text: str = "go", **payload: Any) -> Any:
@@ -77,13 +77,13 @@ async def test_a_trace_goes_from_the_socket_to_the_store(serve: Any, collector: 
     assert (root.trace, root.id, root.kind) == (run_id, span_of(run_id).span_id, "SERVER")
     assert root.links == (CALLER.span_id,)
     assert (worker.name, worker.parent, worker.error) == ("invoke_agent script", root.id, "")
-    asked = collector.named("chat")
-    assert [(span.name, span.parent, span.kind) for span in asked] == [("chat script", worker.id, "CLIENT")] * 2
+    chats = collector.named("chat")
+    assert [(span.name, span.parent, span.kind) for span in chats] == [("chat script", worker.id, "CLIENT")] * 2
     assert (tool.name, tool.parent) == ("execute_tool echo", worker.id)
     assert tool.attributes["gen_ai.tool.name"] == "echo"
     assert worker.attributes["gen_ai.operation.name"] == "invoke_agent"
     assert worker.attributes["gen_ai.usage.output_tokens"] == sum(
-        span.attributes["gen_ai.usage.output_tokens"] for span in asked
+        span.attributes["gen_ai.usage.output_tokens"] for span in chats
     )
     commits = collector.named("commit")
     assert [commit.parent for commit in commits] == [root.id, *[worker.id] * (len(commits) - 1)]
@@ -100,9 +100,9 @@ async def test_texts_are_in_spans_only_if_asked_for_and_as_they_are_stored(serve
     end = await say(running.address, text=f"write to {mail}")
     await collector.until_it(lambda c: run_ended(c, end["run_id"]))
     worker, tool = collector.one("invoke_agent").attributes, collector.one("execute_tool").attributes
-    (given,) = json.loads(worker["gen_ai.input.messages"])
-    assert given["role"] == "user"
-    assert given["parts"][0]["content"].startswith("write to ")
+    (message,) = json.loads(worker["gen_ai.input.messages"])
+    assert message["role"] == "user"
+    assert message["parts"][0]["content"].startswith("write to ")
     assert "written to" in worker["gen_ai.output.messages"]
     assert "to " in tool["gen_ai.tool.call.arguments"]
     assert "to " in tool["gen_ai.tool.call.result"]
@@ -144,17 +144,17 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
         lambda c: c.named("message") and c.named("chat") and len(c.named("commit")) == 2,
         lambda c: len(c.named("execute_tool")) == 2,
     ]
-    seen, token = Watcher(), ""
+    watcher, token = Watcher(), ""
     for number in range(3):
         async with started(tmp_path / "data", HELD, **environment) as server:
             if not token:
                 token = await http.new_token(server)
             async with connected(server.address, token) as client:
                 if number:
-                    await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+                    await client.send({"type": "resume", "payload": {"threads": {"t": watcher.seq}}})
                 else:
                     await client.say("go", agent_type="held", thread_id="t", message_id="m")
-                await seen.until(client, (calling("hold"), shown(5), ended)[number])
+                await watcher.until(client, (calling("hold"), shown(5), ended)[number])
                 if number < 2:
                     await collector.until_it(moments[number])
                     assert not [span for span in collector.named("invoke_agent") if not span.error]
@@ -162,8 +162,8 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
                     assert await server.terminate() == 0
                 else:
                     await server.kill()
-    run_id = seen.events[0]["run_id"]
-    assert (seen.events[-1]["type"], seen.screen.text) == ("final_response", "This is said. ")
+    run_id = watcher.events[0]["run_id"]
+    assert (watcher.events[-1]["type"], watcher.screen.text) == ("final_response", "This is said. ")
     assert run_ended(collector, run_id)
     spans = collector.of_run(run_id)
     assert spans == collector.spans
@@ -172,12 +172,12 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
     assert [first.error, second.error, third.error] == [INTERRUPTED, INTERRUPTED, ""]
     assert third.links == (second.id,), "the link of the second went down with its server"
     assert {first.parent, second.parent, third.parent} == {collector.one("message").id}
-    cut, made = collector.named("execute_tool hold")
-    assert [cut.error, made.error] == [INTERRUPTED, ""]
-    assert [cut.parent, made.parent] == [first.id, second.id]
-    assert made.links == (cut.id,)
-    asked = [(span.parent, span.error) for span in collector.named("chat")]
-    assert asked == [(first.id, ""), *([(second.id, "cancelled")] if orderly else []), (third.id, "")]
+    cut, completed = collector.named("execute_tool hold")
+    assert [cut.error, completed.error] == [INTERRUPTED, ""]
+    assert [cut.parent, completed.parent] == [first.id, second.id]
+    assert completed.links == (cut.id,)
+    chats = [(span.parent, span.error) for span in collector.named("chat")]
+    assert chats == [(first.id, ""), *([(second.id, "cancelled")] if orderly else []), (third.id, "")]
     instances = {service["service.instance.id"] for service in collector.services}
     assert len(instances) == 3
 
@@ -218,8 +218,8 @@ async def test_a_run_that_is_killed_with_a_subagent_goes_on_in_its_trace(serve: 
     await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 4)
     no_orphans(collector.of_run(end["run_id"]))
     for name in ("invoke_agent script", "invoke_agent helper", "execute_tool ask_helper"):
-        cut, done = collector.named(name)
-        assert (cut.error, done.error, done.links) == (INTERRUPTED, "", (cut.id,)), name
+        cut, completed = collector.named(name)
+        assert (cut.error, completed.error, completed.links) == (INTERRUPTED, "", (cut.id,)), name
     assert collector.one("execute_tool echo").parent == collector.named("invoke_agent helper")[0].id
     assert collector.named("invoke_agent helper")[0].parent == collector.named("execute_tool ask_helper")[0].id
 
@@ -263,9 +263,9 @@ async def test_one_trace_over_two_nodes(
     spans = collector.of_run(run_id)
     no_orphans(spans)
     (sent,) = (span for span in spans if span.name == "forward Accept")
-    (done,) = (span for span in spans if span.name == "execute Accept")
+    (execution,) = (span for span in spans if span.name == "execute Accept")
     assert (sent.parent, sent.kind) == (span_of(run_id).span_id, "CLIENT")
-    assert (done.parent, done.kind) == (sent.id, "SERVER")
+    assert (execution.parent, execution.kind) == (sent.id, "SERVER")
     assert {span.attributes["db.system.name"] for span in spans if span.name == "commit"} == {"postgresql"}
     async with connected(two.b.address, token_of()) as client:
         await client.say("go", agent_type="script", thread_id="t", parent_id="answer-nowhere")
@@ -307,8 +307,8 @@ async def test_one_trace_over_a_change_of_node(
     no_orphans(spans)
     on_a, on_b = collector.named("invoke_agent held")
     assert (on_a.error, on_b.error, on_b.links) == (INTERRUPTED, "", (on_a.id,))
-    cut, made = collector.named("execute_tool hold")
-    assert (cut.error, made.error, made.links) == (INTERRUPTED, "", (cut.id,))
+    cut, completed = collector.named("execute_tool hold")
+    assert (cut.error, completed.error, completed.links) == (INTERRUPTED, "", (cut.id,))
     assert len({service["service.instance.id"] for service in collector.services}) == 2
 
 
@@ -340,12 +340,12 @@ async def test_spans_that_a_collector_refuses_are_counted_by_the_metric(serve: A
 
 async def dropped(address: str) -> str:
     """Wait until spans that the collector did not take are counted. Return the metrics."""
-    wanted, shown = 'understudy_trace_spans_dropped_total{reason="collector"}', ""
+    wanted, metrics = 'understudy_trace_spans_dropped_total{reason="collector"}', ""
     with trio.fail_after(60):
-        while wanted not in shown:
+        while wanted not in metrics:
             _, _, page = await http.request(address, "GET", "/metrics")
-            shown = str(page)
-    return shown
+            metrics = str(page)
+    return metrics
 
 
 def of_authority(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
@@ -359,8 +359,8 @@ async def test_a_collector_with_a_certificate_of_a_private_authority_gets_traces
 ) -> None:
     for others in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they go before the variable
         monkeypatch.delenv(others, raising=False)
-    authority, mine = trustme.CA(), tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(str(mine))
+    authority, authority_file = trustme.CA(), tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(authority_file))
     tls = of_authority(authority)
     tls.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(tls)
@@ -368,7 +368,7 @@ async def test_a_collector_with_a_certificate_of_a_private_authority_gets_traces
     client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
     collector = Collector(tls=tls)
     await collector.start(nursery)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(mine))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(authority_file))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", str(tmp_path / "client.pem"))
     running = await serve(scripted(Say("here")), otlp_endpoint=collector.secure)
     end = await say(running.address)
@@ -444,8 +444,8 @@ async def test_mcp_servers_are_told_of_the_calls_span(serve_client: Any, collect
     server = mcp([sys.executable, str(SERVERS / "mcp_traced.py")], name="traced")
     agent = Agent("script", tools=[server], model=ScriptedModel(Call([("traced_tell", {})]), Say("done")))
     async with serve_client(agent, otlp_endpoint=collector.origin) as client:
-        told = await client.ask("go", agent_type="script", thread_id="t", until="tool_completed")
+        completed = await client.ask("go", agent_type="script", thread_id="t", until="tool_completed")
         end = await client.until_end()
     await collector.until_it(lambda c: run_ended(c, end["run_id"]))
     call = collector.one("execute_tool traced_tell")
-    assert SpanContext(call.trace, call.id).header in str(told["data"]["result"])
+    assert SpanContext(call.trace, call.id).header in str(completed["data"]["result"])

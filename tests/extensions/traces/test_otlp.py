@@ -93,8 +93,8 @@ def test_a_server_without_traces_does_not_import_it() -> None:
         "import understudy.extensions.traces.collector, understudy.extensions.traces.settings; "
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert result.stdout.strip() == "[]"
 
 
 def test_a_server_that_lacks_the_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

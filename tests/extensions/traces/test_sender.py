@@ -106,8 +106,8 @@ async def test_refused_spans_are_counted_and_the_end_of_the_outage_is_logged(
         fill(traces, 1)
         await traces.aclose(30)
     assert dropped == {"collector": 4}
-    said = [record.message for record in caplog.records if record.message != "traces.not_sent"]
-    assert said == ["traces.dropping", "traces.delivered_again"]
+    messages = [record.message for record in caplog.records if record.message != "traces.not_sent"]
+    assert messages == ["traces.dropping", "traces.delivered_again"]
     assert len(caplog.records) == (4 if fails else 2)
 
 

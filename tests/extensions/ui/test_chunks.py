@@ -42,11 +42,11 @@ def kinds(chunks: list[Chunk]) -> list[str]:
 
 def check_complete(chunks: list[Chunk]) -> None:
     """One start and one end; each text is closed and each call answered before the end."""
-    found = kinds(chunks)
-    assert found[0] == "start"
-    assert found[-1] in ("finish", "abort", "error")
-    assert sum(found.count(kind) for kind in ("finish", "abort", "error")) == 1
-    assert found.count("text-start") == found.count("text-end")
+    types = kinds(chunks)
+    assert types[0] == "start"
+    assert types[-1] in ("finish", "abort", "error")
+    assert sum(types.count(kind) for kind in ("finish", "abort", "error")) == 1
+    assert types.count("text-start") == types.count("text-end")
     called = {chunk["toolCallId"] for chunk in chunks if chunk["type"] == "tool-input-available"}
     final = [chunk for chunk in chunks if chunk["type"].startswith("tool-output") and not chunk.get("preliminary")]
     assert {chunk["toolCallId"] for chunk in final} == called

@@ -48,12 +48,12 @@ class Page:
         if errors := [chunk["errorText"] for chunk in chunks if chunk["type"] == "error"]:
             return str(errors[0])
         name = next(chunk["messageId"] for chunk in chunks if chunk["type"] == "start")
-        said = "".join(chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta")
-        self.messages = [*self.messages, {"id": name, "role": "assistant", "parts": [{"type": "text", "text": said}]}]
-        return said
+        answer = "".join(chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta")
+        self.messages = [*self.messages, {"id": name, "role": "assistant", "parts": [{"type": "text", "text": answer}]}]
+        return answer
 
     async def say(self, text: str, name: str, *parts: Any, edit: bool = False) -> str:
-        place = next((at for at, said in enumerate(self.messages) if said["id"] == name), len(self.messages))
+        place = next((at for at, earlier in enumerate(self.messages) if earlier["id"] == name), len(self.messages))
         message = {"id": name, "role": "user", "parts": [*parts, {"type": "text", "text": text}]}
         self.messages = [*self.messages[:place], message]
         return await self.post(SUBMIT, name if edit else None)
@@ -101,9 +101,9 @@ async def test_a_message_that_is_edited_keeps_its_id_and_begins_a_branch(serve: 
     await chat.say("five", "m5")
     assert chat.read == ["ONE", "yes ", "five"]
     assert await chat.shown() == ["ONE", "five"]
-    asked = len(chat.model.inputs)
+    request_count = len(chat.model.inputs)
     await chat.say("five", "m5")  # sent twice, by a client that lost the answer
-    assert (len(chat.model.inputs), await chat.shown()) == (asked, ["ONE", "five"])
+    assert (len(chat.model.inputs), await chat.shown()) == (request_count, ["ONE", "five"])
 
 
 async def test_what_a_page_has_deleted_is_on_another_branch(serve: Any) -> None:
@@ -169,8 +169,8 @@ async def test_another_answer_is_of_the_agent_and_with_the_context_that_are_name
     running = await serve(Agent("script", model=Moody()), Agent("reading", run=reading))
     chat = Page(running, await new_token(running), Moody())
     assert await chat.say("one", "m1") == "yes "
-    for agent, context, said in (("script", 1, "yes "), ("reading", 1, "{'open': 1}"), ("reading", 2, "{'open': 2}")):
-        assert await chat.regenerate(agent=agent, context={"open": context}) == said
+    for agent, context, text in (("script", 1, "yes "), ("reading", 1, "{'open': 1}"), ("reading", 2, "{'open': 2}")):
+        assert await chat.regenerate(agent=agent, context={"open": context}) == text
 
 
 async def test_messages_of_other_makers_are_read(serve: Any) -> None:

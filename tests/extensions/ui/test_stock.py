@@ -29,22 +29,22 @@ async def play(stock: Path, running: Running, scenario: str, token: str | None =
     token = token or await new_token(running)
     command = [str(program("node")), str(stock), running.address, token, scenario]
     with trio.fail_after(RUN_S):
-        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    return json.loads(done.stdout)
+        result = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert result.returncode == 0, result.stderr.decode()[-2000:]
+    return json.loads(result.stdout)
 
 
-def parts(told: Any) -> list[str]:
+def parts(output: Any) -> list[str]:
     short = {"text": lambda part: part["text"], "dynamic-tool": lambda part: f"{part['toolName']} {part['state']}"}
-    shown = [part for part in told["messages"][-1]["parts"] if part["type"] in short]
-    return [short[part["type"]](part) for part in shown]
+    visible = [part for part in output["messages"][-1]["parts"] if part["type"] in short]
+    return [short[part["type"]](part) for part in visible]
 
 
 async def test_the_stock_client_has_the_answer_the_thoughts_and_the_calls(serve: Any, stock: Path) -> None:
-    told = await play(stock, await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two"))), "answered")
-    assert (told["status"], told["error"]) == ("ready", None)
-    assert parts(told) == ["echo output-available", "one two "]
-    message = told["messages"][-1]
+    output = await play(stock, await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two"))), "answered")
+    assert (output["status"], output["error"]) == ("ready", None)
+    assert parts(output) == ["echo output-available", "one two "]
+    message = output["messages"][-1]
     assert message["metadata"]["status"] == "success"
     assert any(part["type"] == "reasoning" and part["text"] for part in message["parts"])
     (call,) = (part for part in message["parts"] if part["type"] == "dynamic-tool")
@@ -52,22 +52,22 @@ async def test_the_stock_client_has_the_answer_the_thoughts_and_the_calls(serve:
 
 
 async def test_the_stock_client_gets_a_refusal_as_a_sentence(serve: Any, stock: Path) -> None:
-    told = await play(stock, await serve(scripted(Say("one"))), "refused")
-    assert (told["status"], told["error"]) == ("error", "The message is empty.")
+    output = await play(stock, await serve(scripted(Say("one"))), "refused")
+    assert (output["status"], output["error"]) == ("error", "The message is empty.")
 
 
 async def test_the_stock_client_asks_for_another_answer(serve: Any, stock: Path) -> None:
-    told = await play(stock, await serve(scripted(Say("one"))), "regenerated")
-    assert ([message["role"] for message in told["messages"]], told["error"]) == (["user", "assistant"], None)
-    assert parts(told) == ["one "]
+    output = await play(stock, await serve(scripted(Say("one"))), "regenerated")
+    assert ([message["role"] for message in output["messages"]], output["error"]) == (["user", "assistant"], None)
+    assert parts(output) == ["one "]
 
 
 async def test_the_stock_client_decides_about_a_call(serve: Any, stock: Path) -> None:
     turns = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "ann"})]), Say("sent")
-    told = await play(stock, await serve(scripted(*turns)), "decided")
-    assert (told["status"], told["error"]) == ("ready", None)
-    assert [message["role"] for message in told["messages"]] == ["user", "assistant"]
-    assert parts(told) == ["echo output-available", "send_mail output-available", "sent "]
+    output = await play(stock, await serve(scripted(*turns)), "decided")
+    assert (output["status"], output["error"]) == ("ready", None)
+    assert [message["role"] for message in output["messages"]] == ["user", "assistant"]
+    assert parts(output) == ["echo output-available", "send_mail output-available", "sent "]
 
 
 async def test_the_stock_client_resumes_a_run_at_work(serve_guest: Any, stock: Path) -> None:
@@ -83,6 +83,6 @@ async def test_the_stock_client_resumes_a_run_at_work(serve_guest: Any, stock: P
             gate.opened.set()
 
         nursery.start_soon(open_later)
-        told = await play(stock, running, "resumed", token)
-    assert parts(told) == ["echo output-available", "one two "]
-    assert told["idle"] == {"messages": [], "status": "ready", "error": None}
+        output = await play(stock, running, "resumed", token)
+    assert parts(output) == ["echo output-available", "one two "]
+    assert output["idle"] == {"messages": [], "status": "ready", "error": None}

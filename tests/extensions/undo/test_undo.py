@@ -36,10 +36,10 @@ async def paid(client: ChatClient) -> tuple[str, list[str]]:
 
 
 async def undone(client: ChatClient, count: int) -> list[dict[str, Any]]:
-    seen: list[dict[str, Any]] = []
-    while len(seen) < count:
-        seen.append((await client.until("call_undone"))["data"])
-    return seen
+    events: list[dict[str, Any]] = []
+    while len(events) < count:
+        events.append((await client.until("call_undone"))["data"])
+    return events
 
 
 @pytest.mark.promise("wire.undo", "wire.event-undo-started", "wire.event-call-undone")
@@ -155,7 +155,7 @@ async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
         token = await new_token(server)
         async with connected(server.address, token) as client:
             end = await client.ask("book book", agent_type="resumable", thread_id="t")
-            made = [event["data"]["call_id"] for event in client.seen if event["type"] == "tool_completed"]
+            call_ids = [event["data"]["call_id"] for event in client.seen if event["type"] == "tool_completed"]
             await client.send({"type": "undo", "payload": {"run_id": end["run_id"]}})
             seq = (await client.until("undo_started"))["seq"]
             await trio.sleep(UNDO_S / 2)
@@ -166,10 +166,13 @@ async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
     ):
         await client.send({"type": "resume", "payload": {"threads": {"t": seq}}})
         outcomes = await undone(client, 2)
-        assert [(outcome["call_id"], outcome["status"]) for outcome in outcomes] == [(made[1], "ok"), (made[0], "ok")]
+        assert [(outcome["call_id"], outcome["status"]) for outcome in outcomes] == [
+            (call_ids[1], "ok"),
+            (call_ids[0], "ok"),
+        ]
         assert not [event for event in client.seen if event["type"] in TERMINAL]
     undos = Counter(line for line in calls.read_text().splitlines() if line.startswith("unbook"))
-    assert undos == {f"unbook {made[1]}": 2, f"unbook {made[0]}": 1}
+    assert undos == {f"unbook {call_ids[1]}": 2, f"unbook {call_ids[0]}": 1}
 
 
 async def test_without_the_extension_no_undo_is_offered_and_the_command_is_unknown(serve_guest: Any) -> None:

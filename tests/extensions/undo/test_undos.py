@@ -113,8 +113,8 @@ def test_a_stop_of_the_server_is_no_attempt_at_an_undo() -> None:
     shell.services.agents["a"] = Agent("a", tools=[pay])
     paid = StepRecord("r1", 1, "tool", "pay", "c0", {}, {"value": 1, "agent": "a"}, "ok", 1.0, 1.0)
     undo = StepRecord("r1", 3, "undo", "pay", "c0", {}, {"attempts": 1}, "started", 1.0)
-    done = shell.doing(shell.it.resume_effects(shell.runs["r1"], [paid, undo]))
-    (began,) = [effect for effect in done if isinstance(effect, Committed)]
+    effects = shell.doing(shell.it.resume_effects(shell.runs["r1"], [paid, undo]))
+    (began,) = [effect for effect in effects if isinstance(effect, Committed)]
     assert began.change.steps[0].result["attempts"] == 2
     finished(shell.it.suspend())
     (step,) = shell.done[-1].change.steps

@@ -64,15 +64,19 @@ def dice() -> Agent:
 @pytest.fixture
 async def player(serve: Any) -> Player:
     running = await serve(dice(), own=SHOWN)
-    made = Player(running, await new_token(running))
-    await made.play()
-    return made
+    new_player = Player(running, await new_token(running))
+    await new_player.play()
+    return new_player
 
 
 async def test_a_widget_calls_the_tools_that_its_server_lets_it_call(player: Player) -> None:
     """The call is a message and a run of the thread, made once; models have no tool that is for the widget alone."""
-    shown = await player.get(f"/api/threads/t/widget?call_id={player.call_id}")
-    assert (shown["frame"], shown["arguments"], shown["result"]) == (f"{ORIGIN}/widgets/frame", {}, {"result": "four"})
+    widget = await player.get(f"/api/threads/t/widget?call_id={player.call_id}")
+    assert (widget["frame"], widget["arguments"], widget["result"]) == (
+        f"{ORIGIN}/widgets/frame",
+        {},
+        {"result": "four"},
+    )
     first = await player.ask("tally", arguments={"more": 3})
     assert await player.ask("tally", arguments={"more": 3}) == first
     events = await player.said(first["run_id"])
@@ -86,8 +90,8 @@ async def test_a_widget_calls_the_tools_that_its_server_lets_it_call(player: Pla
     host = (await player.result((await player.ask("host"))["run_id"]))["result"]
     assert host["io.modelcontextprotocol/ui"] == {"mimeTypes": ["text/html;profile=mcp-app"]}
     messages = (await player.get("/api/threads/t/messages"))["messages"]
-    said = [message["content"] for message in messages]
-    assert said == [
+    contents = [message["content"] for message in messages]
+    assert contents == [
         "go",
         "Rolled ",
         *(part for tool in ("tally", "roll", "host") for part in (f"Call dice_{tool}.", "")),
@@ -205,9 +209,9 @@ async def test_no_call_is_made_in_a_chat_that_is_archived_deleted_or_without_the
 
 
 async def change(player: Player, method: str, path: str, body: dict[str, Any] | None, status: int = 200) -> None:
-    given = b"" if body is None else json.dumps(body).encode()
-    found, _, answer = await request(player.running.address, method, path, token=player.token, body=given)
-    assert found == status, answer
+    payload = b"" if body is None else json.dumps(body).encode()
+    answered, _, answer = await request(player.running.address, method, path, token=player.token, body=payload)
+    assert answered == status, answer
 
 
 async def test_a_server_without_the_setting_shows_and_calls_nothing(serve: Any) -> None:
@@ -231,6 +235,10 @@ async def test_models_are_not_given_what_widgets_did(serve: Any) -> None:
     turn = agent.model.inputs[-1]
     offered = {tool.name for tool in turn.tools}
     assert offered == {"dice_roll", "dice_bet", "dice_peek", "list_resources", "read_resource"}
-    said = [item for item in turn.items if isinstance(item, MessageItem)]
-    assert [(item.role, item.content) for item in said] == [("user", "go"), ("assistant", "Rolled "), ("user", "again")]
+    messages = [item for item in turn.items if isinstance(item, MessageItem)]
+    assert [(item.role, item.content) for item in messages] == [
+        ("user", "go"),
+        ("assistant", "Rolled "),
+        ("user", "again"),
+    ]
     assert not [item for item in turn.items if "tally" in str(item)]

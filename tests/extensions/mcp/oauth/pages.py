@@ -22,13 +22,13 @@ async def answering(pages: Pages) -> AsyncIterator[tuple[str, list[str]]]:
         head = await stream.receive_some(65536)
         path = head.split()[1].decode().partition("?")[0]
         called.append(path)
-        given = pages.get(path)
-        if not isinstance(given, bytes):
-            body = b"" if given is None else json.dumps(given).encode()
-            status = b"404 Not Found" if given is None else b"200 OK"
-            given = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
-        await stream.send_all(given)
-        if given.endswith(b"hang"):
+        page = pages.get(path)
+        if not isinstance(page, bytes):
+            body = b"" if page is None else json.dumps(page).encode()
+            status = b"404 Not Found" if page is None else b"200 OK"
+            page = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+        await stream.send_all(page)
+        if page.endswith(b"hang"):
             await trio.sleep_forever()
         await stream.aclose()
 
@@ -46,14 +46,14 @@ async def answering(pages: Pages) -> AsyncIterator[tuple[str, list[str]]]:
 
 def metadata(origin: str, **more: Any) -> Pages:
     """Return metadata that are right, with changes to those of the authorization server."""
-    said = {
+    members = {
         "issuer": origin,
         "authorization_endpoint": f"{origin}/authorize",
         "token_endpoint": f"{origin}/token",
         "code_challenge_methods_supported": ["S256"],
     }
     resource = {"resource": f"{origin}/mcp", "authorization_servers": [origin]}
-    return {f"{RESOURCE}/mcp": resource, ISSUER: said | more}
+    return {f"{RESOURCE}/mcp": resource, ISSUER: members | more}
 
 
 def at(origin: str) -> McpServer:

@@ -21,14 +21,14 @@ from understudy.storage.queries import Scope
 async def test_tokens_are_refreshed_early_and_once_for_all_who_ask(tmp_path: Path) -> None:
     """Ten tasks of two nodes ask at a time; the server takes each refresh token once. Refreshes are spread."""
     provider, shift = Provider(pause_s=0.4), [0.0]
-    async with ready(tmp_path, provider) as (one, server):
-        clock = one.clock
-        one.clock = provider.clock = lambda: clock() + shift[0]
-        other = Accounts(one.store, one.seal, one.clock)
+    async with ready(tmp_path, provider) as (first, server):
+        clock = first.clock
+        first.clock = provider.clock = lambda: clock() + shift[0]
+        other = Accounts(first.store, first.seal, first.clock)
         times = set()
         for owner in ("ada", "bob", "eve"):
-            await sign_in(one, owner, server)
-            tokens = await one.tokens(owner, server)
+            await sign_in(first, owner, server)
+            tokens = await first.tokens(owner, server)
             assert tokens.expires_at is not None
             assert tokens.refresh_at is not None
             left = (tokens.expires_at - tokens.refresh_at) / provider.life_s
@@ -37,16 +37,16 @@ async def test_tokens_are_refreshed_early_and_once_for_all_who_ask(tmp_path: Pat
         assert len(times) > 1
         for at in (0.0, 500.0, 1090.0, 1690.0):
             shift[0] = at
-            found: list[str] = []
+            received: list[str] = []
 
-            async def ask(accounts: Accounts, into: list[str] = found) -> None:
+            async def ask(accounts: Accounts, into: list[str] = received) -> None:
                 into.append((await accounts.tokens("ada", server)).access)
 
             async with trio.open_nursery() as nursery:
                 for n in range(10):
-                    nursery.start_soon(ask, (one, other)[n % 2])
-            assert all(token in provider.access for token in found)
-            assert len(Counter(found)) <= 2  # those who need not wait go on with the token that is still good
+                    nursery.start_soon(ask, (first, other)[n % 2])
+            assert all(token in provider.access for token in received)
+            assert len(Counter(received)) <= 2  # those who need not wait go on with the token that is still good
         assert provider.refreshed == 3
         assert provider.refused == 0
 

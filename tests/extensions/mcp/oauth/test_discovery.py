@@ -41,12 +41,12 @@ async def test_optional_members_may_be_null_or_empty(absent: str | None) -> None
     async with answering(pages) as (origin, _):
         pages |= metadata(origin, **dict.fromkeys(optional, absent))
         pages[f"{RESOURCE}/mcp"] |= {"resource_documentation": absent, "scopes_supported": absent}
-        found = await discover(at(origin), GuardedHttp(private=True))
-        assert (found.registration_endpoint, found.revocation_endpoint, found.scope) == ("", "", "")
+        discovered = await discover(at(origin), GuardedHttp(private=True))
+        assert (discovered.registration_endpoint, discovered.revocation_endpoint, discovered.scope) == ("", "", "")
         pages["/register"] = {"client_id": "c", "redirect_uris": ["https://a.example/back"]} | dict.fromkeys(
             ("client_secret", "client_uri", "logo_uri", "scope"), absent
         )
-        registering = evolve(found, registration_endpoint=f"{origin}/register", method="none")
+        registering = evolve(discovered, registration_endpoint=f"{origin}/register", method="none")
         client = await grants.register(registering, "https://a.example/back", GuardedHttp(private=True))
         assert (client.id, client.secret) == ("c", "")
 
@@ -69,9 +69,9 @@ async def test_no_private_address_is_called_that_another_named() -> None:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {inner}/secret\r\nContent-Length: 0\r\n\r\n".encode()
         endpoint = metadata(origin, token_endpoint=f"{inner}/token")
         issuer = metadata(origin) | {f"{RESOURCE}/mcp": {"resource": f"{origin}/mcp", "authorization_servers": [inner]}}
-        for given in (metadata(origin) | {"/mcp": refusal}, endpoint, issuer):
+        for served in (metadata(origin) | {"/mcp": refusal}, endpoint, issuer):
             pages.clear()
-            pages |= given
+            pages |= served
             with pytest.raises(Untrusted, match="not https"):
                 await discover(at(origin), GuardedHttp())
         pages.clear()
@@ -87,7 +87,7 @@ async def test_no_private_address_is_called_that_another_named() -> None:
 async def test_a_token_endpoint_that_floods_hangs_or_babbles_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("understudy.extensions.oauth.guarded_http.WITHIN_S", 1.0)
     flood = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * (MAX_BYTES + 70_000)
-    told: dict[str, tuple[Any, type[OAuthError]]] = {
+    cases: dict[str, tuple[Any, type[OAuthError]]] = {
         "/flood": (flood, Unreachable),
         "/hang": (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhang", Unreachable),
         "/babble": (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope", Untrusted),
@@ -96,9 +96,9 @@ async def test_a_token_endpoint_that_floods_hangs_or_babbles_ends_the_request(mo
         "/moved": (b"HTTP/1.1 307 No\r\nLocation: /token\r\nContent-Length: 0\r\n\r\n", Unreachable),
         "/refused": (b'HTTP/1.1 400 No\r\nContent-Length: 25\r\n\r\n{"error":"invalid_grant"}', GrantRefused),
     }
-    async with answering({path: given for path, (given, _) in told.items()}) as (origin, _):
+    async with answering({path: page for path, (page, _) in cases.items()}) as (origin, _):
         server = AuthorizationServer(origin, f"{origin}/authorize", "", f"{origin}/mcp", "none")
-        for path, (_, kind) in told.items():
+        for path, (_, kind) in cases.items():
             there = evolve(server, token_endpoint=origin + path)
             with pytest.raises(kind):
                 await grants.exchange(there, OAuthClient("c"), "code", "v", origin, GuardedHttp(private=True), 0.0)

@@ -24,8 +24,8 @@ async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
     provider = Provider()
     async with ready(tmp_path, provider) as (accounts, server):
         for owner in ("ada", "bob"):
-            given = await came_back(await begun(accounts, owner, server))
-            assert await finish(accounts, server, given) == (owner, BACK)
+            brought_back = await came_back(await begun(accounts, owner, server))
+            assert await finish(accounts, server, brought_back) == (owner, BACK)
         (client,) = provider.clients.values()
         assert client.application_type == "native"  # the way back is a loopback address
         assert len(provider.access) == 2
@@ -49,13 +49,13 @@ async def test_an_answer_that_is_not_of_this_sign_in_is_refused(tmp_path: Path) 
     provider = Provider()
     async with ready(tmp_path, provider) as (accounts, server):
         good = await came_back(await begun(accounts, "ada", server))
-        for given, words in (
+        for brought_back, words in (
             (evolve(good, state="made up"), "has expired"),
             (evolve(good, cookie="of another"), "another browser"),
             (good, "finished already"),  # a state is taken once
         ):
             with pytest.raises(SignInFailed, match=words):
-                await finish(accounts, server, given)
+                await finish(accounts, server, brought_back)
         other = evolve(server, name="other")
         with pytest.raises(SignInFailed, match="not for this server"):
             await finish(accounts, other, await came_back(await begun(accounts, "ada", server)))
@@ -90,10 +90,10 @@ async def test_a_start_expires_and_a_user_has_few(tmp_path: Path) -> None:
 async def test_the_browser_is_asked_with_pkce_and_for_this_resource(tmp_path: Path) -> None:
     async with ready(tmp_path, Provider()) as (accounts, server):
         began = await start(accounts, "ada", evolve(server, client_id="mine"), REDIRECT, BACK)
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(began.url).query).items()}
-    assert asked.pop("state")
-    assert len(asked.pop("code_challenge")) == 43
-    assert asked == {
+    query = {name: values[0] for name, values in parse_qs(urlsplit(began.url).query).items()}
+    assert query.pop("state")
+    assert len(query.pop("code_challenge")) == 43
+    assert query == {
         "response_type": "code",
         "client_id": "mine",
         "redirect_uri": REDIRECT,
@@ -118,8 +118,8 @@ async def test_the_document_of_this_server_is_its_id_where_one_is_taken_and_can_
 
     async def serve(stream: trio.SSLStream[trio.SocketStream]) -> None:
         head = await stream.receive_some()
-        found = served and head.startswith(b"GET /api/mcp/notes/client.json ")
-        await stream.send_all(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % (200 if found else 404))
+        is_document = served and head.startswith(b"GET /api/mcp/notes/client.json ")
+        await stream.send_all(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % (200 if is_document else 404))
         await trio.aclose_forcefully(stream)
 
     pages: dict[str, Any] = {}
@@ -138,6 +138,6 @@ async def test_the_document_of_this_server_is_its_id_where_one_is_taken_and_can_
             pages["/register"]["token_endpoint_auth_method"] = "none"
             began = await start(accounts, "ada", at(origin), f"{here}/callback", BACK)
             nursery.cancel_scope.cancel()
-    asked = parse_qs(urlsplit(began.url).query)
-    assert asked["client_id"] == [f"{here}/client.json" if by_document else "registered"]
+    query = parse_qs(urlsplit(began.url).query)
+    assert query["client_id"] == [f"{here}/client.json" if by_document else "registered"]
     assert ("/register" in called) is not by_document
