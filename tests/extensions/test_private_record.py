@@ -80,7 +80,6 @@ class Pin:
 @tool(on_server_loop=True)
 async def fill(context: ToolContext) -> str:
     """Keep a handle, and ask for a secret."""
-    assert context.means.handle is not None
     await context.means.handle.keep(f"{MARKER}-handle")
     return f"{len((await context.ask(Pin)).pin)} characters"
 

@@ -110,17 +110,17 @@ async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskRe
             token = await new_token(running)
             async with client(running, token) as agent, client(running, await new_token(running)) as other:
                 _, _, task_id = await told(agent.send_message(message("go")))
-                created = await agent.create_task_push_notification_config(config(receiver.url, task_id, "c1"))
-                assert (created.id, created.url, created.task_id) == ("c1", receiver.url, task_id)
-                assert (created.token, created.authentication.credentials, created.authentication.scheme) == (
+                saved = await agent.create_task_push_notification_config(config(receiver.url, task_id, "c1"))
+                assert (saved.id, saved.url, saved.task_id) == ("c1", receiver.url, task_id)
+                assert (saved.token, saved.authentication.credentials, saved.authentication.scheme) == (
                     "",
                     "",
                     "Bearer",
                 )
                 named = a2a.GetTaskPushNotificationConfigRequest(task_id=task_id, id="c1")
-                assert await agent.get_task_push_notification_config(named) == created
+                assert await agent.get_task_push_notification_config(named) == saved
                 listed = a2a.ListTaskPushNotificationConfigsRequest(task_id=task_id)
-                assert list((await agent.list_task_push_notification_configs(listed)).configs) == [created]
+                assert list((await agent.list_task_push_notification_configs(listed)).configs) == [saved]
                 with pytest.raises(TaskNotFoundError):
                     await other.list_task_push_notification_configs(listed)
                 export = await get(running, "/api/me/export", token)

@@ -129,10 +129,7 @@ def test_of_two_changes_that_take_each_other_the_role_one_is_refused(kind: str, 
     finally:
         for database in databases:
             database.close()
-    kinds = [
-        sorted((type(outcome).__name__, type(other_outcome).__name__))
-        for outcome, other_outcome in zip(first, second, strict=True)
-    ]
+    kinds = [sorted((type(a).__name__, type(b).__name__)) for a, b in zip(first, second, strict=True)]
     assert kinds == [["SoleAccount", "bool"]] * ROUNDS, kinds
 
 

@@ -61,7 +61,6 @@ def test_an_account_from_its_invite_to_its_end(place: list[str]) -> None:
     printed = re.fullmatch(r"http://127\.0\.0\.1:8002/join#([\w-]{32})\n", invited.stdout)
     assert printed is not None
     account = stored(place, "ada")
-    assert account is not None
     assert (account.invite, account.password) == (digest_of(printed[1]), "")
     assert 71 * 3600 < account.invite_expires_at - account.created_at < 73 * 3600
     assert listed(place) == [["ada", "invited", "operator", "b,a"]]
@@ -73,7 +72,6 @@ def test_an_account_from_its_invite_to_its_end(place: list[str]) -> None:
     link, _, invite = again.stdout.strip().partition("#")
     assert link == "https://chat.example.org/join"
     account = stored(place, "ada")
-    assert account is not None
     assert account.invite == digest_of(invite)
     assert listed(place) == [["ada", "invited", "", "c"]]
     entries = [json.loads(line) for line in said("audit", "--user", "ada", *place).splitlines()]
@@ -184,7 +182,6 @@ def test_an_invite_that_nobody_took_expires(tmp_path: Path, migrated: Path, monk
     place = ["--data-dir", str(tmp_path / "data")]
     said("invite", "ada", "--hours", "1", *place)
     account = stored(place, "ada")
-    assert account is not None
     monkeypatch.setattr("understudy.extensions.accounts.terminal.time.time", lambda: account.invite_expires_at)
     assert listed(place) == [["ada", "expired", "", ""]]
 

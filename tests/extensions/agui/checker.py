@@ -61,9 +61,7 @@ class Checker:
 
     @property
     def text(self) -> str:
-        texts = [
-            message["content"] for message in self.messages if message["role"] == "assistant" and "content" in message
-        ]
+        texts = [item["content"] for item in self.messages if item["role"] == "assistant" and "content" in item]
         return texts[-1] if texts else ""
 
     @property

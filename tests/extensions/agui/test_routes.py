@@ -16,7 +16,7 @@ from tests.rigs.cross_origin import LISTED, readable
 from tests.rigs.documented_server import served
 from tests.rigs.http import get, new_token, request
 from tests.rigs.questions import PEARS, order
-from tests.rigs.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
+from tests.rigs.scripted_model import Call, Gate, Hand, Raise, Say, scripted
 from tests.rigs.server_pair import post, token_of, two_servers
 from tests.rigs.sse import Stream, streaming
 from tests.rigs.thread_stream import gone, say
@@ -50,6 +50,12 @@ async def read_run(stream: Stream) -> Checker:
     assert stream.status == 200, stream.body
     await stream.until_end()
     return check_run([event.body for event in stream.seen])
+
+
+async def run_through(running: Running, token: str | None, content: Any, query: str = "") -> tuple[Stream, Checker]:
+    """Post a run, read it to its end and check it."""
+    async with post_run(running, token, content, query) as stream:
+        return stream, await read_run(stream)
 
 
 async def refused(stream: Stream) -> dict[str, Any]:
@@ -91,20 +97,17 @@ async def test_a_message_is_answered_in_agui(serve: Any) -> None:
 
 async def test_the_conversation_is_the_users_own_and_goes_on(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one")))
-    async with post_run(running, token, run_input("first", message="m1")) as stream:
-        await read_run(stream)
-        answer = of(stream, "TEXT_MESSAGE_START")[0]["messageId"]
+    stream, _ = await run_through(running, token, run_input("first", message="m1"))
+    answer = of(stream, "TEXT_MESSAGE_START")[0]["messageId"]
     history = await get(running, "/api/threads/t/messages", token)
     assert [row["id"] for row in history["messages"]] == ["m1", answer]
     assert routing.ANSWER == ANSWER
     earlier = [{"id": "m1", "role": "user", "content": "first"}, {"id": "a", "role": "assistant", "content": "one"}]
     second = run_input("second", message="m2")
-    async with post_run(running, token, second | {"messages": earlier + second["messages"]}) as stream:
-        await read_run(stream)
+    await run_through(running, token, second | {"messages": earlier + second["messages"]})
     history = await get(running, "/api/threads/t/messages", token)
     assert [row["content"] for row in history["messages"] if row["role"] == "user"] == ["first", "second"]
-    async with post_run(running, await new_token(running), run_input("mine", message="m1")) as stream:
-        await read_run(stream)
+    await run_through(running, await new_token(running), run_input("mine", message="m1"))
     history = await get(running, "/api/threads/t/messages", token)
     assert len(history["messages"]) == 4
 
@@ -171,8 +174,7 @@ async def test_a_message_is_answered_again_and_edited_as_its_client_shows_it(ser
 @pytest.mark.promise("wire.agui-repeat")
 async def test_an_id_that_is_taken_never_gives_another_conversation(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one two")))
-    async with post_run(running, token, run_input("a secret", "one", "1")) as first:
-        await read_run(first)
+    await run_through(running, token, run_input("a secret", "one", "1"))
     async with post_run(running, token, run_input("hello", "two", "1")) as stream:
         assert (await refused(stream))["code"] == "message_id_reused"
         assert b"secret" not in b"".join(json.dumps(event.body).encode() for event in stream.seen)
@@ -195,8 +197,7 @@ async def test_a_run_joined_after_its_conversation_stopped_is_told_whole(tmp_pat
     script, body = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
     async with served(tmp_path, [script]) as running:
         token = await new_token(running)
-        async with post_run(running, token, body) as stream:
-            before = await read_run(stream)
+        _, before = await run_through(running, token, body)
     async with served(tmp_path, [script]) as running, post_run(running, token, body) as stream:
         assert shape(await read_run(stream)) == shape(before)
     assert sorted(name for name, _, result in before.made if result) == ["echo", "refuse"]
@@ -252,9 +253,8 @@ async def test_the_agent_is_chosen_by_the_application(serve_guest: Any) -> None:
         ({"forwardedProps": props}, "?agent=guide", "guide"), ({"forwardedProps": [1]}, "", "guide"),
         ({"forwardedProps": {}}, "?agent=content", "liaison/content"),
     ):  # fmt: skip
-        async with post_run(running, token, run_input("What is 2 + 2?", uuid.uuid4().hex) | body, query) as stream:
-            await read_run(stream)
-            assert of(stream, "STEP_STARTED")[0]["stepName"] == step
+        stream, _ = await run_through(running, token, run_input("What is 2 + 2?", uuid.uuid4().hex) | body, query)
+        assert of(stream, "STEP_STARTED")[0]["stepName"] == step
 
 
 @pytest.mark.promise("wire.agui")
@@ -271,10 +271,9 @@ async def test_the_agent_is_chosen_by_the_application(serve_guest: Any) -> None:
 async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: list[Any], code: str | None) -> None:
     script = scripted(*turns)
     running = await serve(script)
-    async with post_run(running, await new_token(running), run_input()) as stream:
-        await read_run(stream)
-        assert last(stream).get("code") == code
-        assert "secret-detail" not in json.dumps([event.data for event in stream.seen])
+    stream, _ = await run_through(running, await new_token(running), run_input())
+    assert last(stream).get("code") == code
+    assert "secret-detail" not in json.dumps([event.data for event in stream.seen])
 
 
 async def test_a_run_that_is_stopped_says_so(serve_guest: Any) -> None:
@@ -334,8 +333,7 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
     texts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
     body = run_input([*texts, image("data", data) | {"metadata": {"filename": "pear.png"}}], message="m")
     for _ in range(2):
-        async with post_run(running, token, body) as stream:
-            run = await read_run(stream)
+        _, run = await run_through(running, token, body)
     assert run.messages[0] == body["messages"][0]
     history = await get(running, "/api/threads/t/messages", token)
     (file_id,) = history["messages"][0]["references"]
@@ -345,8 +343,7 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
         image("file", file_id), image("url", f"/api/files/{file_id}"),
         image("url", f"{running.address}/api/files/{file_id}"), image("url", f"data:image/png;base64,{data}"),
     ]  # fmt: skip
-    async with post_run(running, token, run_input(sources, message="n")) as stream:
-        await read_run(stream)
+    await run_through(running, token, run_input(sources, message="n"))
     async with post_run(running, token, run_input(message="n") | {"messages": []}) as stream:
         (parts,) = [message["content"] for message in (await read_run(stream)).messages if message["id"] == "n"]
     assert [part["type"] for part in parts] == ["text", "image", "image"]
@@ -377,13 +374,11 @@ async def test_the_state_is_shared(serve: Any) -> None:
     running = await serve(script)
     state = {"recipe": {"title": "Soup"}, "understudy": {"run": {"status": "old"}}}
     body = run_input() | {"state": state, "context": [{"description": "page", "value": "recipes"}]}
-    async with post_run(running, await new_token(running), body) as stream:
-        run = await read_run(stream)
+    _, run = await run_through(running, await new_token(running), body)
     of_server = run.state.pop("understudy")
     assert run.state == {"recipe": {"title": "Soup"}}
     assert of_server["run"]["status"] == "success"
     assert [(call["tool"], call["status"]) for call in of_server["calls"].values()] == [("echo", "ok")]
-    assert isinstance(script.model, ScriptedModel)
     note = script.model.inputs[0].notes[0].content
     assert ('"Soup"' in note, '"recipes"' in note, '"old"' in note) == (True, True, False)
 
@@ -403,17 +398,14 @@ async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path
     async with served(tmp_path, [script]) as running:
         token = await new_token(running)
         for _ in range(2):
-            async with post_run(running, token, body) as stream:
-                await read_run(stream)
+            stream, _ = await run_through(running, token, body)
             (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
             assert last(stream)["metadata"]["understudy"]["expires_at"] > 0
-    assert isinstance(script.model, ScriptedModel)
     assert [tool.name for tool in script.model.inputs[0].tools][-1] == "weather"
     body["messages"].append(result(call_id, "20 °C"))
     async with served(tmp_path, [script]) as running:
         for _ in range(2):
-            async with post_run(running, token, body) as stream:
-                run = await read_run(stream)
+            stream, run = await run_through(running, token, body)
             assert (last(stream)["outcome"], run.text) == ({"type": "success"}, "sunny ")
             assert sorted(run.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
             assert [message["id"] for message in run.messages if message.get("toolCallId") == call_id] == ["r1"]
@@ -438,8 +430,7 @@ async def test_a_hand_written_agent_calls_a_tool_of_the_client(tmp_path: Path, s
     agent, body = Agent("script", run=work), run_input(message="m") | {"tools": [WEATHER]}
     async with served(tmp_path, [agent]) as running:
         token = await new_token(running)
-        async with post_run(running, token, body) as stream:
-            await read_run(stream)
+        stream, _ = await run_through(running, token, body)
         (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
     body["messages"].append(result(call_id, sent))
     async with served(tmp_path, [agent]) as running, post_run(running, token, body) as stream:
@@ -454,13 +445,10 @@ async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
     script = scripted(ASK_WEATHER, Say("sunny"))
     running = await serve(script)
     token, body = await new_token(running), run_input(message="m") | {"tools": [WEATHER]}
-    async with post_run(running, token, body) as stream:
-        await read_run(stream)
-    async with post_run(running, token, run_input(message="n")) as stream:
-        await read_run(stream)
-        assert last(stream)["type"] == "RUN_FINISHED"
-    async with post_run(running, token, run_input() | {"messages": []}) as stream:
-        run = await read_run(stream)
+    await run_through(running, token, body)
+    stream, _ = await run_through(running, token, run_input(message="n"))
+    assert last(stream)["type"] == "RUN_FINISHED"
+    _, run = await run_through(running, token, run_input() | {"messages": []})
     assert None not in [result for *_, result in run.made]
     async with post_run(running, token, run_input() | {"tools": [WEATHER | {"name": "echo"}]}) as stream:
         assert (await refused(stream))["code"] == "invalid_command"
@@ -470,10 +458,8 @@ async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
 async def test_a_client_without_messages_joins_its_thread(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Call([("echo", {"text": "hi"})]), Say("one")))
     for name in ("m1", "m2"):
-        async with post_run(running, token, run_input(name, message=name)) as stream:
-            await read_run(stream)
-    async with post_run(running, token, run_input() | {"messages": []}) as stream:
-        run = await read_run(stream)
+        await run_through(running, token, run_input(name, message=name))
+    stream, run = await run_through(running, token, run_input() | {"messages": []})
     assert (last(stream)["type"], last(stream)["outcome"]) == ("RUN_FINISHED", {"type": "success"})
     roles = [message["role"] for message in run.messages if message["role"] != "reasoning"]
     assert roles == ["user", "assistant", "tool", "assistant"] * 2
@@ -536,8 +522,7 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
     interrupts, results = [], []
     for payload in ({"decision": "allow", "parameters": {"to": "eve@example.org"}}, PEARS, None):
         for _ in range(2):
-            async with post_run(running, token, body) as stream:
-                run = await read_run(stream)
+            stream, run = await run_through(running, token, body)
             assert last(stream)["type"] == "RUN_FINISHED"
         results.append([json.loads(event["content"]) for event in of(stream, "TOOL_CALL_RESULT")])
         if payload is not None:
@@ -558,19 +543,16 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
     log = await get(running, "/api/threads/t/events", token)
     assert [event["data"]["door"] for event in log["events"] if "door" in event["data"]] == ["agui", "agui"]
     over = {"interruptId": interrupts[0]["id"], "status": "resolved", "payload": {"decision": "deny"}}
-    async with post_run(running, token, body | {"resume": [over | {"payload": {"decision": "allow"}}]}) as stream:
-        await read_run(stream)
-        assert last(stream)["type"] == "RUN_FINISHED"
-    async with post_run(running, token, body | {"resume": [over | {"status": "cancelled"}]}) as stream:
-        await read_run(stream)
-        assert last(stream)["type"] == "RUN_FINISHED"
+    stream, _ = await run_through(running, token, body | {"resume": [over | {"payload": {"decision": "allow"}}]})
+    assert last(stream)["type"] == "RUN_FINISHED"
+    stream, _ = await run_through(running, token, body | {"resume": [over | {"status": "cancelled"}]})
+    assert last(stream)["type"] == "RUN_FINISHED"
 
 
 async def test_runs_are_counted_with_other_messages(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("one")), limits=Limits(messages_per_minute=2))
     await say(running, token)
-    async with post_run(running, token, run_input()) as stream:
-        await read_run(stream)
+    await run_through(running, token, run_input())
     async with post_run(running, token, run_input()) as stream:
         error = await refused(stream)
         assert error["code"] == "rate_limited"

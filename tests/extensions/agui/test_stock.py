@@ -26,11 +26,7 @@ async def play(stock: Path, running: Running, scenario: str) -> Any:
 
 def contents(messages: list[dict[str, Any]]) -> list[Any]:
     """Return what a page shows of a conversation, but the user's own messages and the names of calls and thoughts."""
-    texts = [
-        (message["role"], message["content"])
-        for message in messages
-        if "content" in message and message["role"] != "tool"
-    ]
+    texts = [(item["role"], item["content"]) for item in messages if "content" in item and item["role"] != "tool"]
     return [calls_of(messages), sorted(texts)]
 
 

@@ -104,10 +104,8 @@ async def test_behind_a_call_the_model_may_think_and_choose(provider: Provider) 
 
 async def test_an_effort_is_adaptive_thinking_without_a_temperature(provider: Provider) -> None:
     bare = ModelSettings(temperature=0.5)
-    requested = [ModelSettings("medium", 0.5), ModelSettings("none"), bare, ModelSettings("minimal")]
-    first, second, third, fourth = [
-        await sent(provider, a_turn(settings=settings), "messages") for settings in requested
-    ]
+    wishes = [ModelSettings("medium", 0.5), ModelSettings("none"), bare, ModelSettings("minimal")]
+    first, second, third, fourth = [await sent(provider, a_turn(settings=settings), "messages") for settings in wishes]
     assert (first["thinking"]["type"], first["output_config"]) == ("adaptive", {"effort": "medium"})
     assert ("temperature" in first, second["thinking"]) == (False, {"type": "disabled"})
     assert (third["temperature"], "thinking" in third) == (0.5, False)

@@ -118,7 +118,6 @@ async def test_an_answer_that_was_cut_by_its_time_goes_on() -> None:
     model = CutModel(lambda: None)
     async with open_session(Agent("guide", model=model, timeout_s=3)) as session:
         cut = await session.say("Count.")
-        assert cut.error is not None
         assert cut.error.code == "agent_timeout"
         assert (await session.continue_answer(cut)).text == CutModel.text
 
@@ -159,7 +158,6 @@ class Counting:
 async def test_a_spent_budget_is_given_anew_to_the_run_that_goes_on() -> None:
     async with open_session(Agent("guide", model=Counting(), tools=[look], budget=Budget(turns=3))) as session:
         cut = await session.say("Look them up.")
-        assert cut.data is not None
         assert cut.data["budget"]["ended_by"] == "turns"
         more = await session.continue_answer(cut)
         assert more.text.startswith("I saw 2.\n\nI saw 4.")
@@ -176,13 +174,11 @@ def calling(name: str, **arguments: object) -> ScriptedModel:
 async def test_a_call_that_was_stopped_is_settled_first(choice: str, made: int) -> None:
     async with open_session(Agent("guide", model=calling("send", city="Ulm"), tools=[send])) as session:
         cut = await stopped_when(session, "Send it.", lambda: MADE["Ulm"] == 1)
-        continued = await session.continue_answer(cut, answers=[{"choice": choice}])
-        assert (continued.text, MADE["Ulm"]) == ("Done.", made)
-        assert [question.title for question in continued.of(QuestionAsked)] == ["Did send take effect?"]
-        assert [call.call_id for call in continued.of(ToolExecuting)] == [
-            call.call_id for call in continued.of(ToolCompleted)
-        ]
-        assert len(continued.of(ToolCompleted)) == 1
+        run = await session.continue_answer(cut, answers=[{"choice": choice}])
+        assert (run.text, MADE["Ulm"]) == ("Done.", made)
+        assert [question.title for question in run.of(QuestionAsked)] == ["Did send take effect?"]
+        assert [call.call_id for call in run.of(ToolExecuting)] == [call.call_id for call in run.of(ToolCompleted)]
+        assert len(run.of(ToolCompleted)) == 1
 
 
 async def test_a_call_that_waited_for_its_user_asks_again() -> None:
@@ -234,7 +230,6 @@ async def test_a_run_is_continued_once_whoever_asks() -> None:
         continued = await session.continue_answer(cut)
         dispatch = session._context.chat.commands.dispatch
         again = await dispatch(session.identity, Continue(run_id), None)
-        assert again is not None
         assert again.run_id == continued.of(MessageAccepted)[0].run_id
         for identity, name, code in (
             (session.identity, again.run_id, "not_continuable"),
@@ -273,7 +268,6 @@ async def test_a_message_is_answered_again_from_a_call_on() -> None:
         message_id = first.of(MessageAccepted)[0].message_id
         dispatch = session._context.chat.commands.dispatch
         began = await dispatch(session.identity, Regenerate(message_id, "again", call_id=again[1]), None)
-        assert began is not None
         await ended(session, began.run_id)
         assert MADE == {"w0": 1, "w1": 2}
         assert [turn.rounds for turn in model.inputs] == [0, 1, 2, 2]

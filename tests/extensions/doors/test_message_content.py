@@ -72,10 +72,10 @@ def test_a_file_that_cannot_be_taken_is_refused_by_its_place(part: dict[str, Any
 def test_what_is_not_known_is_named_and_the_rest_is_read() -> None:
     call = {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Rome"}}
     result = {"type": "tool_result", "tool_use_id": "t1", "content": "sunny"}
-    known_kinds = [{"type": name, "text": "hm"} for name in ("reasoning", "thinking", "step-start", "source-url")]
+    known = [{"type": name, "text": "hm"} for name in ("reasoning", "thinking", "step-start", "source-url")]
     parts = [
         "a", None, 7, {"type": "output_text", "text": "b"}, {"type": "refusal", "refusal": "c"}, call, result,
-        *known_kinds,
+        *known
     ]  # fmt: skip
     read = Content.read(
         "content", [*parts, {"type": "hologram"}, {"type": "tool-weather", "state": "input-streaming"}, {}]

@@ -27,10 +27,8 @@ class Scripted(Model):
     async def get_response(self, *args: Any, **kwargs: Any) -> Any:
         return await self.reply(kwargs["input"]).get_response(*args, **kwargs)
 
-    async def stream_response(
-        self, instructions: Any, input_items: Any, *args: Any, **kwargs: Any
-    ) -> AsyncIterator[Any]:
-        async for event in self.reply(input_items).stream_response(instructions, input_items, *args, **kwargs):
+    async def stream_response(self, instructions: Any, items: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async for event in self.reply(items).stream_response(instructions, items, *args, **kwargs):
             await asyncio.sleep(0.001)
             yield event
 

@@ -43,7 +43,6 @@ async def test_a_tool_that_wants_to_be_called_again_is() -> None:
 
 async def test_a_tool_that_crashes_ends_the_run_without_its_reason(calls: Path) -> None:
     run = await run_agent(agent, "crash", timeout_s=60)
-    assert run.error is not None
     assert (run.error.code, run.error.message) == ("agent_failed", "Planner failed.")
     assert "secret" not in str(run.events)
     assert noted(calls).count("second") == 1

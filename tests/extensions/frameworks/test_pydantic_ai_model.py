@@ -70,20 +70,19 @@ async def test_what_is_opaque_goes_back_in_its_place_and_no_text_is_kept(provide
         assert [event for event in heard.events if isinstance(event, TextDelta | ReasoningDelta)] == [
             ReasoningDelta("let me "), ReasoningDelta(SECRET), TextDelta("I look "), TextDelta(SECRET),
         ]  # fmt: skip
-        assert [(tool_call.id, tool_call.name, tool_call.arguments) for tool_call in reply.calls] == [
+        assert [(made_call.id, made_call.name, made_call.arguments) for made_call in reply.calls] == [
             ("c1", "lookup", {"order_id": "1"})
         ]
         assert reply.usage == Usage(7, 2, 1)
-        assert reply.state is not None
         assert SECRET not in str(reply.state.value)
         result = tool_result(reply.calls[0], "ok", "shipped")
-        for content, answer in (
+        for content, words in (
             (reply.reasoning, reply.text),
             ("let me [redacted]", reply.text),
             (reply.reasoning, "I"),
         ):
             state = ReasoningItem(content, reply.state)
-            items = (ASKED, state, MessageItem("assistant", answer), reply.calls[0].item(), result)
+            items = (ASKED, state, MessageItem("assistant", words), reply.calls[0].item(), result)
             assert (await model.respond(a_turn(*items, tools=(LOOKUP,)), heard)).text == "Sent."
     complete, without, other = (request["messages"][1]["content"] for request in provider.requests[1:])
     assert [block["type"] for block in complete] == ["thinking", "redacted_thinking", "text", "tool_use"]

@@ -34,7 +34,6 @@ async def linked(folder: Path, provider: Provider) -> AsyncIterator[tuple[McpCat
 
             async def spawn(child: ChildSpec) -> object:
                 supervisor = system.find("/links/mcp")
-                assert supervisor is not None
                 return await supervisor.ask(StartChild(child))
 
             catalogue.users = users = UserLinks(accounts, spawn)

@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 import psycopg
@@ -144,9 +144,13 @@ class Ear:
         return self.heard
 
 
-async def until(holds: Callable[[], object]) -> None:
-    with trio.fail_after(60):
-        while not holds():  # noqa: ASYNC110 - what it looks at is no event
+async def until(holds: Callable[[], Any], within_s: float = 60.0) -> None:
+    """Wait until `holds()` is true, or what it has to be awaited for."""
+    with trio.fail_after(within_s):
+        while True:
+            value = holds()
+            if await value if isinstance(value, Awaitable) else value:
+                return
             await trio.sleep(0.01)
 
 

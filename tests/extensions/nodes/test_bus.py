@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import trio
 from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
+from tests.extensions.nodes.carriers import until
 from tests.extensions.nodes.envelopes import passing, thought
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -127,7 +128,6 @@ class Node:
         """End these actors."""
         for name in names:
             ref = self.system.find(f"/{self.name}/{name}")
-            assert ref is not None
             await ref.stop()
 
     async def leave(self) -> None:
@@ -176,15 +176,6 @@ async def carried_by(redis: Redis | None, address: str, system: ActorSystem) -> 
 async def kill_when(event: trio.Event, victim: Any) -> None:
     await event.wait()
     victim.kill()
-
-
-async def until(holds: Callable[[], Any], within_s: float = 60.0) -> None:
-    with trio.fail_after(within_s):
-        while True:
-            value = holds()
-            if await value if isinstance(value, Awaitable) else value:
-                return
-            await trio.sleep(0.01)
 
 
 def execute(address: str, statement: str, *values: object) -> None:

@@ -259,27 +259,22 @@ async def test_a_late_end_of_an_earlier_thread_does_not_end_the_proxy_of_the_nex
     assert proxy.alive
 
 
-async def test_a_connection_that_is_opened_later_gets_the_thread_with_its_next_message(here: Here) -> None:
+@pytest.mark.parametrize("missed", [False, True])
+async def test_a_connection_that_is_opened_later_gets_the_thread_with_its_next_message(
+    here: Here, missed: bool
+) -> None:
+    """Among events that the proxy missed may be the acceptance of a message, which subscribes all connections."""
     proxy, rig = await at_end(here), here.other.rig
     late, outbox = await connect(rig, "late")
     first = rig.services.presence.outboxes("ada", "t")
     rig.services.presence = OneForAll(*first, outbox)
     accepted = thought(4).replace(event=MessageAccepted("m", "r", "more"))
-    proxy.tell(await here.other.append(accepted))
-    await here.until_sent(3, 4)
-    assert late.numbers == [4]
-
-
-async def test_a_connection_that_is_opened_later_gets_events_that_the_proxy_missed(here: Here) -> None:
-    """Among them may be the acceptance of a message, which subscribes all connections."""
-    proxy, rig = await at_end(here), here.other.rig
-    late, outbox = await connect(rig, "late")
-    first = rig.services.presence.outboxes("ada", "t")
-    rig.services.presence = OneForAll(*first, outbox)
-    await here.other.append(thought(4), thought(5))
-    proxy.tell(await here.other.checked())
-    await here.until_sent(3, 4, 5)
-    assert late.numbers == [4, 5]
+    events = [thought(4), thought(5)] if missed else [accepted]
+    news = await here.other.append(*events)
+    proxy.tell(await here.other.checked() if missed else news)
+    numbers = [event.seq for event in events]
+    await here.until_sent(3, *numbers)
+    assert late.numbers == numbers
 
 
 async def test_a_command_to_a_node_that_has_lost_the_thread_fails_so_that_it_is_sent_again(here: Here) -> None:

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from actors import (
     StartChild,
     Supervisor,
 )
+from tests.extensions.nodes.carriers import until
 from tests.servers.postgresql import Postgres
 from understudy.chat.conversation.recovery import BATCH, CheckNow, Recovery
 from understudy.chat.messages import OwnershipLost
@@ -82,15 +83,6 @@ async def server(address: str) -> AsyncIterator[Server]:
             yield Server(store, Member(store), system)
     finally:
         database.close()
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    with trio.fail_after(60):
-        while True:
-            value = condition()
-            if await value if isinstance(value, Awaitable) else value:
-                return
-            await trio.sleep(0.01)
 
 
 def execute(address: str, statement: str) -> Any:

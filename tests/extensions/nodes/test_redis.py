@@ -1,22 +1,16 @@
 """The link to Redis, against a real one: that it answers, goes away in every manner, and comes back."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.extensions.nodes.redis_link import SOON_S, Counts, linked
+from tests.rigs.server_pair import eventually
 from tests.servers.redis import Redis
 from understudy.extensions.nodes.redis import RedisLink
 from understudy.storage.errors import RedisUnavailable
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    with trio.fail_after(SOON_S):
-        while not holds():  # noqa: ASYNC110 - what it looks at is no event
-            await trio.sleep(0.01)
 
 
 async def until(link: RedisLink, up: bool) -> None:
@@ -58,10 +52,8 @@ async def test_it_is_away_at_once_when_killed_and_comes_back(
             await trio.to_thread.run_sync(own_redis.start)
             await until(link, up=True)
             assert await link.call(lambda client: client.get("a")) is None
-            messages = [
-                record.message for record in caplog.records if record.name == "understudy.extensions.nodes.redis"
-            ]
-    assert messages == ["redis.answers", "redis.away", "redis.answers"]
+            events = [record.message for record in caplog.records if record.name == "understudy.extensions.nodes.redis"]
+    assert events == ["redis.answers", "redis.away", "redis.answers"]
     assert not [record for record in caplog.records if record.name.startswith("coredis")]
     assert counts.up == [True, False, True]
     assert counts.outcomes.count("away") == 50

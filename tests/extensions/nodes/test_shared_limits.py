@@ -1,7 +1,7 @@
 """Limits that nodes share through a real PostgreSQL: rates, and numbers of connections."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 
 import psycopg
@@ -10,6 +10,7 @@ import trio
 from attrs import frozen
 
 from actors import ActorSystem, ChildSpec
+from tests.extensions.nodes.carriers import until
 from tests.servers.postgresql import Postgres
 from transport.connection.limits import RateLimit
 from understudy.chat.run_limiter import RunLimiter
@@ -56,12 +57,6 @@ async def started(address: str, deadline_s: float = 30.0) -> AsyncIterator[Node]
     await trio.to_thread.run_sync(database.close)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    with trio.fail_after(60):
-        while not holds():  # noqa: ASYNC110
-            await trio.sleep(0.01)
-
-
 @pytest.fixture
 async def pair(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes on one database. A connection over the limit is retried for a while: see `refused`."""
@@ -89,11 +84,12 @@ async def reported(node: Node, *users: str) -> None:
 
 async def until_connected(node: Node, user: str, number: int) -> None:
     """Wait until this node sees so many connections of a user on others."""
-    with trio.fail_after(60):
-        while (  # noqa: ASYNC110 - it is in the database
-            await node.limits.store.read(counted_by_others, node.member.id, key_of("connections", user)) != number
-        ):
-            await trio.sleep(0.01)
+
+    async def counted() -> bool:
+        count = await node.limits.store.read(counted_by_others, node.member.id, key_of("connections", user))
+        return count == number
+
+    await until(counted)
 
 
 def left(node: Node, user: str) -> float:

@@ -1,7 +1,7 @@
 """Concurrent runs of users and tenants over two servers on one PostgreSQL."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -193,24 +193,9 @@ class ReadOnce:
         self.granted.append(message)
 
 
-async def test_counts_of_a_node_end_with_its_lease(autojump_clock: trio.testing.MockClock) -> None:
-    """A run that waits for them begins, although the database has not answered since."""
-    limiter: RunLimiter[Any] = RunLimiter(1, 8)
-    store: Any = ReadOnce({"other": (1.7, {key_of("user", "ada"): 1})})
-    limits = SharedLimits(store, Member(store), 1, limiter, lambda: True)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(limits.synchronise)
-        await trio.testing.wait_all_tasks_blocked()
-        assert not limiter.acquire("r", "ada", store)
-        await trio.sleep(1.6)
-        assert not store.granted
-        await trio.sleep(0.2)
-        assert store.granted == [PermitGranted("r")]
-        nursery.cancel_scope.cancel()
-
-
-async def test_counts_of_a_node_end_as_it_is_seen_to_be_dead(autojump_clock: trio.testing.MockClock) -> None:
-    """A run that waits for them begins, although they were read a moment ago."""
+@asynccontextmanager
+async def one_run_waits() -> AsyncIterator[tuple[SharedLimits, ReadOnce]]:
+    """Limits read once: a run of ada waits, as she has one on another node. Then the database is silent."""
     limiter: RunLimiter[Any] = RunLimiter(1, 8)
     store: Any = ReadOnce({"other": (1.7, {key_of("user", "ada"): 1}), "third": (1.7, {key_of("user", "bob"): 1})})
     limits = SharedLimits(store, Member(store), 1, limiter, lambda: True)
@@ -218,8 +203,23 @@ async def test_counts_of_a_node_end_as_it_is_seen_to_be_dead(autojump_clock: tri
         nursery.start_soon(limits.synchronise)
         await trio.testing.wait_all_tasks_blocked()
         assert not limiter.acquire("r", "ada", store)
+        yield limits, store
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_waiting_run_begins_when_the_lease_of_the_other_node_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with one_run_waits() as (_, store):
+        await trio.sleep(1.6)
+        assert not store.granted
+        await trio.sleep(0.2)
+        assert store.granted == [PermitGranted("r")]
+
+
+async def test_a_waiting_run_begins_as_soon_as_the_other_node_is_dead(autojump_clock: trio.testing.MockClock) -> None:
+    async with one_run_waits() as (limits, store):
         limits.forget("third")
         assert not store.granted
         limits.forget("other")
         assert store.granted == [PermitGranted("r")]
-        nursery.cancel_scope.cancel()

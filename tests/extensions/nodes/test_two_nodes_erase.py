@@ -94,7 +94,6 @@ async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_g
     gate = Gate(open_after=0 if runs else 100)
     two = await begin(scripted(Say("one two three", gate)))
     retention = two.a.system.find("/system/privacy/retention")
-    assert retention is not None
     eraser = retention._cell.incarnation.actor.eraser
     async with connected(two.b.address, token_of()) as on_b:
         await on_b.say("go", thread_id="t", agent_type="script")

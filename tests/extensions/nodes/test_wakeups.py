@@ -135,14 +135,10 @@ async def test_what_is_no_reply_of_redis_ends_in_a_sentence(chunks: list[bytes])
 
 
 async def test_servers_with_another_database_of_a_redis_hear_nothing(own_redis: Redis) -> None:
-    first, second = (RedisLink(f"{own_redis.url}/{number}") for number in (1, 2))
-    near, far = (ByRedis(own_redis, RedisWakeups(link)) for link in (first, second))
-    async with (
-        ActorSystem("system", [first.connector_spec()]),
-        listening(near, ONE) as ear,
-        listening(far, ONE) as deaf,
-    ):
-        await first.wait_up()
+    left, right = (RedisLink(f"{own_redis.url}/{number}") for number in (1, 2))
+    near, far = (ByRedis(own_redis, RedisWakeups(link)) for link in (left, right))
+    async with ActorSystem("system", [left.connector_spec()]), listening(near, ONE) as ear, listening(far, ONE) as deaf:
+        await left.wait_up()
         await near.wakeups.publish([(ONE, "heard")])
         assert (await ear.has(1), deaf.heard) == ([(ONE, "heard")], [])
 

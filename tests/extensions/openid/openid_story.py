@@ -42,7 +42,6 @@ def main(folder: Path, shots: Path | None) -> None:
     no = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=no, stdout=subprocess.PIPE, stderr=no, text=True) as provider:
         try:
-            assert provider.stdout is not None
             issuer = provider.stdout.readline().strip()
             server = Server(
                 folder / "data",
@@ -171,8 +170,8 @@ def _operate(page: Page, address: str, shots: Path | None) -> None:
 def _audit(page: Page, address: str, shots: Path | None) -> None:
     """An auditor reads what the operator did, when she says so, and has no other section; nothing that the page asks is
     refused. She does nothing to anybody, and does not get into the observer."""
-    requested = list[str]()
-    page.on("response", lambda answer: "/api/" in answer.url and requested.append(f"{answer.status} {answer.url}"))
+    lines = list[str]()
+    page.on("response", lambda answer: "/api/" in answer.url and lines.append(f"{answer.status} {answer.url}"))
     sections = page.get_by_role("navigation", name="Sections").get_by_role("link")
     expect(sections).to_have_count(1)  # leaving earlier would cut off the sign-in
     page.clock.install()
@@ -198,10 +197,8 @@ def _audit(page: Page, address: str, shots: Path | None) -> None:
     page.get_by_label("Done by or to user").fill("")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="audit.read")).to_have_count(2)
-    assert not [line for line in requested if not re.match("20[01] .*/api/(audit|extensions|me|sessions)", line)], (
-        requested
-    )
-    assert sum("/api/audit?" in line for line in requested) == 2, requested
+    assert not [line for line in lines if not re.match("20[01] .*/api/(audit|extensions|me|sessions)", line)], lines
+    assert sum("/api/audit?" in line for line in lines) == 2, lines
     _save(page, shots)
 
     page.goto(f"{address}/observer")

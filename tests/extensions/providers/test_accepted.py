@@ -75,10 +75,7 @@ async def test_the_form_of_an_answer_is_said_in_words_at_last(provider: Provider
 async def test_what_did_not_help_is_not_remembered(
     provider: Provider, heard: Heard, words: str, turn: Turn, field: str
 ) -> None:
-    provider.scripts = [
-        *(Script(status=400, error={"message": message}) for message in (words, "no")),
-        played("chat", "4"),
-    ]
+    provider.scripts = [*(Script(status=400, error={"message": text}) for text in (words, "no")), played("chat", "4")]
     async with talking(provider) as model:
         with pytest.raises(ModelUnavailable, match="did not accept"):
             await model.respond(turn, heard)

@@ -220,13 +220,11 @@ async def test_a_refusal_is_told(provider: Provider, heard: Heard, api: str) -> 
 
 async def test_a_handoff_is_a_call(provider: Provider, heard: Heard, api: str) -> None:
     """Its name is one that no tool has."""
-    to_known, to_unknown = (
-        played(api, call=[f'{{"to": "{to}"}}'], name="hand_over__") for to in ("insights", "nobody")
-    )
+    good, bad = (played(api, call=[f'{{"to": "{to}"}}'], name="hand_over__") for to in ("insights", "nobody"))
     turn = a_turn(tools=(ToolCard("hand_over"), ToolCard("hand_over_")), colleagues=(COLLEAGUE,))
-    reply = await ask(provider, api, heard, to_known, turn)
+    reply = await ask(provider, api, heard, good, turn)
     assert (reply.handoff, reply.calls) == (Handoff("insights", "insights has better tools for this."), ())
-    await fails(provider, api, heard, to_unknown, "colleague that does not exist", turn)
+    await fails(provider, api, heard, bad, "colleague that does not exist", turn)
     assert "'hand_over__'" in str(provider.requests[0]["tools"])
 
 

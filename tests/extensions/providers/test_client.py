@@ -147,10 +147,7 @@ IDLE: dict[str, list[Iterable[Any]]] = {
 
 async def test_a_provider_without_progress_is_left(provider: Provider, heard: Heard, api: str) -> None:
     """While it has not begun `first_token_s` counts, behind text `idle_s`; events that say nothing move neither."""
-    for first_token_s, chunks in (
-        (60.0, begun(api, "Hel")),
-        *((0.6, beginning) for beginning in [(), begun(api), *IDLE[api]]),
-    ):
+    for first_token_s, chunks in ((60.0, begun(api, "Hel")), *((0.6, part) for part in [(), begun(api), *IDLE[api]])):
         provider.left.clear()
         times: dict[str, Any] = {"first_token_s": first_token_s, "idle_s": 0.3}
         with trio.fail_after(30):

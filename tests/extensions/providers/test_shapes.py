@@ -437,15 +437,13 @@ async def test_what_a_server_wants_back_goes_back_with_the_calls(provider: Provi
             model.model = name
             await model.respond(turn, heard)
     of_model, other = (
-        assistant for request in provider.requests[1:] for assistant in request["messages"] if "tool_calls" in assistant
+        item for request in provider.requests[1:] for item in request["messages"] if "tool_calls" in item
     )
     assert of_model.items() >= message.items()
     assert other.keys() == {"role", "content", "tool_calls"} == of_model.keys() - message.keys()
     usual = {"id", "type", "function"}
-    assert [
-        {name: tool_call[name] for name in tool_call.keys() - usual} for tool_call in of_model["tool_calls"]
-    ] == calls
-    assert all(tool_call.keys() == usual for tool_call in other["tool_calls"])
+    assert [{name: call[name] for name in call.keys() - usual} for call in of_model["tool_calls"]] == calls
+    assert all(call.keys() == usual for call in other["tool_calls"])
 
 
 async def test_reasoning_goes_back_with_calls_and_what_follows_them(provider: Provider, heard: Heard) -> None:

@@ -177,13 +177,13 @@ async def _ask_as_openai(ask: Any, token: str) -> None:
         await ask("POST", path, body=wanted)
     for path in ("/v1/models", "/v1/models/{agent}"):
         await ask("GET", path, token)
-    response = "/v1/responses/{response_id}"
+    path_of = "/v1/responses/{response_id}"
     for response_id in (name, "none"):
         for method, path in (
-            ("GET", response),
-            ("GET", f"{response}/input_items"),
-            ("POST", f"{response}/cancel"),
-            ("DELETE", response),
+            ("GET", path_of),
+            ("GET", f"{path_of}/input_items"),
+            ("POST", f"{path_of}/cancel"),
+            ("DELETE", path_of),
         ):
             await ask(method, path, token, response_id=response_id)
 

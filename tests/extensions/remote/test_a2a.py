@@ -64,7 +64,7 @@ async def stock_server(folder: Path, *options: str) -> AsyncIterator[Stock]:
             process.kill()
 
 
-def texts_told(client: Any, kind: str, name: str) -> list[str]:
+def texts(client: Any, kind: str, name: str) -> list[str]:
     return [event["data"][name] for event in client.seen if event["type"] == kind]
 
 
@@ -78,7 +78,7 @@ async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Pat
             answer = (await client.until("final_response"))["data"]["message"]
             assert answer == "one two three work\n\nSaved to your files: table.csv"
             if not options:  # who polls may see the end only
-                assert "Looks it up." in texts_told(client, "agent_thinking", "thought")
+                assert "Looks it up." in texts(client, "agent_thinking", "thought")
             question = (await client.ask("ask", agent_type="abroad", thread_id="t", until="question_asked"))["data"]
             assert question["title"] == "Which colour?"
             reply = {"question_id": question["question_id"], "answer": {"answer": "blue"}}
@@ -172,9 +172,7 @@ async def test_another_understudy_asks_for_consent(serve: Any, tmp_path: Path) -
         await client.send({"type": "answer", "payload": reply})
         final = await client.until("final_response")
     assert final["data"]["message"].strip() == "It was sent."
-    assert len(texts_told(client, "agent_thinking", "thought")) == len(
-        set(texts_told(client, "agent_thinking", "thought"))
-    )
+    assert len(texts(client, "agent_thinking", "thought")) == len(set(texts(client, "agent_thinking", "thought")))
 
 
 async def test_a_file_at_another_understudy_becomes_one_of_the_user(serve: Any, tmp_path: Path) -> None:

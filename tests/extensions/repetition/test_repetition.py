@@ -11,7 +11,6 @@ def test_three_are_told_and_the_fourth_ends_the_run() -> None:
     assert note.startswith("This is call number 3 of look with the same arguments")
     assert ended is None
     _, ended = repetition.count([call])
-    assert ended is not None
     assert ended.ended_by == "repetition"
     assert ended.message == "Stopped: look was called 4 times with the same arguments and the same result."
     assert ended.note.startswith("This is the last turn: you repeated a call")

@@ -102,14 +102,12 @@ def _form(page: Page, shots: Path | None) -> Locator:
 
 def _firing(page: Page, dialog: Locator) -> None:
     """It fires while the list is shown, which leads to the chat: that says that nobody sent it."""
-    schedule = page.evaluate(ASK, ["POST", "", OFTEN])
+    row = page.evaluate(ASK, ["POST", "", OFTEN])
     dialog.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Schedules").click()
     last = dialog.get_by_role("button", name=re.compile("^Last run"))
     expect(last).to_be_visible()
-    page.evaluate(
-        ASK, ["PATCH", f"/{schedule['id']}", {"enabled": False}]
-    )  # each firing draws the list anew under a click
+    page.evaluate(ASK, ["PATCH", f"/{row['id']}", {"enabled": False}])  # each firing draws the list anew under a click
     dialog.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Schedules").click()
     expect(dialog.get_by_text("Paused")).to_be_visible()

@@ -174,14 +174,9 @@ async def test_operators_see_the_schedules_of_their_tenant_without_words(serve: 
             "/api/schedules", 201, agent="script", message=WORDS, name=WORDS, every_s=86_400
         )
     listed = await read(running, "/api/admin/schedules", ACME_OPERATOR)
-    (schedule,) = listed["schedules"]
-    assert (schedule["user"], schedule["agent"], schedule["every_s"], schedule["enabled"]) == (
-        "ada",
-        "script",
-        86_400,
-        True,
-    )
-    assert schedule["next_due_at"] > time.time()
+    (row,) = listed["schedules"]
+    assert (row["user"], row["agent"], row["every_s"], row["enabled"]) == ("ada", "script", 86_400, True)
+    assert row["next_due_at"] > time.time()
     assert len((await read(running, "/api/admin/schedules"))["schedules"]) == 2
     assert WORDS not in json.dumps(listed)
 

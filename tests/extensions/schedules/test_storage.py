@@ -59,7 +59,6 @@ async def test_a_change_and_a_claim_exclude_each_other(store: Any) -> None:
     assert (begun.firing_at, begun.enabled) == (10.0, False)
     assert await store.commit(end_firing("s1", LastFiring(10.0, None, None, "busy", "later")))
     schedule, _ = await store.read(storage.one, "ann", "s1")
-    assert schedule is not None
     assert (schedule.last, schedule.firing_at) == (LastFiring(10.0, code="busy", message="later"), None)
     assert (await store.read(storage.due)).schedules == []
     assert await store.commit(change_schedule(evolve(schedule, enabled=True, next_due_at=30.0)))

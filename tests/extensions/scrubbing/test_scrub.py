@@ -84,8 +84,6 @@ def test_bytes_that_are_no_utf_8_pass_as_they_are(scrub: Scrub) -> None:
 
 def test_what_came_in_goes_out_before_more_comes() -> None:
     with running() as process:
-        assert process.stdin
-        assert process.stdout
         for line in (b"first\n", f"then {SECRET}\n".encode(), b"last\n"):
             process.stdin.write(line)
             process.stdin.flush()
@@ -97,9 +95,6 @@ def test_what_came_in_goes_out_before_more_comes() -> None:
 
 def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
     with running() as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
         process.stdin.write(b"Hello there.\n")
         process.stdin.flush()
         process.stdout.readline()
@@ -127,13 +122,9 @@ main()
 
 def peak(source: Path, target: Path) -> int:
     """Return the peak memory of a run on this file in bytes, as the kernel measured it."""
-    with source.open("rb") as input_file, target.open("wb") as out:
+    with source.open("rb") as text, target.open("wb") as out:
         result = subprocess.run(
-            [sys.executable, "-c", MEASURED, "scrub"],
-            stdin=input_file,
-            stdout=out,
-            stderr=subprocess.PIPE,
-            timeout=WAIT_S,
+            [sys.executable, "-c", MEASURED, "scrub"], stdin=text, stdout=out, stderr=subprocess.PIPE, timeout=WAIT_S
         )
     assert result.returncode == 0
     return int(result.stderr.splitlines()[-1]) * 1024
@@ -317,14 +308,12 @@ def test_lines_and_columns_are_those_of_the_file(
     read = os.read
     monkeypatch.setattr(pipe.os, "read", lambda source, _: read(source, chance.randint(1, 200)))
     policy = everywhere(dict.fromkeys((Category.SECRET, Category.TERMINAL, Category.INVISIBLE), Action.REMOVE))
-    sanitized = Sanitizer(policy).sanitize(text)
+    clean = Sanitizer(policy).sanitize(text)
     run_in_process(tmp_path, text.encode(), policy)
-    assert capfd.readouterr().out == sanitized.text
+    assert capfd.readouterr().out == clean.text
     run_in_process(tmp_path, text.encode(), policy, check=True, as_json=True)
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert [(row["start"], row["end"]) for row in rows] == [
-        (finding.start, finding.end) for finding in sanitized.findings
-    ]
+    assert [(row["start"], row["end"]) for row in rows] == [(finding.start, finding.end) for finding in clean.findings]
     for row in rows:
         before = text[: row["start"]]
         assert row["line"] == before.count("\n") + 1

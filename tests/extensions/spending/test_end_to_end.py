@@ -57,10 +57,11 @@ async def test_messages_at_once_keep_to_the_day(serve_client: Any) -> None:
     }
 
 
-async def test_a_limit_of_cost_needs_a_price(tmp_path: Path) -> None:
-    settings = Settings(port=0, data_dir=tmp_path)
+@pytest.mark.parametrize(("of_agent", "of_server"), [({"cost": 0.5}, {}), ({}, {"spending_user_cost_per_day": 5.0})])
+async def test_a_limit_of_cost_needs_a_price(tmp_path: Path, of_agent: Any, of_server: Any) -> None:
+    settings = with_values(Settings(port=0, data_dir=tmp_path), **of_server)
     with pytest.raises(ValueError, match="agent 'script' has a limit of cost, but its model 'eager' has no price"):
-        await serve_app(settings, [agent(Eager(), cost=0.5)])
+        await serve_app(settings, [agent(Eager(), **of_agent)])
 
 
 async def test_a_reply_may_not_be_longer_than_those_of_its_model(tmp_path: Path) -> None:
@@ -77,9 +78,3 @@ def test_prices_are_read_from_the_settings_file(tmp_path: Path, monkeypatch: pyt
     Path("understudy.toml").write_text(prices.replace("output = 8", "output = -8"))
     with pytest.raises(ValueError, match=r'models\.prices\."gpt-x"\.output must be a number, at least 0, but is -8 in'):
         load()
-
-
-async def test_a_limit_of_a_day_needs_a_price_too(tmp_path: Path) -> None:
-    settings = with_values(Settings(port=0, data_dir=tmp_path), spending_user_cost_per_day=5.0)
-    with pytest.raises(ValueError, match="agent 'script' has a limit of cost, but its model 'eager' has no price"):
-        await serve_app(settings, [agent(Eager())])

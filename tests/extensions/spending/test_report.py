@@ -28,20 +28,18 @@ async def test_spending_is_summed_by_user_agent_model_and_day(serve: Any) -> Non
     server = await of_tenants(serve, eager, other, models_prices=prices, builtin_agents=[])
     await talk(server, ADA, "script")
     await talk(server, BOB, "talker")
-    everything = {
-        by: await read(server, f"/api/admin/spending?by={by}") for by in ("user", "group", "agent", "model", "day")
-    }
+    sums = {by: await read(server, f"/api/admin/spending?by={by}") for by in ("user", "group", "agent", "model", "day")}
     today = time.strftime("%Y-%m-%d", time.gmtime())
     ada = {"tokens": 45, "cost": pytest.approx(0.6), "runs": 1}
     bob = {"tokens": 3, "cost": 0.0, "runs": 1}
-    assert everything["user"]["spending"] == [
+    assert sums["user"]["spending"] == [
         {"user": "ada", "tenant": "acme"} | ada,
         {"user": "bob", "tenant": "other"} | bob,
     ]
-    assert everything["agent"]["spending"] == [{"agent": "script"} | ada, {"agent": "talker"} | bob]
-    assert everything["model"]["spending"] == [{"model": "eager"} | ada, {"model": "script"} | bob]
-    assert everything["day"]["spending"] == [{"day": today, "tokens": 48, "cost": pytest.approx(0.6), "runs": 2}]
-    assert (everything["day"]["since"], everything["day"]["until"], everything["day"]["currency"]) == (
+    assert sums["agent"]["spending"] == [{"agent": "script"} | ada, {"agent": "talker"} | bob]
+    assert sums["model"]["spending"] == [{"model": "eager"} | ada, {"model": "script"} | bob]
+    assert sums["day"]["spending"] == [{"day": today, "tokens": 48, "cost": pytest.approx(0.6), "runs": 2}]
+    assert (sums["day"]["since"], sums["day"]["until"], sums["day"]["currency"]) == (
         today,
         today,
         "EUR",

@@ -100,7 +100,6 @@ async def test_a_subagent_spends_from_the_budget_of_the_agent_that_asks() -> Non
     busy = Agent("busy", tools=[again], model=ScriptedModel(Call([("again", {"text": "x"})])))
     model = ScriptedModel(Call([("ask_busy", {"request": "x"})]), Say("so far"))
     run = await run_agent(Agent("asking", tools=[busy.as_tool()], model=model, budget=Budget(calls=3)), "go")
-    assert run.data is not None
     assert run.data["budget"]["ended_by"] == "calls"
     assert [record.tool for record in run.calls if record.status is ToolStatus.OK] == ["ask_busy", "again", "again"]
 
@@ -159,9 +158,7 @@ async def test_a_subagent_killed_while_an_event_is_stored_leaves_no_call_open(
         left = number
         recorded = await played([boss])
         (helped,) = (
-            completed
-            for completed in recorded.events
-            if isinstance(completed, ToolCompleted) and completed.tool_name == "help"
+            event for event in recorded.events if isinstance(event, ToolCompleted) and event.tool_name == "help"
         )
         statuses[helped.status] += 1
         if left > 0:

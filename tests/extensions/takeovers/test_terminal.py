@@ -39,11 +39,8 @@ async def test_a_run_is_taken_over_read_steered_and_ended(serve: Any, folder: Pa
         await client.until_end()
         document = json.loads((await admin(url, "--json", "show", run_id)).stdout)
     assert document["run"]["taken_over"]["by"] == "admin"
-    data_by_type = {event["type"]: event["data"] for event in document["events"]}
-    assert data_by_type["steer_accepted"]["content"] == "Pears"
-    assert (data_by_type["approval_decided"]["decision"], data_by_type["approval_decided"]["note"]) == (
-        "deny",
-        "Not now",
-    )
-    assert data_by_type["question_answered"]["answer"] == PEARS
-    assert data_by_type["agent_thinking"]["thought"] == "An operator has ended this run: Enough"
+    data = {event["type"]: event["data"] for event in document["events"]}
+    assert data["steer_accepted"]["content"] == "Pears"
+    assert (data["approval_decided"]["decision"], data["approval_decided"]["note"]) == ("deny", "Not now")
+    assert data["question_answered"]["answer"] == PEARS
+    assert data["agent_thinking"]["thought"] == "An operator has ended this run: Enough"

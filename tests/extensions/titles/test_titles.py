@@ -23,7 +23,7 @@ pytestmark = [
 FIRST = "How did our sales go last year?"
 
 
-def title_script(text: str, tokens: tuple[int, int] = (20, 8)) -> Script:
+def reply(text: str, tokens: tuple[int, int] = (20, 8)) -> Script:
     return Script([text_chunk(text), end_chunk("stop"), usage_chunk(*tokens)])
 
 
@@ -64,11 +64,7 @@ async def logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
 
 
 async def test_a_thread_gets_its_title_after_its_first_answer(start: Any, provider: Provider) -> None:
-    provider.scripts = [
-        title_script("They grew. " * 200),
-        title_script('"**Sales of last year**"', (70, 3)),
-        title_script("Yes."),
-    ]
+    provider.scripts = [reply("They grew. " * 200), reply('"**Sales of last year**"', (70, 3)), reply("Yes.")]
     running, token = await start(spending_user_tokens_per_day=100)
     async with connected(running.address, token) as client, connected(running.address, token) as other:
         await ask(client, FIRST + " " + "More words. " * 200)
@@ -90,10 +86,7 @@ async def test_a_thread_gets_its_title_after_its_first_answer(start: Any, provid
 
 async def test_a_model_that_reasons_in_its_text_gets_a_title(start: Any, provider: Provider) -> None:
     """Its server counts no tokens of reasoning: there is room for it all the same, and none is in the title."""
-    provider.scripts = [
-        title_script("<think>Hm.</think>They grew."),
-        title_script("<think>A title, then.</think>Sales of last year"),
-    ]
+    provider.scripts = [reply("<think>Hm.</think>They grew."), reply("<think>A title, then.</think>Sales of last year")]
     running, token = await start()
     async with connected(running.address, token) as client:
         assert (await ask(client))["data"]["message"] == "They grew."
@@ -102,19 +95,20 @@ async def test_a_model_that_reasons_in_its_text_gets_a_title(start: Any, provide
     assert "Hm." not in str(provider.requests[1]["messages"])
 
 
-async def test_only_the_first_answer_makes_a_title(start: Any, provider: Provider) -> None:
-    provider.scripts = [
-        title_script("They grew."),
-        title_script("Sales of last year"),
-        title_script("You are welcome."),
-    ]
-    running, token = await start()
+@pytest.mark.parametrize(("extensions", "expected"), [([], "Sales of last year"), (["-titles"], FIRST)])
+async def test_the_first_answer_alone_makes_a_title_unless_titles_are_off(
+    start: Any, provider: Provider, extensions: list[str], expected: str
+) -> None:
+    titles = [] if extensions else [reply(expected)]
+    provider.scripts = [reply("They grew."), *titles, reply("You are welcome.")]
+    running, token = await start(extensions=extensions)
     async with connected(running.address, token) as client:
         await ask(client)
-        await titled(client)
+        if titles:
+            await titled(client)
         await ask(client, "Thanks")
-    assert len(provider.requests) == 3
-    assert await title(running, token) == "Sales of last year"
+    assert len(provider.requests) == 2 + len(titles)
+    assert await title(running, token) == expected
 
 
 async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
@@ -124,9 +118,9 @@ async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pyte
     def slowly() -> Iterator[dict[str, Any]]:
         requested.set()
         assert go_on.wait(60)
-        yield from title_script("Sales of last year").chunks  # type: ignore[misc]
+        yield from reply("Sales of last year").chunks  # type: ignore[misc]
 
-    provider.scripts = [title_script("They grew."), Script(slowly())]
+    provider.scripts = [reply("They grew."), Script(slowly())]
     running, token = await start()
     async with connected(running.address, token) as client:
         try:
@@ -141,12 +135,7 @@ async def test_the_users_title_wins(start: Any, provider: Provider, caplog: pyte
 
 
 async def test_no_question_waits_for_a_title(start: Any, provider: Provider) -> None:
-    provider.scripts = [
-        title_script("They grew."),
-        Script(hang=True),
-        title_script("You are welcome."),
-        title_script("Sales of last year"),
-    ]
+    provider.scripts = [reply("They grew."), Script(hang=True), reply("You are welcome."), reply("Sales of last year")]
     running, token = await start()
     async with connected(running.address, token) as client:
         await ask(client)
@@ -164,7 +153,7 @@ async def test_without_means_there_is_no_title(
     start: Any, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "understudy")
-    provider.scripts = [title_script("They grew.")]
+    provider.scripts = [reply("They grew.")]
     running, token = await start(spending_user_tokens_per_day=28)
     async with connected(running.address, token) as client:
         await ask(client)
@@ -178,7 +167,7 @@ async def test_without_means_there_is_no_title(
     [
         Script(status=400, error={"message": "no", "code": "bad"}),
         Script([text_chunk("Sales of"), end_chunk("length"), usage_chunk(70, 24)]),
-        title_script("..."),
+        reply("..."),
         Script(status=503, error={"message": "busy"}),
     ],
     ids=["refused", "cut", "nonsense", "busy"],
@@ -187,7 +176,7 @@ async def test_a_model_that_makes_none_leaves_the_title(
     start: Any, provider: Provider, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "understudy")
-    provider.scripts = [title_script("They grew."), script, title_script("You are welcome."), title_script("Bye.")]
+    provider.scripts = [reply("They grew."), script, reply("You are welcome."), reply("Bye.")]
     running, token = await start()
     async with connected(running.address, token) as client:
         await ask(client)
@@ -196,14 +185,4 @@ async def test_a_model_that_makes_none_leaves_the_title(
         await ask(client, "Bye")
         assert not [event for event in client.seen if event["type"] == "thread_titled"]
     assert len(provider.requests) == 4
-    assert await title(running, token) == FIRST
-
-
-async def test_the_operator_can_switch_titles_off(start: Any, provider: Provider) -> None:
-    provider.scripts = [title_script("They grew."), title_script("You are welcome.")]
-    running, token = await start(extensions=["-titles"])
-    async with connected(running.address, token) as client:
-        await ask(client)
-        await ask(client, "Thanks")
-    assert len(provider.requests) == 2
     assert await title(running, token) == FIRST

@@ -81,7 +81,6 @@ def test_attempts_are_counted_and_bounded() -> None:
     undo = plan_undo(RUN, STEPS, "c2", 10.0)
     for number in range(1, MAX_ATTEMPTS + 1):
         step = undo.next_attempt()
-        assert step is not None
         assert step.result == {"attempts": number}
         undo.left[0] = step
     assert undo.next_attempt() is None

@@ -32,7 +32,6 @@ async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
         tokens = await accounts.tokens("ada", server)
         assert tokens.access in provider.access
         row = await accounts.store.read(sign_ins.sign_in, "ada", "notes")
-        assert row is not None
         assert tokens.access.encode() not in row.sealed
         moved = evolve(server, url=server.url.replace("/mcp", "/other"))
         assert not await accounts.signed_in("ada", moved)  # no token is sent to another address
