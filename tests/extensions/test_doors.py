@@ -9,7 +9,7 @@ import pytest
 
 from tests.rigs import allowed_agents as allowed
 from tests.rigs.doors import DOORS, say
-from tests.rigs.http import get, new_token
+from tests.rigs.http import get
 from tests.rigs.permissions import CALLED, OTHER, STAFF, nothing_open, payout, start, until
 from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.rigs.secrets import SECRET, shows
@@ -21,11 +21,10 @@ each_door = pytest.mark.parametrize("door", DOORS)
 
 
 @each_door
-async def test_each_door_says_that_it_is_too_much(serve: Any, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
+async def test_each_door_says_that_it_is_too_much(serve_guest: Any, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
     monkeypatch.setattr(registry, "AT_A_TIME", 0)
     monkeypatch.setattr(registry, "WAIT_S", 0.05)
-    running = await serve(scripted(Say("word"), name="desk"))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("word"), name="desk"))
     status, headers, body = await say(running, token, door)
     assert status == (200 if door in ("agui", "ui", "a2a") else 503)
     assert "retry-after" in headers or status == 200
@@ -48,7 +47,7 @@ async def test_a_tool_is_called_at_each_door_for_those_it_allows_alone(serve: An
 @pytest.mark.promise("wire.agent-allowed")
 @each_door
 async def test_an_agent_that_is_not_allowed_is_not_there(serve: Any, door: str) -> None:
-    """Its refusal is that of an agent that nobody has. The user has sent nothing then."""
+    """The refusal is that of an unknown agent, and nothing is stored."""
     running = await allowed.start(serve)
     _, _, body = await say(running, allowed.BOB, door)
     assert any(code in body for code in ("unknown_agent_type", "Unknown agent_type: desk", "no agent of that name"))
@@ -59,9 +58,8 @@ async def test_an_agent_that_is_not_allowed_is_not_there(serve: Any, door: str) 
 
 @pytest.mark.promise("wire.scrubbed-in")
 @each_door
-async def test_a_secret_that_comes_by_a_door_is_not_kept(serve: Any, door: str) -> None:
-    running = await serve(scripted(Say("yes"), name="desk"))
-    token = await new_token(running)
+async def test_a_secret_that_comes_by_a_door_is_not_kept(serve_guest: Any, door: str) -> None:
+    running, token = await serve_guest(scripted(Say("yes"), name="desk"))
     status, _, body = await say(running, token, door, f"x {SECRET}")
     assert status == 200
     export = json.dumps(await get(running, "/api/me/export", token))

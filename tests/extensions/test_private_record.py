@@ -191,7 +191,7 @@ async def answer_newest(ways: Ways) -> None:
 
 @pytest.mark.blocking("every record of every package is kept")
 async def test_it_reaches_nobody(ways: Ways, caplog: pytest.LogCaptureFixture) -> None:
-    """In frames, streams, history, links, doors, what operators and auditors read, logs, metrics, traces, webhooks."""
+    """Frames, streams, history, links, doors, logs, metrics, traces, webhooks, operators' and auditors' pages."""
     caplog.set_level(logging.DEBUG)
     running = ways.running
     names = await talked(ways)

@@ -76,7 +76,7 @@ def allowed(receiver: Receiver) -> dict[str, Any]:
 async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
     tmp_path: Path, receiver: TaskReceiver
 ) -> None:
-    """The receiver fails as long as the first server runs: the next one sends what that had not, in order."""
+    """The receiver fails while the first server runs; the second server sends what is left, in order."""
     receiver.statuses = [500] * 10_000
     with trio.fail_after(60):
         async with mailing(tmp_path, **allowed(receiver)) as running:
@@ -139,7 +139,7 @@ async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskRe
 
 
 async def test_only_public_addresses_are_told(tmp_path: Path) -> None:
-    """Refused before the message is accepted, so that no task begins."""
+    """A private address is refused before the message is accepted, so no task begins."""
     bad = (
         "http://example.org/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://10.0.0.8/", "x:",
     )  # fmt: skip
@@ -180,7 +180,7 @@ async def test_while_there_are_no_receivers_the_sender_sleeps_longer(autojump_cl
 async def test_while_the_extension_is_off_receivers_stay_and_are_exported(
     tmp_path: Path, receiver: TaskReceiver
 ) -> None:
-    """On again, they are told of what follows."""
+    """Once the extension is on again, they are told of what follows."""
     with trio.fail_after(60):
         async with mailing(tmp_path, **allowed(receiver)) as running:
             token = await new_token(running)

@@ -288,13 +288,12 @@ async def test_a_file_that_an_agent_made_is_a_part_with_its_address(serve_guest:
     assert (await request(running.address, "GET", path, token=token))[2] == b"x,y"
 
 
-async def test_a_failed_task_has_its_text_whenever_it_is_read(serve: Any) -> None:
+async def test_a_failed_task_has_its_text_whenever_it_is_read(serve_guest: Any) -> None:
     async def work(turn: AgentTurn) -> None:
         await turn.say("half ")
         raise ValueError
 
-    running = await serve(Agent("script", run=work))
-    token = await new_token(running)
+    running, token = await serve_guest(Agent("script", run=work))
     task = (await rpc(running, token, "SendMessage", {"message": OK}))["result"]["task"]
     assert task["artifacts"][0]["parts"] == [{"text": "half "}]
     assert (await rpc(running, token, "GetTask", {"id": task["id"]}))["result"] == task
@@ -311,7 +310,6 @@ async def test_a_card_is_asked_for_again_only_if_it_has_changed(serve: Any) -> N
 
 
 async def test_the_card_of_an_agent_with_a_rule_is_not_public(serve: Any, rules: Path) -> None:
-    """A rule is as good as the agent's own list."""
     add(rules, '[agents]\ndesk = ["group:staff"]')
     front, desk = (Agent(name, model=ScriptedModel(Say("hi"))) for name in ("front", "desk"))
     running = await start(serve, rules, front, desk)

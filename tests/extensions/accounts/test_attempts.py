@@ -30,7 +30,7 @@ async def test_one_key_that_waits_holds_the_attempt_and_the_others_are_not_count
 
 
 async def test_the_first_attempt_and_the_one_that_begins_a_wait_are_to_be_noted(store) -> None:
-    """The first under all keys that count for that, and the last free one under any of them."""
+    """The first counts under all keys that are noted, and the last free one under any of them."""
 
     async def take(pair: str, now: float = 100.0) -> int:
         keys = ((pair, 2), ("name", 4), ("address", 1))

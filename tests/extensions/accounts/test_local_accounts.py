@@ -129,7 +129,7 @@ async def test_an_address_that_tries_many_names_waits_as_does_a_name_tried_from_
 
 
 async def test_an_own_account_does_not_reset_the_attempts_of_an_address(accounts: LocalAccounts) -> None:
-    """Who has a password here cannot use it to try the names of others without end."""
+    """Otherwise a user with a password could try the names of others without end."""
     await accounts.join("invite", GOOD)
     for number in range(FREE_OF_ADDRESS):
         assert (await refusal(accounts, f"name{number}", "x"))[0] == "unauthenticated"
@@ -245,7 +245,7 @@ async def test_guessing_does_not_fill_the_audit_log(clock: Clock, accounts: Loca
 async def test_a_refused_password_of_nobody_is_written_about_as_often(
     accounts: LocalAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the time of the answer would show which names have an account."""
+    """Otherwise the time of the answer would show which names have an account."""
     await accounts.join("invite", GOOD)
     committed, commit = list[object](), Store.commit
 
@@ -316,7 +316,7 @@ async def test_old_passwords_are_tried_as_often_as_passwords_and_no_more(account
 async def test_only_a_session_of_an_account_that_is_there_changes_its_password(
     clock: Clock, accounts: LocalAccounts
 ) -> None:
-    """No token that an operator made for the same name, and no session whose account was disabled or reset."""
+    """A token that an operator made for the name, and a session of a disabled or reset account, are refused."""
     session = await accounts.join("invite", GOOD)
     by_hand = accounts.sessions.issue(evolve(session.identity, session="by-hand"), 100.0)
     assert (await changed_refusal(accounts, by_hand, GOOD, "another " + GOOD))[0] == "forbidden"

@@ -103,7 +103,7 @@ async def test_an_answer_is_worth_nothing_a_second_time_late_or_in_another_brows
 
 
 async def test_a_challenge_is_good_for_what_it_was_made_for_only(ada: Person) -> None:
-    """Neither does the cookie of one sign-in fit the challenge of another, nor does a sign-in make a passkey."""
+    """The cookie of one sign-in does not fit the challenge of another, and a sign-in makes no passkey."""
     session = await ada.join()
     first, second = [await ada.passkeys.begin_sign_in(SITE, HOME) for _ in range(2)]
     with pytest.raises(Unauthenticated):
@@ -113,7 +113,7 @@ async def test_a_challenge_is_good_for_what_it_was_made_for_only(ada: Person) ->
 
 
 async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(clock: Clock, ada: Person) -> None:
-    """The same sentence for an unknown passkey, one of a disabled or removed account, and a wrong signature."""
+    """An unknown passkey, one of a disabled or removed account and a wrong signature get the same sentence."""
     accounts = ada.passkeys.accounts
     await ada.join()
     ada.device.origin = "https://chat.example.org.evil.example"
@@ -146,7 +146,7 @@ async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(clock
 
 
 async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(ada: Person, caplog: Any) -> None:
-    """With the user only if the passkey is that of an account. Once an address has to wait, nothing more is logged."""
+    """The log has the user if the passkey is an account's. Once an address has to wait, nothing more is logged."""
     caplog.set_level("INFO", "understudy.extensions.accounts")
 
     def logged() -> list[tuple[str, str | None]]:

@@ -62,7 +62,7 @@ def entered(answer: httpx.Response, *addresses: str) -> list[Person]:
 
 
 async def test_a_server_that_does_not_know_its_address_has_none_for_others(serve: Any) -> None:
-    """Who asks may name any host; a passkey for it would be that host's."""
+    """A request may name any host; a passkey for it would be that host's."""
     with trio.fail_after(60):
         browser = Browser([(await serve(accounts_enabled=True)).address])
         browser.headers = {"Host": "chat.example.org"}

@@ -33,7 +33,7 @@ async def test_a_password_fits_its_hash_only() -> None:
 
 
 async def test_nobody_and_somebody_cost_the_same_work() -> None:
-    """Without a hash one is computed all the same, and even the decoy's own password does not fit."""
+    """Without a hash one is computed all the same, and the decoy's own password does not fit."""
     passwords = Passwords(hasher := Watched())
     with trio.fail_after(60):
         hashed = await passwords.hash("tree sky blue lamp")

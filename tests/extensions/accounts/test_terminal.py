@@ -104,7 +104,7 @@ def joined(place: list[str], name: str) -> None:
 
 
 def test_the_only_operator_is_lost_only_on_purpose(place: list[str]) -> None:
-    """Whether they are disabled, lose the role or are erased; another one who has not joined yet does not count."""
+    """They are disabled, lose the role or are erased; another one who has not joined yet does not count."""
     for name in ("ada", "kim"):
         said("invite", name, "--role", "operator", *place)
     joined(place, "ada")
@@ -190,7 +190,7 @@ def test_an_invite_that_nobody_took_expires(tmp_path: Path, migrated: Path, monk
 def test_without_accounts_there_is_no_link(
     tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    """Unless the caller knows of the option that the server was started with."""
+    """The caller may give the option with which the server was started."""
     shutil.copytree(migrated, tmp_path / "data")
     place = ["--data-dir", str(tmp_path / "data")]
     monkeypatch.setenv("UNDERSTUDY_ACCOUNTS_ENABLED", "false")

@@ -91,7 +91,7 @@ def test_the_answer_is_told_once_and_whole() -> None:
 
 
 def test_an_answer_that_became_another_one_is_not_told_mixed() -> None:
-    """A resumed run repeats its text: it continues. It has another text: only the result has the rest."""
+    """A resumed run that repeats its text continues; if its text differs, only the result has the remainder."""
     for remainder, text in (("two three.", "One two three."), ("and other words.", "One two")):
         events = of(
             ACCEPTED, STARTED, PartialResult("One two", 0), PartialResult("One ", 0), PartialResult(remainder, 4),
@@ -101,7 +101,6 @@ def test_an_answer_that_became_another_one_is_not_told_mixed() -> None:
 
 
 def test_what_the_client_is_told_of_how_a_run_ended() -> None:
-    """Cancelled is an outcome, a failure an error with its code, and neither is the other."""
     cancelled = of(*ARCS["cancelled"])[-1]
     assert (cancelled["type"], cancelled["outcome"]) == ("RUN_FINISHED", {"type": "cancelled"})
     failed = of(*ARCS["failed"])[-1]
@@ -118,7 +117,7 @@ def test_the_end_of_a_stream_says_why() -> None:
 
 
 def test_our_names_go_along_and_the_clients_own_are_given_back() -> None:
-    """The client's thread and run in the protocol's members, our run in the metadata; the version is declared."""
+    """The members of the protocol have the client's thread and run, the metadata has ours and the version."""
     first = of(ACCEPTED)[0]
     assert (first["threadId"], first["runId"], first["protocolVersion"]) == ("thread", "run", "1.0")
     assert first["metadata"] == {"understudy": {"run_id": "our-run", "message_id": "m"}}
@@ -128,7 +127,6 @@ def test_our_names_go_along_and_the_clients_own_are_given_back() -> None:
 
 
 def test_agents_of_one_kind_have_steps_of_their_own() -> None:
-    """Two open at once do not share a name."""
     events = of(ACCEPTED, STARTED, evolve(STARTED, agent_id="guide-2"))
     assert [event["stepName"] for event in events if event["type"] == "STEP_STARTED"] == ["guide", "guide-2"]
     check_run(events)
@@ -160,7 +158,7 @@ def test_a_run_is_joined_wherever_it_stands(name: str) -> None:
 
 
 def test_a_question_is_asked_of_who_joins() -> None:
-    """As the event of its kind, or as an interrupt of the subagent that raised it, whose work is then suspended."""
+    """The question is an event of its kind, or an interrupt of the suspended subagent that raised it."""
     arc = ARCS["asked another agent"][:7]
     for pauses in (False, True):
         translator = AguiTranslator("thread", "run", "m", pauses=pauses)
@@ -205,7 +203,7 @@ def test_a_call_of_the_clients_tool_stays_open() -> None:
 
 
 def test_the_usage_is_told_by_model() -> None:
-    """That of a subagent is not counted twice, and what no agent has reported is the first one's."""
+    """A subagent's usage is counted once; usage that no agent has reported is the first agent's."""
     by_model = of(*ARCS["asked another agent"])[-1]["usage"]
     assert [(usage["provider"], usage["inputTokens"], usage["outputTokens"]) for usage in by_model] == [
         ("anthropic", 5, 2), ("openai", 4, 2),

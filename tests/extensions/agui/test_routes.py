@@ -142,14 +142,13 @@ async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
     assert len(names) == 1
 
 
-async def test_a_message_is_answered_again_and_edited_as_its_client_shows_it(serve: Any) -> None:
-    """By a run of its own: by its last message once more, by another text under its id, by a shorter history."""
+async def test_a_message_is_answered_again_and_edited_as_its_client_shows_it(serve_guest: Any) -> None:
+    """A run of its own follows from the last message once more, another text under its id, or a shorter history."""
 
     async def read(turn: AgentTurn) -> None:
         await turn.say(" ".join(item.content for item in turn.items))
 
-    running = await serve(Agent("script", run=read))
-    token = await new_token(running)
+    running, token = await serve_guest(Agent("script", run=read))
 
     async def answer_to(run: str, *messages: tuple[str, str]) -> str:
         sent = [

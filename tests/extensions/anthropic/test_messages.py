@@ -21,7 +21,7 @@ CALLED: tuple[Item, ...] = (ASKED, CallItem("c", "lookup", {}), ResultItem("c", 
 
 
 async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, heard: Heard) -> None:
-    """To their model alone. Thinking whose text has changed is left out; a changed text follows its thinking."""
+    """They go to their own model. Thinking whose text has changed is left out; a changed text follows its thinking."""
     first = [
         start(cache_read_input_tokens=90, cache_creation_input_tokens=3),
         PING,

@@ -133,7 +133,7 @@ async def test_only_what_is_older_expires_and_afterwards_nothing_can_be_deleted(
 
 
 def test_a_deed_has_only_the_members_of_its_act() -> None:
-    """So no call can put a text of a user into a member of its own making."""
+    """No call can put a text of a user into a member of its own making."""
     with pytest.raises(ValueError, match=r"a deed of tool\.denied has no note"):
         Deed(DENIED, "ann", PAGE, detail={"note": "because"})
 

@@ -28,7 +28,7 @@ def lines(*arguments: str) -> list[dict[str, Any]]:
 
 
 def test_what_is_done_at_the_command_line_is_in_the_log(address: list[str], tmp_path: Path) -> None:
-    """Newest first, by the name of the operating system's user; filters select, and reading has an entry."""
+    """Entries have the operating system's user, newest first; filters select, and reading has an entry."""
     said("users", "export", "ann", "--tenant", "acme", *address)
     said("threads", "export", "--owner", "ann", "--thread", "t1", *address)
     said("users", "sign-out", "ann", *address)

@@ -114,7 +114,7 @@ async def test_an_answer_that_lost_its_model_goes_on_from_its_text(begins_anew: 
 
 
 async def test_an_answer_that_was_cut_by_its_time_goes_on() -> None:
-    """The run had its whole time; the one that goes on has as much again, which a busy machine needs some of."""
+    """The continuation has as much time as the run had."""
     model = CutModel(lambda: None)
     async with open_session(Agent("guide", model=model, timeout_s=3)) as session:
         cut = await session.say("Count.")
@@ -242,7 +242,6 @@ async def test_a_run_is_continued_once_whoever_asks() -> None:
 
 
 async def test_a_continuation_that_is_stopped_before_it_begins_keeps_the_text() -> None:
-    """What the user has read is the end of whichever run is the last."""
     async with open_session(Agent("guide", model=CutModel(loses_connection))) as session:
         cut = await session.say("Count.")
         runs: list[AgentRun] = []

@@ -69,7 +69,7 @@ BEGUN = [step(1, "model", result=ASKED), step(2, "tool", "c1", result=RESULT)]
 
 
 def test_what_is_taken_over_is_the_forks_own() -> None:
-    """Its ids differ, so that no call is two calls; it costs nothing, and cannot be undone there."""
+    """The ids differ, so that no call is two calls; it costs nothing, and cannot be undone there."""
     turn, call = steps_of_fork([*BEGUN, step(3, "model")], 3, "new", 5.0)
     assert (turn.run_id, call.run_id, call.ended_at) == ("new", "new", 5.0)
     assert turn.result["calls"][0]["call_id"] == call.call_id != "c1"

@@ -174,7 +174,6 @@ def test_a_database_of_postgresql(look: Look, postgres: Postgres) -> None:
 
 
 def test_a_database_that_takes_no_writes(look: Look, postgres: Postgres) -> None:
-    """A server would start, and refuse every message."""
     address = postgres.create()
     connect_database(address).close()
     name = address.rpartition("/")[2]

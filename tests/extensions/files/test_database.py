@@ -118,7 +118,7 @@ async def test_row_and_bytes_are_one_transaction(
 async def test_slow_readers_hold_no_session_of_a_pooler(
     postgres: Postgres, pgbouncer: PgBouncer, template: str, tmp_path
 ) -> None:
-    """More of them than it has sessions are in the middle of a file, and an upload goes through all the same."""
+    """More readers than the pooler has sessions are in the middle of a file; an upload goes through all the same."""
     opened = await trio.to_thread.run_sync(connect_database, pgbouncer.address(postgres.create(template)))
     files = DatabaseFiles(opened, FileCache(tmp_path / "copies"))
     content = bytes(range(256)) * 2000

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.extensions.frameworks.langgraph_agent import CALLS
+from tests.extensions.frameworks.notes import CALLS
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,7 @@ else happens. Before `second` the agent `careful` asks for consent.
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
@@ -23,22 +21,11 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
+from tests.extensions.frameworks.notes import first, note, second
 from understudy import Agent
 from understudy.extensions.frameworks.langgraph import langgraph
 
-CALLS = "UNDERSTUDY_TEST_CALLS"
-
-
-def note(name: str) -> None:
-    """Append the name of what is done to the file, and which server does it."""
-    with Path(os.environ[CALLS]).open("a") as file:
-        file.write(f"{name} {os.getpid()}\n")
-
-
-def only_here(name: str) -> bool:
-    """Return whether only this server has done what is noted: none was killed since."""
-    lines = [line.split() for line in Path(os.environ[CALLS]).read_text().splitlines()]
-    return {pid for noted, pid in lines if noted == name} == {str(os.getpid())}
+TOOLS = [tool(first), tool(second)]
 
 
 class Scripted(BaseChatModel):
@@ -95,24 +82,6 @@ class Scripted(BaseChatModel):
             yield chunk
 
 
-@tool
-def first(text: str) -> str:
-    """Do the first thing."""
-    note("first")
-    return f"one of {text}"
-
-
-@tool
-async def second(text: str) -> str:
-    """Do the second thing; hang, if the text says so, until its server is killed."""
-    note("second")
-    if "hang" in text and only_here("second"):
-        await asyncio.sleep(600)
-    if "fail" in text:
-        raise ValueError("a secret reason")
-    return f"two of {text}"
-
-
 class Form(BaseModel):
     """What the form asks."""
 
@@ -138,16 +107,14 @@ async def answer(state: MessagesState) -> dict[str, Any]:
 builder = StateGraph(MessagesState)
 builder.add_node("gate", gate)
 builder.add_node("model", answer)
-builder.add_node("tools", ToolNode([first, second], handle_tool_errors=True))
+builder.add_node("tools", ToolNode(TOOLS, handle_tool_errors=True))
 builder.add_edge(START, "gate")
 builder.add_edge("gate", "model")
 builder.add_conditional_edges("model", tools_condition)
 builder.add_edge("tools", "model")
 graph = builder.compile()
 
-careful_graph = create_agent(
-    Scripted(), [first, second], middleware=[HumanInTheLoopMiddleware(interrupt_on={"second": True})]
-)
+careful_graph = create_agent(Scripted(), TOOLS, middleware=[HumanInTheLoopMiddleware(interrupt_on={"second": True})])
 
 # In the server:
 agent = Agent("planner", run=langgraph(graph))

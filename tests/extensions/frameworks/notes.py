@@ -1,7 +1,41 @@
-"""What agents of frameworks note of their calls."""
+"""The two tools of agents of frameworks, which note their calls in a file."""
 
+import asyncio
+import os
 from pathlib import Path
+
+CALLS = "UNDERSTUDY_TEST_CALLS"
+"""Environment variable with the path of the file of calls."""
+
+
+def note(name: str) -> None:
+    """Append the name of what is done to the file, and which server does it."""
+    with Path(os.environ[CALLS]).open("a") as file:
+        file.write(f"{name} {os.getpid()}\n")
 
 
 def noted(calls: Path) -> list[str]:
+    """Return the names in the file of calls."""
     return [line.split()[0] for line in calls.read_text().splitlines()]
+
+
+def only_here(name: str) -> bool:
+    """Return whether only this server has done what is noted: none was killed since."""
+    lines = [line.split() for line in Path(os.environ[CALLS]).read_text().splitlines()]
+    return {pid for noted_name, pid in lines if noted_name == name} == {str(os.getpid())}
+
+
+def first(text: str) -> str:
+    """Do the first thing."""
+    note("first")
+    return f"one of {text}"
+
+
+async def second(text: str) -> str:
+    """Do the second thing; hang, if the text says so, until its server is killed."""
+    note("second")
+    if "hang" in text and only_here("second"):
+        await asyncio.sleep(600)
+    if "crash" in text:
+        raise ValueError("a secret reason")
+    return f"two of {text}"

@@ -14,7 +14,7 @@ from agents import Model, Usage, function_tool, set_tracing_disabled
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 from openai.types.responses import ResponseReasoningItem
 
-from tests.extensions.frameworks.langgraph_agent import note, only_here
+from tests.extensions.frameworks.notes import first, note, second
 from understudy import Agent
 from understudy.extensions.frameworks.openai_agents import openai_agents
 
@@ -53,27 +53,10 @@ class Scripted(Model):
         return ScriptedModel([step])
 
 
-@function_tool
-def first(text: str) -> str:
-    """Do the first thing."""
-    note("first")
-    return f"one of {text}"
-
-
-async def second_thing(text: str) -> str:
-    """Do the second thing; hang, if the text says so, until its server is killed."""
-    note("second")
-    if "hang" in text and only_here("second"):
-        await asyncio.sleep(600)
-    if "crash" in text:
-        raise ValueError("a secret reason")
-    return f"two of {text}"
-
-
-second = function_tool(second_thing, name_override="second")
-approved = function_tool(second_thing, name_override="second", needs_approval=True)
-planner = SdkAgent("planner", model=Scripted(), tools=[first, second])
-careful_planner = SdkAgent("careful", model=Scripted(), tools=[first, approved])
+tools = [function_tool(first), function_tool(second)]
+approved = [function_tool(first), function_tool(second, needs_approval=True)]
+planner = SdkAgent("planner", model=Scripted(), tools=tools)
+careful_planner = SdkAgent("careful", model=Scripted(), tools=approved)
 handed = SdkAgent(
     "front",
     model=ScriptedModel([[function_call("transfer_to_planner", {}, call_id="h")]]),

@@ -15,7 +15,8 @@ from pydantic_ai import ApprovalRequired, CallDeferred, ModelRetry, RunContext, 
 from pydantic_ai.messages import ModelMessage, ToolReturnPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolCall, FunctionModel
 
-from tests.extensions.frameworks.langgraph_agent import note, only_here
+from tests.extensions.frameworks import notes
+from tests.extensions.frameworks.notes import first, note
 from understudy import Agent
 from understudy.extensions.frameworks.pydantic_ai import pydantic_ai
 
@@ -42,12 +43,6 @@ async def script(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator
             yield f"{word} "
 
 
-def first(text: str) -> str:
-    """Do the first thing."""
-    note("first")
-    return f"one of {text}"
-
-
 tried: list[str] = []
 
 
@@ -57,15 +52,10 @@ async def second(context: RunContext[None], text: str) -> str:
         raise ApprovalRequired
     if "elsewhere" in text:
         raise CallDeferred
-    note("second")
-    if "hang" in text and only_here("second"):
-        await asyncio.sleep(600)
     if "retry" in text and not tried:
         tried.append(text)
         raise ModelRetry("once more")
-    if "crash" in text:
-        raise ValueError("a secret reason")
-    return f"two of {text}"
+    return await notes.second(text)
 
 
 class Trip(BaseModel):

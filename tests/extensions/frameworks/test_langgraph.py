@@ -24,7 +24,7 @@ from understudy.wire.events import ToolStatus
 
 
 async def test_a_call_that_fails_is_shown_without_its_reason() -> None:
-    run = await run_agent(agent, "fail")
+    run = await run_agent(agent, "crash")
     assert run.calls[1].status == ToolStatus.FAILED
     assert "secret" not in str(run.calls[1].result)
 

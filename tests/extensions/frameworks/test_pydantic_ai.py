@@ -82,7 +82,7 @@ def model_that(*replies: list[Any]) -> FunctionModel:
     ],
 )
 async def test_calls_with_one_id_are_each_made(replies: tuple[list[Any], ...]) -> None:
-    """As local servers number them. Those of one reply are made side by side, in any order."""
+    """Local servers number calls so. Those of one reply are made side by side, in any order."""
     cities: list[str] = []
     inner = PydanticAgent(model_that(*replies))
 

@@ -25,7 +25,7 @@ def session_of(pinged: Callable[..., Awaitable[object]], protocol: str = "2025-1
 async def test_an_idle_server_is_asked_for_a_sign_of_life(
     protocol: str, tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
-    """By a ping, which it may refuse; one that knows no ping is asked for its tools, as if they had changed."""
+    """It is pinged, which it may refuse; a server that knows no ping is asked for its tools."""
     pings, changes = list[float](), list[float]()
 
     async def refuse(*_: object) -> None:

@@ -148,7 +148,7 @@ async def signed_in(
 async def test_a_call_that_needs_more_scopes_asks_for_all_and_is_made(
     tmp_path: Path, refusal: tuple[int, str], refreshes: bool, tool: str
 ) -> None:
-    """The connection goes on, also of a user who does not want to sign in for more."""
+    """The connection goes on if the user does not want to sign in for more."""
 
     async def decline(*_: Any) -> Mapping[str, Any]:
         raise QuestionDeclined("forbidden", "no")
@@ -166,7 +166,7 @@ async def test_a_call_that_needs_more_scopes_asks_for_all_and_is_made(
 
 @pytest.mark.parametrize(("grants_all", "asked"), [(True, 1), (False, user_links.ASKS)])
 async def test_a_server_that_goes_on_refusing_asks_a_few_times(tmp_path: Path, grants_all: bool, asked: int) -> None:
-    """It refuses a token that is for all that it names, or its authorization server gives no token for more."""
+    """It refuses a token for all scopes that it names, or its authorization server gives no token for more."""
     provider = Provider(grants_all=grants_all, refusal=(403, 'Bearer error="insufficient_scope", scope="write"'))
     async with signed_in(tmp_path, provider) as (call, agree, _):
         provider.needs["whose"] = "write other"

@@ -117,7 +117,7 @@ async def test_a_message_is_one_of_json_rpc(desk: Desk, version: str) -> None:
 
 
 async def test_a_state_goes_on_with_its_own_call_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else is sent as one is an error, and begins no call."""
+    """Any other value as a state is an error, and begins no call."""
     key, state, _ = await desk.ask()
     answers = {key: {"action": "accept", "content": {"ok": True}}}
     other = token_of("bob")

@@ -120,10 +120,11 @@ async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) ->
     assert (await call("GET"))[1]["memory"] == []
 
 
-async def test_without_the_extension_nothing_is_remembered_and_the_user_is_told(serve: Any) -> None:
+async def test_without_the_extension_nothing_is_remembered_and_the_user_is_told(serve_guest: Any) -> None:
     """Tools find an empty memory, and one that would remember fails with a sentence."""
-    running = await serve(Agent("painter", "", (note_favourite,), model=Told(), remembers=True), extensions=["-memory"])
-    token = await new_token(running)
+    running, token = await serve_guest(
+        Agent("painter", "", (note_favourite,), model=Told(), remembers=True), extensions=["-memory"]
+    )
     async with connected(running.address, token) as client:
         await client.ask("Hello", thread_id="one", agent_type="painter")
     ended = [event["data"] for event in client.seen if event["type"] == "tool_completed"]

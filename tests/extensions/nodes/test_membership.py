@@ -91,9 +91,6 @@ def execute(address: str, statement: str) -> Any:
         return cursor.fetchall() if cursor.description else None
 
 
-# joining
-
-
 async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     async with server(address) as first:
@@ -129,9 +126,6 @@ async def test_a_membership_that_dies_goes_on(
         await until(lambda: first.node.renewed_at > since)
         await until(partial(_alive, first.store, before))
         assert first.lapses == []
-
-
-# being taken for dead
 
 
 @pytest.mark.parametrize("how", ["taken", "gone"])
@@ -210,9 +204,6 @@ async def test_all_conversations_stand_down() -> None:
         stop_conversations(conversations)
         with trio.fail_after(60):
             assert [await ref.wait_stopped() for ref in refs] == [Killed(), Normal()]
-
-
-# held, and without a database
 
 
 async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, template: str) -> None:
@@ -320,9 +311,6 @@ async def _back(server: Server, since: float) -> bool:
         return server.node.renewed_at > since and server.node.id in await server.store.read(nodes.living)
     except StorageUnavailable:
         return False
-
-
-# taking over
 
 
 @define

@@ -174,7 +174,7 @@ async def test_a_provider_that_hangs_or_is_gone_is_an_error_soon(monkeypatch: py
 
 
 async def test_nobody_queues_for_a_provider_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many who come at once, the first waits for it, and all are told together; soon it is asked again."""
+    """Of many requests at once the first waits for it, and all are refused together; soon it is asked again."""
     monkeypatch.setattr(guarded_http, "WITHIN_S", 2.0)
     failed: list[float] = []
     async with forging() as (forger, provider):
@@ -231,7 +231,7 @@ async def test_however_much_a_provider_says_the_token_of_its_user_is_taken(lette
 
 @pytest.mark.parametrize("answer", [(401, {}), (403, {}), (404, {}), (405, b"no"), (302, {})], ids=str)
 async def test_the_id_token_counts_where_userinfo_is_refused(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """As of an access token for another API. It only adds; a refresh that brings no ID token changes nothing then."""
+    """An access token may be for another API. A refresh that brings no ID token changes nothing then."""
     async with forging() as (forger, provider):
         forger.claims, forger.userinfo, forger.answers = {"groups": ["staff"], "name": "Ann"}, {}, {"/me": answer}
         user = await signed_in(provider)
@@ -284,7 +284,7 @@ async def test_the_longest_subject_of_the_standard_signs_in() -> None:
 
 
 async def test_groups_that_the_provider_keeps_elsewhere_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    """As Entra ID does with more than 200: nobody has to guess why a user has none."""
+    """Entra ID does so with more than 200: nobody has to guess why a user has none."""
     async with forging() as (forger, provider):
         source = {"src1": {"endpoint": "https://graph.example.org/users/1/getMemberObjects"}}
         forger.claims = {"_claim_names": {"groups": "src1", "other": "src1"}, "_claim_sources": source}

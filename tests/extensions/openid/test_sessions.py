@@ -128,7 +128,7 @@ async def test_an_answer_of_somebody_else_changes_nothing(clock: Clock, forger: 
 async def test_the_refresh_token_that_was_given_last_is_used(
     clock: Clock, forger: Forger, oidc: ProviderSessions
 ) -> None:
-    """Also if the provider could not say who the user is: it rotates refresh tokens nevertheless."""
+    """The provider rotates refresh tokens even if it could not say who the user is."""
     session = await signed_in(oidc)
     for number, answer in enumerate(({"userinfo": 503}, {}, {"refresh_token": None}, {}), 2):
         forger.userinfo = {"sub": "ann"}
@@ -231,7 +231,7 @@ async def test_a_node_that_died_while_it_asked_holds_nobody_up_for_long(
 
 
 async def test_a_session_of_another_secret_or_server_is_none(clock: Clock, oidc: ProviderSessions) -> None:
-    """Also a token of the form, for a session that never was: its signer knows the secret, and no refresh token."""
+    """A token for a session that never was is refused too: its signer has the secret, but no refresh token."""
     session = await signed_in(oidc)
     forged = oidc.sessions.issue(evolve(session.identity, session="oidc-none"), RECHECK_S)
     clock.now += RECHECK_S * 0.8
@@ -284,7 +284,7 @@ async def test_a_sign_out_revokes_at_the_provider_and_waits_for_it_shortly(
 
 
 async def test_the_first_token_of_a_session_is_issued_once(oidc: ProviderSessions) -> None:
-    """Whoever shows the browser's cookie again gets none, also at the same time."""
+    """A request that shows the browser's cookie again gets none, also at the same time."""
     answer = await oidc.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
     begun = await oidc.begin(answer)
     tokens: list[str] = []

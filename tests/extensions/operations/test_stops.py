@@ -111,7 +111,7 @@ async def test_what_an_operator_writes_is_scrubbed(serve: Any) -> None:
 async def test_a_stop_ends_a_run_on_the_other_node(
     begin: Begin, monkeypatch: pytest.MonkeyPatch, kind: str, channel: str
 ) -> None:
-    """As shipped, by news alone, and by polls alone."""
+    """The other node hears of it by news and polls, by news alone, and by polls alone."""
     if channel == "news":
         monkeypatch.setattr(stops, "POLL_S", 600.0)
     elif channel == "poll":

@@ -90,7 +90,7 @@ def test_a_run_under_way_says_what_it_waits_for() -> None:
     ],
 )
 def test_a_run_waits_for_the_latest_call_that_has_no_result(then: list[Envelope], waits: str) -> None:
-    """Also if the latest event is that the call is allowed, or that one beside it has ended."""
+    """The latest event may be that the call is allowed, or that one beside it has ended."""
     assert timeline([*BEGIN, *then], []).waits_for == waits
 
 

@@ -42,7 +42,7 @@ async def test_a_change_is_put_in_force(file: PermissionsFile) -> None:
 async def test_a_wrong_change_is_logged_once_and_changes_nothing(
     file: PermissionsFile, caplog: pytest.LogCaptureFixture, text: str | None
 ) -> None:
-    """Also a file that is gone."""
+    """The file may also be gone."""
     if text is None:
         file.path.unlink()
     else:

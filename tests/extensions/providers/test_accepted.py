@@ -43,7 +43,7 @@ def is_right(sent: dict[str, Any], change: str, field: str) -> bool:
 async def test_a_request_is_asked_again_as_its_server_takes_it(
     provider: Provider, heard: Heard, caplog: pytest.LogCaptureFixture, row: list[Any]
 ) -> None:
-    """From then on without being refused once more, and said in the log once."""
+    """It is refused once, and logged once; later requests have the accepted form."""
     api, turn, status, error, change, field = row
     refusal = Script([{"error": error}], done=False) if status == 200 else Script(status=status, error=error)
     provider.scripts = [refusal, played(api, "Four."), played(api, "Four.")]
@@ -101,7 +101,7 @@ async def test_a_wrong_value_is_not_left_out(provider: Provider, heard: Heard) -
 async def test_a_window_that_a_server_names_is_known_from_then_on(
     provider: Provider, heard: Heard, words: str, limits: tuple[int, int]
 ) -> None:
-    """Asked for shorter replies a request may still be taken."""
+    """A request that asks for a shorter reply may still be accepted."""
     provider.scripts = [Script(status=400, error={"message": words}), played("chat", "Four.")]
     async with talking(provider) as model:
         with nullcontext() if "output" in words else pytest.raises(ModelUnavailable, match="too long"):

@@ -428,7 +428,7 @@ RETURNED: list[tuple[str, list[Any], dict[str, Any], list[dict[str, Any]]]] = [
 
 @pytest.mark.parametrize("row", RETURNED, ids=[server for server, *_ in RETURNED])
 async def test_what_a_server_wants_back_goes_back_with_the_calls(provider: Provider, heard: Heard, row: Any) -> None:
-    """To its own model alone."""
+    """It goes to its own model alone."""
     _, deltas, message, calls = row
     provider.scripts = [Script([*map(chunk, deltas), end_chunk("tool_calls")]), *[played("chat", "Four")] * 2]
     async with talking(provider) as model:

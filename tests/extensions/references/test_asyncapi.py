@@ -73,7 +73,7 @@ def test_the_document_has_the_structure_of_asyncapi_3() -> None:
 
 
 def test_every_schema_is_a_schema() -> None:
-    """Of draft-07, which AsyncAPI's own is made of, and of 2020-12, which OpenAPI uses."""
+    """AsyncAPI itself uses draft-07, OpenAPI uses 2020-12."""
     for draft in (Draft7Validator, Draft202012Validator):
         rules = draft(draft.META_SCHEMA)
         assert [name for name, message in MESSAGES.items() if not rules.is_valid(message["payload"])] == []
@@ -112,7 +112,6 @@ def golden() -> Iterator[tuple[str, str, Any]]:
 
 
 def test_every_golden_frame_is_what_the_document_says() -> None:
-    """Frames as clients receive them, in all dialects."""
     count = 0
     for name, message, frame in golden():
         errors = [error.message for error in Draft7Validator(MESSAGES[message]["payload"]).iter_errors(frame)]

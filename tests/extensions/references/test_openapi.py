@@ -45,14 +45,12 @@ def document(app: Any) -> dict[str, Any]:
 
 
 def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
-    """By the official schema of 3.1, and as JSON."""
     validate(document)
     assert document["openapi"] == "3.1.0"
     assert json.loads(json.dumps(document)) == document
 
 
 def test_the_routes_are_those_of_the_application(app: Any, document: dict[str, Any]) -> None:
-    """The paths and methods are those of the application's own table."""
     methods = {
         (re.sub(r"<(?:path:)?(\w+)>", r"{\1}", str(rule.rule)), method.lower())
         for rule in app.url_map.iter_rules()
@@ -64,7 +62,6 @@ def test_the_routes_are_those_of_the_application(app: Any, document: dict[str, A
 
 
 def test_errors_have_the_statuses_of_the_registry(app: Any, document: dict[str, Any]) -> None:
-    """Each refusal's description names the codes that have its status."""
     also = {route.endpoint: route.described.get("also", {}) for route in routes_of(app)}
     for item in document["paths"].values():
         for operation in item.values():
@@ -76,7 +73,6 @@ def test_errors_have_the_statuses_of_the_registry(app: Any, document: dict[str, 
 
 
 def test_the_commands_over_http_are_those_the_server_takes() -> None:
-    """None that concerns a connection, and all others."""
     assert {COMMANDS[name] for name in OVER_HTTP} == set(CONNECTIONLESS)
 
 

@@ -69,10 +69,11 @@ def texts(client: Any, kind: str, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("options", [(), ("--no-streams",)])
-async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Path, options: Sequence[str]) -> None:
+async def test_the_stock_server_works_asks_and_answers(
+    serve_guest: Any, tmp_path: Path, options: Sequence[str]
+) -> None:
     async with stock_server(tmp_path, *options) as stock:
-        running = await serve(Agent("abroad", remote=Remote(stock.address, protocol="a2a")))
-        token = await new_token(running)
+        running, token = await serve_guest(Agent("abroad", remote=Remote(stock.address, protocol="a2a")))
         async with connected(running.address, token) as client:
             await client.say("work", agent_type="abroad", thread_id="t")
             answer = (await client.until("final_response"))["data"]["message"]
@@ -320,7 +321,7 @@ async def test_a_remote_that_misbehaves_is_one_error_with_a_sentence(
 
 @pytest.mark.parametrize("before", [[], [failed(-32004, "No streams.")], [failed(-32601, "No such method.")]])
 async def test_a_remote_that_refuses_streams_is_asked_without(serve: Any, before: Sequence[Any]) -> None:
-    """Whatever its card says. And numbers in data are shown as they were sent."""
+    """Its card may promise streams. Numbers in data are shown as they were sent."""
     data = {"artifactId": "a", "parts": [{"data": {"order": 4711, "rate": 0.5}}]}
     async with trio.open_nursery() as nursery:
         address = await nursery.start(serve_badly, [*before, task(state="COMPLETED", artifacts=[data])], "")

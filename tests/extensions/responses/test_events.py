@@ -154,7 +154,7 @@ def resumed(envelopes: Sequence[Envelope], name: ResponseId, after: int) -> list
 
 @pytest.mark.parametrize(("envelopes", "part"), [(WHOLE, 0), (WAITING, 0), (WAITING, 1)])
 def test_after_each_number_the_rest_follows(envelopes: Sequence[Envelope], part: int) -> None:
-    """Joined by the log alone, or by the same events live: the same items, and the same text."""
+    """The response is joined from the log alone, or with the same events live: items and text are the same."""
     name = ResponseId(RUN_ID, part)
     complete = translated(envelopes, name)
     for position, event in enumerate(complete):
@@ -209,7 +209,6 @@ def test_text_that_replaces_sent_text_is_in_the_end_only() -> None:
     ],
 )
 def test_each_end_has_its_status(end: Event, kind: str, status: str, items: list[str] | None) -> None:
-    """An answer without text has no message."""
     events = translated(logged(ACCEPTED, CALLED, end))
     opened_and_closed(events)
     response = events[-1]["response"]

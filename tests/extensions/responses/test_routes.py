@@ -350,7 +350,7 @@ async def test_a_history_with_tools_is_history(serve: Any) -> None:
 
 
 async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
-    """As clients must send one. A model is given call, result and picture; the code of an agent goes on."""
+    """A model is given call, result and picture; the code of an agent goes on."""
 
     class Asking(ScriptedModel):
         """Calls the tool, unless there is a result."""

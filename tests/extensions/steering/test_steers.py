@@ -54,7 +54,7 @@ def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Sh
 
 
 def test_what_a_run_has_gathered_is_committed_before_the_steer_that_it_takes(shell: Shell) -> None:
-    """Also if the steer cannot be taken at first."""
+    """The steer may be refused by the storage at first."""
     shell.handle(accept(1))
     shell.record("r1", AgentStarted("a", "", 0.0))
     shell.handle(steer("s1"))
