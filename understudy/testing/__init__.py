@@ -1,7 +1,7 @@
-"""Tests of agents without a server: runs in the test's own process, and a model that plays a script.
+"""Tests agents without a server: runs them in the test's own process, with a model that plays a script.
 
-`run_agent` and `open_session` go through the same acceptance, filter, actors, tools and storage as a served message,
-on a temporary database and without sockets. Nothing of the product imports this package.
+`run_agent` and `open_session` use the same acceptance, filter, actors, tools and storage as a served message, on a
+temporary database and without sockets. Nothing of the product imports this package.
 """
 
 from understudy.testing.cassette import Cassette as Cassette

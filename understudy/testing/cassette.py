@@ -1,13 +1,13 @@
-"""A cassette: the HTTP of models' providers, recorded once and replayed without a network, for tests.
+"""A cassette: HTTP exchanges with models' providers, recorded once and replayed without a network, for tests.
 
-A cassette is a server on this machine, to which the variables of the providers' addresses point. When it records it
+A cassette is a server on this machine, to which the variables of the providers' addresses point. While it records, it
 passes each request on to the provider.
 
-1. What is kept has no headers of a request, so no key. In texts, what the policy `strict` finds is masked, as is what
-   the test wants to hide. What the client is given in a recording is masked too, so that it goes on as in a replay.
-2. A request is recognised by provider, path and body. Identifiers that differ from run to run count as alike.
-3. A request that was not recorded is refused at once, and `NotRecorded` is raised at the end, whatever the agent made
-   of the refusal.
+1. A recording has no headers of requests, and so no keys. In texts the findings of the policy `strict` are masked, and
+   the texts that the test wants to hide. While recording, the client's answers are masked too, as in a replay.
+2. A request is recognized by provider, path and body. Identifiers that differ from run to run count as equal.
+3. A request that was not recorded is refused at once, and `NotRecorded` is raised at the end, even if the agent caught
+   the refusal.
 """
 
 import hashlib
@@ -21,22 +21,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from sanitization import STRICT, Sanitizer
 
 RECORD: Final = "UNDERSTUDY_RECORD"
-"""The variable that, if it is 1, makes cassettes record."""
+"""The variable by which cassettes record, if it is 1."""
 VERSION: Final = 1
 PROVIDERS: Final = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 """The addresses of the providers, by their names in paths of the cassette's server."""
 MAX_BODY: Final = 64 * 1024 * 1024
 TIMEOUT_S: Final = 600.0
 LONG: Final = 2_000
-"""Characters from which a text without spaces is kept as its digest: an image, or encrypted reasoning."""
+"""Characters from which a text without spaces, an image or encrypted reasoning, is replaced by its digest."""
 _ID: Final = re.compile(r"\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b")
 _UNREAD: Final = frozenset({"id", "type", "role", "model", "signature", "encrypted_content"})
-"""Members that are no texts: masking them would break them."""
+"""Members that are not masked: they are no texts, and a changed value would be invalid."""
 _OWN_HEADERS: Final = frozenset({"host", "content-length", "connection", "accept-encoding", "transfer-encoding"})
 _KEPT_HEADERS: Final = ("content-type", "retry-after")
 
@@ -62,11 +62,11 @@ class Recorded:
 class Cassette:
     """Use it as a context: `with Cassette("orders.json"):`. Models made inside use it.
 
-    `hide` are texts that are not to be kept, such as names. It records if `record`, by default if UNDERSTUDY_RECORD is
-    1: then keys are needed, and the file is written anew at the end; otherwise none is, and nothing is asked.
+    `hide` are texts to be masked, such as names. `record` defaults to whether UNDERSTUDY_RECORD is 1: then keys are
+    needed, and the file is rewritten at the end. In a replay no key is needed, and no provider is asked.
 
     Raises:
-        NotRecorded: At its end, for a request that is not on it; at its beginning, without a file.
+        NotRecorded: On exit, for a request that was not recorded; on entry, if there is no file.
     """
 
     path: Path = field(converter=Path)
@@ -74,10 +74,10 @@ class Cassette:
     record: bool = field(factory=lambda: os.environ.get(RECORD) == "1")
     exchanges: list[Recorded] = field(factory=list, init=False)
     missing: list[str] = field(factory=list, init=False)
-    _left: list[Recorded] = field(factory=list, init=False)
+    _unplayed: list[Recorded] = field(factory=list, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _addresses: dict[str, str] = field(factory=dict, init=False)
-    _before: dict[str, str | None] = field(factory=dict, init=False)
+    _old_variables: dict[str, str | None] = field(factory=dict, init=False)
     _server: ThreadingHTTPServer | None = field(default=None, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _sanitizer: Sanitizer = field(factory=lambda: Sanitizer(STRICT), init=False)
@@ -85,7 +85,7 @@ class Cassette:
     def __enter__(self) -> Self:
         if not self.record:
             self.exchanges = _read(self.path)
-            self._left = list(self.exchanges)
+            self._unplayed = list(self.exchanges)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
@@ -99,7 +99,7 @@ class Cassette:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name, value in self._before.items():
+        for name, value in self._old_variables.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -114,36 +114,36 @@ class Cassette:
             raise NotRecorded("\n".join(self.missing)) from error
 
     def _set(self, name: str, value: str) -> None:
-        self._before[name] = os.environ.get(name)
+        self._old_variables[name] = os.environ.get(name)
         os.environ[name] = value
 
-    def find(self, asked: Recorded) -> Recorded | None:
-        """Return the recorded exchange of a request, each once; None if there is none, which is noted."""
+    def find(self, request: Recorded) -> Recorded | None:
+        """Return the next recorded exchange of a request; None if there is none left, which `missing` notes."""
         with self._lock:
-            for exchange in self._left:
-                if _key(exchange) == _key(asked):
-                    self._left.remove(exchange)
+            for exchange in self._unplayed:
+                if _key(exchange) == _key(request):
+                    self._unplayed.remove(exchange)
                     return exchange
-            self.missing.append(self._explain(asked))
+            self.missing.append(self._explain(request))
             return None
 
-    def keep(self, made: Recorded) -> None:
-        """Keep an exchange."""
+    def keep(self, exchange: Recorded) -> None:
+        """Add an exchange to the recording."""
         with self._lock:
-            self.exchanges.append(made)
+            self.exchanges.append(exchange)
 
     def address(self, provider: str) -> str:
         """Return the provider's own address."""
         return self._addresses[provider]
 
     def mask(self, text: str) -> str:
-        """Return a text without what is not to be kept."""
+        """Return a text with the texts of `hide` and the findings of the filter masked."""
         for secret in self.hide:
             text = text.replace(secret, "(hidden)")
         return self._sanitizer.sanitize(text).text
 
     def masked(self, value: Any, ids: dict[str, str] | None = None) -> Any:
-        """Return JSON with each text masked; with `ids`, which it fills, identifiers are numbered too."""
+        """Return JSON with each text masked. With `ids`, for requests, identifiers are also replaced by numbers."""
         match value:
             case dict():
                 return {
@@ -155,26 +155,25 @@ class Cassette:
             case str() if ids is not None and len(value) > LONG and " " not in value:
                 return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:16]}"
             case str() if ids is not None:
-                return self.mask(_ID.sub(lambda found: ids.setdefault(found[0], f"(id {len(ids) + 1})"), value))
+                return self.mask(_ID.sub(lambda match: ids.setdefault(match[0], f"(id {len(ids) + 1})"), value))
             case str():
                 return self.mask(value)
         return value
 
-    def _explain(self, asked: Recorded) -> str:
+    def _explain(self, request: Recorded) -> str:
         """Return why a request is not on the cassette."""
-        what = f"{asked.method} {asked.path} of {asked.provider}"
-        again = f"Record anew with {RECORD}=1 and a key."
-        alike = [past for past in self.exchanges if (past.provider, past.path) == (asked.provider, asked.path)]
-        if not alike:
-            return f"{self.path} has no recording of {what}. {again}"
-        if any(_key(exchange) == _key(asked) for exchange in alike):
-            return f"{self.path} has {what} less often than it was asked. {again}"
-        nearest = max(alike, key=lambda exchange: _likeness(exchange.body, asked.body))
+        what = f"{request.method} {request.path} of {request.provider}"
+        remedy = f"Record anew with {RECORD}=1 and a key."
+        similar = [past for past in self.exchanges if (past.provider, past.path) == (request.provider, request.path)]
+        if not similar:
+            return f"{self.path} has no recording of {what}. {remedy}"
+        if any(_key(exchange) == _key(request) for exchange in similar):
+            return f"{self.path} has {what} less often than it was asked. {remedy}"
+        nearest = max(similar, key=lambda exchange: _likeness(exchange.body, request.body))
         number = self.exchanges.index(nearest) + 1
-        place = next(_differences(nearest.body, asked.body), "its form")
-        return (
-            f"{self.path} has no recording of this {what}; recording {number} is most like it, but for {place}. {again}"
-        )
+        place = next(_differences(nearest.body, request.body), "its form")
+        nearest_is = f"recording {number} is most like it, but for {place}"
+        return f"{self.path} has no recording of this {what}; {nearest_is}. {remedy}"
 
 
 def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
@@ -201,13 +200,13 @@ def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
                 body = None if sent is None else json.loads(sent)
             except ValueError:
                 body = str(sent)
-            recorded_request = Recorded(provider, self.command, f"/{path}", tape.masked(body, {}))
+            request = Recorded(provider, self.command, f"/{path}", tape.masked(body, {}))
             try:
                 if provider not in PROVIDERS:
                     self._refuse(404)
                 elif tape.record:
-                    self._pass_on(recorded_request, sent)
-                elif (exchange := tape.find(recorded_request)) is None:
+                    self._pass_on(request, sent)
+                elif (exchange := tape.find(request)) is None:
                     self._refuse(400)
                 else:
                     self._begin(exchange.status, exchange.headers)
@@ -217,15 +216,15 @@ def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
             except OSError:
                 self.close_connection = True  # the client has left
 
-        def _pass_on(self, asked: Recorded, sent: bytes | None) -> None:
-            """Ask the provider, give the client what it answers as it comes, and keep it."""
+        def _pass_on(self, request: Recorded, sent: bytes | None) -> None:
+            """Ask the provider, stream its answer to the client, and record the exchange."""
             import httpx2  # needed by the providers' packages
 
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _OWN_HEADERS}
-            url = tape.address(asked.provider).rstrip("/") + asked.path
+            url = tape.address(request.provider).rstrip("/") + request.path
             with (
                 httpx2.Client(timeout=TIMEOUT_S) as client,
-                client.stream(asked.method, url, content=sent, headers=headers) as answer,
+                client.stream(request.method, url, content=sent, headers=headers) as answer,
             ):
                 kept = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
                 self._begin(answer.status_code, kept)
@@ -233,11 +232,7 @@ def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
                 for piece in _masked_answer(tape, kept.get("content-type", ""), answer.iter_lines()):
                     pieces.append(piece)
                     self._piece(piece.encode())
-                tape.keep(
-                    Recorded(
-                        asked.provider, asked.method, asked.path, asked.body, answer.status_code, kept, "".join(pieces)
-                    )
-                )
+                tape.keep(evolve(request, status=answer.status_code, headers=kept, answer="".join(pieces)))
                 self._piece(b"")
 
         def _refuse(self, status: int) -> None:
@@ -253,7 +248,7 @@ def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def _piece(self, content: bytes) -> None:
-            """Send a piece of the answer; an empty one ends it, and is sent once."""
+            """Send a piece of the answer. An empty piece ends the answer, and must be sent once."""
             self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
             self.wfile.flush()
 
@@ -261,7 +256,7 @@ def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
 
 
 def _masked_answer(tape: Cassette, kind: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield an answer with its texts masked: a stream line by line, anything else as a whole."""
+    """Yield an answer with its texts masked: an event stream line by line, any other answer as a whole."""
     if "event-stream" not in kind:
         text = "\n".join(lines)
         try:
@@ -286,7 +281,7 @@ def _key(exchange: Recorded) -> tuple[str, str, str, str]:
 
 
 def _likeness(one: Any, other: Any) -> int:
-    """Return how many characters two bodies have in common at their beginning."""
+    """Return how many characters two bodies have in common at their beginnings."""
     first, second = (json.dumps(body, sort_keys=True) for body in (one, other))
     return next(
         (n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
@@ -294,7 +289,7 @@ def _likeness(one: Any, other: Any) -> int:
 
 
 def _differences(recorded: Any, sent: Any, place: str = "the body") -> Iterator[str]:
-    """Yield where two bodies differ, with both values."""
+    """Yield the places where two bodies differ, each with both values."""
     if isinstance(recorded, dict) and isinstance(sent, dict):
         for name in dict.fromkeys((*recorded, *sent)):
             yield from _differences(recorded.get(name), sent.get(name), f"{place}.{name}".removeprefix("the body."))
@@ -312,10 +307,10 @@ def _short(value: Any) -> str:
 
 def _read(path: Path) -> list[Recorded]:
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        if read["version"] != VERSION:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["version"] != VERSION:
             raise NotRecorded(f"{path} is of another version: record anew with {RECORD}=1 and a key")
-        return [Recorded(**row["request"], **row["response"]) for row in read["exchanges"]]
+        return [Recorded(**row["request"], **row["response"]) for row in document["exchanges"]]
     except FileNotFoundError:
         raise NotRecorded(f"there is no cassette {path}: record it once with {RECORD}=1 and a key") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -323,16 +318,16 @@ def _read(path: Path) -> list[Recorded]:
 
 
 def _write(path: Path, exchanges: Sequence[Recorded]) -> None:
-    """Write the file whole, or not at all."""
-    kept = [
+    """Write the file atomically."""
+    rows = [
         {
-            "request": {"provider": made.provider, "method": made.method, "path": made.path, "body": made.body},
-            "response": {"status": made.status, "headers": dict(made.headers), "answer": made.answer},
+            "request": {"provider": row.provider, "method": row.method, "path": row.path, "body": row.body},
+            "response": {"status": row.status, "headers": dict(row.headers), "answer": row.answer},
         }
-        for made in exchanges
+        for row in exchanges
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
-    text = json.dumps({"version": VERSION, "exchanges": kept}, indent=1, ensure_ascii=False)
-    beside.write_text(f"{text}\n", encoding="utf-8")
-    beside.replace(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    text = json.dumps({"version": VERSION, "exchanges": rows}, indent=1, ensure_ascii=False)
+    temporary.write_text(f"{text}\n", encoding="utf-8")
+    temporary.replace(path)

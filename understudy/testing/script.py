@@ -1,4 +1,4 @@
-"""`ScriptedModel`: a model that plays the turns of a script, for tests that must not depend on a real one."""
+"""`ScriptedModel`: a model that plays the turns of a script, for tests that must not depend on a real model."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,15 @@ _WORDS: Final = re.compile(r"[^ ]+ *| +")
 
 @define
 class Gate:
-    """Lets as many waiters through as a test allows, and signals the test when somebody waits."""
+    """Lets `open_after` callers through, and then holds them until the test sets `opened`. `reached` is set when the
+    first one waits."""
 
     reached: trio.Event = field(factory=trio.Event)
     opened: trio.Event = field(factory=trio.Event)
     open_after: int = 0
 
     async def passed(self) -> None:
-        """Wait until the test opens the gate, once its `open_after` free passes are used up."""
+        """Return at once while `open_after` is above 0, counting it down; then wait until the test opens the gate."""
         if self.open_after > 0:
             self.open_after -= 1
             return
@@ -60,10 +61,10 @@ class Raise:
 
 
 class ScriptedModel:
-    """Plays its turns in order, the same for every message; the last one is repeated if a run needs more.
+    """Plays its turns in order, from the first one for every message; the last one is repeated if a run needs more.
 
-    An answer that does not fit the agent's output type is a turn too: the next one is the second attempt. `inputs` are
-    the turns that it was given: what a real model would have been sent.
+    An answer that does not fit the agent's output type is a turn too, and the next turn is the second attempt. `inputs`
+    are the requests that a real model would have been sent.
     """
 
     name = "script"
@@ -74,7 +75,7 @@ class ScriptedModel:
         self.inputs: list[Turn] = []
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Play the turn after those that the run has had already."""
+        """Play the next turn of the run."""
         self.inputs.append(turn)
         match self.turns[min(turn.rounds + _attempts(turn), len(self.turns) - 1)]:
             case Raise(error):
@@ -93,6 +94,6 @@ class ScriptedModel:
 
 
 def _attempts(turn: Turn) -> int:
-    """Return how many answers of this turn did not fit the agent's output type."""
+    """Return the number of rejected answers: 1 if the last one did not fit the agent's output type, else 0."""
     last = turn.items[-1] if turn.items else None
     return int(turn.output is not None and isinstance(last, MessageItem) and last.role == "assistant")

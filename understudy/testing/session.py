@@ -1,4 +1,4 @@
-"""Runs agents in the test's own process, without sockets, on a temporary database."""
+"""Runs agents in the process of a test, without sockets, on a temporary database."""
 
 import mimetypes
 import tempfile
@@ -42,18 +42,18 @@ E = TypeVar("E", bound=Event)
 
 Approval: TypeAlias = bool | Callable[[ApprovalRequired], bool | JsonObject]
 RUN_S: Final = 30.0
-"""Seconds for a run, unless its agent has more."""
+"""Seconds for a run, unless its agent has a longer limit; then `trio.TooSlowError` is raised."""
 LIMITS: Final = Limits(connections_per_user=1000, messages_per_minute=100_000, operations_per_minute=100_000)
-"""Limits of a session, unless a test sets its own: those on clients would only be in its way."""
+"""Default limits of a session. Those for clients are so high that a test does not reach them."""
 
 
 class NotAnswered(LookupError):
-    """A run waits for an approval or an answer that the test did not give; the text names the call or the question."""
+    """A run waits for an approval or an answer that the test did not give. The text names the call or the question."""
 
 
 @frozen
 class CallRecord:
-    """A call of a tool in a run. `result` is None until it ended; a failed call has `{"error": {…}}`."""
+    """A call of a tool in a run. `result` is None while the call is open; that of a failed call is `{"error": {…}}`."""
 
     tool: str
     arguments: JsonObject = field(repr=False)
@@ -64,11 +64,11 @@ class CallRecord:
 
 @frozen
 class AgentRun:
-    """What became of one message.
+    """The run of one message.
 
-    `text` is the answer, empty if the run failed; then `error` says why. `agent` is the `agent_type`, or the pillar, of
-    the agent that answered. `events` are all events of the run in order, `calls` its tool calls as they began. `data`
-    and `visualization` are those of the answer; `output` is its object, of an agent with an output type.
+    `text` is the answer, empty if the run failed; then `error` says why. `agent` is the pillar, or the `agent_type`, of
+    the agent that answered. `events` are all events of the run in order, `calls` its tool calls in the order of their
+    starts. `data` and `visualization` are those of the answer.
     """
 
     text: str
@@ -83,7 +83,7 @@ class AgentRun:
 
     @property
     def output(self) -> Any:
-        """The object that the answer is, as JSON; None of an agent without an output type."""
+        """The answer of an agent with an output type, as a JSON object; else None."""
         return (self.data or {}).get("output")
 
     def of(self, kind: type[E]) -> list[E]:
@@ -93,7 +93,7 @@ class AgentRun:
 
 @define
 class AgentSession:
-    """One user's conversation with agents. `say` sends a message and returns what became of it."""
+    """One user's conversation with agents. `say` sends a message, waits for its run and returns it."""
 
     identity: Identity
     _context: WebContext = field(repr=False)
@@ -113,12 +113,12 @@ class AgentSession:
         """Send a message to an agent, by default the session's first, and wait for the end of its run.
 
         `files` are attached, by name. `approve` decides about calls that wait for approval; a function may return the
-        parameters with which a call is allowed. `answers` are given to the run's questions in order, None declines.
-        `fields` are other fields of the message, such as `context`.
+        parameters with which a call is allowed. `answers` are the answers to the run's questions, in order; None
+        declines. `fields` are other fields of the message, such as `context`.
 
         Raises:
             CommandRejected: The message was refused, for example by the content policy.
-            NotAnswered: The run waits for an approval or an answer that was not given; it is left waiting.
+            NotAnswered: The run waits for an approval or an answer that was not given. It is left waiting.
             trio.TooSlowError: The run did not end within `timeout_s`, by default the longer of the agent's own and
                 `RUN_S`; a note lists the events so far.
         """
@@ -147,7 +147,7 @@ class AgentSession:
         answers: Sequence[JsonObject | None] = (),
         timeout_s: float = RUN_S,
     ) -> AgentRun:
-        """Go on with the answer of a run that was cut, in another run, and wait for the end of that.
+        """Continue an answer that was cut off, in another run, and wait for the end of that run.
 
         `run` may be its id. The arguments and errors are those of `say`; `CommandRejected` has the code
         `not_continuable` if the answer is whole.
@@ -179,7 +179,8 @@ class AgentSession:
 
 @define
 class _RunReader:
-    """Collects the events of the run that answers `message_id`, or continues another, and decides for its user."""
+    """Collects the events of the run that answers `message_id` or continues the run `continues`, and replies as its
+    user."""
 
     message_id: str
     approve: Approval | None
@@ -194,49 +195,49 @@ class _RunReader:
         return bool(self.events) and isinstance(self.events[-1], TERMINAL)
 
     def take(self, envelope: Envelope) -> Approve | Respond | None:
-        """Take an event. Return the reply with which the user answers it, or None. Raises NotAnswered."""
+        """Add an event. Return the user's reply to it, or None. Raises NotAnswered."""
         if self.run_id is None and isinstance(envelope.event, MessageAccepted):
-            named = envelope.message_id == self.message_id
-            wanted = named if self.continues is None else envelope.event.continues == self.continues
-            self.run_id = envelope.run_id if wanted else None
+            answers_message = envelope.message_id == self.message_id
+            is_run = answers_message if self.continues is None else envelope.event.continues == self.continues
+            self.run_id = envelope.run_id if is_run else None
         if self.run_id is None or envelope.run_id != self.run_id:
             return None
         self.events.append(envelope.event)
         self.agent = envelope.pillar or envelope.agent_type or ""
         match envelope.event:
-            case ApprovalRequired() as asked:
+            case ApprovalRequired() as request:
                 if self.approve is None:
-                    raise NotAnswered(f"a call of {asked.tool_name} waits for approval: give `approve` to `say`")
-                verdict = self.approve if isinstance(self.approve, bool) else self.approve(asked)
+                    raise NotAnswered(f"a call of {request.tool_name} waits for approval: give `approve` to `say`")
+                verdict = self.approve if isinstance(self.approve, bool) else self.approve(request)
                 changed = None if isinstance(verdict, bool) else verdict
                 allowed = changed is not None or bool(verdict)
-                return Approve(asked.call_id, Decision.ALLOW if allowed else Decision.DENY, parameters=changed)
-            case QuestionAsked() as asked:
+                return Approve(request.call_id, Decision.ALLOW if allowed else Decision.DENY, parameters=changed)
+            case QuestionAsked() as question:
                 if not self.answers:
-                    raise NotAnswered(f"the question {asked.title!r} has no answer: give `answers` to `say`")
+                    raise NotAnswered(f"the question {question.title!r} has no answer: give `answers` to `say`")
                 answer = self.answers.pop(0)
-                return Respond(asked.question_id, answer, decline=answer is None)
+                return Respond(question.question_id, answer, decline=answer is None)
         return None
 
     def result(self) -> AgentRun:
-        calls: dict[str, CallRecord] = {}
+        records: dict[str, CallRecord] = {}
         for event in self.events:
             match event:
                 case ToolExecuting(call_id=call_id):
-                    calls[call_id] = CallRecord(event.tool_name, event.parameters)
-                case ToolCompleted(call_id=call_id) if call_id in calls:
-                    calls[call_id] = evolve(
-                        calls[call_id], status=event.status, result=event.result, summary=event.result_summary
+                    records[call_id] = CallRecord(event.tool_name, event.parameters)
+                case ToolCompleted(call_id=call_id) if call_id in records:
+                    records[call_id] = evolve(
+                        records[call_id], status=event.status, result=event.result, summary=event.result_summary
                     )
-        whole, made = tuple(self.events), tuple(calls.values())
+        events, calls = tuple(self.events), tuple(records.values())
         match self.events[-1] if self.events else None:
             case FinalResponse() as final:
                 return AgentRun(
-                    final.message, final.status, self.agent, whole, made, final.usage,
+                    final.message, final.status, self.agent, events, calls, final.usage,
                     data=final.data, visualization=final.visualization,
                 )  # fmt: skip
             case Error() as error:
-                return AgentRun("", RunStatus.FAILED, self.agent, whole, made, Usage(), error)
+                return AgentRun("", RunStatus.FAILED, self.agent, events, calls, Usage(), error)
         raise RuntimeError("the server closed the connection before the run ended")
 
 
@@ -255,10 +256,10 @@ async def open_session(
     without `titles` no model is asked for a title.
 
     Raises:
-        ValueError: The agents do not fit together, or a setting is wrong; the text says why.
+        ValueError: The agents contradict each other, or a setting is wrong; the text says why.
     """
     identity = Identity(user, uuid.uuid4().hex, roles=tuple(roles), groups=tuple(groups))
-    # A thread of the database whose reader was cancelled may still close its file, which makes one.
+    # Errors are ignored: a database thread whose reader was cancelled may close its file later, which makes a file.
     with tempfile.TemporaryDirectory(prefix="understudy-test-", ignore_cleanup_errors=True) as folder:
         options: dict[str, Any] = {
             "data_dir": Path(folder),
@@ -268,7 +269,7 @@ async def open_session(
             "limits": LIMITS,
         }
         if not titles and (extensions := list(settings.get("extensions", ()))) != [NONE]:
-            settings["extensions"] = [*extensions, "-titles"]  # else how long a test lasts would decide on the request
+            settings["extensions"] = [*extensions, "-titles"]  # else only slow tests would have the request of a title
         async with build_app(with_values(Settings(), **options | settings), agents) as app:
             yield AgentSession(identity, app.http_app.extensions["context"])
 
@@ -289,10 +290,10 @@ async def run_agent(
     timeout_s: float | None = None,
     **options: Any,
 ) -> AgentRun:
-    """Send one message to an agent, in a session of its own, and return what became of it.
+    """Send one message to an agent, in a new session, and return its run.
 
-    `others` are further agents, such as its colleagues. `options` are those of `open_session`, the rest is of
-    `AgentSession.say`, which names the errors that are raised.
+    `others` are further agents, such as its colleagues. `options` are those of `open_session`. See `AgentSession.say`
+    for the other parameters, and the errors that are raised.
     """
     async with open_session(agent, *others, **options) as session:
         return await session.say(message, files=files, approve=approve, answers=answers, timeout_s=timeout_s)
