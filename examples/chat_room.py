@@ -1,9 +1,9 @@
-"""A chat room over TCP. The first line of a connection is a name, each further one is said to everybody.
+"""A chat room over TCP. The first line of a connection is a name, each further line is sent to all members.
 
     python examples/chat_room.py
 
-Connections are actors, the room is a topic. A taken name is refused; a reader who takes nothing is dropped and holds up
-nobody; the room itself is killed in the midst of a talk, and those who are in it miss no line.
+Connections are actors, the room is a topic. A taken name is refused; a member who does not read is dropped and delays
+no one; the room itself is killed while members talk, and none of them misses a line.
 """
 
 from contextlib import suppress
@@ -15,28 +15,28 @@ from actors import Actor, ActorRef, ChildSpec, Context, Exit, Restart, TooManyCh
 from actors.behaviours import DynamicSupervisor, NameTaken, Publish, Registry, StartFromTemplate, Subscribe, topic
 
 LONGEST_BYTES = 4096
-PATIENCE_S = 0.4  # so long may a member take to let one line through
-FLOOD = [f"line {number} {'.' * 1000}" for number in range(1, 301)]  # more than the sockets between two sides hold
+PATIENCE_S = 0.4  # time for a member to read one line
+FLOOD = [f"line {number} {'.' * 1000}" for number in range(1, 301)]  # more than the buffers of a connection hold
 
 
 class Lines:
-    """A connection, line by line. After the last line comes None."""
+    """Reads a connection line by line. `next` returns None after the last line."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream, self.rest = stream, b""
+        self.stream, self.buffer = stream, b""
 
     async def next(self) -> str | None:
-        while b"\n" not in self.rest:
+        while b"\n" not in self.buffer:
             chunk = await self.stream.receive_some(LONGEST_BYTES)
-            if not chunk or len(self.rest) > LONGEST_BYTES:
+            if not chunk or len(self.buffer) > LONGEST_BYTES:
                 return None
-            self.rest += chunk
-        line, _, self.rest = self.rest.partition(b"\n")
+            self.buffer += chunk
+        line, _, self.buffer = self.buffer.partition(b"\n")
         return line.decode(errors="replace")
 
 
 class Member(Actor):
-    """One connection: what comes in by it goes to the room, what comes from the room goes out by it."""
+    """One connection: sends its lines to the room, and the room's lines to its client."""
 
     def __init__(self, stream: trio.SocketStream, room: ActorRef, names: Registry) -> None:
         self.lines, self.room, self.names, self.name = Lines(stream), room, names, ""
@@ -47,7 +47,7 @@ class Member(Actor):
     async def receive(self, message: object, context: Context) -> None:
         match message:
             case str(text):
-                with trio.fail_after(PATIENCE_S):  # being slower than that is a crash, and the end of this actor
+                with trio.fail_after(PATIENCE_S):  # a slower reader crashes this actor, which is not restarted
                     await self.lines.stream.send_all(f"{text}\n".encode())
             case _:
                 context.unhandled(message)
@@ -56,7 +56,7 @@ class Member(Actor):
         self.room.tell(Publish(f"* {self.name} left: {reason}"))
 
     async def listen(self, context: Context) -> None:
-        with suppress(trio.BrokenResourceError):  # hanging up without a word is fine, too
+        with suppress(trio.BrokenResourceError):  # the client may just hang up
             while (line := await self.lines.next()) is not None:
                 if self.name:
                     await self.room.send(Publish(f"{self.name}: {line}"))  # waits while the room is full
@@ -66,7 +66,7 @@ class Member(Actor):
 
     def enter(self, name: str, context: Context) -> None:
         try:
-            self.names.register(name, context.ref)  # for as long as this actor lives
+            self.names.register(name, context.ref)  # until this actor ends
         except NameTaken:
             context.ref.tell(f"! {name} is taken, choose another name")
         else:
@@ -76,26 +76,26 @@ class Member(Actor):
 
 
 class Client(Lines):
-    """Somebody with a terminal, at the other end."""
+    """A user's end of a connection."""
 
     async def say(self, *lines: str) -> None:
         await self.stream.send_all("".join(f"{line}\n" for line in lines).encode())
 
     async def hear(self, text: str) -> list[str]:
-        """Read on to a line with this text in it, and return all that came."""
-        heard = [""]
-        while text not in heard[-1] and (line := await self.next()) is not None:
-            heard.append(line)
-        return heard[1:]
+        """Read until a line contains `text`. Return all lines."""
+        lines = [""]
+        while text not in lines[-1] and (line := await self.next()) is not None:
+            lines.append(line)
+        return lines[1:]
 
 
 async def main() -> dict[str, object]:
-    """What a second ann was told, how a slow reader ended, how many lines the others heard, and who was there then."""
+    """Return the refusal of a second ann, the end of a slow reader, the lines that others got, and the tree."""
     async with open_system("chat") as system, trio.open_nursery() as nursery:
         names = Registry(system)
         room = await system.spawn(ChildSpec("room", topic()))
 
-        def member(stream: trio.SocketStream) -> ChildSpec:  # temporary: nobody can start a connection again
+        def member(stream: trio.SocketStream) -> ChildSpec:  # temporary, because a connection cannot be restarted
             return ChildSpec("member", lambda: Member(stream, room, names), restart=Restart.TEMPORARY)
 
         doors = partial(DynamicSupervisor, member, max_children=100, numbered=True)

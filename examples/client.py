@@ -1,4 +1,4 @@
-"""A whole client in one file: ask one question, and get the answer even when the connection breaks meanwhile.
+"""A whole client in one file: it asks one question, and gets the answer even if the connection breaks meanwhile.
 
     python examples/client.py "What is 15% of 80?"
     python examples/client.py "Is the system healthy?" --url ws://127.0.0.1:8002/ws
@@ -25,7 +25,7 @@ ATTEMPTS = 8
 
 
 def ask(url: str, content: str, token: str | None = None) -> Event:
-    """The data of the event that ended the run."""
+    """Return the data of the event that ended the run."""
     thread_id, message_id = uuid.uuid4().hex, uuid.uuid4().hex
     payload = {"content": content, "thread_id": thread_id, "message_id": message_id}
     last_seq = 0
@@ -36,7 +36,7 @@ def ask(url: str, content: str, token: str | None = None) -> Event:
                 if last_seq:
                     send(socket, "resume", {"threads": {thread_id: last_seq}})
                 else:
-                    send(socket, "user_message", payload)  # the same message_id again is still one message
+                    send(socket, "user_message", payload)  # sent again, it has the same message_id: one message
                 for frame in socket:
                     event = json.loads(frame)
                     data: Event = event["data"]
@@ -53,7 +53,7 @@ def ask(url: str, content: str, token: str | None = None) -> Event:
                     last_seq = seq
                     print(seq, event["type"], event["message"], file=sys.stderr)
                     if event["type"] == "message_accepted" and attempt:
-                        send(socket, "resume", {"threads": {thread_id: seq}})  # what came while we were away
+                        send(socket, "resume", {"threads": {thread_id: seq}})  # for the events missed meanwhile
                     if event["type"] in ("final_response", "error"):
                         return data
             if socket.close_code not in COME_BACK:
@@ -76,5 +76,5 @@ if __name__ == "__main__":
     parser.add_argument("content")
     parser.add_argument("--url", default="ws://127.0.0.1:8002/ws")
     parser.add_argument("--token")
-    given = parser.parse_args()
-    print(ask(given.url, given.content, given.token)["message"])
+    arguments = parser.parse_args()
+    print(ask(arguments.url, arguments.content, arguments.token)["message"])

@@ -2,8 +2,8 @@
 
     python examples/counters.py
 
-Two counters work under a supervisor. One is given something it cannot add, crashes, and is started again with a
-fresh state; its sister does not notice.
+Two counters work under a supervisor. One gets a message that it cannot add, crashes, and is restarted with a fresh
+state; the other one is not affected.
 """
 
 import trio
@@ -39,14 +39,14 @@ class Counter(Actor):
 
 
 async def main() -> list[int]:
-    """The sums of both counters before the crash of the first, and after it."""
+    """Return the sums of both counters before the crash of the first one, and after it."""
     counters = Supervisor([ChildSpec("apples", Counter), ChildSpec("pears", Counter)], intensity=3, period_s=5.0)
     async with open_system("shop", [ChildSpec("counters", lambda: counters)]) as system:
         apples, pears = system.get("/shop/counters/apples"), system.get("/shop/counters/pears")
         for counter in (apples, pears):
             counter.tell(Add(3))
         before = [await apples.ask(Read()), await pears.ask(Read())]
-        apples.tell(Add("three"))  # a TypeError in the counter: it crashes, and its supervisor starts it again
+        apples.tell(Add("three"))  # raises TypeError in the counter, which crashes and is restarted by its supervisor
         after = [await apples.ask(Read()), await pears.ask(Read())]
         print(system.tree().text())
     print("before the crash", before, "and after it", after)

@@ -1,11 +1,10 @@
-"""A crawler that is polite: so many requests a second to each host, and none to a host that is down.
+"""A polite crawler: it limits the rate of requests to each host, and spares a host that is down.
 
     python examples/crawler.py
 
-Each page is a job, tried again when it fails. Jobs ask a pool of fetchers, and these ask a throttle for their turn
-right before they go to a host; each host has a breaker. Two web sites are started to be crawled: one has a slow page,
-during which all fetchers are killed, one that fails at first, and a link that leads nowhere; the other is down for a
-while.
+Each page is a job, which is retried if it fails. Jobs ask a pool of fetchers, which ask a throttle for a permit right
+before each request; each host has a breaker. Two web sites are started to be crawled: one has a slow page, during which
+all fetchers are killed, a page that fails at first, and a broken link; the other one is down for a while.
 """
 
 import re
@@ -40,7 +39,7 @@ Page = tuple[int | JobFailed, list[str]]  # the status, and the links
 
 
 class Site:
-    """A web site on loopback: pages, by their links. From the first request on it is down for `down_s` seconds."""
+    """A web site on loopback: the links of its pages. It is down for `down_s` seconds from the first request on."""
 
     def __init__(self, pages: dict[str, list[str]], down_s: float = 0.0) -> None:
         self.pages, self.down_s = pages, down_s
@@ -49,13 +48,13 @@ class Site:
         self.slow = trio.Event()
 
     async def open(self, nursery: trio.Nursery) -> str:
-        """Start to serve; return host and port."""
+        """Start serving. Return host and port."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, self.answer, [listener])
         return f"127.0.0.1:{listener.socket.getsockname()[1]}"
 
     async def answer(self, stream: trio.SocketStream) -> None:
-        with suppress(trio.BrokenResourceError, IndexError):  # from a fetcher that was killed meanwhile
+        with suppress(trio.BrokenResourceError, IndexError):  # the fetcher may be killed meanwhile
             path = (await stream.receive_some(4096)).split()[1].decode()
             self.asked_at.append(trio.current_time())
             fails = path in self.failing or self.asked_at[-1] < self.asked_at[0] + self.down_s
@@ -69,7 +68,7 @@ class Site:
 
 
 async def get(url: str) -> Page:
-    """Fetch a page; raise an `OSError` when the host has trouble."""
+    """Fetch a page. Raises `OSError` if the host fails."""
     parts = urlsplit(url)
     async with await trio.open_tcp_stream(parts.hostname or "", parts.port or 80) as stream:
         await stream.send_all(f"GET {parts.path} HTTP/1.0\r\n\r\n".encode())
@@ -88,7 +87,7 @@ class Fetch(Ask[Page]):
 
 
 class Fetcher(Actor):
-    """Fetches one page at a time: if the breaker of its host lets it, and when it is its turn there."""
+    """Fetches one page at a time, if the host's breaker is closed and when the throttle grants a permit."""
 
     def __init__(self, breakers: dict[str, Breaker], throttle: ActorRef) -> None:
         self.breakers, self.throttle = breakers, throttle
@@ -98,7 +97,7 @@ class Fetcher(Actor):
             case Fetch(url) as request:
                 try:
                     request.reply(await self.breakers[urlsplit(url).netloc].call(self.get_in_turn, url))
-                except (OSError, ActorError) as error:  # the host's fault, and no reason to crash
+                except (OSError, ActorError) as error:  # the fault of the host is no reason to crash
                     request.fail(error)
             case _:
                 context.unhandled(message)
@@ -109,7 +108,7 @@ class Fetcher(Actor):
 
 
 async def main() -> dict[str, object]:
-    """The pages found, when one site was asked, how often the other was left alone, and in which order all ended."""
+    """Return the pages, the times of one site's requests, the other's breaker statistics, and the order of ends."""
     async with trio.open_nursery() as web:
         down = Site({"/1": [], "/2": [], "/3": [], "/4": []}, down_s=0.3)
         other = await down.open(web)
@@ -124,7 +123,7 @@ async def main() -> dict[str, object]:
             await system.spawn(ChildSpec("fetchers", partial(Pool, fetchers, fetcher, size=4)))
 
             async def visit(url: str) -> None:
-                """Fetch a page and all that it leads to. Ends when nothing is left to fetch."""
+                """Fetch a page and all pages that its links lead to."""
                 if url in found:
                     return
                 found[url] = "wanted"

@@ -1,9 +1,9 @@
-"""A gateway: devices hang up, fall silent and come back, and the newest reading of each sensor is in a database.
+"""A gateway: devices hang up, fall silent and come back, and a database has the newest reading of each sensor.
 
     python examples/device_gateway.py
 
-A device is a state machine (connecting, online, silent: an alarm) over a connection that is opened again when it is
-lost. A thread writes to SQLite, slower than readings come: newer ones replace those that wait. One device is killed.
+A device is a state machine (connecting, online, silent: an alarm) over a connection that is reopened after it is lost.
+A thread writes to SQLite, slower than readings arrive, so newer readings replace waiting ones. One device is killed.
 """
 
 import sqlite3
@@ -30,11 +30,11 @@ from actors import (
 from actors.behaviours import DynamicSupervisor, Resource, StartFromTemplate, StateMachine, StateTimeout
 from actors.interop import ThreadActor, ThreadContext, ThreadSpec
 
-LAST, SILENCE_S = 40, 0.2  # devices count up to 40, a step each 20 ms; to hear nothing for 0.2 s is an alarm
+LAST, SILENCE_S = 40, 0.2  # devices count to 40, a step each 20 ms; silence for 0.2 s is an alarm
 
 
 class Meter:
-    """A device on loopback, with two sensors and a fault. Whoever connects is told the newest readings at once."""
+    """A device on loopback, with two sensors and a fault. A new connection gets the newest readings at once."""
 
     def __init__(self, name: str, hangs_up_at: int = 0, silent_at: int = 0) -> None:
         self.name, self.hangs_up_at, self.silent_at, self.value = name, hangs_up_at, silent_at, 1
@@ -51,7 +51,7 @@ class Meter:
 
 
 class Device(StateMachine):
-    """What is known of a device. Its events: the lines that the device sends, and "down" for a lost connection."""
+    """The state of a device. Its events are the lines that the device sends, and "down" for a lost connection."""
 
     supervision = Supervision()
 
@@ -65,18 +65,18 @@ class Device(StateMachine):
 
     async def listen(self, connection: Resource[trio.SocketStream], device: ActorRef) -> None:
         while True:
-            with suppress(trio.BrokenResourceError):  # the connection is gone, and will be opened again
+            with suppress(trio.BrokenResourceError):  # the connection is lost, and will be reopened
                 async with connection.borrow(timeout_s=float("inf")) as stream:
-                    rest = b""
+                    buffer = b""
                     async for chunk in stream:
-                        *lines, rest = (rest + chunk).split(b"\n")
+                        *lines, buffer = (buffer + chunk).split(b"\n")
                         for line in lines:
                             device.tell(line.decode())
                     raise trio.BrokenResourceError("the device hung up")
             device.tell("down")
 
     async def connecting(self, event: object, context: Context) -> None:
-        self.postpone()  # something came, which is for the next state
+        self.postpone()  # the next state handles the event
         self.become(self.online)
 
     async def online(self, event: object, context: Context) -> None:
@@ -98,7 +98,7 @@ class Device(StateMachine):
 
 
 class Archive(ThreadActor):
-    """Keeps the newest reading of each sensor, on a slow disk. All of this runs in one thread."""
+    """Stores the newest reading of each sensor on a slow disk. All its methods run in one thread."""
 
     thread = ThreadSpec(dedicated=True)
     mailbox = MailboxSpec(overflow=conflate(lambda reading: reading.split()[0]))
@@ -122,7 +122,7 @@ class Archive(ThreadActor):
 
 
 async def main() -> dict[str, object]:
-    """What is in the database at the end, and how many readings were replaced by newer ones before they got there."""
+    """Return the final content of the database, and how many readings were replaced before they were stored."""
     report: dict[str, int] = {}
     with TemporaryDirectory() as folder:
         async with open_system("gateway") as system, trio.open_nursery() as world:
@@ -142,7 +142,7 @@ async def main() -> dict[str, object]:
             print(system.tree().text())
             print(*[f"{ref.path} ended: {await ref.wait_stopped()}" for ref in refs], sep="\n")
             replaced = sum(lane.conflated for lane in archive.statistics().values())
-            await archive.stop(StopMode.AFTER_DRAIN)  # what waits is written first
+            await archive.stop(StopMode.AFTER_DRAIN)  # waiting readings are written first
             world.cancel_scope.cancel()
     print(replaced, "readings were replaced by newer ones, and on the disk is", report)
     return {"report": report, "replaced": replaced}

@@ -1,10 +1,10 @@
-"""A job queue: workers die, jobs fail, and every order is answered all the same.
+"""A job queue: workers die, jobs fail, and yet every order gets an outcome.
 
     python examples/job_queue.py
 
-Orders are told to a pool of workers. A worker makes a job of each: tried up to three times, with growing delays, within
-a deadline. When the worker itself dies, its next incarnation gets the order again; an order that kills three of them is
-poison, and is set aside with its history. So an order may be worked on twice, but it is never forgotten.
+Orders are sent to a pool of workers. A worker starts a job for each, which is tried up to three times, with growing
+delays, within a deadline. If the worker itself dies, its next incarnation gets the order again; an order that kills
+three incarnations is poison, and is set aside with its history. So an order may be processed twice, but is never lost.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ DEADLINE_S = 0.6  # for all attempts at an order and the delays between them
 
 @frozen
 class Outcome:
-    """What became of an order; `attempts` and `errors` are those of its last job, or of the workers it killed."""
+    """The outcome of an order. `attempts` and `errors` are those of its last job, or of the workers that it killed."""
 
     order: str
     text: str
@@ -31,7 +31,7 @@ class Outcome:
 
 @frozen
 class Order:
-    """Told to the pool: do this, and send the outcome there."""
+    """An order for the pool: do `work`, and send the outcome to `reply_to`."""
 
     name: str
     work: Callable[[], Awaitable[object]] = field(repr=False)
@@ -39,7 +39,7 @@ class Order:
 
 
 class Worker(Actor):
-    """Does one order after the other. It supervises their jobs, so what it began ends with it."""
+    """Processes one order after the other. It supervises their jobs, so a job ends with its worker."""
 
     supervision = Supervision()
 
@@ -61,14 +61,14 @@ class Worker(Actor):
 
 
 def set_aside(letter: DeadLetter) -> None:
-    """Tell the submitter of an order that no worker survives."""
+    """Send the outcome of a poison order to its submitter."""
     match letter:
         case DeadLetter(message=Order(name, _, reply_to), why="poison", history=history):
             reply_to.send_nowait(Outcome(name, "set aside", len(history), history))
 
 
 class Office:
-    """The work to be done, in a world that is not always as it should be."""
+    """The functions of the orders, some of which fail."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -78,28 +78,28 @@ class Office:
         return "three copies"
 
     async def call(self) -> str:
-        """The line is busy twice."""
+        """Fail twice, and then succeed."""
         self.calls += 1
         if self.calls < 3:
             raise ConnectionError("the line is busy")
         return f"call number {self.calls} came through"
 
     async def sign(self) -> str:
-        """No second attempt will help."""
+        """Fail with an error that is never retried."""
         raise ValueError("this form has no place for a signature")
 
     async def wait_for_godot(self) -> None:
         await trio.sleep_forever()
 
     async def bind(self) -> str:
-        """Takes a while; its worker will be killed meanwhile."""
+        """Take a while, in which the worker is killed."""
         self.began.set()
         await trio.sleep(0.3)
         return "bound in cloth"
 
 
 async def main() -> dict[str, Outcome]:
-    """The outcome of each order, by its name."""
+    """Return the outcome of each order, by its name."""
     office, workers = Office(), PoolRef()
     worker = ChildSpec("worker", Worker, redeliver=2, backoff=Backoff(min_s=0.05))
     reply_to, outcomes = open_mailbox()

@@ -2,7 +2,7 @@
 
     some-command | python examples/scrub.py
 
-The output does not depend on where the pieces were cut; the findings are printed to the error output.
+The output does not depend on where the text was cut into pieces. The findings are printed to standard error.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""Slack talks to an agent: each message starts a run, whose answer is posted to the thread in which it was asked.
+"""Connects Slack to an agent: each message starts a run, whose answer is posted to the message's thread.
 
     export SLACK_SIGNING_SECRET=8f74… SLACK_BOT_TOKEN=xoxb-…      # of the app, at api.slack.com/apps
     export UNDERSTUDY_TOKEN="$(understudy token --user slack)" UNDERSTUDY_WEBHOOK_SECRET=…
     python examples/slack.py --server http://127.0.0.1:8002 --here http://127.0.0.1:8010
 
-Slack sends its events to `/slack`, the server its webhooks to `/answers`: see docs/extensions/notices.md. Nothing
-is stored here: a thread's id names Slack's, and an answer that Slack does not take is sent again by the server.
+Slack sends its events to `/slack`, and the server its webhooks to `/answers`: see docs/extensions/notices.md. Nothing
+is stored here: the id of a thread contains Slack's, and the server repeats an answer that Slack does not accept.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MENTION = re.compile(r"^\s*<@\w+(\|[^>]*)?>[\s,:]*")
 
 
 class Bridge(BaseHTTPRequestHandler):
-    """Takes what Slack and the server send. `given` has the arguments and the secrets of the environment."""
+    """Handles the requests of Slack and the server. `given` has the arguments and the secrets of the environment."""
 
     given: argparse.Namespace
 
@@ -35,8 +35,8 @@ class Bridge(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         try:
             status, answer = self.heard(body) if self.path == "/slack" else self.answered(body)
-        except OSError as away:  # Slack and the server both send it again then
-            self.log_error("%s", away)
+        except OSError as error:  # after a 503 both Slack and the server send it again
+            self.log_error("%s", error)
             status, answer = 503, {}
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -44,34 +44,34 @@ class Bridge(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(answer).encode())
 
     def heard(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        """An event of Slack's. A message of a person starts a run; programs, which we are too, are not answered."""
+        """Handle an event of Slack. A person's message starts a run; programs, such as this one, are not answered."""
         at = self.headers.get("X-Slack-Request-Timestamp", "")
         digest = hmac.digest(self.given.slack_signing_secret, f"v0:{at}:".encode() + body, "sha256")
         if not recent(at) or not same("v0=" + digest.hex(), self.headers.get("X-Slack-Signature", "")):
             return 401, {}
-        said = json.loads(body)
-        if said["type"] == "url_verification":
-            return 200, {"challenge": said["challenge"]}
-        event = said.get("event", {})
+        request = json.loads(body)
+        if request["type"] == "url_verification":
+            return 200, {"challenge": request["challenge"]}
+        event = request.get("event", {})
         text = html.unescape(MENTION.sub("", event.get("text", ""))).strip()
         if event.get("type") not in ("message", "app_mention") or "bot_id" in event or "subtype" in event or not text:
             return 200, {}
         thread_id = f"slack.{event['channel']}.{event.get('thread_ts', event['ts'])}"
         run = {
             "message": text, "agent": self.given.agent, "thread_id": thread_id,
-            "message_id": f"slack.{event['channel']}.{event['ts']}",  # twice the same if a mention is a message too
+            "message_id": f"slack.{event['channel']}.{event['ts']}",  # a mention comes as two events with one id
             "webhook": f"{self.given.here}/answers/{self.mark(thread_id)}",
         }  # fmt: skip
         status, answer = post(f"{self.given.server}/api/runs", self.given.understudy_token, run)
         self.log_message("%s: %s", status, answer)
-        return (503 if status in (429, 503) else 200), {}  # any other refusal would come again
+        return (503 if status in (429, 503) else 200), {}  # a repeat would not help after other refusals
 
     def answered(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        """A webhook of the server. Anything but 2xx has it sent again."""
-        name, at = (self.headers.get(each, "") for each in ("webhook-id", "webhook-timestamp"))
-        digest = hmac.digest(self.given.understudy_webhook_secret, f"{name}.{at}.".encode() + body, "sha256")
-        wanted = "v1," + base64.b64encode(digest).decode()
-        if not recent(at) or not same(wanted, self.headers.get("webhook-signature", "")):
+        """Handle a webhook of the server, which repeats it unless the status is 2xx."""
+        webhook_id, at = self.headers.get("webhook-id", ""), self.headers.get("webhook-timestamp", "")
+        digest = hmac.digest(self.given.understudy_webhook_secret, f"{webhook_id}.{at}.".encode() + body, "sha256")
+        signature = "v1," + base64.b64encode(digest).decode()
+        if not recent(at) or not same(signature, self.headers.get("webhook-signature", "")):
             return 401, {}
         event = (data := json.loads(body)["data"])["event"]
         if not same(self.mark(data["thread_id"]), self.path.rpartition("/")[2]):
@@ -84,7 +84,7 @@ class Bridge(BaseHTTPRequestHandler):
         return (200 if status == 200 and answer.get("ok") else 502), {}
 
     def mark(self, thread_id: str) -> str:
-        """Whoever else may use the server's webhooks cannot make this, and so posts nothing to Slack."""
+        """Return the mark of a thread. Other users of the server's webhooks cannot make it, so they cannot post."""
         return hmac.digest(self.given.slack_signing_secret, thread_id.encode(), "sha256").hex()
 
 
@@ -92,8 +92,8 @@ def recent(at: str) -> bool:
     return re.fullmatch("[0-9]{1,12}", at) is not None and abs(time.time() - int(at)) < 300
 
 
-def same(wanted: str, given: str) -> bool:
-    return hmac.compare_digest(wanted.encode(), given.encode())
+def same(expected: str, received: str) -> bool:
+    return hmac.compare_digest(expected.encode(), received.encode())
 
 
 def post(url: str, token: bytes, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
