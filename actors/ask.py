@@ -71,7 +71,7 @@ class Ask(Generic[T_co]):
     def when_ended(self, act: Callable[[], None]) -> None:
         """Call `act` once the call ends: it is answered, or its caller leaves. At once if it has ended.
 
-        For actors that forward or keep requests. `act` must be quick. What it raises is logged, and reaches nobody.
+        For actors that forward or keep requests. `act` must be quick. Its errors are logged, and reach no caller.
         """
         call = call_of(self)
         if call is None:
@@ -319,10 +319,10 @@ def find_cycle(target: Callee, request: Ask[Any], task: trio.lowlevel.Task) -> t
     An actor waits if its own task does, for an answer or for the start of another actor; its other tasks block no
     message. A request that its actor has handled, to be answered later, closes no cycle.
     """
-    seen: dict[Callee, None] = {}
+    chain: dict[Callee, None] = {}
     cell = target
-    while cell not in seen and (own_task := cell.task) is not None:
-        seen[cell] = None
+    while cell not in chain and (own_task := cell.task) is not None:
+        chain[cell] = None
         wait = own_task.custom_sleep_data
         if isinstance(wait, StartWait):
             if wait.serves and request._control:
@@ -336,5 +336,5 @@ def find_cycle(target: Callee, request: Ask[Any], task: trio.lowlevel.Task) -> t
         else:
             return None
         if cell.task is task:
-            return (cell.path, *(waiting.path for waiting in seen))
+            return (cell.path, *(waiting.path for waiting in chain))
     return None

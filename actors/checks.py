@@ -22,8 +22,8 @@ def check_hooks(kind: type) -> None:
     for name in ASYNC_HOOKS:
         hook = _written(kind, name)
         if hook is not None and not inspect.iscoroutinefunction(hook):
-            what = "a generator: it must not yield" if _yields(hook) else "a plain function"
-            raise InvalidActor(kind.__name__, f"{name} is {what}; write `async def {name}`")
+            form = "a generator: it must not yield" if _yields(hook) else "a plain function"
+            raise InvalidActor(kind.__name__, f"{name} is {form}; write `async def {name}`")
     for name in PLAIN_HOOKS:
         if inspect.iscoroutinefunction(_written(kind, name)):
             raise InvalidActor(kind.__name__, f"{name} is async; write `def {name}`")

@@ -116,23 +116,23 @@ class Children:
 
         The child itself may send such a request. Messages, timers and notices wait until the owner has started.
         """
-        owner, mailbox, over = self.owner, self.owner.inbox, False
+        owner, mailbox, started = self.owner, self.owner.inbox, False
 
         def note() -> None:
-            nonlocal over
-            over = True
+            nonlocal started
+            started = True
             mailbox.wake()
 
         cell.when_started(note)
         task = trio.lowlevel.current_task()
-        while not over:
+        while not started:
             waiting = mailbox.control or ()
             requests = [item for item in waiting if isinstance(item, ChildrenRequest)]
             if requests:
                 mailbox.control = deque(item for item in waiting if not isinstance(item, ChildrenRequest)) or None
             for request in requests:
                 request.execute(owner)
-            if not over:
+            if not started:
                 mailbox.parked = task
                 task.custom_sleep_data = StartWait(cell, serves=True)
                 await trio.lowlevel.wait_task_rescheduled(mailbox.unpark)
@@ -413,4 +413,4 @@ class GroupRestarts:
             cell.start()
             await done.wait()
             if cell.state is State.STOPPED:
-                return  # its restart failed, was counted, and is queued
+                return  # this child failed to start: its next restart is counted and queued

@@ -78,13 +78,13 @@ class PhaseOver(ActorError, RuntimeError):
 def check_phases(phases: Iterable[Phase]) -> tuple[Phase, ...]:
     """Return the phases as a tuple. Raises `InvalidSpec` for anything else, a duplicate name, or no phase at all."""
     checked = tuple(phases)
-    seen: set[str] = set()
+    names: set[str] = set()
     for phase in checked:
         if not isinstance(phase, Phase):
             raise InvalidSpec("phases", f"must be Phases, not {type(phase).__name__}")
-        if phase.name in seen:
+        if phase.name in names:
             raise InvalidSpec("phases", f"{phase.name!r} comes twice")
-        seen.add(phase.name)
+        names.add(phase.name)
     if not checked:
         raise InvalidSpec("phases", "must be one at least")
     return checked

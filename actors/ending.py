@@ -71,14 +71,14 @@ class IncarnationEnd:
 class _NoEnding(IncarnationEnd):
     """The shared ending of all incarnations that go on. Writing to it raises `AttributeError`."""
 
-    __slots__ = ("_made",)
+    __slots__ = ("_sealed",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._made = True
+        self._sealed = True
 
     def __setattr__(self, name: str, value: object) -> None:
-        if hasattr(self, "_made"):
+        if hasattr(self, "_sealed"):
             self._refuse(name)
         super().__setattr__(name, value)
 

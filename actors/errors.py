@@ -348,7 +348,7 @@ def own_copy(error: Exception) -> Exception:
     """
     try:
         duplicate = copy(error)
-    except Exception:  # its `__init__` does not take its `args`
+    except Exception:  # the error's `__init__` does not take its `args`
         duplicate = None
     if type(duplicate) is not type(error):
         try:

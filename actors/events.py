@@ -209,8 +209,8 @@ def log_event(event: Event) -> None:
         case MessageUnhandled():
             log.warning("actor.unhandled path=%s type=%s", event.path, event.message_type)
         case SlowHandler():
-            what = (event.path or "-", event.message_type or "-", event.task, event.held_s, event.stack)
-            log.warning("actor.loop_held path=%s type=%s task=%s s=%.3f\n%s", *what)
+            fields = (event.path or "-", event.message_type or "-", event.task, event.held_s, event.stack)
+            log.warning("actor.loop_held path=%s type=%s task=%s s=%.3f\n%s", *fields)
         case ShutdownOverdue():
             log.warning("actor.lingers path=%s after_s=%g", event.path, event.after_s)
         case WatchdogDied():

@@ -65,8 +65,8 @@ class Explanation:
 
     def text(self) -> str:
         """Return the explanation as lines of text, the latest incident first."""
-        what = "restarting" if self.state is State.BACKING_OFF else self.state.value
-        head = f"{self.path} ({self.type}) is {what} since {self.for_s:.1f} s: incarnation {self.incarnation}"
+        state = "restarting" if self.state is State.BACKING_OFF else self.state.value
+        head = f"{self.path} ({self.type}) is {state} since {self.for_s:.1f} s: incarnation {self.incarnation}"
         lines = [f"{head}, {self.restarts} restarts"]
         lines += [f"  {incident.text(self.now_s)}" for incident in reversed(self.incidents)]
         return "\n".join(lines if self.incidents else [*lines, "  none of its incarnations has ended"])

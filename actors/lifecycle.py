@@ -61,7 +61,7 @@ class Decision(Enum):
 
 
 class StopMode(Enum):
-    """How much work an actor may finish after an order to stop."""
+    """The work that an actor may finish after an order to stop."""
 
     NOW = "now"
     """None: the current message is cancelled. The stop hook still runs, within the grace."""

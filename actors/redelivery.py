@@ -26,7 +26,7 @@ class StashEntry:
         self.values: tuple[Any, ...] = values
         self.lasting: bool = lasting
         self.age: int = next(_ages)
-        """Its position in the order of redelivery: the lower, the sooner."""
+        """The entry's position in the order of redelivery: the lower, the sooner."""
         self.history: tuple[str, ...] = ()
         self.stash: StashQueue | None = None
         """The stash that holds the entry or held it last; None if that belonged to an earlier incarnation."""

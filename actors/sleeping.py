@@ -39,7 +39,7 @@ class Sleeper:
 
     def wake(self) -> None:
         """Wake the task, which reads `due`."""
-        del self.group  # it refers to this sleeper
+        del self.group  # the group refers to this sleeper
         trio.lowlevel.reschedule(self.task, WOKEN)
 
     def abandon(self, _: object) -> trio.lowlevel.Abort:

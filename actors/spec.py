@@ -70,7 +70,7 @@ def _spent() -> NoReturn:
 
 @frozen
 class ChildSpec:
-    """How to start, restart and stop one child.
+    """The spec of one child: how to start, restart and stop it.
 
     `factory` makes a fresh actor for each incarnation; it must not block. `shutdown_s` is the grace of a stop: None
     means 5 s for an actor without children and no limit for one with children, 0 kills at once. `backoff` delays
@@ -150,7 +150,7 @@ class ChildSpec:
 
 @frozen
 class Supervision:
-    """How an actor supervises its children. The defaults are Erlang/OTP's: 1 restart in 5 s, one for one.
+    """The supervision of an actor's children. The defaults are Erlang/OTP's: 1 restart in 5 s, one for one.
 
     `intensity` restarts within `period_s` seconds are tolerated; the next makes the supervisor stop its children and
     fail. `max_children` bounds the live children; None leaves them unbounded. With `stop_together` all children stop at
@@ -190,12 +190,12 @@ class Supervision:
 
 def check_children(specs: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
     """Return the specs as a tuple. Raises `InvalidSpec` for anything but a spec, and for a duplicate id."""
-    seen: set[str] = set()
+    ids: set[str] = set()
     checked = tuple(specs)
     for spec in checked:
         if not isinstance(spec, ChildSpec):
             raise InvalidSpec("children", f"must be ChildSpecs, not {type(spec).__name__}")
-        if spec.id in seen:
+        if spec.id in ids:
             raise InvalidSpec("id", f"{spec.id!r} comes twice among the children")
-        seen.add(spec.id)
+        ids.add(spec.id)
     return checked

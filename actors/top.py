@@ -1,9 +1,9 @@
-"""A view of a running system for a terminal: its tree, with what waits, restarts, and tasks that held the loop.
+"""A view of a running system for a terminal: its tree, queue lengths, restarts, and tasks that held the loop.
 
 `top` draws it in the program itself. `serve_top` offers it at a Unix socket, and `python -m actors.top PATH` draws it
 in another terminal. Messages are named by their type only, and error texts are redacted as in `ActorSystem.tree`.
 
-1. A reading takes one snapshot of the tree, only while somebody looks: some 5 µs for each actor.
+1. A reading takes one snapshot of the tree, only while the view is open: some 5 µs for each actor.
 2. A reader that is slow or gone holds up its own task alone.
 3. Nothing that is drawn moves the cursor but the view itself: an actor's name or error may hold control characters.
 """
@@ -103,7 +103,7 @@ class SystemReader:
     def read(self) -> Reading:
         """Return the system as it is now."""
         system, now = self._system, self._system.timers.now()
-        slow = [Slow(now - at_s, held.held_s, held.path or held.task, held.message_type) for at_s, held in self._slow]
+        slow = [Slow(now - at_s, hold.held_s, hold.path or hold.task, hold.message_type) for at_s, hold in self._slow]
         counts = (system.dead_letters.count, system.unhandled, system.late_replies)
         return Reading(*counts, slow, [_row(node) for node in system.tree().walk()])
 
@@ -157,9 +157,9 @@ def _summary(reading: Reading) -> str:
 
 
 def _line(row: Row) -> str:
-    what = f"{'  ' * row.level}{row.name} ({row.type})"
+    label = f"{'  ' * row.level}{row.name} ({row.type})"
     numbers = f"{row.queued:>7} {row.restarts:>8} {_age(row.age_s):>6}"
-    return f"{numbers}  {row.state:<11}  {what}{f'  {row.error}' if row.error else ''}"
+    return f"{numbers}  {row.state:<11}  {label}{f'  {row.error}' if row.error else ''}"
 
 
 def _slow_line(report: Slow) -> str:
@@ -190,9 +190,9 @@ def _notable(rows: Sequence[Row], room: int) -> list[Row]:
     quiet = [(row.state == State.RUNNING.value, -row.queued, -row.restarts) for row in rows]
     chosen: set[int] = set()
     for index in sorted(range(len(rows)), key=quiet.__getitem__):
-        more = {index, *parents[index]} - chosen
-        if len(chosen) + len(more) <= room:
-            chosen |= more
+        added = {index, *parents[index]} - chosen
+        if len(chosen) + len(added) <= room:
+            chosen |= added
         if len(chosen) == room:
             break
     return [rows[index] for index in sorted(chosen)]

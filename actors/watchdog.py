@@ -103,7 +103,7 @@ class Watchdog:
         self._systems: dict[Directory, trio.lowlevel.TrioToken | None] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._stop = threading.Event()
         self._token = trio.lowlevel.current_trio_token()
         self._clock = ProcessorClock()
         self._step_now, self._release = _steps()
@@ -111,7 +111,7 @@ class Watchdog:
         self._step: Step | None = None
         self._since = 0.0
         self._hold: _Hold | None = None
-        self._held: list[_Hold] = []
+        self._ended_holds: list[_Hold] = []
         self._pause = Pause(self._clock.restart)
 
     def add(self, system: Directory, home: trio.lowlevel.TrioToken | None = None) -> None:
@@ -120,7 +120,7 @@ class Watchdog:
             self._systems[system] = home
             self._adjust()
         if self._thread is None:
-            self._over = threading.Event()
+            self._stop = threading.Event()
             self._clock.restart()
             self._thread = threading.Thread(target=self._watch, name="actors.watchdog", daemon=True)
             self._thread.start()
@@ -134,7 +134,7 @@ class Watchdog:
             del self._systems[system]
             self._adjust()
         if not self._systems and self._thread is not None:
-            self._over.set()
+            self._stop.set()
             self._pause.end()
             self._thread.join()
             self._thread = None
@@ -159,7 +159,7 @@ class Watchdog:
 
     def _look_around(self) -> None:
         quiet = 0  # looks at a loop that is not busy, one after the other
-        while not self._over.wait(self._interval_s):
+        while not self._stop.wait(self._interval_s):
             if self._pause.installed:
                 if self._pause.count_passes() > OFTEN:
                     self._pause.retire()
@@ -229,7 +229,7 @@ class Watchdog:
     def _end_hold(self) -> None:
         hold, self._hold = self._hold, None
         if hold is not None:
-            self._held.append(hold)
+            self._ended_holds.append(hold)
             try:
                 self._token.run_sync_soon(self._report, idempotent=True)
             except trio.RunFinishedError:
@@ -238,8 +238,8 @@ class Watchdog:
     # On the loop
 
     def _report(self) -> None:
-        held, self._held = self._held, []
-        for hold in held:
+        holds, self._ended_holds = self._ended_holds, []
+        for hold in holds:
             for system, home in tuple(self._systems.items()):
                 if hold.system in (system, None) and hold.record.held_s >= system.slow_handler_s:
                     if home is None:
@@ -288,11 +288,11 @@ def _stack(frame: FrameType) -> str:
     The loop's thread may go on while its frames are walked, and CPython then returns objects that are no frames.
     """
     try:
-        walked = list(traceback.walk_stack(frame))  # at once: what is read of them later does not change
+        walked = list(traceback.walk_stack(frame))  # the whole walk at once, since the frames may change meanwhile
         frames = traceback.StackSummary.extract(iter(walked[::-1]))
         loop = [index for index, entry in enumerate(frames) if entry.name == "unrolled_run"]
         return "".join(traceback.format_list(frames[loop[-1] + 1 :] if loop else frames)[-FRAMES:])
-    except Exception:  # an AttributeError of what is no frame, a KeyError of `linecache` that another thread cleared
+    except Exception:  # AttributeError: an object is no frame; KeyError: another thread cleared `linecache`
         return CHANGED
 
 

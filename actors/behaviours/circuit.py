@@ -77,7 +77,7 @@ class FailureCount:
 
 @frozen
 class CircuitSpec:
-    """When a circuit opens, for how long, and what counts.
+    """Decides when a circuit opens, for how long, and which errors count.
 
     `reset` is the time it stays open: it grows with each trial that fails, and starts again from its minimum once the
     circuit was closed. `trials` calls may pass at once while half-open, and as many have to go well to close it. A call

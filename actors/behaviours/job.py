@@ -115,7 +115,7 @@ class Job(Handle, Generic[T]):
         self._stays = stays
         self._lifecycle: JobLifecycle[T] = JobLifecycle()
         self._exit: Exit | None = None
-        self._over = trio.Event()
+        self._ended = trio.Event()
 
     @staticmethod
     async def start(
@@ -154,7 +154,7 @@ class Job(Handle, Generic[T]):
         By then the job's actor is dead and its name is free, unless it stays to be asked. Raises `JobFailed`,
         `JobTimedOut` or `JobCancelled`: a new instance for each caller, with the last attempt's error as its cause.
         """
-        await self._over.wait()
+        await self._ended.wait()
         if not (self._stays and self._lifecycle.state is JobState.DONE):
             await self.ref.wait_stopped()
         if self._lifecycle.state is JobState.DONE:
@@ -173,7 +173,7 @@ class Job(Handle, Generic[T]):
             await self._try(path, chance)
         if scope.cancelled_caught:
             self._lifecycle.end(JobStep.TIME_UP)
-        self._over.set()
+        self._ended.set()
         if self._lifecycle.state is not JobState.DONE:
             raise self._error() from self._cause()
 
@@ -181,7 +181,7 @@ class Job(Handle, Generic[T]):
         """Cancel the job if it has not ended when its actor does."""
         if self._lifecycle.end(JobStep.CANCEL):
             self._exit = reason
-        self._over.set()
+        self._ended.set()
 
     async def _try(self, path: str, chance: Callable[[], float]) -> None:
         lifecycle, retry = self._lifecycle, self._order.retry

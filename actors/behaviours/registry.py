@@ -80,7 +80,7 @@ class _Entry:
 
 
 @define
-class _Held:
+class _ActorKeys:
     """The keys that name one actor, as an entry or as a subscriber."""
 
     ref: ActorRef
@@ -97,7 +97,7 @@ class Registry:
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
         self._keys: dict[str, _Entry] = {}
-        self._held: dict[str, _Held] = {}
+        self._keys_by_path: dict[str, _ActorKeys] = {}
         self._dropped = 0
         self._unsubscribe_events = system.listen(self._hear)
 
@@ -212,28 +212,28 @@ class Registry:
 
     def _hear(self, event: Event) -> None:
         """Remove an actor that ended from every table, then tell the remaining subscribers."""
-        held = self._held.pop(event.path, None) if isinstance(event, ActorStopped) else None
-        if held is None:
+        actor = self._keys_by_path.pop(event.path, None) if isinstance(event, ActorStopped) else None
+        if actor is None:
             return
-        entries = [(key, self._keys[key]) for key in held.keys]
+        entries = [(key, self._keys[key]) for key in actor.keys]
         for _, entry in entries:
-            entry.subscribers.pop(held.ref, None)
+            entry.subscribers.pop(actor.ref, None)
         for key, entry in entries:
-            if held.ref in entry.members:
-                del entry.members[held.ref]
+            if actor.ref in entry.members:
+                del entry.members[actor.ref]
                 self._changed(key, entry)
             self._sweep(key, entry)
 
     def _hold(self, key: str, ref: ActorRef) -> None:
-        self._held.setdefault(ref.path, _Held(ref)).keys[key] = None
+        self._keys_by_path.setdefault(ref.path, _ActorKeys(ref)).keys[key] = None
 
     def _forget(self, key: str, entry: _Entry, ref: ActorRef) -> None:
         """Remove the link from the actor to the key if it is neither a member nor a subscriber."""
         if ref not in entry.members and ref not in entry.subscribers:
-            held = self._held[ref.path]
-            del held.keys[key]
-            if not held.keys:
-                del self._held[ref.path]
+            actor = self._keys_by_path[ref.path]
+            del actor.keys[key]
+            if not actor.keys:
+                del self._keys_by_path[ref.path]
         self._sweep(key, entry)
 
     def _sweep(self, key: str, entry: _Entry) -> None:

@@ -58,9 +58,9 @@ class RoundRobin:
     def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
         """Yield the next in turn, then those after it; each that is yielded advances the turn."""
         start, count = self._next, len(workers)
-        for turn in range(start, start + count):
-            self._next = (turn + 1) % count
-            yield workers[turn % count]
+        for position in range(start, start + count):
+            self._next = (position + 1) % count
+            yield workers[position % count]
 
 
 class LeastLoaded:

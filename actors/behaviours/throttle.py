@@ -66,10 +66,10 @@ class AcquirePermit(Ask[None]):
 
 @define(eq=False)
 class _Entry:
-    """A waiting message; `asked` if it is a request with a caller."""
+    """A waiting message; `has_caller` if it is a request that was asked."""
 
     message: Any = field(repr=False)
-    asked: bool
+    has_caller: bool
     values: contextvars.Context
     """The context variables of the message, for its work."""
     stashed: StashEntry
@@ -77,19 +77,19 @@ class _Entry:
     started: bool = False
 
     def wanted(self) -> bool:
-        return not self.asked or self.message.waiting
+        return not self.has_caller or self.message.waiting
 
 
 class Throttle(Actor):
     """Calls `work(message)` for each message and request at the rate of `buckets`, `at_once` of them at a time.
 
-    What `work` returns is the answer to a request, what it raises its failure; an error over a message crashes the
-    actor. Without `work` it gives permits only: see `AcquirePermit`, which every throttle serves. To pass requests on
+    The result of `work` answers a request, and its error fails the request; an error over a message crashes the actor.
+    Without `work` a throttle gives permits only: see `AcquirePermit`, which every throttle serves. To pass requests on
     to another actor, let `work` be `lambda request: target.ask(evolve(request))`, with `attrs.evolve`.
 
-    `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
-    it waits: if its caller leaves, it takes no token, or its work is cancelled. `backlog` messages may
-    wait; after that `overflow` decides whom to refuse: the newest, or the oldest. A refused request fails with
+    `key(message)` returns the key whose rate a message counts for; without it there is one rate for all. A request's
+    timeout runs while it waits: if its caller leaves, it takes no token, or its work is cancelled. `backlog` messages
+    may wait; after that `overflow` decides which to refuse: the newest, or the oldest. A refused request fails with
     `MailboxFull`, a refused message is a dead letter.
 
     `StopMode.AFTER_DRAIN` works off the backlog at its rate, as far as the grace reaches (`ChildSpec.shutdown_s`); the
@@ -120,7 +120,7 @@ class Throttle(Actor):
         self._overflow = overflow
         self._finish_s = finish_s
         self._backlog: Backlog[_Entry] = Backlog(buckets, backlog, _Entry.wanted)
-        self._gone = False
+        self._any_ended = False
         self._running: set[trio.CancelScope] = set()
         self._changed = trio.Event()
         self._started = self._refused = 0
@@ -133,7 +133,7 @@ class Throttle(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Queue the message until its rate allows it."""
         if isinstance(message, ReadThrottle):
-            self._forget_gone()
+            self._forget_ended()
             in_work, keys = len(self._running), len(self._buckets)
             message.reply(ThrottleStatistics(len(self._backlog), in_work, keys, self._started, self._refused))
         elif self._work is None and not isinstance(message, AcquirePermit):
@@ -149,7 +149,7 @@ class Throttle(Actor):
     def _accept(self, message: object, context: Context) -> None:
         key = message.key if isinstance(message, AcquirePermit) else self._key(message)
         if self._backlog.full:
-            self._forget_gone()
+            self._forget_ended()
         if self._backlog.full:
             if self._overflow is Overflow.DROP_NEWEST:
                 self._refuse(message, context)
@@ -168,12 +168,12 @@ class Throttle(Actor):
     def _leave(self, entry: _Entry) -> None:
         """Free the place of a request whose call has ended before its work has started."""
         if not entry.started:
-            self._gone = True
+            self._any_ended = True
             self._unstash(entry)
 
-    def _forget_gone(self) -> None:
-        if self._gone:
-            self._gone = False
+    def _forget_ended(self) -> None:
+        if self._any_ended:
+            self._any_ended = False
             self._backlog.forget_unwanted()
 
     def _unstash(self, entry: _Entry) -> None:
@@ -214,7 +214,7 @@ class Throttle(Actor):
 
     async def _start(self, work: Work, entry: _Entry, context: Context) -> None:
         """Start the work on one message, and wait until it has begun: trio starts tasks in any order."""
-        scope = scope_of(entry.message) if entry.asked else trio.CancelScope()
+        scope = scope_of(entry.message) if entry.has_caller else trio.CancelScope()
         scope.shield = True  # the end of the actor leaves it time, by its deadline
         self._running.add(scope)
         begun = trio.Event()
@@ -229,14 +229,14 @@ class Throttle(Actor):
         try:
             with scope:
                 answer = await work(entry.message)
-                if entry.asked:
+                if entry.has_caller:
                     entry.message.reply(answer)
         except Exception as error:
-            if not entry.asked:
+            if not entry.has_caller:
                 raise
             entry.message.fail(error)
         finally:
             self._running.discard(scope)
             self._changed.set()
-        if scope.cancelled_caught and not entry.asked:
+        if scope.cancelled_caught and not entry.has_caller:
             context.system.undelivered(DeadLetter(context.path, "work", entry.message, "stopped"))

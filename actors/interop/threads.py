@@ -105,7 +105,7 @@ class ThreadContext:
 
 @frozen
 class ThreadSpec:
-    """How an actor uses threads. Raises `InvalidSpec` naming the field.
+    """The use of threads by an actor. Raises `InvalidSpec` naming the field.
 
     `dedicated`: one thread for all calls, for objects that belong to the thread that made them. Otherwise each call
     takes a thread while it runs, at most 40 at once in all, or as many as `limiter` allows. `abandon`: a cancelled call
@@ -134,7 +134,7 @@ async def run_in_thread(
     abandon: bool = False,
     limiter: trio.CapacityLimiter | None = None,
 ) -> T:
-    """Run `blocking(*args)` in a thread, and return or raise what it does.
+    """Run `blocking(*args)` in a thread. Return its result or raise its error.
 
     When the caller is cancelled, or after `timeout_s` seconds, which raises `ForeignTimeout`, the code can notice it
     (`ThreadContext.current().check_cancelled()`), and `interrupt` is called on the loop repeatedly until the code ends:
@@ -216,7 +216,7 @@ class ThreadActor(Actor):
     """
 
     thread: ThreadSpec = ThreadSpec()
-    _own: WorkerThread | None = None
+    _worker: WorkerThread | None = None
 
     def start_in_thread(self, thread: ThreadContext) -> None:
         """Runs before the first message of each incarnation."""
@@ -241,7 +241,7 @@ class ThreadActor(Actor):
     async def on_start(self, context: Context) -> None:
         """Starts a dedicated thread, and runs the start hook."""
         if self.thread.dedicated:
-            self._own = WorkerThread(context.path)
+            self._worker = WorkerThread(context.path)
         await self._make("start_in_thread", lambda: self.start_in_thread(ThreadContext.current()))
 
     async def receive(self, message: object, context: Context) -> None:
@@ -259,12 +259,12 @@ class ThreadActor(Actor):
         try:
             await stop(surely=True)
         finally:
-            if self._own is not None:
-                await self._own.end()
+            if self._worker is not None:
+                await self._worker.end()
 
     async def _make(self, name: str, function: Callable[[], T], *, surely: bool = False) -> T:
         interruptible = getattr(self.interrupt, "__func__", None) is not ThreadActor.interrupt
         work = Work(ForeignCall(name, self.interrupt if interruptible else None), function)
-        if self._own is not None:
-            return await self._own.make(work, self.thread.timeout_s, surely=surely)
+        if self._worker is not None:
+            return await self._worker.make(work, self.thread.timeout_s, surely=surely)
         return await work.in_pool(self.thread, surely=surely)

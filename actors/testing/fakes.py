@@ -138,7 +138,7 @@ class FakeRef(ActorRef):
 class RecordedCall(Call):
     """An ask to or from an actor that runs alone. Ends once, and then calls `tell` with its outcome."""
 
-    __slots__ = ("_asked", "_over", "_tell")
+    __slots__ = ("_done", "_request", "_tell")
 
     def __init__(
         self,
@@ -149,14 +149,14 @@ class RecordedCall(Call):
         if call_of(request) is not None:
             raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
         _set_call(request, self)
-        self._asked: Ask[Any] = request
+        self._request: Ask[Any] = request
         self.timeout_s: float = timeout_s
         self.on_end: list[Callable[[], None]] | None = None
         self.settled: bool = False
         self.value: Any = None
         self.error: Exception | None = None
         self._tell = tell
-        self._over = trio.Event()
+        self._done = trio.Event()
 
     def settle(self, value: Any, error: Exception | None) -> None:
         """End the call; a second answer is dropped."""
@@ -165,15 +165,15 @@ class RecordedCall(Call):
         self.settled = True
         self.value = value
         self.error = error
-        self._over.set()
+        self._done.set()
         for act in self.on_end or ():
             act()
         if self._tell is not None:
-            self._tell(self._asked, value, error)
+            self._tell(self._request, value, error)
 
     async def wait(self) -> None:
         """Wait for the end."""
-        await self._over.wait()
+        await self._done.wait()
 
     def result(self) -> Any:
         """Return the answer, or raise the error."""

@@ -100,7 +100,7 @@ def dump_faults(faults: Iterable[Fault]) -> str:
 
 
 def load_faults(text: str) -> list[Fault]:
-    """Read what `dump_faults` wrote; raise `ValueError` for anything else."""
+    """Parse the output of `dump_faults`. Raises `ValueError` for anything else."""
     try:
         rows: list[dict[str, Any]] = json.loads(text)
         return [Fault(**{**row, "kind": FaultKind(row["kind"])}) for row in rows]

@@ -2,7 +2,7 @@
 
 1. Each item can be expected once; `seen` keeps all of them for reading.
 2. Every wait ends: after its own timeout, or with the deadline that `within` shares, whichever is sooner.
-3. An expectation that failed names what it wanted and what it got.
+3. An expectation that failed names the wanted item and the item that came.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Capture(Generic[T]):
     def __init__(self) -> None:
         self._waiting: deque[T] = deque()
         self._seen: list[T] = []
-        self._news = trio.Event()
+        self._arrived = trio.Event()
         self._deadline = math.inf
         self._ignored: tuple[type[Any], ...] = ()
         self.last: T | None = None
@@ -73,8 +73,8 @@ class Capture(Generic[T]):
         self._seen.append(item)
         if not isinstance(item, self._ignored):
             self._waiting.append(item)
-        self._news.set()
-        self._news = trio.Event()
+        self._arrived.set()
+        self._arrived = trio.Event()
 
     def ignore(self, *kinds: type[Any]) -> None:
         """Ignore items of these types from now on: no expectation gets them."""
@@ -174,7 +174,7 @@ class Capture(Generic[T]):
     async def _something(self, timeout_s: float) -> bool:
         with trio.move_on_after(timeout_s):
             while not self._waiting:
-                await self._news.wait()
+                await self._arrived.wait()
         return bool(self._waiting)
 
     def _pop(self) -> T:
@@ -315,7 +315,7 @@ class EventProbe(_Listener[Event]):
                     if fits(crash.path, target) and _is(crash, error):
                         self._expected.append(crash)
                         return crash
-                await self._news.wait()
+                await self._arrived.wait()
         raise ProbeFailure(f"no crash of {path_of(target)} by {error.__name__} within {left_s:g} s")
 
     async def expect_no_crash(self, within_s: float = 0.0) -> None:
@@ -323,7 +323,7 @@ class EventProbe(_Listener[Event]):
         if not self.unexpected and within_s > 0:
             with trio.move_on_after(within_s):
                 while not self.unexpected:
-                    await self._news.wait()
+                    await self._arrived.wait()
         if self.unexpected:
             raise ProbeFailure("expected no crash, got " + "; ".join(describe(crash) for crash in self.unexpected))
 

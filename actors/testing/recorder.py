@@ -1,4 +1,4 @@
-"""One actor alone, without a tree and without a system: feed it messages, and read what it did as data.
+"""One actor alone, without a tree and without a system: feed it messages, and read its effects as data.
 
 1. The actor's code runs in the caller: its errors are raised there, and end the actor as they would an incarnation.
 2. Nothing happens by itself: timers fire, children end and own tasks run when the test says so.
@@ -38,7 +38,7 @@ class WouldWait(ActorError, trio.WouldBlock):
 class Recorder:
     """Runs `actor`, which must be fresh, at `path`.
 
-    `effects` holds what the actor did since `take` was called last. `answer` prepares answers to what it asks.
+    `effects` holds the actor's effects since the last `take_effects`. `answer` prepares answers to its requests.
     """
 
     def __init__(self, actor: Actor, path: str = "/system/recorded", *, incarnation: int = 1) -> None:

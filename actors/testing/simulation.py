@@ -192,7 +192,7 @@ async def _bounded(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Let `seed` decide, for the length of the block, the order in which trio runs tasks, and what `random` gives.
+    """Let `seed` decide, for the length of the block, the order in which trio runs tasks, and the values of `random`.
 
     Put it around a `trio.run` of your own. Meanwhile a batch of an actor's messages ends by their number and not by the
     clock on the wall, and no task is reported for holding the loop.

@@ -22,7 +22,7 @@ _HEAD_BYTES: Final = 16 * 1024
 NEXT_S: Final = 1.5
 """Seconds after which the next address of a name is tried: the first one may be dead."""
 MAX_ADDRESSES: Final = 4
-"""Addresses of a name that are tried."""
+"""Most addresses of a name that are tried."""
 PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -108,7 +108,7 @@ async def request(
 
 @contextmanager
 def _failing(where: SplitResult, within_s: float) -> Generator[None]:
-    """Convert what goes wrong into `FetchFailed`."""
+    """Convert the errors of a request into `FetchFailed`."""
     try:
         yield
     except FetchFailed:
@@ -116,7 +116,7 @@ def _failing(where: SplitResult, within_s: float) -> Generator[None]:
     except trio.TooSlowError:
         raise FetchFailed(where.netloc, f"no answer within {within_s:g} s") from None
     except h11.RemoteProtocolError:
-        raise FetchFailed(where.netloc, "what it answers is not HTTP, or broke off") from None
+        raise FetchFailed(where.netloc, "its answer is not HTTP, or broke off") from None
     except trio.BrokenResourceError as error:
         raise FetchFailed(where.netloc, str(error.__cause__ or "the connection broke")) from None
     except OSError as error:
@@ -153,7 +153,7 @@ async def _exchange(
     content: bytes | None = None,
     connect_to: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[tuple[int, dict[str, str], _ReadBody]]:
-    """Send a request over a connection of its own. Return the head of the response, and what reads its body."""
+    """Send a request over a new connection. Yield the status, the headers, and a function that reads the body."""
     client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
     sent = {
         "Host": where.netloc,

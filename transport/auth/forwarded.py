@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-MAX_HOPS: Final = 16
+MAX_HOPS: Final = 16  # entries of `X-Forwarded-For` that are read, from its end
 IPV6_SITE_BITS: Final = 64
 """The smallest network that a customer gets (RFC 6177), in bits: all its addresses count as one peer."""
 
@@ -40,10 +40,10 @@ class TrustedProxies:
         for hop in reversed((forwarded or "").split(",")[-MAX_HOPS:]):
             if not self._trusts(address):
                 break
-            named = _address(_without_port(hop.strip()))
-            if named is None:
+            client = _address(_without_port(hop.strip()))
+            if client is None:
                 break
-            address = named
+            address = client
         return _limit_key(address)
 
     def trusts(self, peer: str) -> bool:

@@ -125,8 +125,8 @@ def ascii_origin(entry: str) -> str:
     """Return an allow-list entry as a browser sends it: international names in ASCII form."""
     if entry.isascii():
         return entry
-    scheme, separator, rest = entry.partition("://")
-    host, colon, port = rest.partition(":")
+    scheme, separator, authority = entry.partition("://")
+    host, colon, port = authority.partition(":")
     try:
         return f"{scheme}{separator}{host.rstrip('/').encode('idna').decode('ascii')}{colon}{port}"
     except UnicodeError:

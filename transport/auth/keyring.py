@@ -45,11 +45,11 @@ OF_KEYS: Final[Mapping[str, tuple[type[RSAAlgorithm | ECAlgorithm | OKPAlgorithm
     "Ed25519": (OKPAlgorithm, ("EdDSA",)),
     "Ed448": (OKPAlgorithm, ("EdDSA",)),
 }
-"""What reads a key, by its type or its curve, and the algorithms that it may be used with."""
+"""By type or curve of a key: its reader, and the algorithms for which the key may be used."""
 ALGORITHMS: Final = sorted({name for _, names in OF_KEYS.values() for name in names})
-MAX_KEYS: Final = 100
+MAX_KEYS: Final = 100  # in a document; one with more is refused
 MAX_TRIED: Final = 8
-"""Keys that a token is tried with, each of which takes some 40 µs."""
+"""Most keys with which a token is tried: each takes some 40 µs."""
 # RFC 7518 section 3.3 wants 2048 bits; beyond 4096 a check of one signature takes longer than a step of the loop may.
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
@@ -85,7 +85,7 @@ def read_key_set(document: bytes) -> KeySet:
     """Return the keys of a JWKS document that can verify signatures.
 
     Skipped: shared secrets, private keys, keys for encryption or another algorithm, weak or huge ones, and those whose
-    `kid` is not text. A member that is null or empty is as one that is not there.
+    `kid` is not text. A null or empty member counts as absent.
 
     Raises:
         KeySetInvalid: It is not a JWKS, has more than `MAX_KEYS` keys, or no usable one.
@@ -107,7 +107,7 @@ def read_key_set(document: bytes) -> KeySet:
 
 
 def _read_key(entry: Any) -> tuple[Sequence[str], str | None, PublicKey] | None:
-    """Return what a key may be used with, its `kid` and the key; None for one that cannot verify."""
+    """Return the algorithms of a key, its `kid` and the key itself; None for one that cannot verify."""
     if not isinstance(entry, dict):
         return None
     entry = {name: value for name, value in entry.items() if value not in (None, "", [])}
@@ -191,7 +191,7 @@ def names_audience(claim: Any, audience: str) -> bool:
     return claim == audience or (isinstance(claim, list) and audience in claim)
 
 
-MAX_WAITERS: Final = 100
+MAX_WAITERS: Final = 100  # tasks that wait for a fetch at a time
 
 log: Final = logging.getLogger("transport.keys")
 
@@ -220,7 +220,7 @@ class Keyring:
         self._clock = clock
         self._keys: KeySet | None = None
         self._fresh_at = 0.0
-        self._asked_at = -self.times.cool_down_s
+        self._requested_at = -self.times.cool_down_s
         self._fetcher: ActorRef | None = None
         self._fetch_done: trio.Event | None = None
         self._waiters = 0
@@ -249,20 +249,20 @@ class Keyring:
         """Replace the keys."""
         self._keys, self._fresh_at = keys, self._clock()
 
-    def attach_fetcher(self, keeper: ActorRef) -> None:
+    def attach_fetcher(self, fetcher: ActorRef) -> None:
         """Attach the fetching actor, which fetches at once."""
-        self._fetcher = keeper
+        self._fetcher = fetcher
         self._mark_fetching()
 
     @contextlib.contextmanager
     def fetching(self) -> Iterator[None]:
         """Mark a fetch as running within the block. Waiting tasks resume at its end, whether it succeeded or not."""
-        under_way = self._mark_fetching()
+        done = self._mark_fetching()
         try:
             yield
         finally:
-            under_way.set()
-            if self._fetch_done is under_way:
+            done.set()
+            if self._fetch_done is done:
                 self._fetch_done = None
 
     async def wait_fetched(self, within_s: float) -> None:
@@ -282,9 +282,9 @@ class Keyring:
     def _request_fetch(self) -> None:
         if self._fetcher is None or self._fetch_done is not None:
             return  # the running fetch may bring the key
-        if self._clock() - self._asked_at < self.times.cool_down_s:
+        if self._clock() - self._requested_at < self.times.cool_down_s:
             return
-        self._asked_at = self._clock()
+        self._requested_at = self._clock()
         self._mark_fetching()
         self._fetcher.tell(_Fetch())
 

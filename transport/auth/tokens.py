@@ -36,13 +36,13 @@ MAX_TOKEN: Final = 8192
 TENANT: Final = "tenant"
 """Default name of the claim that holds the tenant."""
 MAX_CLAIM: Final = 255
-"""Characters of a claim, as of the `sub` of OpenID Connect (Core, 2)."""
+"""Most characters of a claim: the bound of `sub` in OpenID Connect (Core, 2)."""
 MAX_ROLES: Final = 100
 MAX_RIGHTS: Final = 3_000
-"""Bytes of a user's roles and groups together, as JSON: a token has them beside names, and `MAX_TOKEN` letters."""
+"""Most bytes of a user's roles and groups as JSON, so that a token with them and names fits into `MAX_TOKEN`."""
 LEEWAY_S: Final = 60.0
-"""Seconds by which an issuer's clock may differ from ours: leeway for `exp`, `iat` and `nbf` (RFC 7519, 4.1.4). It is
-for `nbf` under a secret too, which other programs sign with; `exp` is this server's own there, to the second."""
+"""Seconds by which an issuer's clock may differ from ours: leeway for `exp`, `iat` and `nbf` (RFC 7519, 4.1.4). Under a
+shared secret, with which other programs sign too, only `nbf` has it: `exp` is this server's own, to the second."""
 CAPACITY: Final = 10_000
 """Tokens in the cache, about 3 MB; beyond that the least recently used is evicted."""
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -61,7 +61,7 @@ class Tokens:
     """Issues and verifies session tokens: JWTs signed with HS256 and a shared secret.
 
     `secret` signs; tokens signed with one of `accepted` are valid too, so that a secret can be replaced while tokens of
-    the one before are in use. Each must have at least 32 bytes, else ValueError is raised. `clock` returns Unix
+    the previous one are in use. Each must have at least 32 bytes, else ValueError is raised. `clock` returns Unix
     seconds. `tenant_claim` is the claim that names the user's tenant.
     """
 
@@ -181,7 +181,7 @@ def identity_from_claims(
     Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
     """
     tenant = claims.get(tenant_claim)
-    issued_at, name = _time_or_none(claims.get("iat")), claims.get("jti")
+    issued_at, token_id = _time_or_none(claims.get("iat")), claims.get("jti")
     identity = Identity(
         user=_claim_text(claims.get("sub")),
         session=_claim_text(claims.get("sid")),
@@ -191,7 +191,7 @@ def identity_from_claims(
         expires_at=_claim_time(claims.get("exp")) + leeway_s,
         # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature cannot serve as an id, as
         # its last letter can be written in several ways.
-        token_id=name if isinstance(name, str) else f"{issued_at}/{claims.get('exp')}",
+        token_id=token_id if isinstance(token_id, str) else f"{issued_at}/{claims.get('exp')}",
         issued_at=issued_at,
         signed_in_at=_time_or_none(claims.get("auth_time")),
         name=_display_name(claims),
@@ -213,7 +213,7 @@ def _display_name(claims: Mapping[str, Any]) -> str:
 
 
 def _listed(claim: Any) -> list[Any]:
-    """Return the roles or groups of a token. They only grant: one of another form locks nobody out."""
+    """Return the entries of a claim; none if it is not a list, since roles and groups only grant rights."""
     return claim if isinstance(claim, list) else []
 
 
@@ -277,16 +277,16 @@ def load_or_create_secret(path: Path) -> bytes:
     except FileNotFoundError:
         pass
     # Written to a temporary file and linked into place, so that no process reads half a secret and the first one wins.
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(48))
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
+            os.link(temporary, path)
     finally:
-        os.unlink(aside)
+        os.unlink(temporary)
     return _read_secret(path)
 
 

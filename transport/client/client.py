@@ -34,7 +34,7 @@ class Client:
     for one of over 8 MiB, TypeError for values that JSON lacks, and any error of the `store`. Nothing was queued then.
 
     A program with commands of its own makes a subclass: with its `vocabulary`, the `subprotocol` that a connection asks
-    for, what acknowledges its commands, and what its events mean for their delivery.
+    for, the `unacked_command` that knows what acknowledges its commands, and an `event_delivery` for its events.
     """
 
     vocabulary: ClassVar[Vocabulary] = Vocabulary()
@@ -43,9 +43,9 @@ class Client:
     event_delivery: ClassVar[type[EventDelivery]] = EventDelivery
 
     def __init__(
-        self, connecting: Reconnector, delivery: EventDelivery, credentials: Credentials, queue: CommandQueue
+        self, reconnector: Reconnector, delivery: EventDelivery, credentials: Credentials, queue: CommandQueue
     ) -> None:
-        self._reconnector = connecting
+        self._reconnector = reconnector
         self._delivery = delivery
         self._credentials = credentials
         self._queue = queue
@@ -158,25 +158,25 @@ class Client:
         Raises ValueError for an invalid `url`, and any error of `store.load()`. Later errors of the store and of the
         token function are raised by the block, in an exception group.
         """
-        how = reconnect or Reconnect()
+        policy = reconnect or Reconnect()
         address = SocketUrl.parse(url, cls.subprotocol)
-        unsent = UnackedCommands(cls.unacked_command)
+        unacked = UnackedCommands(cls.unacked_command)
         for command in [] if store is None else await store.load():
-            unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have sent it
-        delivery = cls.event_delivery(unsent, cls.vocabulary.events)
-        credentials = Credentials(token, how.connect_s)
+            unacked.add(command, encode_command(command)).tries = 1  # an earlier run of the program may have sent it
+        delivery = cls.event_delivery(unacked, cls.vocabulary.events)
+        credentials = Credentials(token, policy.connect_s)
         hello = {"batch": batch, "chunk": chunk, "gzip": gzip}
-        connecting = Reconnector(
-            address, credentials, how, chance, hello, unsent, delivery, tls=ssl_context, ack=ack
+        reconnector = Reconnector(
+            address, credentials, policy, chance, hello, unacked, delivery, tls=ssl_context, ack=ack
         )  # fmt: skip
-        queue = CommandQueue(connecting, delivery, unsent, cls.vocabulary, store)
-        client = cls(connecting, delivery, credentials, queue)
+        queue = CommandQueue(reconnector, delivery, unacked, cls.vocabulary, store)
+        client = cls(reconnector, delivery, credentials, queue)
         for thread_id, seq in (threads or {}).items():
             delivery.cursors.move_to(thread_id, seq)
         failure: Exception | None = None
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(connecting.run)
+                nursery.start_soon(reconnector.run)
                 nursery.start_soon(queue.save_changes)
                 try:
                     yield client
@@ -184,7 +184,7 @@ class Client:
                     failure = error  # the caller's own error: re-raised below, not in the nursery's group
                 finally:
                     nursery.cancel_scope.cancel()
-                    connecting.close()
+                    reconnector.close()
         except BaseExceptionGroup as group:
             raise (
                 group if failure is None else BaseExceptionGroup(group.message, [failure, *group.exceptions])

@@ -16,11 +16,11 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class CommandQueue:
-    """The unacknowledged commands, of which the store has a copy. Others are sent at once, or never."""
+    """Queues commands until they are acknowledged, with a copy in the store. Others are sent at once, or never."""
 
     def __init__(
         self,
-        connecting: Reconnector,
+        reconnector: Reconnector,
         delivery: EventDelivery,
         unacked: UnackedCommands,
         vocabulary: Vocabulary,
@@ -28,19 +28,19 @@ class CommandQueue:
     ) -> None:
         self._parse = vocabulary.parser.parse_frame
         self.unacked: UnackedCommands = unacked
-        self._reconnector = connecting
+        self._reconnector = reconnector
         self._delivery = delivery
         self._store = store
         self._saving = trio.Lock()
 
     def send_soon(self, command: JsonObject, *, or_later: bool = False) -> None:
-        """Send a command if there is a connection. `or_later`: the next connection makes up for one that is refused."""
-        line = self._reconnector.connection
-        if line is not None and not line.send_soon(command) and or_later:
-            self._delivery.cursors.mark_refused()  # all threads are resumed when gaps are next filled
+        """Send a command if there is a connection. `or_later`: if its queue is full, all threads are resumed later."""
+        connection = self._reconnector.connection
+        if connection is not None and not connection.send_soon(command) and or_later:
+            self._delivery.cursors.mark_refused()
 
     async def enqueue(self, kind: str, fields: JsonObject) -> None:
-        """Queue a command of these fields, without those that are None. Raises what methods of `Client` raise."""
+        """Queue a command of these fields, without those that are None. Raises the errors of `Client`'s methods."""
         self._raise_if_ended()
         payload = {name: value for name, value in fields.items() if value is not None}
         command = {"type": kind, "payload": payload}
@@ -48,7 +48,7 @@ class CommandQueue:
         if len(frame) > SMALL_BYTES:
             await trio.to_thread.run_sync(self._parse, frame, abandon_on_cancel=True)
         else:
-            self._parse(frame)  # a server could not name the command that it cannot parse
+            self._parse(frame)  # a server that cannot parse a command cannot name it in its refusal
         async with self._saving:
             self._raise_if_ended()
             if not self.unacked.fits(frame):
@@ -66,10 +66,10 @@ class CommandQueue:
         Return whether that was possible. If so, the caller receives a refusal of the message with this code.
         """
         async with self._saving:
-            kept = self.unacked.get(("message", message_id))
-            if kept is None or (kept.tries and kept.due_at <= trio.current_time()):
+            command = self.unacked.get(("message", message_id))
+            if command is None or (command.tries and command.due_at <= trio.current_time()):
                 return False
-            self.unacked.remove(kept.key)
+            self.unacked.remove(command.key)
             if self._store is not None:
                 await self._store.save(self.unacked.commands)
         text = "The message was taken back before it was sent."
@@ -81,7 +81,7 @@ class CommandQueue:
             raise self._delivery.failure or trio.ClosedResourceError("this client is closed")
 
     async def save_changes(self) -> None:
-        """Save to the store what remains after each acknowledgement. `open_client` runs this."""
+        """Save the remaining commands to the store after each acknowledgement. `open_client` runs this."""
         while self._store is not None:
             await self._delivery.unacked_changed.wait()
             self._delivery.unacked_changed = trio.Event()

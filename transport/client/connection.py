@@ -23,8 +23,8 @@ from transport.wire.payloads import ChunkAssembler, split
 JsonObject: TypeAlias = Mapping[str, Any]
 
 _FRAME_BYTES: Final = 256 * 1024  # assumed limit of a server that names none
-_MAX_URGENT: Final = 64
-_GOODBYE_S: Final = 0.1
+_MAX_URGENT: Final = 64  # commands without acknowledgement that may be queued; further ones are refused
+_GOODBYE_S: Final = 0.1  # deadline in seconds for sending the close frame
 GONE: Final = "the server does not answer any more"
 LOST: Final = "the connection was lost"
 
@@ -63,25 +63,25 @@ class Connection:
         self._work = trio.Event()
         self._assembler = ChunkAssembler(MAX_FRAME_BYTES)
         self._busy = False
-        self._names = 0
+        self._last_chunk_id = 0
         self._ending = ConnectionEnd(LOST)
 
     async def run(
-        self, first: Sequence[JsonObject], hearer: EventReceiver, beside: Sequence[Callable[[], Awaitable[None]]] = ()
+        self, first: Sequence[JsonObject], receiver: EventReceiver, tasks: Sequence[Callable[[], Awaitable[None]]] = ()
     ) -> ConnectionEnd:
-        """Send and receive to the end, and return it. `first` is sent first; the tasks `beside` run as long."""
+        """Send and receive until the end, and return it. `first` is sent first; `tasks` run meanwhile."""
         self._urgent.extend(first)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_silence)
                 sending: list[Callable[[], Awaitable[None]]] = [
-                    partial(self._send_commands, hearer),
+                    partial(self._send_commands, receiver),
                     self._ping,
-                    *beside,
+                    *tasks,
                 ]
                 for send in sending:
                     nursery.start_soon(_ignore_send_failure, send)
-                await self._receive_frames(hearer)
+                await self._receive_frames(receiver)
         except* (ConnectionClosed, ProtocolError):
             pass
         except* UnreadableEvent as group:
@@ -127,7 +127,7 @@ class Connection:
         """Send a command now. Only for tasks of the connection: a cancelled send would leave half a frame."""
         await self._socket.send_message(encode_command(command).decode())
 
-    async def _send_commands(self, hearer: EventReceiver) -> None:
+    async def _send_commands(self, receiver: EventReceiver) -> None:
         while True:
             self._work = trio.Event()
             await self._send_urgent()
@@ -139,48 +139,48 @@ class Connection:
                     await self._work.wait()
                 continue
             if len(command.frame) > SMALL_BYTES:
-                await self.welcomed.wait()  # which says how large a frame may be
+                await self.welcomed.wait()  # the welcome says how large a frame may be
                 if self._unacked.get(command.key) is not command:
                     continue
             self.sent.add(command)
             command.tries += 1
-            await self._send_command(command, hearer)
+            await self._send_command(command, receiver)
 
     async def _send_urgent(self) -> None:
         while self._urgent:
             await self.send(self._urgent.popleft())
 
-    async def _send_command(self, command: UnackedCommand, hearer: EventReceiver) -> None:
+    async def _send_command(self, command: UnackedCommand, receiver: EventReceiver) -> None:
         size = len(command.frame)
         if size <= self._limit("frame_bytes", _FRAME_BYTES):
             await self._socket.send_message(command.frame.decode())
         elif self.welcome is not None and "chunk" in self.welcome.capabilities and size <= self._limit("chunks_bytes"):
-            self._names += 1
-            for part in split(command.frame, str(self._names)):
+            self._last_chunk_id += 1
+            for part in split(command.frame, str(self._last_chunk_id)):
                 await self._socket.send_message(part.decode())
                 await self._send_urgent()
         else:
-            await hearer.receive_event(_too_large(command), 1000)
+            await receiver.receive_event(_too_large(command), 1000)
 
-    def _limit(self, name: str, otherwise: int = MAX_FRAME_BYTES) -> int:
+    def _limit(self, name: str, default: int = MAX_FRAME_BYTES) -> int:
         value = self.welcome.limits.get(name) if self.welcome is not None else None
-        return value if isinstance(value, int) and value > 0 else otherwise
+        return value if isinstance(value, int) and value > 0 else default
 
     # Receiving
 
-    async def _receive_frames(self, hearer: EventReceiver) -> None:
+    async def _receive_frames(self, receiver: EventReceiver) -> None:
         while True:
             self._busy = False
             self._stream.heard_at = trio.current_time()  # unread bytes may have arrived while this was busy
             frame = await self._socket.get_message()
             self._busy = True
-            await self._handle_frame(frame, hearer)
+            await self._handle_frame(frame, receiver)
 
-    async def _handle_frame(self, frame: str | bytes, hearer: EventReceiver, *, whole: bool = False) -> None:
+    async def _handle_frame(self, frame: str | bytes, receiver: EventReceiver, *, whole: bool = False) -> None:
         if isinstance(frame, str) and len(frame) <= SMALL_BYTES:
-            events = read_frame(frame, hearer.events)
+            events = read_frame(frame, receiver.events)
         else:
-            events = await trio.to_thread.run_sync(read_frame, frame, hearer.events, abandon_on_cancel=True)
+            events = await trio.to_thread.run_sync(read_frame, frame, receiver.events, abandon_on_cancel=True)
         size = len(frame) // max(len(events), 1) + 1
         for event in events:
             if isinstance(event, Chunk):
@@ -188,10 +188,10 @@ class Connection:
                     raise UnreadableEvent("a part of a frame is within another")
                 text = self._add_chunk(event)
                 if text is not None:
-                    await self._handle_frame(text, hearer, whole=True)
+                    await self._handle_frame(text, receiver, whole=True)
                 continue
             self._record_event(event)
-            await hearer.receive_event(event, size)
+            await receiver.receive_event(event, size)
 
     def _add_chunk(self, chunk: Chunk) -> str | None:
         try:
@@ -218,8 +218,8 @@ class Connection:
             self.rtt_s = trio.current_time() - began
 
     async def _watch_silence(self) -> None:
-        # Any byte shows that the server is alive. While the caller takes no events nothing is read, so silence is no
-        # sign.
+        # Any byte shows that the server is alive. While the caller takes no events, nothing is read: silence then does
+        # not mean that the server is dead.
         while True:
             left_s = self._stream.heard_at + self._reconnect.ping_s - trio.current_time()
             if left_s <= 0 and not self._busy:

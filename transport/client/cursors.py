@@ -12,7 +12,7 @@ __all__ = ["Judgement", "ThreadCursors"]
 
 
 class Judgement(enum.Enum):
-    """What to do with an event: deliver it, drop it, or drop it and resume its thread."""
+    """The judgement on an event: deliver it, drop it, or drop it and resume its thread."""
 
     ACCEPT = "take"
     DUPLICATE = "duplicate"
@@ -28,21 +28,21 @@ class ThreadCursors:
     """
 
     last_seqs: dict[str, int] = field(factory=dict)
-    _asked: set[str] = field(factory=set, init=False)  # resumed on this connection, no event accepted since
-    _gaps: set[str] = field(factory=set, init=False)  # an event further on was dropped
-    _refused: bool = field(default=False, init=False)  # a command was, and it may have been a resume
+    _requested: set[str] = field(factory=set, init=False)  # resumed on this connection, and no event accepted since
+    _gaps: set[str] = field(factory=set, init=False)  # threads of which an event beyond the next one was dropped
+    _refused: bool = field(default=False, init=False)  # a command was refused that may have been a resume
 
     def start_connection(self) -> dict[str, int]:
         """Start a new connection, dropping the gaps of the last one. Return the cursors of its first `resume`."""
         self._gaps.clear()
         self._refused = False
-        self._asked = set(self.last_seqs)
+        self._requested = set(self.last_seqs)
         return dict(self.last_seqs)
 
     def move_to(self, thread_id: str, seq: int) -> None:
         """Move the cursor to `seq`, back or forward: the caller resumes there, or the log was trimmed."""
         self.last_seqs[thread_id] = seq
-        self._asked.add(thread_id)
+        self._requested.add(thread_id)
         self._gaps.discard(thread_id)
 
     def judge(self, thread_id: str, seq: int, *, waiting: bool = False) -> Judgement:
@@ -50,25 +50,25 @@ class ThreadCursors:
 
         `waiting`: a message of this client waits to be accepted in the thread, and this is not its acceptance.
         """
-        place = self.last_seqs.get(thread_id)
-        if place is None and waiting and seq > 1:
+        cursor = self.last_seqs.get(thread_id)
+        if cursor is None and waiting and seq > 1:
             self._gaps.add(thread_id)
             return Judgement.GAP
-        if place is not None and seq <= place:
+        if cursor is not None and seq <= cursor:
             return Judgement.DUPLICATE
-        if place is not None and seq > place + 1:
+        if cursor is not None and seq > cursor + 1:
             self._gaps.add(thread_id)
             return Judgement.GAP
         self.last_seqs[thread_id] = seq
-        if place is not None:  # events dropped before there was a cursor are still missing
+        if cursor is not None:  # events dropped before there was a cursor are still missing
             self._gaps.discard(thread_id)
-        self._asked.discard(thread_id)
+        self._requested.discard(thread_id)
         return Judgement.ACCEPT
 
     def mark_incomplete(self, thread_id: str) -> None:
         """Mark a thread to be resumed: events may be missing without a visible gap."""
         self._gaps.add(thread_id)
-        self._asked.discard(thread_id)
+        self._requested.discard(thread_id)
 
     def mark_refused(self) -> None:
         """Record a temporary refusal that names no command: it may have been of a resume."""
@@ -79,12 +79,12 @@ class ThreadCursors:
 
         `again`: also threads whose requested events have not come, and after a refusal every thread.
         """
-        everything = again and self._refused
+        all_threads = again and self._refused
         self._refused = self._refused and not again
-        wanted = {
-            name: place
-            for name, place in self.last_seqs.items()
-            if everything or (name in self._gaps and (again or name not in self._asked))
+        cursors = {
+            name: cursor
+            for name, cursor in self.last_seqs.items()
+            if all_threads or (name in self._gaps and (again or name not in self._requested))
         }
-        self._asked.update(wanted)
-        return wanted
+        self._requested.update(cursors)
+        return cursors

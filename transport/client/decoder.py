@@ -64,7 +64,7 @@ def read_frame(frame: str | bytes, events: Events) -> list[Received | Chunk]:
 
 
 def refusal(code: str, text: str, message_id: str | None, thread_id: str | None = None) -> Received:
-    """Build the refusal that a server would send, for a command that is not sent."""
+    """Build a refusal such as a server sends, for a command that is not sent to it."""
     error = Error(code, text, retryable=False, error_id="")
     return Received(error, 0.0, thread_id=thread_id, message_id=message_id, message=text)
 
@@ -90,14 +90,14 @@ def read_event(frame: object, events: Events) -> Received:
     )  # fmt: skip
 
 
-def _event(kind: str, known: type[Event] | None, data: object) -> Event:
+def _event(kind: str, event_class: type[Event] | None, data: object) -> Event:
     fields = data if isinstance(data, dict) else {}
-    if known is None:
+    if event_class is None:
         return UnknownEvent(kind, fields)
-    renamed = {name: attribute for attribute, name, _ in wire_fields(known) if attribute != name}
+    renamed = {name: attribute for attribute, name, _ in wire_fields(event_class) if attribute != name}
     try:
         members = {renamed.get(name, name): value for name, value in fields.items()} if renamed else fields
-        return attrs.evolve(msgspec.convert(members, known))  # evolve runs attrs' converters, which msgspec skips
+        return attrs.evolve(msgspec.convert(members, event_class))  # evolve runs attrs' converters, which msgspec skips
     except (ValueError, RecursionError):
         return UnknownEvent(kind, fields)
 

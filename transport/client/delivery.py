@@ -25,19 +25,19 @@ class EventDelivery:
 
     `failure` is the error that ended the client; None if it was closed, or goes on. `consumed` is the last seq of each
     thread that the caller has taken. `gap_found` is set if a thread lacks events, `unacked_changed` when a command was
-    acknowledged. A subclass says more of a program's events by `observe`.
+    acknowledged. A subclass may override `observe` for a program's own events.
     """
 
     exchange: ClassVar[type[Exchange]] = Exchange
 
-    def __init__(self, unsent: UnackedCommands, events: Events) -> None:
+    def __init__(self, unacked: UnackedCommands, events: Events) -> None:
         self.events = events
         self.cursors = ThreadCursors()
         self.inbox = Inbox()
         self.gap_found = trio.Event()
         self.unacked_changed = trio.Event()
         self.consumed: dict[str, int] = {}
-        self._unacked = unsent
+        self._unacked = unacked
         self.texts = TextAssembly()
         self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._iterated = False
@@ -53,12 +53,12 @@ class EventDelivery:
 
     def open_exchange(self, message_id: str, run_id: str | None) -> Exchange:
         """Open the exchange of one message. Unless the caller iterates over all events, the oldest are overwritten."""
-        arc = self.exchange(message_id, run_id, self.record_consumed, self.failure)
+        exchange = self.exchange(message_id, run_id, self.record_consumed, self.failure)
         if self.ended:
-            arc.end(self.failure)
-        self._exchanges.add(arc)
+            exchange.end(self.failure)
+        self._exchanges.add(exchange)
         self.inbox.overwrite(not self._iterated)
-        return arc
+        return exchange
 
     def record_consumed(self, event: Received) -> None:
         """Record that the caller has taken an event."""
@@ -79,23 +79,23 @@ class EventDelivery:
         if not self.ended:
             self.failure = failure
             self.inbox.close()
-            for arc in list(self._exchanges):
-                arc.end(failure)
+            for exchange in list(self._exchanges):
+                exchange.end(failure)
 
     # From the connection
 
     def start_connection(self) -> Sequence[JsonObject]:
-        """Return the commands that resume on a new connection. Call before anything is read, lest a cursor moves."""
+        """Return the commands that resume on a new connection. Call it before a frame is read, lest a cursor moves."""
         self._resent = frozenset(message.message_id for message in self._unacked.messages if message.tries)
         return resume_commands(self.cursors.start_connection())
 
-    def connection_lost(self, said: Sequence[UnackedCommand], last_seqs: Mapping[str, int]) -> None:
-        """Handle the end of a connection; `last_seqs` of threads are those at its start, `said` the messages sent.
+    def connection_lost(self, sent: Sequence[UnackedCommand], last_seqs: Mapping[str, int]) -> None:
+        """Handle the end of a connection. `sent`: the messages sent on it; `last_seqs`: those of threads at its start.
 
         A message without acknowledgement may have been accepted, as the first event after that seq. So a thread of
         which no event was received is resumed from there.
         """
-        for message in said:
+        for message in sent:
             head = last_seqs.get(thread_id := str(message.payload.get("thread_id")))
             if message.opens_thread and head is not None and thread_id not in self.cursors.last_seqs:
                 self.cursors.move_to(thread_id, head)
@@ -117,13 +117,13 @@ class EventDelivery:
             case Error(retryable=True) if event.refusal and event.message_id is None:
                 self.cursors.mark_refused()
             case PartialResult() as piece:
-                news = self.texts.add_piece(text_name(event), piece)
-                if news is None:
+                addition = self.texts.add_piece(text_name(event), piece)
+                if addition is None:
                     return
-                event = event.replace(event=news)
+                event = event.replace(event=addition)
         self.observe(event)
-        for arc in list(self._exchanges):
-            await arc.put_event(event, size)
+        for exchange in list(self._exchanges):
+            await exchange.put_event(event, size)
         await self.inbox.put(event, size)
 
     def observe(self, event: Received) -> None:
@@ -134,10 +134,10 @@ class EventDelivery:
         if thread_id is None or seq is None:
             return True
         accepted = [command for command in settled if command.accepted_by(event)]
-        began = thread_id not in self.cursors.last_seqs
+        is_new = thread_id not in self.cursors.last_seqs
         judgement = self.cursors.judge(thread_id, seq, waiting=not accepted and self._awaits_acceptance(thread_id))
-        if began and any(command.message_id in self._resent for command in accepted):
-            self.cursors.mark_incomplete(thread_id)  # it may have been accepted earlier, with more events since
+        if is_new and any(command.message_id in self._resent for command in accepted):
+            self.cursors.mark_incomplete(thread_id)  # the message may have been accepted before, with more events since
             self.gap_found.set()
         if judgement is Judgement.GAP:
             self.gap_found.set()
@@ -160,6 +160,6 @@ def text_name(event: Received) -> str:
 
 def resume_commands(threads: Mapping[str, int]) -> list[JsonObject]:
     """Return the commands that resume these threads, each from the event after its seq."""
-    places = list(threads.items())
-    parts = (dict(places[at : at + MAX_RESUMED]) for at in range(0, len(places), MAX_RESUMED))
+    cursors = list(threads.items())
+    parts = (dict(cursors[at : at + MAX_RESUMED]) for at in range(0, len(cursors), MAX_RESUMED))
     return [{"type": "resume", "payload": {"threads": part}} for part in parts]

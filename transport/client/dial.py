@@ -13,8 +13,8 @@ from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_
 from transport.client.decoder import MAX_FRAME_BYTES
 from transport.client.reconnect import ConnectionEnd, ended_by_refusal
 
-_MAX_HANDSHAKE_BYTES: Final = 256 * 1024
-_PIECE_BYTES: Final = 64 * 1024
+_MAX_HANDSHAKE_BYTES: Final = 256 * 1024  # most bytes of the answer to a handshake; more end the attempt
+_PIECE_BYTES: Final = 64 * 1024  # most bytes of one read
 
 Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
@@ -116,7 +116,7 @@ async def open_stream(address: SocketUrl, tls: ssl.SSLContext | None) -> Monitor
 
 def _os_error_text(error: OSError | UnicodeError) -> str:
     causes = [cause for cause in flatten_errors(error.__cause__ or error) if isinstance(cause, OSError)]
-    return next((cause.strerror for cause in causes if cause.strerror), "the name leads nowhere")
+    return next((cause.strerror for cause in causes if cause.strerror), "the host name cannot be resolved")
 
 
 @frozen
@@ -135,7 +135,7 @@ class _ReaderNursery:
         except ConnectionRejected as rejected:
             raise ConnectFailed(ended_by_refusal(rejected.status_code, rejected.headers, time.time())) from None
         except Exception as error:  # errors of three protocol libraries, and what invalid bytes cause in them
-            raise ConnectFailed(ConnectionEnd("what answers there does not speak as a WebSocket should")) from error
+            raise ConnectFailed(ConnectionEnd("the server does not follow the WebSocket protocol")) from error
 
 
 async def open_websocket(
@@ -147,9 +147,8 @@ async def open_websocket(
     """
     headers = [] if token is None else [(b"Authorization", b"Bearer " + token.encode())]
     socket: WebSocketConnection | None = None
-    reading: Any = _ReaderNursery(
-        nursery
-    )  # these two have the methods that the library calls of a nursery and of a stream
+    # Any: these have the methods that the library calls on a nursery and on a stream, and no others.
+    reading: Any = _ReaderNursery(nursery)
     wrapped: Any = stream
     async with trio.open_nursery() as waiting:
 

@@ -10,7 +10,7 @@ from transport.client.decoder import Received
 from transport.wire.errors import TransportError
 from transport.wire.events import Resync
 
-MAX_EVENTS: Final = 1000
+MAX_EVENTS: Final = 1000  # in one inbox, as MAX_BYTES: a producer then waits, or the oldest events are dropped
 MAX_BYTES: Final = 32 * 1024 * 1024
 
 
@@ -83,9 +83,9 @@ class Inbox:
 class Exchange:
     """Iterate over it for the events of one message, the last of which ends its run, refuses it, or is a `resync`.
 
-    Made by `Client.exchange`. It receives events from then on; made right after `say`, all of them. If a message has
-    several runs, it follows the first one that an event names. It need not be closed. Iterating raises what iterating
-    over the client raises, and ends when the client is closed.
+    Made by `Client.exchange`. It receives the events after that: all of them, if it is made right after the message is
+    sent. If a message has several runs, it follows the first one that an event names. It need not be closed. Iterating
+    raises the errors of iterating over the client, and ends when the client is closed.
     """
 
     def __init__(
@@ -129,5 +129,5 @@ class Exchange:
     def _belongs(self, event: Received) -> bool:
         if isinstance(event.event, Resync):
             return self.thread_id is not None and event.thread_id == self.thread_id
-        own = event.message_id == self.message_id or getattr(event.event, "message_id", None) == self.message_id
-        return own and (self.run_id is None or event.run_id in (None, self.run_id))
+        matches = event.message_id == self.message_id or getattr(event.event, "message_id", None) == self.message_id
+        return matches and (self.run_id is None or event.run_id in (None, self.run_id))

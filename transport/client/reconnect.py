@@ -19,7 +19,7 @@ _TRANSIENT: Final = frozenset({408, 425, 429})  # transient statuses below 500
 
 @frozen
 class Reconnect:
-    """How to reconnect: after a random delay of up to `first_s`, doubled at each failure in a row, at most `max_s`.
+    """A policy: reconnect after a random delay of up to `first_s`, doubled at each failure in a row, at most `max_s`.
 
     The whole delay is random ("full jitter"), so that many clients do not reconnect at once. After `attempts` failures
     in a row the client gives up; a connection that lasted `steady_s` resets the count. `connect_s` is the deadline of
@@ -48,7 +48,7 @@ class Reconnect:
 
 @frozen
 class ConnectionEnd:
-    """How a connection, or an attempt at one, ended. `reason` is a sentence for a person.
+    """The end of a connection, or of an attempt at one. `reason` is a sentence for a person.
 
     `failure` is set if the client must not reconnect, `token` if that is because of its token only. `not_before_s` is
     the delay that the server asked for; `drained`: the server announced the end by a `Drain`; `answered`: another HTTP
@@ -95,8 +95,8 @@ def _redirect_target(headers: Mapping[bytes, str]) -> str:
         parts = urlsplit(headers.get(b"location", ""))
     except ValueError:
         return ""
-    place = f"{parts.hostname or ''}{parts.path}"[:200]
-    return f" to {place}" if place.isprintable() and place else ""
+    target = f"{parts.hostname or ''}{parts.path}"[:200]
+    return f" to {target}" if target.isprintable() and target else ""
 
 
 def _retry_after_s(headers: Mapping[bytes, str], now: float) -> float | None:

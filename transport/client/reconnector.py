@@ -22,7 +22,7 @@ from transport.wire.events import Error, Welcome
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
-_ACK_S: Final = 1.0
+_ACK_S: Final = 1.0  # seconds between two acknowledgements
 _SLOW: Final = "the server did not answer in time"
 
 
@@ -33,10 +33,10 @@ class Reconnector:
         self,
         address: SocketUrl,
         credentials: Credentials,
-        how: Reconnect,
+        policy: Reconnect,
         chance: Callable[[], float],
         hello: JsonObject,
-        unsent: UnackedCommands,
+        unacked: UnackedCommands,
         delivery: EventDelivery,
         *,
         tls: ssl.SSLContext | None,
@@ -46,16 +46,16 @@ class Reconnector:
         self.state = ObservedState()
         self._address = address
         self._credentials = credentials
-        self._reconnect = how
+        self._reconnect = policy
         self._chance = chance
         self._hello = {"type": "hello", "payload": hello}
-        self._unacked = unsent
+        self._unacked = unacked
         self._delivery = delivery
         self._tls = tls
         self._ack = ack
         self._steady_at = float("inf")
         self._token_refused = self._was_online = False
-        self.renewal = TokenRenewal(credentials, unsent)
+        self.renewal = TokenRenewal(credentials, unacked)
 
     async def run(self) -> None:
         """Connect and reconnect until the server refuses this client for good."""
@@ -97,13 +97,13 @@ class Reconnector:
         except Unauthenticated as error:
             return ConnectionEnd(str(error), error)
         except (OSError, TransportError, trio.TooSlowError):
-            return ConnectionEnd("no session token could be got")
+            return ConnectionEnd("no session token could be obtained")
         deadline = trio.current_time() + self._reconnect.connect_s
         try:
             with trio.fail_at(deadline):
                 stream = await open_stream(self._address, self._tls)
-        except ConnectFailed as no:
-            return no.ending
+        except ConnectFailed as failed:
+            return failed.ending
         except trio.TooSlowError:
             return ConnectionEnd(_SLOW)
         return await self._open_socket(stream, token, deadline)
@@ -125,19 +125,19 @@ class Reconnector:
         return ending
 
     async def _run_connection(self, socket: WebSocketConnection, stream: MonitoredStream) -> ConnectionEnd:
-        line = self.connection = Connection(socket, stream, self._reconnect, self._unacked)
+        connection = self.connection = Connection(socket, stream, self._reconnect, self._unacked)
         first = [self._hello, *self._delivery.start_connection()]
-        beside = [partial(self._fill_gaps, line)]
+        tasks = [partial(self._fill_gaps, connection)]
         if self._credentials.source is not None:
-            beside.append(partial(self.renewal.run, line))
+            tasks.append(partial(self.renewal.run, connection))
         if self._ack:
-            beside.append(partial(self._acknowledge, line))
+            tasks.append(partial(self._acknowledge, connection))
         try:
-            ending = await line.run(first, self, beside)
+            ending = await connection.run(first, self, tasks)
         finally:
             self.connection = None
-            messages = [message for message in self._unacked.messages if message in line.sent]
-            self._delivery.connection_lost(messages, {} if line.welcome is None else line.welcome.threads)
+            messages = [message for message in self._unacked.messages if message in connection.sent]
+            self._delivery.connection_lost(messages, {} if connection.welcome is None else connection.welcome.threads)
             self._unacked.reset_for_connection()
             self.renewal.forget()
         return ending
@@ -153,25 +153,25 @@ class Reconnector:
             self._steady_at = trio.current_time() + self._reconnect.steady_s
             self._was_online = True
             self.state.set(State(Status.ONLINE))
-        line = self.connection
+        current = self.connection
         match event.event:
             case Welcome(session_token=token):
                 self._credentials.token = token or self._credentials.token
                 self._token_refused = False
-            case Error(code=code) if event.refusal and line is not None and self.renewal.retry(event, code, line):
+            case Error(code=code) if event.refusal and current is not None and self.renewal.retry(event, code, current):
                 return
-            case Error(retryable=True) as error if event.refusal and line is not None:
-                repeated = self._retry_later(event, error, line)
-                if repeated and line.drained_at is not None:
-                    return  # it is sent on the next connection
+            case Error(retryable=True) as error if event.refusal and current is not None:
+                repeated = self._retry_later(event, error, current)
+                if repeated and current.drained_at is not None:
+                    return  # the message is sent on the next connection
                 event = event.replace(repeated=repeated)
         await self._delivery.receive_event(event, size)
 
-    def _retry_later(self, event: Received, error: Error, line: Connection) -> bool:
-        """Have refused commands sent again later. Return whether the caller should go on waiting."""
+    def _retry_later(self, event: Received, error: Error, connection: Connection) -> bool:
+        """Postpone refused commands, which are then sent again. Return whether the refused message is still pending."""
         refused = self._unacked.refused_by(event)
         named = bool(refused) and event.message_id is not None
-        if line.drained_at is not None:
+        if connection.drained_at is not None:
             return named
         now, chance = trio.current_time(), self._chance()
         for command in refused:
@@ -180,10 +180,10 @@ class Reconnector:
                 return False
             command.postpone(now, wait_s)
         self._delivery.mark_resent(refused)
-        line.resend(refused)
+        connection.resend(refused)
         return named
 
-    async def _fill_gaps(self, line: Connection) -> None:
+    async def _fill_gaps(self, connection: Connection) -> None:
         """Resume threads with gaps: at once, and again every `resume_s` while events are missing."""
         delivery, every_s = self._delivery, self._reconnect.resume_s
         deadline = trio.current_time() + every_s
@@ -194,14 +194,14 @@ class Reconnector:
             if waited.cancelled_caught:
                 deadline = trio.current_time() + every_s
             for command in resume_commands(delivery.cursors.threads_to_resume(again=waited.cancelled_caught)):
-                await line.send(command)
+                await connection.send(command)
 
-    async def _acknowledge(self, line: Connection) -> None:
+    async def _acknowledge(self, connection: Connection) -> None:
         """Acknowledge the events that the caller has taken, at most once a second."""
         seqs: dict[str, int] = {}
         while True:
             await trio.sleep(_ACK_S)
-            news = {thread_id: seq for thread_id, seq in self._delivery.consumed.items() if seqs.get(thread_id) != seq}
-            for thread_id, seq in news.items():
-                await line.send({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
-            seqs |= news
+            newer = {thread_id: seq for thread_id, seq in self._delivery.consumed.items() if seqs.get(thread_id) != seq}
+            for thread_id, seq in newer.items():
+                await connection.send({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
+            seqs |= newer

@@ -26,8 +26,8 @@ class OutboxStore(Protocol):
 class FileOutbox:
     """Stores commands in a JSON file that only its owner can read. One client per file.
 
-    The file is replaced atomically after the new one was synced to disk: after any crash the old or the new one is
-    there. Both methods raise OSError.
+    The file is replaced atomically, once the new one is synced to disk: after any crash the old or the new one exists.
+    Both methods raise OSError.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -49,13 +49,13 @@ class FileOutbox:
             return []
         try:
             commands = json.loads(body)["commands"]
-            whole = all(isinstance(entry["type"], str) and isinstance(entry["payload"], dict) for entry in commands)
+            valid = all(isinstance(entry["type"], str) and isinstance(entry["payload"], dict) for entry in commands)
         except (ValueError, LookupError, TypeError):
-            whole = False
-        if not whole:
+            valid = False
+        if not valid:
             raise ValueError(f"{self._path} is not an outbox")
-        kept: Sequence[JsonObject] = commands
-        return kept
+        checked: Sequence[JsonObject] = commands
+        return checked
 
     def _save(self, commands: Sequence[JsonObject]) -> None:
         new = self._path.with_name(f".{self._path.name}.new")

@@ -10,8 +10,8 @@ from attrs import define, evolve, field
 
 from transport.wire.events import PartialResult
 
-MAX_TEXTS: Final = 256
-MAX_CHARACTERS: Final = 8 * 1024 * 1024
+MAX_TEXTS: Final = 256  # answers of which a text is kept
+MAX_CHARACTERS: Final = 8 * 1024 * 1024  # of all texts together
 
 
 @define
@@ -44,27 +44,27 @@ class TextAssembly:
 
     def add_piece(self, name: str, piece: PartialResult) -> PartialResult | None:
         """Add a piece. Return its new part, such that the text is `text[:offset] + part`; None if nothing is new."""
-        known, start = self.get(name), piece.offset
-        if name in self._ended or not 0 <= start <= len(known):
+        current, start = self.get(name), piece.offset
+        if name in self._ended or not 0 <= start <= len(current):
             return None
-        same = _common_length(known, start, piece.text)
+        same = _common_length(current, start, piece.text)
         if start and same == len(piece.text):
             return None
-        whole = known[: start + same] + piece.text[same:]
-        if whole == known:
+        updated = current[: start + same] + piece.text[same:]
+        if updated == current:
             return None
-        self.set_text(name, whole)
+        self.set_text(name, updated)
         return evolve(piece, text=piece.text[same:], offset=start + same)
 
 
-def _common_length(known: str, start: int, text: str) -> int:
-    """Return how many leading characters of `text` equal `known` from `start` on."""
-    if known.startswith(text, start):
+def _common_length(base: str, start: int, text: str) -> int:
+    """Return how many leading characters of `text` equal those of `base` from `start` on."""
+    if base.startswith(text, start):
         return len(text)
-    low, high = 0, min(len(text), len(known) - start)
+    low, high = 0, min(len(text), len(base) - start)
     while low < high:  # by halves: comparing slices is far quicker than one character at a time
         middle = (low + high + 1) // 2
-        if known.startswith(text[low:middle], start + low):
+        if base.startswith(text[low:middle], start + low):
             low = middle
         else:
             high = middle - 1

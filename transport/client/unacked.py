@@ -2,8 +2,8 @@
 
 A message is acknowledged by its acceptance or a refusal that names it. Other commands are idempotent, and acknowledged
 by their effect; one without effect is dropped after TRIES connections. A temporarily refused command is postponed, and
-so are the later messages of its thread. Which commands are messages, and what acknowledges them, a program says in a
-subclass of `UnackedCommand`.
+so are the later messages of its thread. A program defines in a subclass of `UnackedCommand` which commands are messages
+and what acknowledges them.
 """
 
 import json
@@ -18,11 +18,11 @@ from transport.client.decoder import Received
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
-MAX_COMMANDS: Final = 100
-MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_COMMANDS: Final = 100  # unacknowledged at a time; one more raises trio.WouldBlock
+MAX_BYTES: Final = 8 * 1024 * 1024  # of all their frames together
 SMALL_BYTES: Final = 8 * 1024
 """Frames up to this size in bytes are parsed in the task, larger ones in a worker thread."""
-TRIES: Final = 3
+TRIES: Final = 3  # connections on which a command that is no message is sent
 
 
 @define(eq=False)
@@ -64,7 +64,7 @@ class UnackedCommand:
 
     @property
     def name(self) -> str:
-        """What distinguishes the command from others of its type."""
+        """The name that distinguishes the command from others of its type."""
         return str(self.payload.get("message_id", ""))
 
     @property
@@ -158,10 +158,10 @@ class UnackedCommands:
 
     def remove(self, key: tuple[str, str]) -> UnackedCommand | None:
         """Remove the command of this key. Return it, or None."""
-        gone = self._commands.pop(key, None)
-        if gone is not None:
-            self._bytes -= len(gone.frame)
-        return gone
+        removed = self._commands.pop(key, None)
+        if removed is not None:
+            self._bytes -= len(removed.frame)
+        return removed
 
     def get(self, key: tuple[str, str]) -> UnackedCommand | None:
         """Return the command of this key, or None."""
@@ -182,14 +182,14 @@ class UnackedCommands:
 
         A postponed message holds back the later ones of its thread.
         """
-        held: set[str | None] = set()
+        blocked_threads: set[str | None] = set()
         for command in self._commands.values():
-            if command in taken or (command.is_message and (not messages or command.thread_id in held)):
+            if command in taken or (command.is_message and (not messages or command.thread_id in blocked_threads)):
                 continue
             if command.due_at <= now:
                 return command
             if command.is_message:
-                held.add(command.thread_id)
+                blocked_threads.add(command.thread_id)
         return None
 
     def due_at(self, now: float) -> float:

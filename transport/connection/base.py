@@ -20,12 +20,12 @@ from transport.wire.messages import Close, CloseWhenDrained, Deliver
 log: Final = logging.getLogger("transport.connection.websocket")
 
 _OUR_FAULT: Final = 500
-"""The HTTP status from which on a refusal is the server's fault."""
+"""The lowest HTTP status of a refusal that is the server's fault."""
 
 
 @frozen
 class ConnectionInfo:
-    """A connection as its operator sees it. `rtt_s` is that of the last answered ping, None before the first."""
+    """A connection as an operator sees it. `rtt_s`: round-trip time of the last answered ping; None before that."""
 
     dialect: str
     rtt_s: float | None = None
@@ -33,7 +33,7 @@ class ConnectionInfo:
 
 @define(eq=False)
 class DescribeConnection(Ask[ConnectionInfo]):
-    """To a connection: reply with what an operator is shown of it."""
+    """To a connection: reply with its `ConnectionInfo`."""
 
 
 class ClosableSink(Sink, Protocol):
@@ -47,8 +47,8 @@ class ClosableSink(Sink, Protocol):
 class ClientConnection(Actor):
     """One client, until its sink closes. Its child, the outbox, sends events; subclasses handle input.
 
-    `label` is its label in metrics. Receives `Close`, and the event `Drain`, which is sent; a close with 1001 follows
-    after `closes_in_s`.
+    `label` is its label in metrics. Receives `Close`, and the event `Drain`, which is sent to the client; a close with
+    1001 follows after `closes_in_s`.
     """
 
     __slots__ = (
@@ -156,9 +156,9 @@ class ClientConnection(Actor):
         error_id = error_id or new_error_id()
         extra = self._names(error_id) | {"code": rejected.code}
         # Rate-limit refusals are logged at debug level, so that a flood cannot fill the disk; the metrics count them.
-        quiet = logging.DEBUG if rejected.code == "rate_limited" else logging.INFO
+        level = logging.DEBUG if rejected.code == "rate_limited" else logging.INFO
         fault = ERRORS[rejected.code]
-        log.log(logging.WARNING if fault.http_status >= _OUR_FAULT else quiet, "command.refused", extra=extra)
+        log.log(logging.WARNING if fault.http_status >= _OUR_FAULT else level, "command.refused", extra=extra)
         error = Error(rejected.code, rejected.message, fault.retryable, error_id, rejected.retry_after)
         self._send_event(error, rejected.message, names)
 
@@ -175,6 +175,6 @@ class ClientConnection(Actor):
         return error_id
 
     def _names(self, error_id: str) -> dict[str, str | None]:
-        """Return the fields of a line of the log that say what it is about."""
+        """Return the fields of a log line that name the error, the connection and the user."""
         user = None if self.identity is None else self.identity.user
         return {"error_id": error_id, "connection_id": self.connection_id, "user": user}

@@ -16,7 +16,7 @@ from transport.wire.vocabulary import Vocabulary
 
 
 class ConnectionCallbacks(Protocol):
-    """What a connection calls; one object serves all. `chunk_budget` bounds the partial frames of all connections."""
+    """The functions that a connection calls; one object serves all connections."""
 
     @property
     def vocabulary(self) -> Vocabulary:

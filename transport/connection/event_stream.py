@@ -34,7 +34,7 @@ class ReadableSink(ClosableSink, Protocol):
 
 
 class ThreadOutbox(Outbox):
-    """An outbox that delivers the events of one thread, and those of no thread.
+    """An outbox that delivers the events of one thread, and events without a thread.
 
     A conversation subscribes all connections of its user. In a stream of one thread an event's id is its `seq`, so a
     client would mistake another thread's event for one of this thread.
@@ -75,7 +75,7 @@ class EventStreamConnection(ClientConnection):
     """One event stream. Start it as a temporary child; it ends with the stream.
 
     `wrap_frame`, if any, turns each encoded event into the bytes to write; `label` is its label in metrics. Receives
-    `GetOutbox`, and what every ClientConnection receives.
+    `GetOutbox`, and the messages of every ClientConnection.
     """
 
     __slots__ = ("_stream", "_thread_id", "_wrap_frame")
@@ -114,7 +114,7 @@ class EventStreamConnection(ClientConnection):
         return super()._create_outbox(kind, thread_id=self._thread_id, wrap_frame=self._wrap_frame, **options)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Handle GetOutbox, and what every ClientConnection receives."""
+        """Handle GetOutbox, and the messages of every ClientConnection."""
         match message:
             case GetOutbox():
                 message.reply(self._outbox)
@@ -128,5 +128,5 @@ class EventStreamConnection(ClientConnection):
                 await super().receive(message, context)
 
     def _on_end(self) -> None:
-        with suppress(ActorDied):  # it may be what ends the stream
+        with suppress(ActorDied):  # the stream may end because the actor does
             self._context.stop()

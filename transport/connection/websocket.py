@@ -40,8 +40,8 @@ class WebSocketConnection(ClientConnection):
 
     `identity` None: the first message must bring a token. `given_token`: the token of an anonymous session, issued to a
     socket that came without one; the welcome carries it, and a token in the first message replaces both.
-    Receives `Close`, and the event `Drain`, which is sent; then no run is started, and a close with 1001 follows after
-    `closes_in_s`.
+    Receives `Close`, and the event `Drain`, which is sent to the client; then no run is started, and a close with 1001
+    follows after `closes_in_s`.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class WebSocketConnection(ClientConnection):
 
     @property
     def close_code(self) -> int | None:
-        """The code with which the socket was closed; None while it is open, and if the client's end broke off."""
+        """The code with which the socket was closed, 1006 if the connection was lost; None while it is open."""
         return self._socket.code
 
     async def on_start(self, context: Context) -> None:
@@ -95,7 +95,7 @@ class WebSocketConnection(ClientConnection):
         self._context.set_timer("look", due_s, _PeriodicCheck())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Handle the periodic check, and what every ClientConnection receives."""
+        """Handle the periodic check, and the messages of every ClientConnection."""
         if not isinstance(message, _PeriodicCheck):
             await super().receive(message, context)
             return
@@ -115,7 +115,7 @@ class WebSocketConnection(ClientConnection):
             self._assembler.close()
         await super().on_stop(context, reason)
 
-    # Frames in
+    # Receiving
 
     async def serve_socket(self) -> None:
         """Handle the client's frames until the socket is closed or the actor ends (a `SocketHandler`).
@@ -126,7 +126,7 @@ class WebSocketConnection(ClientConnection):
         try:
             first_decides = self.identity is None or self._given_token is not None
             joined = self.identity is None or await self._join(self.identity)
-            self._given_token = None  # the welcome has it
+            self._given_token = None  # the welcome has carried it
             if joined and first_decides:
                 joined = await self._handle_first_message()
             while joined and self._close_with is None:
@@ -171,8 +171,8 @@ class WebSocketConnection(ClientConnection):
             if self.identity is None:
                 raise CommandRejected("unauthenticated", "The first message, with the token, is one frame.")
             if self._assembler is None:
-                limits, room = self._limits, self._callbacks.chunk_budget
-                self._assembler = ChunkAssembler(limits.chunks_bytes, limits.chunk_s, room)
+                limits, budget = self._limits, self._callbacks.chunk_budget
+                self._assembler = ChunkAssembler(limits.chunks_bytes, limits.chunk_s, budget)
             text = self._assembler.add(command, trio.current_time())
             if text is None:
                 command = self._parse(await self._socket.receive())
@@ -185,8 +185,8 @@ class WebSocketConnection(ClientConnection):
 
     async def _handle_first_message(self) -> bool:
         """Handle the first message, which must bring a token if there is no identity. Return whether to go on."""
-        needed = self.identity is None
-        if needed:
+        token_needed = self.identity is None
+        if token_needed:
             with trio.move_on_after(self._limits.first_message_s) as scope:
                 command = await self._receive_command()
             if scope.cancelled_caught:
@@ -196,7 +196,7 @@ class WebSocketConnection(ClientConnection):
         else:  # an idle connection holds no scope
             command = await self._receive_command()
         token = getattr(command, "session_token", None)
-        if (token is not None or needed) and not await self._authenticate(token):
+        if (token is not None or token_needed) and not await self._authenticate(token):
             return False
         if command is not None:
             await self._handle_command(command)
@@ -290,12 +290,12 @@ class WebSocketConnection(ClientConnection):
             identity = await self._callbacks.verify(token)
         except Unauthenticated as refused:
             raise CommandRejected(refused.code, refused.message) from refused
-        before = self._require_identity()
-        if (identity.user, identity.tenant) != (before.user, before.tenant):
-            # The client now acts for another user, identity must not see this user's events.
+        current = self._require_identity()
+        if (identity.user, identity.tenant) != (current.user, current.tenant):
+            # The client now acts for another user, who must not see this user's events.
             self._close_with = 4403, "That token is for another user."
             raise CommandRejected("forbidden", self._close_with[1])
-        if identity.session != before.session:
+        if identity.session != current.session:
             raise CommandRejected("forbidden", "That token is for another session.")
         self._set_identity(identity)
 

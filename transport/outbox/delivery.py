@@ -26,7 +26,7 @@ E = TypeVar("E", bound=Envelope)
 
 
 class Verdict(enum.Enum):
-    """What to do with an event: send it, drop it, or drop it and read the log."""
+    """The verdict on an event: send it, drop it, or drop it and read the log."""
 
     SEND = "send"
     DUPLICATE = "duplicate"
@@ -65,9 +65,9 @@ class _Text:
     pieces_since_request: int | None = None  # pieces dropped since a snapshot was requested; None: none was
 
 
-def same_incarnation(one: float | None, other: float | None) -> bool:
-    """Return False if these are known to be the incarnations of two threads of the same id."""
-    return None in (one, other) or one == other
+def same_incarnation(first: float | None, second: float | None) -> bool:
+    """Return False if both incarnations are known and differ: they are those of two threads of the same id."""
+    return None in (first, second) or first == second
 
 
 class DeliveryCursors:
@@ -93,17 +93,17 @@ class DeliveryCursors:
         make room (the least recently sent one that is not behind), or None. Raises CommandRejected `busy` if there is
         no room because every thread is behind.
         """
-        given_up = None
+        evicted = None
         if thread_id not in self._threads and len(self._threads) >= self._max_threads:
-            given_up = next((name for name, thread in self._threads.items() if thread.cursor >= thread.last_seq), None)
-            if given_up is None:
+            evicted = next((name for name, thread in self._threads.items() if thread.cursor >= thread.last_seq), None)
+            if evicted is None:
                 raise CommandRejected("busy")
-            del self._threads[given_up]
+            del self._threads[evicted]
         self._threads.pop(thread_id, None)
         self._deleted.pop(thread_id, None)
         cursor = min(after, head)
         self._threads[thread_id] = ThreadCursor(cursor, head, head, 0 if stated else cursor, incarnation)
-        return given_up
+        return evicted
 
     def delete(self, thread_id: str) -> None:
         """Unsubscribe from a thread that was deleted. Idempotent."""
@@ -228,7 +228,7 @@ class DeliveryCursors:
             del self._ended[next(iter(self._ended))]
 
     def forget_texts(self, thread_id: str) -> None:
-        """Forget what was sent of this thread's running answers: each restarts with a snapshot."""
+        """Forget the cursors in this thread's running answers: each restarts with a snapshot."""
         for run_id in [run_id for run_id, text in self._texts.items() if text.thread_id == thread_id]:
             del self._texts[run_id]
 
@@ -253,9 +253,9 @@ def merge_text(waiting: Iterable[E]) -> list[E]:
 
 def _continues(earlier: Envelope, later: Envelope) -> bool:
     match earlier.event, later.event:
-        case PartialResult() as before, PartialResult() as after:
-            same = _text_of(earlier) == _text_of(later)
-            return same and before.offset + len(before.text) == after.offset
+        case PartialResult() as first, PartialResult() as second:
+            same_text = _text_of(earlier) == _text_of(later)
+            return same_text and first.offset + len(first.text) == second.offset
     return False
 
 

@@ -33,8 +33,7 @@ from transport.wire.vocabulary import Vocabulary
 
 log: Final = logging.getLogger("transport.outbox.outbox")
 
-# Writes per step of the loop: a client that reads as fast as this writes must not delay other tasks.
-_WRITES_AT_ONCE: Final = 4
+_WRITES_AT_ONCE: Final = 4  # per step of the loop: a client that reads as fast as this must not delay other tasks
 
 
 class Sink(Protocol):
@@ -80,8 +79,8 @@ SnapshotRequester: TypeAlias = Callable[[str], None]
 
 @frozen
 class OutboxLimits:
-    """Bounds of one outbox. `write_bytes`: approximate size of a write, for whose end an alert waits: as much as the
-    kernel holds unsent (`TCP_NOTSENT_LOWAT`, which trio sets). `log_s`: deadline of a page, in seconds.
+    """Bounds of one outbox. `write_bytes`: approximate size of a write, which an alert may have to wait for: as much as
+    the kernel holds unsent (`TCP_NOTSENT_LOWAT`, which trio sets). `log_s`: deadline for reading a page, in seconds.
 
     At `queue_bytes` or `queue_events` durable events are no longer queued but left to the log, until a quarter is left.
 
@@ -104,7 +103,7 @@ class _ReleaseDeferred:
 
 @frozen
 class OutboxBacklog:
-    """What a client has still to be sent: queued `events` and `bytes`, and `threads` that are read from the log."""
+    """The backlog of a client: queued `events` and `bytes`, and `threads` that are to be read from the log."""
 
     events: int
     bytes: int
@@ -118,7 +117,7 @@ class GetBacklog(Ask[OutboxBacklog]):
 
 @define
 class DeferredThread:
-    """A deferred thread: where it was subscribed, and the last seq in its log."""
+    """A deferred thread: the seq after which it was subscribed, and the last seq in its log."""
 
     after: int
     last_seq: int
@@ -126,24 +125,24 @@ class DeferredThread:
 
 
 class DeferredThreads(dict[str, DeferredThread]):
-    """Threads that were subscribed implicitly, by id: nothing of them is sent before they are started."""
+    """Threads that were subscribed implicitly, by id: none of their events is sent before they are started."""
 
     __slots__ = ()
 
-    def defer(self, follow: SubscribeThread) -> None:
+    def defer(self, request: SubscribeThread) -> None:
         """Defer a thread. One that is deferred already is started from the earlier of both events."""
-        after = follow.last_seq if follow.after is None else follow.after
-        held = self.setdefault(follow.thread_id, DeferredThread(after, follow.last_seq, follow.incarnation))
-        held.after, held.last_seq = min(held.after, after), max(held.last_seq, follow.last_seq)
-        held.incarnation = held.incarnation or follow.incarnation
+        after = request.last_seq if request.after is None else request.after
+        pending = self.setdefault(request.thread_id, DeferredThread(after, request.last_seq, request.incarnation))
+        pending.after, pending.last_seq = min(pending.after, after), max(pending.last_seq, request.last_seq)
+        pending.incarnation = pending.incarnation or request.incarnation
 
 
 @define(eq=False)
 class CatchUp:
-    """The threads that a client is behind in. Their logs are read a page at a time, each thread in its turn; when all
+    """The threads in which a client is behind. Their logs are read a page at a time, each thread in its turn; when all
     have been read, the running texts of `texts_missing` are requested.
 
-    `threads` has True for one whose turn is to come, False for the one whose page is being read.
+    `threads` has True for a thread whose turn is to come, False for the thread whose page is being read.
     """
 
     cursors: DeliveryCursors
@@ -154,7 +153,7 @@ class CatchUp:
     threads: dict[str, bool] = field(factory=dict, init=False)
 
     def read_later(self, thread_id: str, last_seq: int = 0) -> None:
-        """Have a thread, whose log extends at least to `last_seq`, read from the log if its client is behind."""
+        """Queue a thread for reading its log, which extends at least to `last_seq`, if the client is behind in it."""
         if self.cursors.extend_log(thread_id, last_seq):
             self.threads[thread_id] = True
 
@@ -175,15 +174,15 @@ class CatchUp:
             with trio.fail_after(self.limits.log_s):
                 return await self.read_log(thread_id, after, self.limits.page_events)
         except Exception as error:
-            about: dict[str, object] = {"after": after, "reason": str(error) or type(error).__name__}
+            extra: dict[str, object] = {"after": after, "reason": str(error) or type(error).__name__}
             if isinstance(error, OSError | trio.TooSlowError):
-                # The store is away, for all connections at once: a traceback of each would hold the loop for seconds.
-                log.warning("outbox.log_unreadable", extra=about)
+                # The storage fails for all connections at once: a traceback of each would block the loop for seconds.
+                log.warning("outbox.log_unreadable", extra=extra)
             else:
-                log.error("outbox.log_unreadable", exc_info=error, extra=about)
+                log.error("outbox.log_unreadable", exc_info=error, extra=extra)
             return None
         finally:
-            if not self.threads.get(thread_id, True):  # else it is to be read again, or was deleted
+            if not self.threads.get(thread_id, True):  # True: it is to be read again; absent: it was deleted
                 del self.threads[thread_id]
 
 
@@ -248,8 +247,8 @@ class Outbox(Actor):
                     self._unsubscribe(thread_id)
             case _ReleaseDeferred():
                 deferred, self._deferred = self._deferred, DeferredThreads()
-                for thread_id, held in deferred.items():
-                    self._start_thread(thread_id, held.after, held.last_seq, incarnation=held.incarnation)
+                for thread_id, pending in deferred.items():
+                    self._start_thread(thread_id, pending.after, pending.last_seq, incarnation=pending.incarnation)
             case GetBacklog():
                 message.reply(OutboxBacklog(len(self._queue), self._queue.bytes, len(self._catch_up.threads)))
             case Acked(thread_id, seq):
@@ -264,7 +263,7 @@ class Outbox(Actor):
         if self._queue.bytes >= self._limits.write_bytes:
             await self.on_idle(context)
 
-    # Into the queue
+    # Queueing
 
     def _deliver(self, message: Deliver) -> None:
         envelopes = message.envelopes
@@ -287,8 +286,8 @@ class Outbox(Actor):
                 continue
             thread_id = envelope.thread_id
             if thread_id in self._deferred:  # will be read from the log
-                held = self._deferred[thread_id]
-                held.last_seq = max(held.last_seq, seq)
+                pending = self._deferred[thread_id]
+                pending.last_seq = max(pending.last_seq, seq)
             elif self._queue.durable_full:
                 self._catch_up.read_later(thread_id, seq)
             elif (verdict := self._cursors.offer(thread_id, seq)) is Verdict.SEND:
@@ -302,7 +301,7 @@ class Outbox(Actor):
         if isinstance(event, PartialResult):
             self._deliver_text(envelope, event, thread_id)
         elif event.in_snapshot and (thread_id in self._deferred or thread_id in self._catch_up.texts_missing):
-            pass  # it would overtake the events that it is about
+            pass  # the snapshot repeats the event; now it would overtake the events to which it refers
         elif not self._queue.full(event.priority):
             self._queue_event(envelope, message.frames(self._encode)[index])
         elif event.priority is Priority.LOW:
@@ -365,34 +364,34 @@ class Outbox(Actor):
 
     # Subscriptions
 
-    def _subscribe(self, follow: SubscribeThread, context: Context) -> None:
-        thread_id, after = follow.thread_id, follow.after
-        if _is_another(self._cursors.find(thread_id) or self._deferred.get(thread_id), follow.incarnation):
+    def _subscribe(self, request: SubscribeThread, context: Context) -> None:
+        thread_id, after = request.thread_id, request.after
+        if _is_another(self._cursors.find(thread_id) or self._deferred.get(thread_id), request.incarnation):
             self._unsubscribe(thread_id)
         thread = self._cursors.find(thread_id)
-        if thread is not None and (follow.implicit or after is None):
-            thread.incarnation = thread.incarnation or follow.incarnation
-            self._catch_up.read_later(thread_id, follow.last_seq)
+        if thread is not None and (request.implicit or after is None):
+            thread.incarnation = thread.incarnation or request.incarnation
+            self._catch_up.read_later(thread_id, request.last_seq)
             return
-        if follow.implicit and trio.current_time() < self._release_at:
+        if request.implicit and trio.current_time() < self._release_at:
             if not self._deferred:
                 context.set_timer("settle", self._release_at - trio.current_time(), _ReleaseDeferred())
-            self._deferred.defer(follow)
+            self._deferred.defer(request)
             return
-        held = self._deferred.pop(thread_id, None)
+        pending = self._deferred.pop(thread_id, None)
         if after is None:
-            after = follow.last_seq if held is None else held.after
-        head = follow.last_seq if held is None else max(held.last_seq, follow.last_seq)
-        stated = follow.after is not None and not follow.implicit
-        self._start_thread(thread_id, after, head, stated=stated, incarnation=follow.incarnation)
+            after = request.last_seq if pending is None else pending.after
+        head = request.last_seq if pending is None else max(pending.last_seq, request.last_seq)
+        stated = request.after is not None and not request.implicit
+        self._start_thread(thread_id, after, head, stated=stated, incarnation=request.incarnation)
 
     def _unsubscribe(self, thread_id: str) -> None:
-        """Send what is queued of a thread that was deleted, and an error in place of what was not read from its log."""
+        """Unsubscribe from a deleted thread. Queued events are sent; an error replaces those not read from the log."""
         self._cursors.delete(thread_id)
         self._deferred.pop(thread_id, None)
         if self._catch_up.forget(thread_id):
-            gone = "This conversation was deleted."
-            self._queue_notice(Error("not_found", gone, False, new_error_id()), gone, thread_id)
+            text = "This conversation was deleted."
+            self._queue_notice(Error("not_found", text, False, new_error_id()), text, thread_id)
 
     def _reply(self, reply: Reply) -> None:
         envelope = reply.envelope
@@ -402,13 +401,14 @@ class Outbox(Actor):
             return
         thread = self._cursors.find(thread_id)
         if thread is not None and self._cursors.covers(thread_id, seq):
-            if seq > thread.cursor:  # it must not overtake the events before it
+            if seq > thread.cursor:  # the event must not overtake those before it
                 self._catch_up.read_later(thread_id, max(seq, reply.last_seq))
             elif reply.resend:
                 self._queue_event(envelope, live=False)
             return
-        held = self._deferred.pop(thread_id, None)
-        self._start_thread(thread_id, seq - 1, reply.last_seq if held is None else max(held.last_seq, reply.last_seq))
+        pending = self._deferred.pop(thread_id, None)
+        head = reply.last_seq if pending is None else max(pending.last_seq, reply.last_seq)
+        self._start_thread(thread_id, seq - 1, head)
 
     def _start_thread(
         self, thread_id: str, after: int, head: int, *, stated: bool = False, incarnation: float | None = None
@@ -439,10 +439,10 @@ class Outbox(Actor):
         else:
             self._metrics.on_acked(max(0, thread.cursor - seq))
 
-    # Out of the queue
+    # Sending
 
     async def on_idle(self, context: Context) -> None:
-        """Write what was queued, without waiting; start a task for the rest."""
+        """Write the queued events, without waiting; start a task for the rest."""
         if self._writing:
             return
         queue = self._queue
@@ -485,7 +485,7 @@ class Outbox(Actor):
         self._on_drained()
 
     def _on_drained(self) -> None:
-        """Everything has been sent, and all threads have all their events: request the running text that is missing."""
+        """Note that everything has been sent. Request the missing running texts, or let a pending close proceed."""
         if self._drained is not None:
             self._drained.set()
         else:
@@ -511,7 +511,7 @@ class Outbox(Actor):
             self._catch_up.read_later(thread_id)
             return
         if not page.exists or _is_another(thread, page.incarnation):
-            self._catch_up.read_later(thread_id, thread.cursor + 1)  # not read, of which the client is told
+            self._catch_up.read_later(thread_id, thread.cursor + 1)  # so that `_unsubscribe` reports the unread events
             self._unsubscribe(thread_id)
             if page.exists:
                 self._start_thread(thread_id, 0, page.last_seq, incarnation=page.incarnation)
@@ -541,10 +541,10 @@ class Outbox(Actor):
                 self._queue_durable(Deliver(*part), live=live)
 
     def _size(self, envelope: Envelope) -> int:
-        """Return about how many bytes an event takes in the queue."""
+        """Return the approximate size of an event in the queue, in bytes."""
         try:
             return len(envelope.frame or self._encode(envelope) or b"")
-        except TypeError:  # it cannot be encoded, and is left out
+        except TypeError:  # the event cannot be encoded, and is left out
             return 0
 
     async def _close_when_drained(self, finish: CloseWhenDrained, drained: trio.Event, context: Context) -> None:
@@ -554,9 +554,9 @@ class Outbox(Actor):
         context.stop()
 
 
-def _is_another(followed: ThreadCursor | DeferredThread | None, incarnation: float | None) -> bool:
+def _is_another(subscribed: ThreadCursor | DeferredThread | None, incarnation: float | None) -> bool:
     """Return whether the client is subscribed to another incarnation of a thread."""
-    return followed is not None and not same_incarnation(followed.incarnation, incarnation)
+    return subscribed is not None and not same_incarnation(subscribed.incarnation, incarnation)
 
 
 def _text_id(envelope: Envelope) -> str:

@@ -14,7 +14,7 @@ from transport.outbox.delivery import merge_text
 from transport.wire.events import Envelope, PartialResult, Priority
 from transport.wire.payloads import CHUNK_BYTES, GZIP_BYTES, ClientCapabilities, pack, split
 
-# Bytes of a text frame besides the text, roughly.
+# Approximate bytes of a text frame besides the text.
 _FRAME_OVERHEAD: Final = 300
 # A full queue accepts durable events again below a quarter of its bound: a client that has just begun to read again
 # then gets pages from the log, not one event for each that it has read.
@@ -44,12 +44,12 @@ class FrameBatch(msgspec.Struct):
 
     @property
     def events(self) -> int:
-        """How many events there are."""
+        """Number of events in the batch."""
         return len(self.frames) if self.text is None else 1
 
     @property
     def size(self) -> int:
-        """Their size in bytes, for a text piece roughly."""
+        """Size of the frames in bytes; approximate for a text piece."""
         return sum(map(len, self.frames)) if self.text is None else _text_bytes(self.text)
 
 
@@ -73,8 +73,8 @@ class SendQueue:
         self.bytes = 0
         self.durable_full = False
         self.capabilities = ClientCapabilities()
-        self._durable = 0  # the events of that lane
-        # Those that have entries. An empty queue has no lanes, as most connections are idle.
+        self._durable = 0  # number of events in the durable lane
+        # The lanes that have entries; None for an empty queue, as most connections are idle.
         self._lanes: dict[Priority, list[FrameBatch]] | None = None
         self._chunks: deque[bytes] | None = None  # the remaining chunks of a large event, and frames after it
         self._chunk_ids: count[int] | None = None
@@ -128,11 +128,11 @@ class SendQueue:
     def discard_thread(self, thread_id: str) -> list[Envelope]:
         """Remove a thread's durable events and text, which will be read from the log. Return the text."""
         lane = (self._lanes or {}).get(_DURABLE, [])
-        gone = [entry for entry in lane if entry.thread_id == thread_id]
-        if gone:
+        removed = [entry for entry in lane if entry.thread_id == thread_id]
+        if removed:
             lane[:] = [entry for entry in lane if entry.thread_id != thread_id]
-            self._remove(_DURABLE, gone)
-        return [entry.text for entry in gone if entry.text is not None]
+            self._remove(_DURABLE, removed)
+        return [entry.text for entry in removed if entry.text is not None]
 
     def next_write(self, max_bytes: int, encode: Encode) -> FrameBatch:
         """Remove the next events to send, and return their payloads, with the types and times of the events.
@@ -170,27 +170,27 @@ class SendQueue:
         """Remove and return entries of about `room` bytes, and at least one event of the first lane that has any."""
         taken: list[FrameBatch] = []
         for priority in order:
-            lane, gone = lanes.get(priority, []), list[FrameBatch]()
+            lane, removed = lanes.get(priority, []), list[FrameBatch]()
             while room > 0 and lane:
                 entry = lane[0] if lane[0].text is not None else _first_frames(lane[0], room)
-                gone.append(entry)
+                removed.append(entry)
                 room -= entry.size
                 if lane[0] is entry or not lane[0].frames:
                     del lane[0]
-            if gone:
-                self._remove(priority, gone)
-                taken += gone
+            if removed:
+                self._remove(priority, removed)
+                taken += removed
         return taken
 
-    def _remove(self, priority: Priority, gone: Sequence[FrameBatch]) -> None:
-        """Account for entries that were removed from a lane; an empty lane goes."""
+    def _remove(self, priority: Priority, removed: Sequence[FrameBatch]) -> None:
+        """Account for entries that were removed from a lane; delete an empty lane."""
         lanes = self._lanes or {}
         if not lanes[priority]:
             del lanes[priority]
             self._lanes = lanes or None
-        self.bytes -= sum(entry.size for entry in gone)
+        self.bytes -= sum(entry.size for entry in removed)
         if priority is _DURABLE:
-            self._durable -= sum(entry.events for entry in gone)
+            self._durable -= sum(entry.events for entry in removed)
         low = self.bytes <= self._max_bytes // _LOW_WATER_DIVISOR
         if self.durable_full and low and self._durable <= self._max_events // _LOW_WATER_DIVISOR:
             self.durable_full = False
@@ -233,19 +233,19 @@ def _first_frames(batch: FrameBatch, room: int) -> FrameBatch:
 
 def _joined(entries: Sequence[FrameBatch], encode: Encode) -> FrameBatch:
     """Return entries as one, with their text pieces encoded, consecutive ones merged."""
-    whole = FrameBatch()
+    merged = FrameBatch()
     for is_text, group in groupby(entries, lambda entry: entry.text is not None):
         if not is_text:
             for entry in group:
-                whole.frames += entry.frames
-                whole.types += entry.types
-                whole.times += entry.times
+                merged.frames += entry.frames
+                merged.types += entry.types
+                merged.times += entry.times
             continue
         texts = [entry.text for entry in group if entry.text is not None]
         for envelope in merge_text(texts) if len(texts) > 1 else texts:
             frame = encode(envelope)
             if frame is not None:
-                whole.frames.append(frame)
-                whole.types.append(envelope.event.type)
-                whole.times.append(envelope.timestamp)
-    return whole
+                merged.frames.append(frame)
+                merged.types.append(envelope.event.type)
+                merged.times.append(envelope.timestamp)
+    return merged

@@ -18,29 +18,29 @@ class Counter:
 
     def __init__(self, cap: int) -> None:
         self.cap = cap
-        self._held: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
 
     def enter(self, user: str) -> bool:
         """Count one more for this user. Return False, and count nothing, if the user has `cap` already."""
-        held = self._held.get(user, 0)
-        if held >= self.cap:
+        count = self._counts.get(user, 0)
+        if count >= self.cap:
             return False
-        self._held[user] = held + 1
+        self._counts[user] = count + 1
         return True
 
     def leave(self, user: str) -> None:
         """Count one less; call once for each `enter` that returned True. Raises ValueError if the count is 0."""
-        held = self._held.get(user, 0)
-        if held == 0:
+        count = self._counts.get(user, 0)
+        if count == 0:
             raise ValueError("left more often than entered")
-        if held == 1:
-            del self._held[user]
+        if count == 1:
+            del self._counts[user]
         else:
-            self._held[user] = held - 1
+            self._counts[user] = count - 1
 
     def held(self, user: str) -> int:
         """Return the count of this user."""
-        return self._held.get(user, 0)
+        return self._counts.get(user, 0)
 
 
 class LimitReached(enum.Enum):
@@ -51,7 +51,7 @@ class LimitReached(enum.Enum):
 
 
 def _never_closed() -> None:
-    """An authenticated connection is not closed for another one."""
+    """Do nothing: an authenticated connection is not closed for another one."""
 
 
 class ConnectionPermit:
@@ -171,16 +171,16 @@ class _Waiting:
 
     def add(self, permit: ConnectionPermit, peer: str) -> None:
         """Add a connection that begins to wait."""
-        peers = self._by_peer.setdefault(peer, OrderedDict())
-        peers[permit] = None
-        self._resize(peer, len(peers) - 1, len(peers))
+        permits = self._by_peer.setdefault(peer, OrderedDict())
+        permits[permit] = None
+        self._resize(peer, len(permits) - 1, len(permits))
 
     def discard(self, permit: ConnectionPermit, peer: str) -> None:
         """Remove a connection that stopped waiting."""
-        held = self._by_peer[peer]
-        del held[permit]
-        self._resize(peer, len(held) + 1, len(held))
-        if not held:
+        permits = self._by_peer[peer]
+        del permits[permit]
+        self._resize(peer, len(permits) + 1, len(permits))
+        if not permits:
             del self._by_peer[peer]
 
     def longest_of(self, peer: str) -> ConnectionPermit | None:
@@ -191,12 +191,12 @@ class _Waiting:
         """Return the longest-waiting connection of an address with the most of them, or None."""
         return self.longest_of(next(iter(self._by_size[self._largest]))) if self._largest else None
 
-    def _resize(self, peer: str, before: int, after: int) -> None:
-        if before:
-            del self._by_size[before][peer]
-            if not self._by_size[before]:
-                del self._by_size[before]
-        if after:
-            self._by_size.setdefault(after, OrderedDict())[peer] = None
-        if after > self._largest or (self._largest == before and before not in self._by_size):
-            self._largest = after
+    def _resize(self, peer: str, old_size: int, new_size: int) -> None:
+        if old_size:
+            del self._by_size[old_size][peer]
+            if not self._by_size[old_size]:
+                del self._by_size[old_size]
+        if new_size:
+            self._by_size.setdefault(new_size, OrderedDict())[peer] = None
+        if new_size > self._largest or (self._largest == old_size and old_size not in self._by_size):
+            self._largest = new_size

@@ -1,4 +1,4 @@
-"""Server-sent events: the `text/event-stream` encoding, and the sink whose payloads are the body of such a response.
+"""Server-sent events: the `text/event-stream` encoding, and a sink whose payloads are the body of such a response.
 
 The format is that of the WHATWG HTML standard, section 9.2. A stream has no close code: the last events say why it
 ends, and the response to the next request says whether the client may reconnect.
@@ -21,7 +21,7 @@ CONTENT_TYPE: Final = "text/event-stream"
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # Delay in seconds before a client reconnects, sent as `retry`. Browsers default to 3.
 RETRY_S: Final = 2.0
-MAX_LAST_ID: Final = 2**53
+MAX_LAST_ID: Final = 2**53  # the largest integer up to which JavaScript's numbers are exact
 WRITE_S: Final = 60.0
 """Seconds for one write of about 16 KiB. A client that reads nothing at all is dropped much earlier."""
 
@@ -79,7 +79,7 @@ def encode_json(value: object) -> bytes:
 
 
 class StreamOutput(Protocol):
-    """Takes the payloads of a stream in place of a reader."""
+    """Receives the payloads of a stream in place of a reader that iterates."""
 
     def send_now(self, payloads: Sequence[bytes]) -> bool:
         """Send payloads as far as possible without waiting. Return whether everything was sent."""
@@ -117,7 +117,7 @@ class EventStream:
         self._write_s = write_s
         self._output: StreamOutput | None = None
         self._queue: list[bytes] = [head] if head else []
-        # Each is created by a wait, as a stream with an output has none.
+        # Each event is created by a task that waits for it: a stream with an output needs none.
         self._queued: trio.Event | None = None
         self._taken: trio.Event | None = None
         self._reader_left: trio.Event | None = None
@@ -169,13 +169,13 @@ class EventStream:
     # The reading side
 
     def attach(self, output: StreamOutput) -> None:
-        """Have `output` take what is queued, and every payload from now on."""
+        """Hand the queued payloads to `output`, and every payload from now on."""
         self.reading = True
         self._output = output
         output.send_now([self.take()])
 
     def take(self) -> bytes:
-        """Remove and return what is queued."""
+        """Remove and return the queued payloads, joined."""
         whole = b"".join(self._queue)
         self._queue.clear()
         _wake(self._taken)
@@ -205,7 +205,7 @@ class EventStream:
         _wake(self._reader_left)
 
     def end(self, code: int, reason: str) -> None:
-        """End the stream, unless it has ended. What is queued can still be read."""
+        """End the stream, unless it has ended. Queued payloads can still be read."""
         if self.code is not None:
             return
         self.code, self.reason = code, reason

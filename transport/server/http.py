@@ -101,7 +101,7 @@ def json_response(status: int, body: Mapping[str, Any], headers: Mapping[str, st
 
 
 class _UpgradeAsked(Exception):
-    """A request asks for a WebSocket: `head` is its head, with what came after it."""
+    """A request asks for a WebSocket: `head` is its head, with the bytes received after it."""
 
     def __init__(self, head: RequestHead) -> None:
         super().__init__(head)
@@ -127,7 +127,7 @@ class _Http1(H11Protocol):
             await self.send(Closed())
 
     async def _send_error_response(self, status_code: int) -> None:
-        """Answer a request that cannot be served as hypercorn does, with our security headers."""
+        """Answer a request that cannot be served, as hypercorn does, but with our security headers."""
         fields = [(b"content-length", b"0"), (b"connection", b"close"), *security_headers(secure=self.ssl)]
         headers = [*fields, *self.config.response_headers("h11")]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
@@ -185,7 +185,7 @@ class Http1Server(TCPServer):
         finally:
             if self.upgrade is None:
                 await self._close()
-            vars(self).pop("protocol", None)  # it calls this back: the cycle would keep each connection
+            vars(self).pop("protocol", None)  # it calls this server back: the cycle would keep each connection
 
     async def _read_data(self) -> None:
         try:
@@ -210,7 +210,7 @@ class HttpServer:
         self._state: dict[str, Any] = {}
         self._context = WorkerContext(None)
         self._hypercorn = _hypercorn_config(config)
-        self._live: dict[ReplayStream, trio.CancelScope] = {}
+        self._scopes: dict[ReplayStream, trio.CancelScope] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -237,18 +237,18 @@ class HttpServer:
         state = {**self._state, "permit": permit}
         server = Http1Server(self._app, self._hypercorn, self._context, state, replay, permit)
         with trio.CancelScope(shield=True) as scope:
-            self._live[replay] = scope
+            self._scopes[replay] = scope
             try:
                 await server.run()
             finally:
-                del self._live[replay]
+                del self._scopes[replay]
         return server.upgrade
 
     async def drain(self) -> None:
         """Close idle connections at once and give running requests the grace period."""
         deadline = trio.current_time() + self._grace_s
         await self._context.terminated.set()
-        for stream, scope in self._live.items():
+        for stream, scope in self._scopes.items():
             scope.deadline = deadline
             stream.finish_by(deadline)
 

@@ -36,8 +36,8 @@ from transport.wire.errors import SocketClosed, new_error_id
 
 _MAX_QUERY_FIELDS: Final = 64
 _REFUSING: Final = 64
-"""Refusals that are answered concurrently. Further refused connections are closed without a response."""
-_LOG_EVERY_S: Final = 1.0
+"""Most refusals that are answered at a time. Further refused connections are closed without a response."""
+_LOG_EVERY_S: Final = 1.0  # seconds between two log lines about refused connections
 WAIT_S: Final = 0.1
 """Pause in seconds after accept failed for lack of descriptors; connections wait in the kernel's queue meanwhile."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -295,7 +295,7 @@ class _Listener:
     async def _route(
         self, stream: Stream, permit: ConnectionPermit
     ) -> tuple[Socket | StreamResponse, SocketHandler] | None:
-        """Serve an HTTP connection to its end, or return the accepted socket or stream with what serves it."""
+        """Serve an HTTP connection to its end, or return the accepted socket or stream with its handler."""
         if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
             return None
         head = await read_request_head(stream, self._limits.head_bytes, self._limits.head_s)
@@ -349,7 +349,7 @@ class _Listener:
         try:
             return await self._upgrade_by(protocol, stream, head, permit)
         finally:
-            protocol.parser.close()  # its frame refers to the protocol: the cycle would keep each handshake
+            protocol.parser.close()  # the parser's frame refers to the protocol: the cycle would keep each handshake
 
     async def _upgrade_by(
         self, protocol: ServerProtocol, stream: Stream, head: RequestHead, permit: ConnectionPermit
@@ -381,17 +381,17 @@ class _Listener:
 
     async def _refuse_handshake(self, stream: Stream, response: Response | None) -> None:
         status = HTTPStatus.BAD_REQUEST if response is None else HTTPStatus(response.status_code)
-        kept = {"Sec-WebSocket-Version": "13"}  # RFC 6455 section 4.4
+        headers = {"Sec-WebSocket-Version": "13"}  # RFC 6455 section 4.4
         if response is not None:
-            kept |= {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
+            headers |= {name: response.headers[name] for name in ("Allow", "Upgrade") if name in response.headers}
         body = error_body("invalid_command", "That is not a valid WebSocket handshake.")
-        await _send_response(stream, json_response(status, body, kept), self._limits)
+        await _send_response(stream, json_response(status, body, headers), self._limits)
 
 
 def _handshake_of(head: RequestHead) -> Request | None:
-    """Return a request for an upgrade, None if it is malformed.
+    """Parse a request for an upgrade. Return None if it is malformed.
 
-    A line of it may be as long as the whole head may be, as one with many cookies is: `websockets` bounds it at 8 KiB.
+    A line may be as long as the whole head, as with many cookies. `websockets`' own reader bounds a line at 8 KiB.
     """
     lines = iter(head.raw.split(b"\n"))
 
@@ -410,9 +410,9 @@ def _handshake_of(head: RequestHead) -> Request | None:
 
 
 class _ClosedAtEnd:
-    """Closes at the end of the block, with the code that fits how it ended; a `SocketClosed` goes no further.
+    """Closes at the end of the block, with the code that fits how it ended, and suppresses a `SocketClosed`.
 
-    An object, as a coroutine around the block is five times larger, and each connection would keep it.
+    A class, since the coroutine of a generator would be five times larger, for as long as each connection lasts.
     """
 
     __slots__ = ("_close", "_grace_s", "_kept_open")
@@ -435,7 +435,7 @@ class _ClosedAtEnd:
             return False
         closed = isinstance(error, SocketClosed)
         code, reason = (1000, "") if error is None or closed else (1011, "internal error")
-        if trio.current_effective_deadline() == -math.inf:  # being cancelled, in whatever shape it came here
+        if trio.current_effective_deadline() == -math.inf:  # being cancelled, whatever error has come here
             code, reason = 1001, "server going away"
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self._grace_s):
             await self._close(code, reason)

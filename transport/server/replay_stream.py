@@ -1,4 +1,4 @@
-"""The stream that the HTTP server works on: what was read already comes first, and writes have a deadline."""
+"""The stream of the HTTP server: bytes that were read before come first, and writes have a deadline."""
 
 import math
 
@@ -15,7 +15,7 @@ class ReplayStream:
     """
 
     def __init__(self, stream: Stream, head: bytes, write_s: float) -> None:
-        self.socket = stream.socket  # hypercorn asks it for the addresses
+        self.socket = stream.socket  # hypercorn reads the addresses from it
         self.secure = isinstance(stream, TlsStream)
         self.deadline = math.inf
         self._stream = stream

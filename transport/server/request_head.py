@@ -14,7 +14,7 @@ _LENGTH: Final = re.compile(rb"^content-length[ \t]*:", re.IGNORECASE | re.MULTI
 _CODING: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
 # A trailing blank, which no browser sends: parsers differ in whether it belongs to the value.
 _BLURRED: Final = re.compile(rb"^(?:origin|host):[ \t]*[^ \t\r\n][^\r\n]*[ \t]\r?$", re.IGNORECASE | re.MULTILINE)
-# RFC 9112 section 3: a method is a token; RFC 9110 section 9.1: in capitals, where it is one of these.
+# RFC 9112 section 3: a method is a token; RFC 9110 section 9.1: methods are case-sensitive.
 _REQUEST: Final = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/1\.[0-9]\r?\n")
 METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 """Methods that are served; any other method is answered with 501."""

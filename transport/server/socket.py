@@ -36,7 +36,7 @@ from transport.wire.payloads import Binary
 _LOST: Final = (OSError, trio.ClosedResourceError, trio.BrokenResourceError)
 _PING: Final = b"?"  # distinguishes its pong from unsolicited ones
 _READ_BYTES: Final = 16 * 1024
-_READ_ON_BYTES: Final = 64 * 1024  # in the middle of a message
+_READ_ON_BYTES: Final = 64 * 1024  # most bytes of one read in the middle of a message
 # RFC 6455 section 5.5: a control frame carries 125 bytes, two of which are the close code.
 _MAX_REASON_BYTES: Final = 123
 # Extra send buffer for the last frame, in bytes: the kernel counts its own overhead, and lets the send that fills the
@@ -153,7 +153,7 @@ class Socket:
             if self._unsent:  # pongs: nothing more is read from a client that does not take them
                 with suppress(SocketClosed):
                     await self._flush()
-                continue  # it may have closed the socket
+                continue  # the flush may have closed the socket
             if self._protocol.has_buffered:
                 message = await self._parse_buffered()
             elif self._unfinished_since is not None:
@@ -280,7 +280,7 @@ class Socket:
             await self._discard_after_fault()
 
     async def _discard_after_fault(self) -> None:
-        """Read and discard what a client still writes after its protocol error: many fail on an end in mid-write.
+        """Read and discard a client's bytes after its protocol error: many clients fail at an end in mid-write.
 
         The protocol parses nothing after an error, so the client's close frame goes unseen; its silence ends the wait.
         """
@@ -319,7 +319,7 @@ class Socket:
         return self._parse(data)
 
     def _parse(self, data: bytes | None) -> Message | CommandRejected | None:
-        """Parse what was received, b"" at the end of the stream; None: what was received with earlier bytes.
+        """Parse received bytes, b"" at the end of the stream; None: bytes that were received with earlier ones.
 
         Send the protocol's replies. Return a complete message.
         """
@@ -423,11 +423,11 @@ class Socket:
             buffer, sent = b"".join(self._waiting), 0
             self._waiting.clear()
             self._buffer, self._sent = buffer, 0
-        rest = memoryview(buffer)[sent:] if sent else buffer
+        unsent = memoryview(buffer)[sent:] if sent else buffer
         if self._tls is None:
-            sent += os.write(self._stream.socket.fileno(), rest)
+            sent += os.write(self._stream.socket.fileno(), unsent)
         else:
-            sent += self._tls.write_now(rest)
+            sent += self._tls.write_now(unsent)
         if sent < len(buffer):
             self._sent = sent
             return False
@@ -479,16 +479,16 @@ class Socket:
         if not self._close_queued:
             self._protocol.send_close(1013, "the client does not read")
             self._queue_protocol_output()
-        farewell = self._close_frame
+        close_frame = self._close_frame
         boundary = frame_boundary(self._buffer, self._sent)
-        begun = boundary == len(self._buffer) and farewell not in self._waiting
-        rest = self._buffer[self._sent : boundary] + (b"" if begun else farewell)
+        close_begun = boundary == len(self._buffer) and close_frame not in self._waiting
+        remaining = self._buffer[self._sent : boundary] + (b"" if close_begun else close_frame)
         self._discard_output()
         socket = self._stream.socket
         with suppress(OSError, trio.ClosedResourceError, trio.BrokenResourceError):
-            room = 4 * self._limits.send_buffer_bytes + 2 * len(rest) + _LAST_ROOM_BYTES
+            room = 4 * self._limits.send_buffer_bytes + 2 * len(remaining) + _LAST_ROOM_BYTES
             socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, room)
             if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):  # which trio sets to 16 KiB
                 socket.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, room)
             with trio.move_on_after(0.1):
-                await (self._tls.send_all if self._tls is not None else socket.send)(rest)
+                await (self._tls.send_all if self._tls is not None else socket.send)(remaining)

@@ -67,7 +67,7 @@ class StreamHandler(Protocol):
 
 
 def parse_request(head: RequestHead, peer: str, permit: ConnectionPermit, *, secure: bool) -> StreamRequest | None:
-    """Return the request of a head; None unless it is a valid GET without a body, and nothing follows it."""
+    """Return the request of a head; None unless it is a valid GET without a body, and no bytes follow it."""
     if head.rest or not head.raw.startswith(b"GET "):
         return None
     http = h11.Connection(h11.SERVER)
@@ -111,13 +111,13 @@ class StreamResponse:
         self._events = events
         self._chunked = chunked
         self._write_s = write_s
-        self._buffer = head  # what the kernel has not taken
+        self._buffer = head  # bytes that the kernel has not taken
         self._beat_at = 0.0
         self._lock: trio.Lock | None = None  # created by the first write that waits: one task waits for room
         self._waiting: trio.CancelScope | None = None  # the wait of the connection's task
 
     async def serve_socket(self) -> None:
-        """Send what is written to the stream, and heartbeats, until the stream ends or the client leaves."""
+        """Send the payloads of the stream, and heartbeats, until the stream ends or the client leaves."""
         events = self._events
         events.attach(self)
         await self.flush()
@@ -131,7 +131,7 @@ class StreamResponse:
                     await events.aclose()
 
     async def close(self, code: int, reason: str) -> None:
-        """End the stream if it is open, and send what it still holds, unless its client is gone."""
+        """End the stream if it is open, and send its queued payloads unless the client is gone."""
         events = self._events
         events.end(code, reason)
         if events.code not in _GONE:
@@ -195,7 +195,7 @@ class StreamResponse:
         self._events.end(code, reason)
 
     async def _receive(self) -> bytes:
-        """Return bytes of the client, which mean nothing; b"" if it has left."""
+        """Return bytes from the client, whose content is ignored; b"" if the client has left."""
         try:
             await trio.lowlevel.wait_readable(self._stream.socket)
             return await self._stream.receive_some(_READ_BYTES)

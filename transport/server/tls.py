@@ -62,14 +62,14 @@ def _refuse_password(key: Path) -> Callable[[], str]:
     return refuse
 
 
-def _try_out(context: ssl.SSLContext, own: str, certificate: Path) -> None:
+def _try_out(context: ssl.SSLContext, certificate_pem: str, certificate: Path) -> None:
     """Perform a handshake in memory with a client that trusts this certificate, so that only its dates can fail."""
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        trusting.load_verify_locations(cadata=own)
+        trusting.load_verify_locations(cadata=certificate_pem)
         client = trusting.wrap_bio(to_client, to_server)
         server = context.wrap_bio(to_server, to_client, server_side=True)
         for side in (client, server, client, server):

@@ -4,8 +4,8 @@
    before a protocol error are handled before the error, and no burst of frames blocks the loop.
 2. Invalid UTF-8 fails as soon as Python's decoder detects it, also in the middle of a frame.
 3. A close frame is honoured between the fragments of a message too (RFC 6455 section 5.4).
-4. Between frames there is no parser, which an idle connection would keep: a message that arrives whole, as nearly all
-   do, needs none.
+4. Between frames there is no parser, so that an idle connection does not keep one. A message that arrives whole, as
+   nearly all do, needs none.
 5. permessage-deflate (RFC 7692) compresses each message by itself, and only if that makes it smaller. Neither side
    keeps a window between messages, so an idle connection costs no memory. Incoming messages are inflated by
    `websockets`, which stops at the bound of a message's size and closes the socket with 1009.
@@ -45,7 +45,7 @@ BINARY: Final = 0x82
 DEFLATED: Final = TEXT | 0x40
 
 _NO_PARSER: Final[Generator[None, None, None]] = (None for _ in ())
-"""Stands for the parser of a protocol that waits for a frame."""
+"""A stand-in for the parser of a protocol that waits for a frame."""
 _NO_ID: Final = uuid.UUID(int=0)
 
 # Drop the library's own debug and info lines ("connection open").
@@ -59,11 +59,11 @@ class MessageAssembler:
     A fragmented message is stored as one buffer, however many fragments it comes in.
     """
 
-    __slots__ = ("_kept", "_max_bytes", "_size", "_utf8", "partial")
+    __slots__ = ("_max_bytes", "_size", "_stored", "_utf8", "partial")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._kept: bytearray | None = None
+        self._stored: bytearray | None = None
         self._size = 0
         self._utf8: codecs.IncrementalDecoder | None = None
         self.partial = False
@@ -84,24 +84,24 @@ class MessageAssembler:
             return None
         if opcode is _TEXT or opcode is _BINARY:
             self.partial = True
-            self._kept, self._size = bytearray(), 0
+            self._stored, self._size = bytearray(), 0
             self._utf8 = _UTF8() if opcode is _TEXT else None
         elif opcode is not _CONT:
             return None
         self._size += len(data)
         if self._size > self._max_bytes:
-            self._kept = None
-        elif self._kept is not None:
+            self._stored = None
+        elif self._stored is not None:
             if self._utf8 is not None:
                 self._utf8.decode(data, frame.fin)
-            self._kept += data
+            self._stored += data
         if not frame.fin:
             return None
-        kept, text = self._kept, self._utf8 is not None
-        self._kept, self._utf8, self.partial = None, None, False
-        if kept is None:
+        stored, text = self._stored, self._utf8 is not None
+        self._stored, self._utf8, self.partial = None, None, False
+        if stored is None:
             return self._too_large()
-        return kept.decode() if text else bytes(kept)
+        return stored.decode() if text else bytes(stored)
 
     def probe(self, opcode: Opcode, length: int) -> codecs.IncrementalDecoder | None:
         """Return a decoder that validates the next frame's payload while it arrives, as `add` will when it is complete.
@@ -194,7 +194,7 @@ class ServerSideProtocol(SansIo):
         next(self.parser)
 
     def receive_eof(self) -> None:
-        """End the input, and the parser with it, whose frame refers to this: the cycle would keep each connection."""
+        """End the input and close the parser. Its frame refers to this object: the cycle would keep each connection."""
         if self.parser is _NO_PARSER:
             self._start_parser()
         super().receive_eof()
@@ -264,14 +264,14 @@ class _LimitedReader(StreamReader):
         return read
 
     def _wait(self, n: int) -> Generator[None, None, None]:
-        probe, seen = self._probe(n), 0
-        while (there := len(self.buffer)) < n:
+        probe, validated = self._probe(n), 0
+        while (available := len(self.buffer)) < n:
             if self.eof:
                 raise EOFError("the stream ended within a frame")
-            if probe is not None and there > seen:
-                mask, turned = self._last, seen % 4
-                probe.decode(apply_mask(self.buffer[seen:], mask[turned:] + mask[:turned]))
-                seen = there
+            if probe is not None and available > validated:
+                mask, rotation = self._last, validated % 4
+                probe.decode(apply_mask(self.buffer[validated:], mask[rotation:] + mask[:rotation]))
+                validated = available
             yield
 
     def _probe(self, length: int) -> codecs.IncrementalDecoder | None:
@@ -342,9 +342,9 @@ class Deflate:
         """Return the payload compressed; None if it is too small or too large, or would not become smaller."""
         if not self._from_bytes <= len(payload) <= MAX_BYTES:
             return None
-        squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, -self._bits)
-        small = squeeze.compress(payload) + squeeze.flush(zlib.Z_SYNC_FLUSH)
-        return small.removesuffix(_EMPTY_BLOCK) if len(small) < len(payload) else None
+        compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -self._bits)
+        compressed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        return compressed.removesuffix(_EMPTY_BLOCK) if len(compressed) < len(payload) else None
 
 
 def negotiated_deflate(extensions: Sequence[Extension], from_bytes: int | None) -> Deflate | None:

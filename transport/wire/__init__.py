@@ -1,4 +1,4 @@
-"""What a program's vocabulary is made of: commands, events, codes, dialects, encoding; and those that all have. Pure.
+"""The parts of a program's vocabulary: commands, events, codes, dialects, encoding; and those of every program. Pure.
 
 No trio and no sockets may be imported here.
 """

@@ -47,7 +47,7 @@ class EventEncoder:
         return frame if self._wrap_frame is None else self._wrap_frame(envelope, frame)
 
     def encode_all(self, envelopes: Sequence[Envelope]) -> list[bytes | None]:
-        """Encode events as one after the other, but in one call of msgspec, which takes two thirds of its time."""
+        """Encode several events by one call of msgspec, in two thirds of the time of a call for each."""
         if self._canonical or len(envelopes) == 1:
             return [self(envelope) for envelope in envelopes]
         render, wrap_frame = self._render, self._wrap_frame
@@ -55,7 +55,7 @@ class EventEncoder:
             lines = _ENCODER.encode_lines([render(envelope) for envelope in envelopes]).split(b"\n")
         except UnicodeEncodeError:
             return [self(envelope) for envelope in envelopes]
-        lines.pop()  # what follows the last line
+        lines.pop()  # the empty text after the last line break
         if wrap_frame is None and b"null" not in lines:
             return lines  # type: ignore[return-value]  # a list of bytes is one of bytes and None
         frames = zip(envelopes, lines, strict=True)

@@ -14,7 +14,7 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 @frozen
 class Command:
-    """What a client asks for. Subclasses are attrs classes, whose fields have their wire names.
+    """A command of a client. Subclasses are attrs classes, whose fields have their wire names.
 
     `starts_work`: it counts against the rate of messages, and is refused while the server drains. `signal`: it is cheap
     and frequent. `superseded`: beyond its rate it is dropped without an error, as the next one replaces it.

@@ -18,12 +18,12 @@ from transport.wire.unknown_event import UnknownEvent
 
 Frame: TypeAlias = dict[str, Any]
 Render: TypeAlias = Callable[[Any], Any]
-"""Returns what is encoded as the frame of an envelope; None if the dialect does not show its event."""
+"""Returns the value to encode as the frame of an envelope; None if the dialect does not show its event."""
 JWT_PREFIX: Final = "jwt."
 
 
 class Dialect(Protocol):
-    """The form of a connection's events: `value` is its name, and what `render` returns is encoded as JSON."""
+    """The form of a connection's events: `value` is its name; the result of `render` is encoded as JSON."""
 
     @property
     def value(self) -> Any:
@@ -72,9 +72,9 @@ class _DataOf(dict[type[Event], tuple[Callable[..., Any], Callable[[Any], Any]] 
         shown = [] if kind is UnknownEvent else wire_fields(kind)
         attributes = [attribute for attribute, _, _ in shown]
         if kind is UnknownEvent:
-            of: tuple[Callable[..., Any], Callable[[Any], Any]] | None = dict, lambda event: (event.data,)
+            encoding: tuple[Callable[..., Any], Callable[[Any], Any]] | None = dict, lambda event: (event.data,)
         elif all(name == attribute and not optional for attribute, name, optional in shown):
-            of = None
+            encoding = None
         else:
             struct = msgspec.defstruct(
                 kind.__name__,
@@ -84,9 +84,9 @@ class _DataOf(dict[type[Event], tuple[Callable[..., Any], Callable[[Any], Any]] 
                 gc=False,
             )
             read = attrgetter(*attributes)
-            of = struct, read if len(shown) > 1 else lambda event: (read(event),)
-        self[kind] = of
-        return of
+            encoding = struct, read if len(shown) > 1 else lambda event: (read(event),)
+        self[kind] = encoding
+        return encoding
 
 
 _DATA_OF: Final = _DataOf()
@@ -193,7 +193,7 @@ class Endpoints(Generic[D]):
                 return Negotiated(self.subprotocols[offered], offered)
         selected = next((offered for offered in subprotocols if offered.startswith(JWT_PREFIX)), None)
         name = query.get("dialect")
-        return Negotiated(next((known for known in self.dialects if known.value == name), default), selected)
+        return Negotiated(next((dialect for dialect in self.dialects if dialect.value == name), default), selected)
 
     def name(self, path: str) -> str:
         """Return the endpoint's name for logs, without text of the client; `(unknown)` if there is none at the path."""

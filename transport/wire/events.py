@@ -197,5 +197,5 @@ class Envelope(msgspec.Struct, frozen=True, eq=False):
 
 
 def _members(envelope: Any) -> list[Any]:
-    """Return what makes envelopes equal: everything but their frames."""
+    """Return the members that are compared for equality: all but `frame`."""
     return [getattr(envelope, name) for name in envelope.__struct_fields__ if name != "frame"]

@@ -12,8 +12,8 @@ from attrs import frozen
 
 from transport.wire.json_schema import COUNT, FLAG, OBJECT, TEXT, Schema, one_of
 
-MAX_NAME: Final = 200
-# They become keys of the log. A UUID has 36 characters, one with a prefix or two some 62.
+MAX_NAME: Final = 200  # characters, as all bounds here but those of threads and chunks
+# Ids become keys of the log. A UUID has 36 characters, one with a prefix or two some 62.
 MAX_ID: Final = 128
 MAX_NOTE: Final = 2000
 MAX_THREADS: Final = 1000
@@ -36,7 +36,7 @@ class InvalidField(ValueError):
 
 @frozen
 class Check:
-    """What a field may be: `read` returns its value, or raises InvalidField, and `schema` says the same."""
+    """The check of a field: `read` returns its value, or raises InvalidField; `schema` describes the same values."""
 
     read: Callable[[Any], Any]
     schema: Schema
@@ -152,7 +152,7 @@ def words_of(kind: type[enum.StrEnum]) -> Check:
     return Check(_one_of(kind), one_of(kind))
 
 
-# What is not a control character, roughly what Python calls printable.
+# Text without control characters: roughly what Python calls printable.
 NAMED: Final = Check(read_name, {"type": "string", "maxLength": MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"})
 ID: Final = Check(read_id, {
     "type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$",

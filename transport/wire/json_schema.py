@@ -25,7 +25,7 @@ def object_of(properties: Mapping[str, Schema], required: Collection[str] = (), 
 
 
 def record(*optional: str, **members: Schema) -> Schema:
-    """Build the schema of an object that has each of these members, but perhaps not the `optional` ones."""
+    """Build the schema of an object with these members, all required but the `optional` ones."""
     return object_of(members, [name for name in members if name not in optional])
 
 

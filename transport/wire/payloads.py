@@ -17,7 +17,7 @@ from transport.wire.errors import CommandRejected
 # Larger frames are split. Frame limits of proxies and client libraries are 16 KiB or more, some 64 KiB.
 CHUNK_BYTES: Final = 12 * 1024
 MAX_OPEN: Final = 4
-"""Partial frames per client; another one is refused with `invalid_command`."""
+"""Most partial frames of a client; another one is refused with `invalid_command`."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -82,10 +82,10 @@ class ChunkAssembler:
         `message_too_large` beyond `max_bytes`, `busy` beyond the budget.
         """
         self.expire(now)
-        opened = self._open.get(chunk.id)
-        if opened is None:
-            opened = self._start_frame(chunk, now)
-        if chunk.index != opened.chunks or chunk.count != opened.count:
+        partial = self._open.get(chunk.id)
+        if partial is None:
+            partial = self._start_frame(chunk, now)
+        if chunk.index != partial.chunks or chunk.count != partial.count:
             self._discard(chunk.id)
             raise CommandRejected("invalid_command", "A chunk does not follow the one before it; send them all again.")
         data = chunk.data.encode()
@@ -95,18 +95,18 @@ class ChunkAssembler:
         if not self.budget.reserve(len(data)):
             self._discard(chunk.id)
             raise CommandRejected("busy", "Too many large messages are on their way; try again in a moment.", 5.0)
-        opened.text += data
-        opened.chunks += 1
-        opened.touched = now
+        partial.text += data
+        partial.chunks += 1
+        partial.touched = now
         self._size += len(data)
-        if opened.chunks < opened.count:
+        if partial.chunks < partial.count:
             return None
         self._discard(chunk.id)
-        return opened.text.decode()
+        return partial.text.decode()
 
     def expire(self, now: float) -> None:
         """Discard partial frames whose next chunk is overdue."""
-        for name in [name for name, begun in self._open.items() if now - begun.touched > self.within_s]:
+        for name in [name for name, partial in self._open.items() if now - partial.touched > self.within_s]:
             self._discard(name)
 
     def close(self) -> None:
@@ -119,14 +119,14 @@ class ChunkAssembler:
             raise CommandRejected("invalid_command", "The first chunk is missing, or too old; send them all again.")
         if len(self._open) >= MAX_OPEN:
             raise CommandRejected("invalid_command", f"At most {MAX_OPEN} messages may be sent in chunks at a time.")
-        self._open[chunk.id] = begun = _PartialFrame(chunk.count, now)
-        return begun
+        self._open[chunk.id] = partial = _PartialFrame(chunk.count, now)
+        return partial
 
     def _discard(self, name: str) -> None:
-        gone = self._open.pop(name, None)
-        if gone is not None:
-            self._size -= len(gone.text)
-            self.budget.used -= len(gone.text)
+        removed = self._open.pop(name, None)
+        if removed is not None:
+            self._size -= len(removed.text)
+            self.budget.used -= len(removed.text)
 
 
 class Binary(bytes):

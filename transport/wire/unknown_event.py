@@ -1,4 +1,4 @@
-"""`UnknownEvent`: an event of another release, which this one passes on without knowing what it means."""
+"""`UnknownEvent`: an event of another release, which this one passes on without interpreting it."""
 
 from attrs import field, frozen
 

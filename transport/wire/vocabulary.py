@@ -24,7 +24,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = {kind.type: kind for kind in events.E
 
 
 class Vocabulary:
-    """What the frames of a program can say. Unless given, it is what this package sends and understands by itself.
+    """The events and commands of a program. By default they are those of this package.
 
     `events` and `commands` are the classes by their type on the wire, this package's among them; `checks` those of the
     commands' fields by name. `envelope` is the class of all envelopes. `untyped` is the command without a type.
@@ -49,7 +49,7 @@ class Vocabulary:
     def encoder_for(self, dialect: Dialect, wrap_frame: WrapFrame | None = None) -> EventEncoder:
         """Return the encoder of a dialect: always the same object, which keys `Deliver`'s cache of frames.
 
-        It is kept, so `wrap_frame` is one of few functions, and none made for a connection.
+        It is kept for good, so `wrap_frame` must be one of a few functions, not one made for a connection.
         """
         key = dialect.render, wrap_frame
         encoder = self._encoders.get(key)
