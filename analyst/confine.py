@@ -144,7 +144,7 @@ def _confine_files(libc: ctypes.CDLL, read: Iterable[str], write: Iterable[str])
         if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP):
             return False  # not in this kernel, or disabled at boot
         raise
-    rights = FILE_RIGHTS[max(known for known in FILE_RIGHTS if known <= version)]
+    rights = FILE_RIGHTS[max(first for first in FILE_RIGHTS if first <= version)]
     rules = _Ruleset(rights, TCP if version >= 4 else 0, SCOPES if version >= 6 else 0)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = _call(libc.syscall, LANDLOCK_CREATE_RULESET, ctypes.byref(rules), size, 0)

@@ -91,8 +91,8 @@ class UnackedChatCommand(UnackedCommand):
                 if self.kind == "continue":
                     return bool(continues == payload["run_id"])
                 if self.kind == "regenerate":  # an answer's id does not name the message that it answers
-                    wanted = str(payload["message_id"])
-                    may_match = wanted == message_id or wanted.startswith(ANSWER)
+                    target = str(payload["message_id"])
+                    may_match = target == message_id or target.startswith(ANSWER)
                     return continues is None and branch_of == message_id and may_match
                 return self.is_message and message_id == self.message_id
         return False

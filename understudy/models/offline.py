@@ -91,26 +91,26 @@ class OfflineModel:
         results = [item for item in turn.work if isinstance(item, ResultItem)]
         if results:
             return await self._say("\n\n".join(map(_answer_of, results)), turn, emit)
-        wanted = find_call(turn)
-        if wanted is None:
+        call = find_call(turn)
+        if call is None:
             if not any(tool.name == ABILITIES for tool in turn.tools):
                 return await self._say(NOTICE, turn, emit)
             abilities = ToolRequest(self._new_id(), ABILITIES, {}, "What can be done without a language model")
             await emit(Thought("No language model is connected to read this, so I list what can be done by a form."))
             return Reply("", (abilities,), usage=_usage(turn, ""))
-        if wanted.agent.name != turn.agent.name:
-            reason = f"{wanted.reason}, which {wanted.agent.title or wanted.agent.name} can do."
+        if call.agent.name != turn.agent.name:
+            reason = f"{call.reason}, which {call.agent.title or call.agent.name} can do."
             await emit(Thought(reason))
-            return Reply("", handoff=Handoff(wanted.agent.name, reason), usage=_usage(turn, ""))
+            return Reply("", handoff=Handoff(call.agent.name, reason), usage=_usage(turn, ""))
         tables = [file.id for file in turn.files if is_table(file)]
-        arguments, missing = with_table(wanted.tool.parameters, wanted.arguments, tables)
+        arguments, missing = with_table(call.tool.parameters, call.arguments, tables)
         if missing:
-            text = f"{wanted.reason}. It needs `{missing[0]}`, which the message does not bring."
-            if takes_table(wanted.tool.parameters, missing[0]):
-                text = f"{wanted.reason}. Attach the table to the message: a CSV, TSV, JSON or Parquet file."
+            text = f"{call.reason}. It needs `{missing[0]}`, which the message does not bring."
+            if takes_table(call.tool.parameters, missing[0]):
+                text = f"{call.reason}. Attach the table to the message: a CSV, TSV, JSON or Parquet file."
             return await self._say(text, turn, emit)
-        await emit(Thought(f"{wanted.reason}, so I use {wanted.tool.name.replace('_', ' ')}."))
-        request = ToolRequest(self._new_id(), wanted.tool.name, arguments, label(wanted.tool.name))
+        await emit(Thought(f"{call.reason}, so I use {call.tool.name.replace('_', ' ')}."))
+        request = ToolRequest(self._new_id(), call.tool.name, arguments, label(call.tool.name))
         return Reply("", (request,), usage=_usage(turn, ""))
 
     async def _say(self, text: str, turn: Turn, emit: Emit) -> Reply:

@@ -1,4 +1,4 @@
 """Observation of a server: metrics, logs, health, incidents, and the live actor tree.
 
-Nothing here changes what the server does, but for the operator's kill of an actor.
+Observation does not change the behaviour of a server.
 """

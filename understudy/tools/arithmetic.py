@@ -1,7 +1,7 @@
-"""`calculate`: arithmetic as people write it, exact whenever possible; and `find_expression`, which recognises it.
+"""`calculate`: arithmetic as people write it, exact whenever possible; and `find_expression`, which recognizes it.
 
-Python's parser reads an expression; nothing is evaluated as Python, only the operators and functions below on decimals.
-Length, depth, digits and exponents are bounded, and the time with them.
+Python's parser reads an expression, but it is not evaluated as Python: the operators and functions below are applied to
+decimals. Length, depth, digits and exponents are bounded, and so is the time.
 """
 
 import ast
@@ -18,10 +18,10 @@ from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.tool import tool
 
-MAX_LENGTH: Final = 1_000
-MAX_DEPTH: Final = 50
-DIGITS: Final = 320  # of a number; an operation on two such numbers takes some milliseconds at most
-SHOWN: Final = 28  # digits of a broken or rounded result
+MAX_LENGTH: Final = 1_000  # characters of an expression
+MAX_DEPTH: Final = 50  # levels of nesting
+DIGITS: Final = 320  # digits of a number; an operation on two such numbers takes at most some milliseconds
+SHOWN: Final = 28  # digits of a fractional or rounded result
 _CONTEXT: Final = Context(prec=DIGITS, Emax=9_999, Emin=-9_999)
 _ROUNDED: Final = Context(prec=SHOWN, rounding=decimal.ROUND_HALF_UP)
 _FUNCTIONS: Final[dict[str, Any]] = {
@@ -30,14 +30,14 @@ _FUNCTIONS: Final[dict[str, Any]] = {
     "log": lambda value, base=None: value.ln() if base is None else value.log10() / base.log10(),
     "floor": partial(Decimal.to_integral_value, rounding=decimal.ROUND_FLOOR),
     "ceil": partial(Decimal.to_integral_value, rounding=decimal.ROUND_CEILING),
-    # Halves away from zero, as taught in schools. A requested rounding does not make the result inexact.
+    # Halves are rounded away from zero, as taught in schools. A requested rounding does not make the result inexact.
     "round": lambda value, places=0: value.scaleb(places).to_integral_value(decimal.ROUND_HALF_UP).scaleb(-places),
-    "pi": lambda: Decimal("3.14159265358979323846264338327950288419716939937510582") / 3 * 3,  # inexact
+    "pi": lambda: Decimal("3.14159265358979323846264338327950288419716939937510582") / 3 * 3,  # sets the flag Inexact
     **{"e": lambda: Decimal(1).exp(), "_percent": lambda value: value / 100},
 }
 _OPERATORS: Final[dict[type[ast.operator], Any]] = {
     **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
-    # Rounded down, as Python does for integers: -7 // 3 is -3, and -7 % 3 is 2.
+    # Quotients are rounded down, as for Python's integers: -7 // 3 is -3, and -7 % 3 is 2.
     **{ast.Mod: lambda a, b: (a % b + b) % b, ast.FloorDiv: lambda a, b: (a - (a % b + b) % b) / b},
     ast.Pow: operator.pow,
 }
@@ -50,12 +50,12 @@ _TOKEN: Final = re.compile(rf"{_NUMBER}(?![\w.])|{_NAME}|(?<![\d)])(?<![\d)] )\(
 # A number with % is a percentage unless an operand follows: 10 % 3 is a remainder.
 _PERCENT: Final = re.compile(rf"({_NUMBER}) ?%(?! ?(?:[\d.(]|(?!of\b)[a-z]))( ?of\b)?", re.A)
 _GROUPED: Final = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])", re.A)  # 1,000,000
-_ASKED: Final = re.compile(
+_QUESTION: Final = re.compile(
     r"\s*(?:(?:please|and),?\s+)?(?P<cue>(?:what\s+is|what['’]?s|how\s+much\s+is|calculate|compute)[\s:]+)?"  # noqa: RUF001
     r"(?P<expression>[^\r\n]+?)\s*(?P<equals>=\s*)?[?.]*(?:,?\s+(?:please|use\s+your\s+calculator)[.!?]*)*\s*",
     re.I,
 )
-# Dates, phone numbers, ranges and names; and two numbers, which are a sum or a quotient only if the text asks for it.
+# Dates, phone numbers, ranges and names are not arithmetic. Two numbers with - or / are, only if the text asks for it.
 _OTHER: Final = re.compile(r"(?:(?<![\d.])\d+|\(\d+\))([-–/])\d+\1\d+|\d–\d|\be-\d", re.I)  # noqa: RUF001
 _DOUBTFUL: Final = re.compile(r"[\d.,]+[-/][\d.,]+")
 _refused: Final = partial(ToolError, "invalid_arguments")
@@ -63,7 +63,7 @@ _refused: Final = partial(ToolError, "invalid_arguments")
 
 def find_expression(text: str) -> str | None:
     """Return the arithmetic that a whole text consists of, such as “What is 15% of 80?”; None for any other text."""
-    match = _ASKED.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    match = _QUESTION.fullmatch(text) if len(text) <= MAX_LENGTH else None
     term = match["expression"] if match else ""
     if not match or _OTHER.search(term) or (_DOUBTFUL.fullmatch(term) and not (match["cue"] or match["equals"])):
         return None
@@ -80,11 +80,11 @@ def _parsed(expression: str) -> tuple[ast.expr, str]:
         raise _refused(f"The expression is longer than {MAX_LENGTH:,} characters.")
     text = " ".join(expression.lower().rstrip(" =\n").split()).translate(_SPELLINGS)
     if not re.search(r"[a-z] ?\(|\d\(", text):
-        text = _GROUPED.sub(lambda found: found[0].replace(",", ""), text)
+        text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
     elif re.search(r"\d,\d{3}(?!\d)", text):
         raise _refused("In a function a comma separates numbers: write a space after it, and 1000 for 1,000.")
-    if wrong := _TOKEN.sub(" ", _PERCENT.sub(" ", text)).split():
-        raise _refused(f"“{wrong[0]}” is not understood there; known are + - * / // % **, pi, e, {', '.join(_NAMES)}.")
+    if stray := _TOKEN.sub(" ", _PERCENT.sub(" ", text)).split():
+        raise _refused(f"“{stray[0]}” is not understood there; known are + - * / // % **, pi, e, {', '.join(_NAMES)}.")
     source = _PERCENT.sub(r"_percent(\1)\2", text).replace("of", "*")
     with suppress(SyntaxError, ValueError, MemoryError, RecursionError):
         tree = ast.parse(source, mode="eval").body
@@ -96,7 +96,7 @@ def _parsed(expression: str) -> tuple[ast.expr, str]:
 def _value(node: Any, source: str, depth: int = 0) -> Decimal:
     if depth > MAX_DEPTH:
         raise _refused(f"The expression is nested more than {MAX_DEPTH} deep.")
-    chain = []  # a long sum is a deep tree to the left, so that side is a loop
+    chain = []  # the left side is walked by a loop, because a long sum is a deep tree on that side
     while isinstance(node, ast.BinOp):
         chain.append(node)
         node = node.left
@@ -104,7 +104,7 @@ def _value(node: Any, source: str, depth: int = 0) -> Decimal:
         value = +Decimal(source[node.col_offset : node.end_col_offset])
     elif isinstance(node, ast.UnaryOp):
         value = _value(node.operand, source, depth + 1) * (-1 if isinstance(node.op, ast.USub) else 1)
-    else:  # a call, or a constant, which is a function of nothing
+    else:  # a call, or a constant such as pi, which is a function without arguments
         name = getattr(node, "func", node).id
         value = _FUNCTIONS[name](*(_value(part, source, depth + 1) for part in getattr(node, "args", ())))
     for step in reversed(chain):

@@ -16,7 +16,7 @@ class IsolatedExit(IntEnum):
 
 
 class ToolError(Exception):
-    """A tool could not do what it was asked.
+    """A tool refuses a call, or cannot carry it out.
 
     `code` is a name of `understudy.wire.codes.ERRORS`, `message` a sentence for the user, kept as text and cut.
     Both are positional, so the error survives pickling.

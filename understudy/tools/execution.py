@@ -22,10 +22,10 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
 
 
-def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
+def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **values: Any) -> Any:
     """Run a generator in this thread, and show each value that it yields. Return its result: see `tool`."""
     yielded = Yielded()
-    stream = function(**given)
+    stream = function(**values)
     with closing(stream):
         while not yielded.is_full:
             try:
@@ -40,10 +40,10 @@ def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]]
     return yielded.result()
 
 
-async def collect_async(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
+async def collect_async(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **values: Any) -> Any:
     """Run an async generator, and show each value that it yields. Return its result: see `tool`."""
     yielded = Yielded()
-    async with aclosing(function(**given)) as stream:
+    async with aclosing(function(**values)) as stream:
         async for item in stream:
             if isinstance(item, ToolResult):
                 return item
@@ -64,10 +64,10 @@ def _from_thread(context: ToolContext) -> ToolContext:
 
 
 async def _in_thread(
-    tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext
+    tool: str, function: Callable[..., Any], values: dict[str, Any], context: ToolContext
 ) -> ToolResult:
-    given = {name: _from_thread(value) if isinstance(value, ToolContext) else value for name, value in given.items()}
-    work = partial(function, **given)
+    values = {name: _from_thread(value) if isinstance(value, ToolContext) else value for name, value in values.items()}
+    work = partial(function, **values)
 
     def call() -> ToolResult:
         with hinting(
@@ -78,14 +78,14 @@ async def _in_thread(
     return await tool_threads().run(call, context.owner, tool, while_queued=context.means.while_queued)
 
 
-async def _on_trio(tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext) -> ToolResult:
+async def _on_trio(tool: str, function: Callable[..., Any], values: dict[str, Any], context: ToolContext) -> ToolResult:
     with hinting(f"{tool} runs on trio, but its code is for asyncio: say @tool(asyncio=True)"):
-        return await _on_loop(tool, function, given, context)
+        return await _on_loop(tool, function, values, context)
 
 
-async def _on_loop(tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext) -> ToolResult:
+async def _on_loop(tool: str, function: Callable[..., Any], values: dict[str, Any], context: ToolContext) -> ToolResult:
     with contained(tool):
-        value = await function(**given)
+        value = await function(**values)
     if is_small(value):
         return to_result(value)
     return await tool_threads().run(
@@ -94,7 +94,7 @@ async def _on_loop(tool: str, function: Callable[..., Any], given: dict[str, Any
 
 
 async def _on_asyncio(
-    tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext
+    tool: str, function: Callable[..., Any], values: dict[str, Any], context: ToolContext
 ) -> ToolResult:
     import trio_asyncio
 
@@ -109,11 +109,11 @@ async def _on_asyncio(
         function = partial(collect_async, wrapped, trio_asyncio.trio_as_aio(show))
 
     if trio_asyncio.current_loop.get() is not None:  # the call is on the tools' loop, whose contexts work on asyncio
-        return await _on_loop(tool, trio_asyncio.aio_as_trio(function), given, context)
-    given = {name: for_asyncio(value) if isinstance(value, ToolContext) else value for name, value in given.items()}
+        return await _on_loop(tool, trio_asyncio.aio_as_trio(function), values, context)
+    values = {name: for_asyncio(value) if isinstance(value, ToolContext) else value for name, value in values.items()}
     async with trio_asyncio.open_loop() as loop:
         loop.set_task_factory(contained_task)
-        return await _on_loop(tool, trio_asyncio.aio_as_trio(function), given, context)
+        return await _on_loop(tool, trio_asyncio.aio_as_trio(function), values, context)
 
 
 def runner(function: Callable[..., Any], tool: str, asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:

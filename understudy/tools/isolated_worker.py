@@ -1,7 +1,7 @@
 """Makes one call of an isolated tool: an open program of `understudy.sandbox`.
 
 It imports the module of the tool's function, checks the arguments, calls the function and writes the result as JSON.
-What the function prints goes to standard error. The process ends with the server's.
+The function's prints go to standard error. The process ends when the server does.
 """
 
 import importlib

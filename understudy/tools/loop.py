@@ -86,7 +86,7 @@ class ToolThread:
         log.error("tools.thread_abandoned", extra={"calls": [call.name for call in self.calls]})
 
     async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
-        """Make a call. Raises what the function raises, `ToolError` ``tools_restarted``, and `NotBegun`."""
+        """Make a call. Raises the function's errors, `ToolError` ``tools_restarted``, and `NotBegun`."""
         call = self.call_class(name, function, context, self)
         self.calls.add(call)
         try:
@@ -232,7 +232,7 @@ class ToolLoop:
         return states.get(agent, states.get(SERVER))
 
     async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
-        """Make a call of the tool `name`. Raises what the function raises, and `ToolError`.
+        """Make a call of the tool `name`. Raises the function's errors, and `ToolError`.
 
         Codes: ``tools_restarted`` if the thread was blocked or died meanwhile, ``busy`` if too many are blocked.
         """

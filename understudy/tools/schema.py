@@ -417,9 +417,9 @@ def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
                 return converter.structure(value, member)
             except Exception as error:
                 errors.append(error)
-        wanted = [member for member in members if member is not type(None)]
-        if len(wanted) == 1:
-            raise errors[members.index(wanted[0])]
+        not_none = [member for member in members if member is not type(None)]
+        if len(not_none) == 1:
+            raise errors[members.index(not_none[0])]
         raise ValueError("; ".join(cattrs.transform_error(e, "", _sentence)[0].rpartition(" @ ")[0] for e in errors))
 
     return hook

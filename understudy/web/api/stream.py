@@ -33,7 +33,7 @@ async def stream(thread_id: str) -> Response:
     caller = identity(in_query=True)  # a browser's EventSource can set no header
     after = parse_last_event_id(request.headers.get("Last-Event-ID"), request.args.get("after"))
     name = request.args.get("dialect")
-    dialect = next((known for known in Dialect if known.value == name), Dialect.CANONICAL)
+    dialect = next((dialect for dialect in Dialect if dialect.value == name), Dialect.CANONICAL)
     if request.method == "HEAD":
         if await web_context().store.thread(caller.user, thread_id) is None:
             raise CommandRejected("not_found", "There is no conversation of that name.")
