@@ -41,7 +41,7 @@ _STOPPED, _BACKING_OFF, _GONE = State.STOPPED, State.BACKING_OFF, State.GONE
 
 
 class Watch:
-    """The options of a watch. `vital`: the watcher fails if it does not outlive the target explicitly."""
+    """The options of a watch. `vital`: the watcher fails at the target's end, unless it calls `outlive`."""
 
     __slots__ = ("restarts", "urgent", "vital")
 

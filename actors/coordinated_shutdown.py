@@ -118,8 +118,8 @@ class CoordinatedShutdown:
         """The name of the phase that runs; None before the first and after the last."""
         self._report = report
         self._entries: dict[str, dict[_Entry, None]] = {phase.name: {} for phase in self.phases}
-        self._begun = 0
-        self._hurried = 0
+        self._begun = 0  # number of phases that have begun
+        self._hurried = 0  # number of phases, from the first on, that are cut short
         self._wait = trio.CancelScope()
         self._running = False
         self._ended = trio.Event()

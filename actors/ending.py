@@ -1,6 +1,6 @@
 """The record of how an incarnation ends, and the split of errors into the actor's own and those that propagate.
 
-1. The first failure counts. If a kill came before it, the exit is `Killed` all the same.
+1. The first failure makes the exit `Crashed`, unless a kill came before it: then the exit is `Killed`.
 2. `trio.Cancelled`, `KeyboardInterrupt` and `SystemExit` leave the tree; every other error is a crash.
 """
 

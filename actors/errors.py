@@ -227,7 +227,7 @@ class DeathPact(ActorError):
 
 @define
 class RaisedBaseException(ActorError):
-    """An actor raised a `BaseException` that is neither an `Exception` nor propagates; it is the cause.
+    """An actor raised a `BaseException` that is no `Exception` and does not leave the tree; it is the cause.
 
     `KeyboardInterrupt`, `SystemExit` and `trio.Cancelled` pass through the tree. Others crash the actor, as any
     exception does.

@@ -95,7 +95,7 @@ class MessageUnhandled:
 class SlowHandler:
     """A task kept the loop for about `held_s` seconds, in which no other ran; blocking work belongs into a thread.
 
-    `path` is the actor whose hook or task that was, or whose task had started it; None for a task that no actor
+    `path` is that of the actor whose hook or task it was, or whose task had started it; None for a task that no actor
     started. `message_type` names the current message, or is None outside of `receive`. `task` is the task's name.
     `stack` is its stack meanwhile, as text: code without values.
     """

@@ -94,7 +94,7 @@ class Hooks:
     def lose_of(self, kind: type[Recipient], letter: DeadLetter) -> None:
         """Keep, count and emit a dead letter of an actor of this class, and call its `on_undelivered`.
 
-        Not for one that such a hook caused: two that hand a message to each other would not come to an end.
+        The hook is not called for a dead letter that such a hook caused: two hooks could pass on a message forever.
         """
         self.dead_letter(letter)
         nested, self._releasing = self._releasing, True

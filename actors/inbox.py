@@ -68,8 +68,8 @@ class ActorInbox(Mailbox):
     def overflow(self, queue: LaneQueue, message: object, died: Callable[[], ActorDied], why: str) -> None:
         """Handle a message that `tell` could not append: the lane is full or conflates, or takes no more messages.
 
-        In the last case `died` makes the error for a caller, and `why` is that of the dead letter. Raises `MailboxFull`
-        if the policy is `WAIT` or `REJECT`, and `WrongLoop`.
+        In the last case `died` makes the error for a caller, and `why` is the reason in the dead letter. Raises
+        `MailboxFull` if the policy is `WAIT` or `REJECT`, and `WrongLoop`.
         """
         self.check_loop()
         lane = queue.lane.name.lower()

@@ -1,12 +1,12 @@
 """The life of an actor, from top to bottom: setup, running, crash, restart, stop, gone. The table is in `lifecycle`.
 
-1. The first failure counts. If a kill came before it, the exit is `Killed` all the same.
+1. The first failure makes the exit `Crashed`, unless a kill came before it: then the exit is `Killed`.
 2. `trio.Cancelled`, `KeyboardInterrupt` and `SystemExit` pass through; every other error is a crash.
 3. The stop hook runs once if there is an actor, however the incarnation ends. It has the rest of the grace; if none is
    left, it is cancelled at its first await.
-4. A stop takes effect in every state, and only `AFTER_DRAIN` waits behind the backlog. The mailbox is sealed at once
-   then, so no stream of messages keeps a draining actor from its end. A failure that the supervisor would survive
-   does not end the drain: another incarnation handles the rest, without a delay, in what is left of the grace.
+4. A stop takes effect in every state, and only `AFTER_DRAIN` waits for the backlog. It seals the mailbox at once, so
+   that new messages cannot prolong the drain. A failure after which the actor would be restarted does not end the
+   drain: another incarnation handles the remaining messages, without a delay, within the remaining grace.
 5. The grace is counted once for each incarnation. At its end the actor is killed; if it does not end even then, that is
    reported.
 6. A cancelled request ends the handling of its message, not the incarnation.
@@ -285,7 +285,7 @@ class LiveCell(Cell):
             ending.grace_timer = timers.after(seconds, self.kill)
 
     def finish(self) -> None:
-        """Release what the incarnation held, and let the host decide what comes next."""
+        """End the incarnation: cancel its timers and watches, record its exit, and let the host decide what follows."""
         life, inbox, history = self.incarnation, self.inbox, self.history
         ending = life.ending
         reason = self.exit = ending.reason()

@@ -1,4 +1,4 @@
-"""The life of an actor as one table: its states, what may happen in each, and what a supervisor decides at an end.
+"""The life of an actor as one table: its states, the steps possible in each, and a supervisor's decisions at an end.
 
 1. A step that `TRANSITIONS` does not have in a state raises `InvalidTransition`.
 2. Backing off is a state like any other: an actor in it can be stopped, and shows in the tree.

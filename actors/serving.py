@@ -32,8 +32,8 @@ async def serve(
 ) -> None:
     """Take messages until the actor has to end, or its current message is cancelled.
 
-    `receiver` returns the function that handles them, anew when the interceptors change. `idle` is called after each
-    batch.
+    `receiver` returns the function that handles them; it is called again when the interceptors change. `idle` is called
+    after each batch.
     """
     life, inbox, system = cell.incarnation, cell.inbox, cell.system
     receive = receiver(cell)

@@ -2,7 +2,7 @@
 
 1. No sleep ends early. It ends up to `GRAIN_S` late, so tasks that are due at about the same time share one wake-up of
    the loop. Each sleep is measured from its own call.
-2. A sleeper has no cancel scope and gets no `Cancelled` at its end, which are most of what `trio.sleep` costs.
+2. A sleeper has no cancel scope and gets no `Cancelled` at its end: these are most of the cost of `trio.sleep`.
 3. The task that wakes the others is a system task of the loop. It starts with the first sleep, waits without a deadline
    while no task sleeps, and ends with the loop. A task that still sleeps then goes on with trio's own timeout.
 """

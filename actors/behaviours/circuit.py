@@ -133,7 +133,7 @@ class Circuit:
         self._state = CircuitState.CLOSED
         self._period = 0
         self._tally = _Count(self.spec.trip)
-        self._trips = 0
+        self._trips = 0  # in a row, without recovery
         self._reopens_at = 0.0
         self._in_flight = 0
         self._succeeded = 0

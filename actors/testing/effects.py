@@ -83,7 +83,7 @@ class Outlived:
 
 @frozen
 class TimerSet:
-    """The actor wants `message` after `delay_s` seconds, and then every `every_s` seconds if that is set."""
+    """The actor set a timer: `message` after `delay_s` seconds, then every `every_s` seconds if that is set."""
 
     key: Hashable
     delay_s: float
@@ -93,7 +93,7 @@ class TimerSet:
 
 @frozen
 class TimerCancelled:
-    """The actor cancelled a timer; none may have been set."""
+    """The actor cancelled a timer, whether or not one was set."""
 
     key: Hashable
 

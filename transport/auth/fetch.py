@@ -17,8 +17,8 @@ from attrs import field, frozen
 
 from transport.wire.errors import FetchFailed
 
-_READ_BYTES: Final = 16 * 1024
-_HEAD_BYTES: Final = 16 * 1024
+_READ_BYTES: Final = 16 * 1024  # most bytes of one read
+_HEAD_BYTES: Final = 16 * 1024  # largest head of a response; a larger one is FetchFailed
 NEXT_S: Final = 1.5
 """Seconds after which the next address of a name is tried: the first one may be dead."""
 MAX_ADDRESSES: Final = 4

@@ -53,7 +53,7 @@ MAX_TRIED: Final = 8
 # RFC 7518 section 3.3 wants 2048 bits; beyond 4096 a check of one signature takes longer than a step of the loop may.
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
-MAX_EXPONENT: Final = 2**32
+MAX_EXPONENT: Final = 2**32  # a larger public exponent makes each check slow
 
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 _JWS: Final = PyJWS(algorithms=ALGORITHMS)

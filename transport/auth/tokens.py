@@ -32,12 +32,12 @@ from transport.wire.errors import Unauthenticated
 ALGORITHM: Final = "HS256"
 # RFC 7518 section 3.2: a key for HS256 has at least as many bits as the hash.
 MIN_SECRET_BYTES: Final = 32
-MAX_TOKEN: Final = 8192
+MAX_TOKEN: Final = 8192  # characters; a longer token is refused
 TENANT: Final = "tenant"
 """Default name of the claim that holds the tenant."""
 MAX_CLAIM: Final = 255
 """Most characters of a claim: the bound of `sub` in OpenID Connect (Core, 2)."""
-MAX_ROLES: Final = 100
+MAX_ROLES: Final = 100  # further roles of a token are ignored
 MAX_RIGHTS: Final = 3_000
 """Most bytes of a user's roles and groups as JSON, so that a token with them and names fits into `MAX_TOKEN`."""
 LEEWAY_S: Final = 60.0

@@ -24,7 +24,7 @@ Events: TypeAlias = Mapping[str, type[Event]]
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Largest frame in bytes, after inflating. A larger one ends the connection."""
-_GZIP: Final = 16 + zlib.MAX_WBITS
+_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's code for a gzip header and the largest window
 _NAMES: Final = ("thread_id", "run_id", "message_id")
 
 

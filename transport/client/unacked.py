@@ -79,7 +79,7 @@ class UnackedCommand:
 
     @property
     def acked_alone(self) -> bool:
-        """Whether an event acknowledges only the first of several such commands that it fits."""
+        """Whether an event acknowledges only the first of several such commands that match it."""
         return False
 
     @property

@@ -50,7 +50,7 @@ class Sink(Protocol):
         """
 
     async def write(self, payloads: Sequence[bytes]) -> None:
-        """Send payloads after the rest of earlier ones, and return when they are on their way.
+        """Send payloads after the rest of earlier ones, and return when the kernel or the reader has taken them.
 
         Raises SocketClosed if the sink is closed, or the client took nothing within its deadline.
         """
@@ -84,8 +84,8 @@ class OutboxLimits:
 
     At `queue_bytes` or `queue_events` durable events are no longer queued but left to the log, until a quarter is left.
 
-    `defer_s`: seconds after its start in which threads that were subscribed implicitly are deferred. A client that
-    comes back soon sends its cursors, and then gets exactly what follows; otherwise the deferred threads start then.
+    `defer_s`: seconds after the outbox's start for which threads that were subscribed implicitly are deferred. A client
+    that returns sends its cursors in that time, and gets exactly the later events; the other threads then start.
     """
 
     queue_bytes: int = 256 * 1024

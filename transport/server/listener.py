@@ -34,14 +34,14 @@ from transport.server.tls import PlainRequest, Stream, TlsStream, close_now
 from transport.server.websocket import PROTOCOL_LOG, offered_extensions
 from transport.wire.errors import SocketClosed, new_error_id
 
-_MAX_QUERY_FIELDS: Final = 64
+_MAX_QUERY_FIELDS: Final = 64  # a query with more counts as empty
 _REFUSING: Final = 64
 """Most refusals that are answered at a time. Further refused connections are closed without a response."""
 _LOG_EVERY_S: Final = 1.0  # seconds between two log lines about refused connections
 WAIT_S: Final = 0.1
 """Pause in seconds after accept failed for lack of descriptors; connections wait in the kernel's queue meanwhile."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_LOG_EVERY: Final = 100  # Log one pause in 100: about one line in ten seconds.
+_PAUSES_PER_LOG: Final = 100  # one line is logged for 100 pauses, about every ten seconds
 
 log: Final = logging.getLogger("transport.server.listener")
 
@@ -548,7 +548,7 @@ class ReserveListener(trio.abc.Listener[trio.SocketStream]):
 
     async def _close_one_and_wait(self, error: OSError) -> trio.SocketStream | None:
         """Accept one connection by the reserved descriptor, and close it; return it if others are free by then."""
-        if self._pauses % _LOG_EVERY == 0:
+        if self._pauses % _PAUSES_PER_LOG == 0:
             log.error("listener.no_descriptors", extra={"reason": error.strerror, "pause_s": WAIT_S})
         self._pauses += 1
         if self._reserve is not None:

@@ -19,7 +19,7 @@ _REQUEST: Final = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~\x8
 METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 """Methods that are served; any other method is answered with 501."""
 _PREFACE: Final = b"PRI * HTTP/2"  # RFC 9113 section 3.4
-_READ_BYTES: Final = 4096
+_READ_BYTES: Final = 4096  # most bytes of one read
 
 
 @frozen

@@ -35,7 +35,7 @@ from transport.wire.payloads import Binary
 
 _LOST: Final = (OSError, trio.ClosedResourceError, trio.BrokenResourceError)
 _PING: Final = b"?"  # distinguishes its pong from unsolicited ones
-_READ_BYTES: Final = 16 * 1024
+_READ_BYTES: Final = 16 * 1024  # most bytes of one read between messages
 _READ_ON_BYTES: Final = 64 * 1024  # most bytes of one read in the middle of a message
 # RFC 6455 section 5.5: a control frame carries 125 bytes, two of which are the close code.
 _MAX_REASON_BYTES: Final = 123
@@ -101,7 +101,7 @@ class Socket:
         self._deflate = negotiated_deflate(extensions, limits.compression_from_bytes)
         # Held while a task waits for the kernel to take bytes; created by the first that does.
         self._lock: trio.Lock | None = None
-        self._waiting: list[bytes] = []  # frames, or parts of one, behind those of `_buffer`
+        self._waiting: list[bytes] = []  # frames, or parts of one, to be sent after those of `_buffer`
         self._buffer = b""  # whole frames, of which `_sent` bytes were sent
         self._sent = 0
         self._stall_scope: trio.CancelScope | None = None

@@ -25,7 +25,7 @@ from transport.server.eventstream import EventStream
 from transport.server.request_head import RequestHead
 from transport.server.tls import Stream, TlsStream
 
-_READ_BYTES: Final = 4096
+_READ_BYTES: Final = 4096  # most bytes of one read
 _NO_BODY: Final = frozenset({204, 304})
 _GONE: Final = (1006, 1013)
 """Close codes of streams whose client is lost, or does not read."""

@@ -16,7 +16,7 @@ import trio
 
 from transport.wire.errors import UnusableCertificate
 
-_READ_BYTES: Final = 16 * 1024
+_READ_BYTES: Final = 16 * 1024  # most bytes of one read
 # Bytes encrypted per write: enough to fill the kernel's buffer, little enough to be stored while that is full.
 _STEP_BYTES: Final = 64 * 1024
 _FIRST: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)

@@ -16,8 +16,8 @@ MAX_NAME: Final = 200  # characters, as all bounds here but those of threads and
 # Ids become keys of the log. A UUID has 36 characters, one with a prefix or two some 62.
 MAX_ID: Final = 128
 MAX_NOTE: Final = 2000
-MAX_THREADS: Final = 1000
-MAX_CHUNKS: Final = 10_000
+MAX_THREADS: Final = 1000  # in one `resume`
+MAX_CHUNKS: Final = 10_000  # of one frame
 # Header lines of web servers are commonly bounded at 8 KiB, and tokens travel in them too.
 MAX_TOKEN: Final = 8192
 
