@@ -1,7 +1,6 @@
-"""A2A: each agent has a card and an address for agents of others, and clients are told of their tasks.
+"""A2A: a server for the agent-to-agent protocol: a card and an address per agent, tasks, and push notifications.
 
-A task is a run, and `tasks` translates its events. Agents of other servers that agents here ask are no matter of
-this folder.
+A task is a run, and `tasks` translates its events. Asking agents of other servers is the extension `remote`.
 """
 
 from collections.abc import Sequence
@@ -27,13 +26,13 @@ class A2a(Extension):
     requires = ("doors", "notices")
 
     def tables(self) -> "Sequence[Table]":
-        """A row a receiver of push notifications."""
+        """Return the table of the receivers of push notifications."""
         from understudy.extensions.a2a.tables import pushes
 
         return [pushes]
 
     def user_data(self) -> Sequence[UserData]:
-        """Where a user's clients are told of tasks."""
+        """Return the receivers of push notifications of a user's clients."""
         from understudy.extensions.a2a.storage import record_of
         from understudy.extensions.a2a.tables import pushes
 
@@ -46,7 +45,7 @@ class A2a(Extension):
         return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that sends push notifications."""
+        """Return the actor that sends push notifications."""
         from actors import ChildSpec
         from understudy.extensions.a2a.pushes import PUSHES, PushReceivers, PushSender
 
@@ -54,7 +53,7 @@ class A2a(Extension):
         return [ChildSpec("pushes", partial(PushSender, PushReceivers.of(server), count))]
 
     def metrics(self) -> "Sequence[CountedBy]":
-        """The attempts to send them."""
+        """Return the count of attempts to send push notifications."""
         from understudy.extensions.a2a.pushes import PUSHES
 
         return [PUSHES]

@@ -1,4 +1,4 @@
-"""The errors of A2A by JSON-RPC, sections 5.4 and 9.5 of its specification."""
+"""The errors of A2A over JSON-RPC (sections 5.4 and 9.5 of the A2A specification)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,7 +19,7 @@ _REASONS: Final = {"bad_json": "JSON_PARSE", "message_too_large": "INVALID_REQUE
 
 @frozen
 class A2aError(Exception):
-    """A refusal. `reason` is one of `NUMBERS`, `message` a sentence, `code` the one of this server, if it has one."""
+    """A refusal. `reason` is a key of `NUMBERS`, `message` a sentence, `code` this server's error code, or empty."""
 
     reason: str
     message: str
@@ -33,6 +33,6 @@ class A2aError(Exception):
 
 
 def refusal(code: str, message: str) -> A2aError:
-    """Return the error for a code of `transport.wire.codes.ERRORS`. What may pass by itself is an internal error."""
-    passes = ERRORS[code].retryable or ERRORS[code].http_status >= 500
-    return A2aError(_REASONS.get(code, "INTERNAL_ERROR" if passes else "INVALID_PARAMS"), message, code)
+    """Return the error for a code of `ERRORS`: internal if the request may succeed later, else invalid parameters."""
+    temporary = ERRORS[code].retryable or ERRORS[code].http_status >= 500
+    return A2aError(_REASONS.get(code, "INTERNAL_ERROR" if temporary else "INVALID_PARAMS"), message, code)

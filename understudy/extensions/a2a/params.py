@@ -1,4 +1,4 @@
-"""What A2A's methods are given: the messages of its specification, as far as this server reads them."""
+"""The parameters of A2A's methods: those fields of the specification's messages that this server reads."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -9,39 +9,39 @@ from msgspec import UNSET, Meta, Struct
 from understudy.extensions.a2a.errors import A2aError
 
 OPAQUE: Final = frozenset({"data", "metadata"})
-"""Fields whose values are the client's own."""
+"""Fields with JSON of the client's own, whose names are not converted."""
 HistoryLength = Annotated[int, Meta(ge=0)] | None
 
 
 class Params(Struct, rename="camel"):
-    """An object of the protocol. Unknown fields are left aside, as its section 5.7 asks."""
+    """An object of the protocol. Unknown fields are ignored, as section 5.7 of the specification demands."""
 
 
 P = TypeVar("P", bound=Params)
 
 
-def read(given: Any, kind: type[P]) -> P:
-    """Return what a method is given. Raises A2aError."""
+def read(params: Any, kind: type[P]) -> P:
+    """Validate the parameters of a method. Raises A2aError if they do not fit."""
     try:
-        return msgspec.convert({} if given is None else _named(given), kind)
+        return msgspec.convert({} if params is None else _with_camel_names(params), kind)
     except msgspec.ValidationError as error:
         raise A2aError("INVALID_PARAMS", f"The params do not fit: {error}.") from None
 
 
-def _named(given: Any) -> Any:
-    """Return fields by their names in JSON: parsers of ProtoJSON take those of the .proto file (`task_id`) as well."""
-    if isinstance(given, dict):
-        return {_camel(name): value if name in OPAQUE else _named(value) for name, value in given.items()}
-    return [_named(item) for item in given] if isinstance(given, list) else given
+def _with_camel_names(value: Any) -> Any:
+    """Return JSON with field names in camel case, as ProtoJSON allows those of the .proto file (`task_id`) too."""
+    if isinstance(value, dict):
+        return {_camel(name): item if name in OPAQUE else _with_camel_names(item) for name, item in value.items()}
+    return [_with_camel_names(item) for item in value] if isinstance(value, list) else value
 
 
 def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
+    first, *others = name.split("_")
+    return first + "".join(word.title() for word in others)
 
 
 class Part(Params):
-    """A text, a value, or a file."""
+    """A part of a message: a text, a JSON value, or a file."""
 
     text: str | None = None
     data: Any = UNSET
@@ -61,7 +61,7 @@ class A2aMessage(Params):
 
 
 class PushConfig(Params):
-    """Where a client wants to be told of a task."""
+    """A push notification config: the URL and the credentials for notifications of a task."""
 
     url: str
     id: str | None = None
@@ -71,7 +71,7 @@ class PushConfig(Params):
 
 
 class Configuration(Params):
-    """How a client wants to be answered."""
+    """A client's options for the response to a message."""
 
     history_length: HistoryLength = None
     return_immediately: bool | None = None
@@ -100,7 +100,7 @@ class OfPush(Params):
 
 
 class ListTasks(Params):
-    """Which tasks are wanted. A timestamp has a zone, as RFC 3339 demands."""
+    """A filter of tasks, and the page to return. A timestamp has a zone, as RFC 3339 demands."""
 
     context_id: str | None = None
     status: Literal[

@@ -1,4 +1,4 @@
-"""The push notification configs of an A2A task: where a client wants to be told of it. Secrets are not given back."""
+"""The methods for the push notification configs of an A2A task. Their responses do not contain the secrets."""
 
 import uuid
 from typing import Any, TypeAlias
@@ -13,7 +13,7 @@ from understudy.storage.records import RunRecord
 from understudy.web.context import identity, web_context
 
 Checked: TypeAlias = tuple[str, str, PushSecrets]
-"""Id, address and secrets of a config that was checked."""
+"""The id, URL and secrets of a checked config."""
 
 
 def receivers() -> PushReceivers:
@@ -21,40 +21,40 @@ def receivers() -> PushReceivers:
     return PushReceivers.of(web_context())
 
 
-def check_config(given: PushConfig, name: str = "") -> Checked:
-    """Return the config that a client gives, by its id, else `name`, else one that is made.
+def check_config(config: PushConfig, name: str = "") -> Checked:
+    """Check a client's config. Its id is its own, or `name`, or a random one.
 
     Raises:
-        CommandRejected: The id is malformed, or see `PushReceivers.check`.
+        CommandRejected: The id, the URL or a secret is not valid (`PushReceivers.check`).
     """
-    name, about = given.id or name or uuid.uuid4().hex, given.authentication or {}
+    name, authentication = config.id or name or uuid.uuid4().hex, config.authentication or {}
     check_id("id", name)
-    secrets = PushSecrets(given.token or "", about.get("scheme", ""), about.get("credentials", ""))
-    return name, receivers().check(given.url, secrets), secrets
+    secrets = PushSecrets(config.token or "", authentication.get("scheme", ""), authentication.get("credentials", ""))
+    return name, receivers().check(config.url, secrets), secrets
 
 
-async def create_config(run: RunRecord, given: PushConfig) -> dict[str, Any]:
-    """Store a config of a task, in place of the one with its id. Return it. Raises CommandRejected."""
-    return _config_of(await receivers().add(run, *check_config(given)))
+async def create_config(run: RunRecord, config: PushConfig) -> dict[str, Any]:
+    """Store a config of a task, replacing one with the same id. Return it. Raises CommandRejected."""
+    return _config_of(await receivers().add(run, *check_config(config)))
 
 
-async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
+async def get_config(run: RunRecord, params: OfPush) -> dict[str, Any]:
     """Return a config of a task. Raises A2aError."""
-    rows = [row for row in await web_context().store.read(storage.of_run, run.owner, run.id) if row.id == given.id]
+    rows = [row for row in await web_context().store.read(storage.of_run, run.owner, run.id) if row.id == params.id]
     if not rows:
         raise A2aError("TASK_NOT_FOUND", "The task has no push notification config of that id.")
     return _config_of(rows[0])
 
 
 async def list_configs(run: RunRecord, _: OfPush) -> dict[str, Any]:
-    """Return all configs of a task: there are few."""
+    """Return all configs of a task in one page, because there are at most `MOST_OF_RUN`."""
     rows = await web_context().store.read(storage.of_run, run.owner, run.id)
     return {"configs": [_config_of(row) for row in rows], "nextPageToken": ""}
 
 
-async def delete_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
-    """Remove a config of a task, if it is there."""
-    await web_context().store.commit(drop_push(identity().user, run.id, given.id))
+async def delete_config(run: RunRecord, params: OfPush) -> dict[str, Any]:
+    """Remove a config of a task, if it exists."""
+    await web_context().store.commit(drop_push(identity().user, run.id, params.id))
     return {}
 
 

@@ -1,10 +1,10 @@
-"""Push notifications of A2A: where a client wants to be told of its task, and the actor that tells it.
+"""Push notifications of A2A: the receivers of a task's notifications, and the actor that sends these.
 
-1. A client is told of each change of its task's state after that is committed, in order, at least once: with the
-   status, and at the end with the whole task. What was redacted stays redacted.
-2. Addresses are those that webhooks may have; without the setting `urls` of these any public one with https.
-3. A token and credentials are stored sealed, sent to the receiver alone, and given back to nobody.
-4. A receiver is dropped after the end of its task, and when it could not be told for `GIVE_UP_S`.
+1. A receiver gets each change of its task's state after that is committed, in order, at least once: the status, and at
+   the end the whole task. Redacted texts stay redacted.
+2. The rules for webhooks' URLs apply; without their setting `urls` any public https URL is allowed.
+3. A token and credentials are stored encrypted, sent to the receiver only, and never returned.
+4. A receiver is dropped after the end of its task, or after failing for `GIVE_UP_S`.
 """
 
 import logging
@@ -46,10 +46,10 @@ from understudy.wire.vocabulary import from_log
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
-"""Seconds between two looks at what is to be told: one indexed query."""
+"""Seconds between two polls for due notifications; a poll is one indexed query."""
 ASK_S: Final = 30.0
-"""Seconds between two looks while there are no receivers. The first that another node, which then died, has added is
-noticed that late at most."""
+"""Seconds between two polls while there are no receivers. If the node that adds the first receiver dies, the others
+notice the receiver at most this late."""
 SENDER: Final = "/system/a2a/pushes"
 PUSHES: Final = CountedBy(
     "understudy_pushes",
@@ -59,14 +59,14 @@ PUSHES: Final = CountedBy(
 TYPES: Final = tuple(sorted(kind.type for kind in PUSHED))
 TOKEN_HEADER: Final = "X-A2A-Notification-Token"  # noqa: S105 - a name
 MAX_SECRET: Final = 4000
-"""Characters of a token, and of credentials."""
+"""Limit of the characters of a token, and of credentials."""
 _SCHEME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 PLACE: Final = "a2a-push"
 
 
 @frozen
 class PushSecrets:
-    """What a receiver is shown, so that it knows who calls."""
+    """The secrets by which a receiver authenticates this server's requests."""
 
     token: str = field(default="", repr=False)
     scheme: str = ""
@@ -80,8 +80,8 @@ class PushSecrets:
 
 @define(eq=False)
 class PushReceivers:
-    """The receivers of all users. `clock` gives Unix seconds, `address` is that of this server, empty if unknown;
-    `wake` has the sender look at once."""
+    """The receivers of all users. `clock` returns Unix seconds; `address` is this server's public URL, or empty;
+    `wake` has the sender poll at once."""
 
     store: Store
     rules: WebhookRules
@@ -92,7 +92,7 @@ class PushReceivers:
 
     @classmethod
     def of(cls, server: WebContext) -> "PushReceivers":
-        """Return those of a server."""
+        """Return the receivers of a server."""
         seal = Seal(*secrets_for_storage(server.settings))
         return cls(
             server.store,
@@ -104,15 +104,15 @@ class PushReceivers:
         )
 
     def check(self, url: object, secrets: PushSecrets) -> str:
-        """Return the address of a receiver.
+        """Return the checked URL of a receiver.
 
         Raises:
-            CommandRejected: `invalid_command`: the address may not be called, or a secret cannot be a header.
+            CommandRejected: `invalid_command`: the URL is not allowed, or a secret cannot be a header.
         """
         try:
             checked = self.rules.check_public(url)
-        except WebhookRefused as refused:
-            raise CommandRejected("invalid_command", f"The url {refused}.") from None
+        except WebhookRefused as error:
+            raise CommandRejected("invalid_command", f"The url {error}.") from None
         for secret in (secrets.token, secrets.credentials):
             if len(secret) > MAX_SECRET or not (secret.isascii() and secret.isprintable()):
                 raise CommandRejected("invalid_command", "A token must be ASCII, with 4,000 characters at most.")
@@ -121,10 +121,10 @@ class PushReceivers:
         return checked
 
     async def add(self, run: RunRecord, name: str, url: str, secrets: PushSecrets) -> Push:
-        """Have a receiver that was checked told of a run, in place of the one of this name.
+        """Store a checked receiver of a run's notifications, replacing the one with this name.
 
         Raises:
-            CommandRejected: `rate_limited`: the run or its user has too many.
+            CommandRejected: `rate_limited`: the run or its user has too many receivers.
         """
         sealed = self.seal.seal(secrets, PLACE, run.owner, run.id, name)
         push = Push(run.owner, run.thread_id, run.id, name, url, sealed, self.clock())
@@ -136,12 +136,12 @@ class PushReceivers:
         return push
 
     def secrets_of(self, push: Push) -> PushSecrets | None:
-        """Return the secrets of a receiver; None if the server has another secret than when they were stored."""
+        """Return the secrets of a receiver; None if the server's secret has changed since they were stored."""
         return self.seal.open(push.sealed, PushSecrets, PLACE, push.owner, push.run_id, push.id)
 
 
 class PushSender(Poller):
-    """Tells the receivers of all users, on each node. `count(outcome)` counts attempts."""
+    """Sends due notifications to the receivers of all users, on each node. `count(outcome)` counts attempts."""
 
     def __init__(self, pushes: PushReceivers, count: Callable[[str], None]) -> None:
         self.pushes, self.store, self.clock, self.count = pushes, pushes.store, pushes.clock, count
@@ -149,7 +149,7 @@ class PushSender(Poller):
         self._used, self._asked_at = False, -math.inf
 
     async def poll(self) -> float:
-        """Tell who is to be told. Poll again at once if something was sent, as more may follow it."""
+        """Send all due notifications. Return the seconds until the next poll: 0 if any was sent, as more may follow."""
         sent: list[str] = []
         sleep_s = EVERY_S
         try:
@@ -164,17 +164,19 @@ class PushSender(Poller):
         return 0.0 if sent else sleep_s
 
     async def _sleep_s(self) -> float:
-        """Return the seconds until the next poll; while there are receivers the database is seldom asked for them."""
+        """Return the seconds until the next poll: `EVERY_S` while there are receivers, else `ASK_S`. Whether there are
+        any is read every `ASK_S`."""
         if not self._used or trio.current_time() >= self._asked_at + ASK_S:
             self._used, self._asked_at = await self.store.read(storage.are_any), trio.current_time()
         return EVERY_S if self._used else ASK_S
 
     async def _try(self, push: Push, seq: int, sent: list[str]) -> None:
-        """Attempt to tell one receiver; without the database it is attempted again later."""
+        """Claim a receiver and send it the event `seq`. If its host is failing or the database is unavailable, a later
+        poll tries again."""
         try:
-            until, now = self.receivers.away_until(push.url), self.clock()
-            if until > now and now - (push.failing_since or now) < GIVE_UP_S:
-                due_at = until + self.receivers.chance.uniform(0, self.receivers.first_s)
+            host_down_until, now = self.receivers.away_until(push.url), self.clock()
+            if host_down_until > now and now - (push.failing_since or now) < GIVE_UP_S:
+                due_at = host_down_until + self.receivers.chance.uniform(0, self.receivers.first_s)
                 await self.store.commit(move_push(evolve(push, due_at=due_at, failing_since=push.failing_since or now)))
             elif await self.store.commit(claim_push(push, now + CLAIM_S)):
                 await self._send(push, seq, sent)
@@ -221,7 +223,7 @@ class PushSender(Poller):
 
 
 def notification(push: Push, seq: int, rows: list[LoggedEvent], address: str) -> tuple[bytes, bool]:
-    """Return the body that tells of the task as it was after the event of that number, and whether it had ended.
+    """Return the body that describes the task as it was after the event `seq`, and whether the task had ended then.
 
     Raises:
         UnreadableEvent: An event in the log is damaged.

@@ -1,4 +1,4 @@
-"""`/a2a/{agent}`: each agent as one of A2A 1.0, by JSON-RPC. A task is a run, its context a conversation."""
+"""`/a2a/{agent}`: A2A 1.0 over JSON-RPC, an endpoint per agent. A task is a run, its context a conversation."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,21 +36,21 @@ from understudy.wire.vocabulary import from_log
 blueprint = Routes("a2a", __name__)
 
 LABEL: Final = "a2a"
-"""Metric label of these streams, and the door of replies that come by them."""
+"""Metric label of A2A's streams, and the door that is recorded with replies over A2A."""
 VERSION: Final = "1.0"
 MAX_VALUES: Final = 10_000
-"""JSON values in a request."""
+"""Limit of JSON values in a request."""
 CARD_S: Final = 300
-"""Seconds for which a client need not ask for a card again."""
+"""Seconds for which a client may cache a card."""
 INLINE: Final = "message"
-"""Id of the push notification config that comes with a message, if it has none: a repeated message has the same one."""
+"""Id of a push notification config within a message, if it has none; fixed, so that a repeated message replaces it."""
 YES: Final = frozenset(
     {"allow", "allowed", "approve", "approved", "ok", "okay", "sure", "true", "y", "yes", "yes please"}
 )
 NO: Final = frozenset(
     {"decline", "declined", "denied", "deny", "false", "n", "no", "refuse", "refused", "reject", "rejected"}
 )
-"""Replies to a question for consent: the whole of a yes; the start of a no, which may go on after it with why."""
+"""Replies to a request for consent: the whole text of a yes; the first words of a no, which a reason may follow."""
 
 
 @blueprint.get(
@@ -77,7 +77,7 @@ async def agent_card(agent: str) -> Response:
 )  # fmt: skip
 async def call(agent: str) -> Response:
     """Answer one JSON-RPC request to an agent."""
-    identity()  # first: without a token nothing is said about agents
+    identity()  # checked first, so that without a token a caller learns nothing about agents
     body = await read_body()
     try:
         return await _carry_out(agent, body)
@@ -86,7 +86,7 @@ async def call(agent: str) -> Response:
 
 
 async def as_rpc_error(refused: Response) -> Response:
-    """Convert a refusal to an error of JSON-RPC: of an HTTP error, A2A clients show the status alone."""
+    """Convert a refusal to a JSON-RPC error, because A2A clients show only the status of an HTTP error."""
     error = (await refused.get_json())["error"]
     return _respond(error=refusal(error["code"], error["message"]).as_json())
 
@@ -117,7 +117,7 @@ async def _carry_out(name: str, body: bytes) -> Response:
 
 
 async def _send(agent: Agent, params: SendMessage) -> Response:
-    """Send a message, and return its task once that has ended or needs its user, or at once if that is asked for."""
+    """Send a message. Return its task when it has ended or needs its user, or at once with `return_immediately`."""
     translator = await _accept(agent, params)
     if params.configuration is None or not params.configuration.return_immediately:
         await _follow(translator)
@@ -129,7 +129,7 @@ async def _send_streaming(agent: Agent, params: SendMessage) -> Response:
 
 
 async def _subscribe(_: Agent, params: OfTask) -> Response:
-    """Return the task as it is, and what becomes of it until its end, also while it waits for its user."""
+    """Return a stream of the task as it is and its events until its end; waiting for its user does not end it."""
     translator = await _replay(await _run(params.id), lasting=True)
     if translator.ended:
         raise A2aError("UNSUPPORTED_OPERATION", "The task has ended: get it.")
@@ -144,23 +144,23 @@ async def _get(_: Agent, params: OfTask) -> Response:
 async def _list(agent: Agent, params: a2a_params.ListTasks) -> Response:
     """List tasks, last changed first.
 
-    Of those that have ended the database knows the state; those at work are few, and read.
+    The states of ended tasks are in the database; unfinished tasks are few, so their states are replayed from the log.
     """
     store, owner, size = web_context().store, identity().user, params.page_size or 50
-    wanted = None if params.status == "TASK_STATE_UNSPECIFIED" else params.status
+    wanted_state = None if params.status == "TASK_STATE_UNSPECIFIED" else params.status
     since = 0.0 if params.status_timestamp_after is None else params.status_timestamp_after.timestamp()
     before = queries.decode_cursor(params.page_token, tuple[float, str]) if params.page_token else None
-    statuses = [status.value for status, state in FINAL.items() if wanted in (None, state)]
+    statuses = [status.value for status, state in FINAL.items() if wanted_state in (None, state)]
     thread_id = params.context_id or None
     ended, total = await store.read(storage.ended_runs, owner, agent.name, thread_id, statuses, since, before, size + 1)
     dated = [(run.ended_at or 0.0, run) for run in ended]
     for run in await store.unfinished_runs(owner, thread_id):
         translator = await _replay(run)
-        if (run.pillar or run.agent_type) == agent.name and wanted in (None, translator.state):
+        if (run.pillar or run.agent_type) == agent.name and wanted_state in (None, translator.state):
             at = datetime.fromisoformat(translator.status["timestamp"]).timestamp()
             total += at >= since
             dated += [(at, run)] if at >= since and (before is None or (at, run.id) < before) else []
-    dated.sort(key=lambda place: (place[0], place[1].id), reverse=True)
+    dated.sort(key=lambda item: (item[0], item[1].id), reverse=True)
     tasks = [(await _replay(run, history_length=params.history_length)).task() for _, run in dated[:size]]
     for task in tasks:
         if not params.include_artifacts:
@@ -187,7 +187,7 @@ _Method = Callable[[Agent, Any], Awaitable[Response]]
 
 
 def _config(carry_out: Callable[[RunRecord, Any], Awaitable[dict[str, Any]]]) -> _Method:
-    """Return the method that does something with the push notification configs of a task."""
+    """Return a method for a task's push notification configs that `carry_out` answers."""
 
     async def method(_: Agent, params: OfPush | PushConfig) -> Response:
         return _respond(result=await carry_out(await _run(params.task_id or ""), params))
@@ -211,7 +211,7 @@ _METHODS: Final[Mapping[str, tuple[type, _Method]]] = {
 
 
 async def _accept(agent: Agent, params: SendMessage) -> TaskTranslator:
-    """Carry out a message, and have its client told of the task if it asks for that. Return its task."""
+    """Start a task with a message, or pass it to its task as a reply. Store its push config. Return the task."""
     configuration = params.configuration or a2a_params.Configuration()
     push, unheard = configuration.task_push_notification_config, set()
     config = None if push is None else push_configs.check_config(push, INLINE)
@@ -227,7 +227,7 @@ async def _accept(agent: Agent, params: SendMessage) -> TaskTranslator:
 
 
 def _contents(message: a2a_params.A2aMessage) -> tuple[list[str], list[Any]]:
-    """Return the texts and the data of a message. Raises A2aError if it has anything else."""
+    """Return the texts and the data of a message. Raises A2aError if it has other parts."""
     for part in message.parts:
         kind = (part.media_type or "text/plain").lower()
         if part.raw is not None or part.url is not None:
@@ -242,7 +242,7 @@ def _contents(message: a2a_params.A2aMessage) -> tuple[list[str], list[Any]]:
 
 
 async def _start(agent: Agent, message: a2a_params.A2aMessage, text: str, data: list[Any]) -> RunRecord:
-    """Have a new task begin, or find that of the same message. Return its run."""
+    """Start a new task, or find the task of the same message if it is a repeat. Return its run."""
     check_id("messageId", message.message_id)
     thread_id = message.context_id or f"a2a-{message.message_id}"[:MAX_NAME]
     command = parse_say({
@@ -254,7 +254,7 @@ async def _start(agent: Agent, message: a2a_params.A2aMessage, text: str, data: 
 
 
 async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, data: list[Any]) -> str:
-    """Give a task the reply to what it asks. Return the id of the call or question."""
+    """Reply to the question or the request for consent of a task. Return the id of the question or call."""
     if message.context_id not in (None, "", run.thread_id):
         raise A2aError("INVALID_PARAMS", "The task belongs to another context.")
     translator = await _replay(run, lasting=True)
@@ -266,7 +266,10 @@ async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, d
 
 
 def _reply(waits: Mapping[str, Wait], text: str, data: Mapping[str, Any]) -> tuple[str, Approve | Respond]:
-    """Return the reply to the oldest question, or to the one that the data names, and that one's id."""
+    """Return the id of the wait that a message replies to, the oldest unless `data` names one, and the reply.
+
+    Raises A2aError if the task waits for nothing, or the reply does not fit.
+    """
     named = data.get("question_id") or data.get("call_id")
     waiting = [(name, wait) for name, wait in waits.items() if named in (None, name, wait.call_id)]
     if not waiting:
@@ -286,7 +289,7 @@ def _reply(waits: Mapping[str, Wait], text: str, data: Mapping[str, Any]) -> tup
 
 
 def _decision(reply: object) -> Decision:
-    """Return the decision that a reply stands for. Raises A2aError for any other reply: the task goes on waiting."""
+    """Return the decision that a reply means. Raises A2aError if it is neither yes nor no, and the task still waits."""
     word = str(reply).lower()
     if " ".join(re.findall(r"\w+", word)) in YES:
         return Decision.ALLOW
@@ -296,26 +299,26 @@ def _decision(reply: object) -> Decision:
 
 
 async def _open(translator: TaskTranslator) -> TaskStream:
-    """Open a stream of what becomes of a task after what is known of it."""
-    body = TaskStream(translator, g.get("rpc_id"))
-    if body.open:
-        await web_context().chat.follow(identity(), translator.context_id, body, translator.seq, door=LABEL)
-    return body
+    """Open a stream of a task's events after those that were already translated."""
+    stream = TaskStream(translator, g.get("rpc_id"))
+    if stream.open:
+        await web_context().chat.follow(identity(), translator.context_id, stream, translator.seq, door=LABEL)
+    return stream
 
 
 async def _follow(translator: TaskTranslator) -> None:
-    """Return once a task has ended or needs its user, after the server's limit of a run at latest."""
-    body = await _open(translator)
+    """Wait until a task has ended or needs its user, at most for the server's limit of a run."""
+    stream = await _open(translator)
     try:
         with trio.move_on_after(web_context().settings.limits.run_s):
-            async for _ in body:
+            async for _ in stream:
                 pass
     finally:
-        await body.aclose()
+        await stream.aclose()
 
 
 async def _replay(run: RunRecord, **options: Any) -> TaskTranslator:
-    """Return a task as it is in the log, or in its run's record if its events are there no more."""
+    """Return a task as its events in the log make it; if they were trimmed, as its run's record says."""
     rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
     vault = web_context().content_filter.vault
     translator = TaskTranslator(run.thread_id, run.id, own_url(), **options)
@@ -330,7 +333,7 @@ async def _replay(run: RunRecord, **options: Any) -> TaskTranslator:
     if run.ended_at is not None and translator.state not in FINAL.values():
         translator.ended = True
         translator.status = {"state": FINAL[RunStatus(run.status)], "timestamp": iso(run.ended_at)}
-    if run.ended_at is not None and not translator.text:  # of a run that failed, the log has no text
+    if run.ended_at is not None and not translator.text:  # the log has no text of a run that failed
         answer = await web_context().store.message(run.owner, f"{ANSWER}{run.id}")
         translator.text = "" if answer is None else vault.restore_text(run.owner, run.thread_id, answer.content)
     return translator
@@ -346,7 +349,7 @@ async def _run(name: str) -> RunRecord:
 
 
 def _visible() -> dict[str, Agent]:
-    """Return the agents of the caller; without a token those that everybody may use."""
+    """Return the agents that the caller may use; without a token, the public ones."""
     if "Authorization" in request.headers:
         return agents_of_caller()
     context = web_context()
@@ -354,22 +357,22 @@ def _visible() -> dict[str, Agent]:
 
 
 async def _card(name: str) -> Response:
-    """Return an agent's card, with which a client can ask whether it has changed (section 8.6 of the protocol).
+    """Return an agent's card, with an ETag for conditional requests (section 8.6 of the specification).
 
     Raises:
-        CommandRejected: `not_found`: the caller has no such agent.
+        CommandRejected: `not_found`: the caller may use no agent of this name.
     """
     agent = _visible().get(name)
     if agent is None:
         raise CommandRejected("not_found", "There is no agent of that name.")
-    about = agent.description or f"The agent {agent.display_title}."
-    skill = {"id": agent.name, "name": agent.display_title, "description": about, "tags": [agent.name]}
+    description = agent.description or f"The agent {agent.display_title}."
+    skill = {"id": agent.name, "name": agent.display_title, "description": description, "tags": [agent.name]}
     if agent.starters:
         skill["examples"] = [starter.text for starter in agent.starters]
     interface = {"url": f"{own_url()}/a2a/{agent.name}", "protocolBinding": "JSONRPC", "protocolVersion": VERSION}
-    answer = jsonify({
+    response = jsonify({
         "name": agent.display_title,
-        "description": about,
+        "description": description,
         "version": VERSION,
         "supportedInterfaces": [interface],
         "capabilities": {"streaming": True, "pushNotifications": True},
@@ -379,11 +382,11 @@ async def _card(name: str) -> Response:
         "securityRequirements": [{"schemes": {"bearer": {"list": []}}}],
         "skills": [skill],
     })  # fmt: skip
-    answer.headers["Cache-Control"] = f"private, max-age={CARD_S}"
-    answer.vary.add("Authorization")
-    await answer.add_etag()
-    await answer.make_conditional(request)
-    return answer
+    response.headers["Cache-Control"] = f"private, max-age={CARD_S}"
+    response.vary.add("Authorization")
+    await response.add_etag()
+    await response.make_conditional(request)
+    return response
 
 
 def _respond(**outcome: Mapping[str, Any]) -> Response:

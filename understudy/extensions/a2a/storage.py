@@ -1,9 +1,9 @@
-"""Where clients of A2A want to be told of a run: one row for each run and receiver, with how far that was told.
+"""Reads and writes of the receivers of A2A's push notifications: a row per run and receiver, with its progress.
 
-1. The log is the queue: a row has the number of the last event that was sent. So nothing is written with an event,
-   and an event is sent after it was committed, in order, also after a restart.
-2. A node claims a row by moving its `due_at`, if nobody else has moved it since it was read. A node that dies leaves a
-   row that is due again later.
+1. The log is the queue: a row has the number of the last event that was sent. So an event needs no further write, and
+   is sent after it was committed, in order, also after a restart.
+2. A node claims a row by moving its `due_at`, if no other node has moved it since it was read. If the node dies, the
+   row is due again later.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,9 +20,9 @@ from understudy.storage.write import put, write
 LARGEST_BATCH: Final = 20
 MOST_OF_RUN: Final = 10
 MOST_OF_USER: Final = 200
-"""Receivers of a run, and of all runs of a user."""
+"""Limits of receivers per run, and per user over all runs."""
 OLDEST_S: Final = 30 * 86_400.0
-"""Seconds after which a row does not count any more, and is removed: its run has not ended, or its log is trimmed."""
+"""Age in seconds at which a row is removed: its run never ended, or its events were trimmed from the log."""
 
 _p = pushes.c
 _e = schema.events.c
@@ -31,7 +31,7 @@ _r = schema.runs.c
 
 @frozen
 class Push:
-    """A receiver of a run's events after the number `sent`. Times are Unix seconds; `sealed` has its token."""
+    """A receiver of a run's events after the number `sent`. Times are Unix seconds; `sealed` are its secrets."""
 
     owner: str
     thread_id: str
@@ -48,9 +48,9 @@ class Push:
 
 @write
 def add_push(connection: Connection, push: Push, types: Collection[str]) -> bool:
-    """Store a receiver, in place of the one with its id. It is told of the last of the run's events of these `types`.
+    """Store a receiver, replacing one with the same id. It gets the newest event of these `types`, and later ones.
 
-    Return whether its run and its user may have one more.
+    Return False, without storing it, if its run or its user has too many receivers.
     """
     mine = _p.owner == push.owner
     connection.execute(delete(pushes).where(mine, _p.created_at < push.created_at - OLDEST_S))
@@ -70,45 +70,42 @@ def add_push(connection: Connection, push: Push, types: Collection[str]) -> bool
 
 @write
 def claim_push(connection: Connection, push: Push, due_at: float) -> bool:
-    """Claim a receiver for one attempt: it is due again at `due_at`. Return whether nobody else has it."""
-    this = update(pushes).where(
+    """Claim a receiver for one attempt: it is due again at `due_at`. Return False if another node has claimed it."""
+    claim = update(pushes).where(
         *_of(push.owner, push.run_id, push.id),
         _p.attempts == push.attempts,
         _p.sent == push.sent,
     )
-    return connection.execute(this.values(attempts=push.attempts + 1, due_at=due_at)).rowcount > 0
+    return connection.execute(claim.values(attempts=push.attempts + 1, due_at=due_at)).rowcount > 0
 
 
 @write
 def move_push(connection: Connection, push: Push) -> bool:
-    """Record that a receiver was told of the event `sent`, or when an attempt that failed is to be repeated.
+    """Record that the event `sent` was delivered to a receiver, or when a failed attempt must be repeated.
 
-    Return whether it is still there.
+    Return whether the receiver still exists.
     """
-    this = update(pushes).where(*_of(push.owner, push.run_id, push.id))
-    moved = {name: getattr(push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
-    return connection.execute(this.values(**moved)).rowcount > 0
+    change = update(pushes).where(*_of(push.owner, push.run_id, push.id))
+    progress = {name: getattr(push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
+    return connection.execute(change.values(**progress)).rowcount > 0
 
 
 @write
 def drop_push(connection: Connection, owner: str, run_id: str, name: str) -> bool:
-    """Remove a receiver of a run. Return whether there was one."""
+    """Remove a receiver of a run. Return whether it existed."""
     return connection.execute(delete(pushes).where(*_of(owner, run_id, name))).rowcount > 0
 
 
 def due(connection: Connection, now: float, types: Collection[str]) -> list[tuple[Push, int]]:
-    """Return receivers that are due, each with the number of the event that it is to be told of, at most LARGEST_BATCH.
-
-    `types` are those of the events of which receivers are told.
-    """
-    following = (
+    """Return up to `LARGEST_BATCH` due receivers, each with the number of its next event of these `types`."""
+    next_seq = (
         select(func.min(_e.seq))
         .where(_e.run_id == _p.run_id, _e.seq > _p.sent, _e.type.in_(types))
         .correlate(pushes)
         .scalar_subquery()
     )
-    wanted = select(*_ALL, following).where(_p.due_at <= now, following.is_not(None)).order_by(_p.due_at)
-    return [(Push(*row[:-1]), row[-1]) for row in connection.execute(wanted.limit(LARGEST_BATCH))]
+    query = select(*_ALL, next_seq).where(_p.due_at <= now, next_seq.is_not(None)).order_by(_p.due_at)
+    return [(Push(*row[:-1]), row[-1]) for row in connection.execute(query.limit(LARGEST_BATCH))]
 
 
 def are_any(connection: Connection) -> bool:
@@ -118,12 +115,12 @@ def are_any(connection: Connection) -> bool:
 
 def of_run(connection: Connection, owner: str, run_id: str) -> list[Push]:
     """Return the receivers of a run, oldest first."""
-    wanted = select(*_ALL).where(_p.owner == owner, _p.run_id == run_id).order_by(_p.created_at, _p.id)
-    return [Push(*row) for row in connection.execute(wanted)]
+    query = select(*_ALL).where(_p.owner == owner, _p.run_id == run_id).order_by(_p.created_at, _p.id)
+    return [Push(*row) for row in connection.execute(query)]
 
 
 def record_of(row: Push) -> dict[str, Any]:
-    """Return who is told of a run, without the token."""
+    """Return a receiver in the form of an export, without its secrets."""
     return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
 
 
@@ -137,16 +134,16 @@ def ended_runs(
     before: tuple[float, str] | None,
     limit: int,
 ) -> tuple[list[RunRecord], int]:
-    """Return the owner's runs of an agent that have one of these statuses and ended at `since` or later.
+    """Return a page of a user's ended runs of an agent, and the total number of runs that match.
 
-    Those of a thread, unless it is None. The last ended comes first; of those behind the place `before`, the time of
-    an end and an id, at most `limit`. The number is that of all.
+    A run matches if it has one of these statuses, ended at `since` or later, and is in the thread, if one is given. The
+    page has the last ended first, at most `limit`, after the position `before`: the end and the id of a run.
     """
-    wanted = [_r.owner == owner, func.coalesce(_r.pillar, _r.agent_type) == agent, _r.status.in_(statuses)]
-    wanted += [_r.ended_at >= since] + ([] if thread_id is None else [_r.thread_id == thread_id])
-    total = connection.execute(select(func.count()).where(*wanted)).scalar_one()
-    behind = [] if before is None else [tuple_(_r.ended_at, _r.id) < tuple_(*before)]
-    latest = select(*_r).where(*wanted, *behind).order_by(_r.ended_at.desc(), _r.id.desc()).limit(limit)
+    conditions = [_r.owner == owner, func.coalesce(_r.pillar, _r.agent_type) == agent, _r.status.in_(statuses)]
+    conditions += [_r.ended_at >= since] + ([] if thread_id is None else [_r.thread_id == thread_id])
+    total = connection.execute(select(func.count()).where(*conditions)).scalar_one()
+    after = [] if before is None else [tuple_(_r.ended_at, _r.id) < tuple_(*before)]
+    latest = select(*_r).where(*conditions, *after).order_by(_r.ended_at.desc(), _r.id.desc()).limit(limit)
     return [RunRecord(*row) for row in connection.execute(latest)], total
 
 

@@ -1,4 +1,4 @@
-"""The event stream of one task: each event is the result of the JSON-RPC request that asked for it."""
+"""The event stream of one task: each event is a JSON-RPC response to the request that opened the stream."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from understudy.extensions.doors.translated_stream import TranslatedStream
 
 
 class TaskStream(TranslatedStream):
-    """It begins with the task as the translator has it, and ends when that says so."""
+    """A stream that begins with the translator's present task, and ends when the translator has ended."""
 
     def __init__(self, translator: TaskTranslator, request_id: Any, **options: Any) -> None:
         super().__init__(translator, **options)
@@ -18,5 +18,5 @@ class TaskStream(TranslatedStream):
             self.end(1000, "the task has ended, or waits")
 
     def encode(self, events: Sequence[A2aEvent]) -> list[bytes]:
-        """Encode events as replies to the request."""
+        """Encode events as responses to the request."""
         return super().encode([{"jsonrpc": "2.0", "id": self._request_id, "result": event} for event in events])

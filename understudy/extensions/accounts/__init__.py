@@ -1,6 +1,6 @@
-"""Accounts: users whom this server itself knows sign in with a password or a passkey, which they set by an invite.
+"""Accounts: users of this server sign in with a password or a passkey, which they set through an invite link.
 
-Revocation and tokens are those of `understudy.auth`.
+`understudy.auth` issues and revokes the tokens of their sessions.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ class OwnAccounts(Extension):
         return AccountSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row an account, a passkey, an open challenge, and a key of attempts to sign in."""
+        """Return the tables of accounts, passkeys, open challenges and counted sign-in attempts."""
         from understudy.extensions.accounts.tables import accounts, passkey_challenges, passkeys, sign_in_attempts
 
         return [accounts, passkeys, passkey_challenges, sign_in_attempts]
 
     def user_data(self) -> Sequence[UserData]:
-        """The account of a user, and its passkeys. The last one of an operator is not erased."""
+        """Return a user's account and its passkeys. The last account of an operator is not erased."""
         from understudy.extensions.accounts import storage
         from understudy.extensions.accounts.passkey_storage import passkey_of
         from understudy.extensions.accounts.tables import accounts, passkeys
@@ -45,7 +45,7 @@ class OwnAccounts(Extension):
         ]
 
     async def open(self, server: "WebContext") -> None:
-        """Let users sign in to their accounts, if they have some. Raises ExtraNotInstalled."""
+        """Let users sign in to accounts if the setting enables these. Raises ExtraNotInstalled."""
         from understudy.extensions.accounts.settings import AccountSettings
 
         if server.settings.of(AccountSettings).enabled:

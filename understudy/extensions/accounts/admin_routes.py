@@ -1,8 +1,8 @@
 """`/api/admin/accounts`: invites, rights and resets of the accounts of this server, for operators of the server.
 
-1. What the commands `invite` and `accounts` do (`understudy.extensions.accounts.offline`), on the server that runs.
-2. An invite is told once, in the answer that makes it, as the path of a link.
-3. Nobody changes their own account here, and the last operator who can sign in stays one.
+1. The routes do on a running server what the commands `invite` and `accounts` do (`accounts.offline`).
+2. An invite appears once, as the path of a link in the response that creates it; only its digest is stored.
+3. A caller cannot change their own account, and the last operator who can sign in cannot lose that right.
 """
 
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -74,7 +74,7 @@ class ResetAccount:
 
 @frozen
 class ChangeAccount:
-    """The body of a change: other `roles` and `groups`, both, or `disabled`."""
+    """The body of a change: either new `roles`, `groups` or both, or `disabled`."""
 
     roles: list[str] | None = None
     groups: list[str] | None = None
@@ -92,14 +92,14 @@ class ShownAccount(Struct):
 
 
 class AccountsPage(Struct):
-    """Accounts by name, and the cursor of the page after."""
+    """Accounts by name, and the cursor of the next page."""
 
     accounts: list[ShownAccount]
     next_cursor: str | None
 
 
 class JoinLink(Struct):
-    """The path of a link with which a user joins, and when it expires."""
+    """The path of a link with which a user joins, and the time at which it expires (Unix seconds)."""
 
     name: str
     path: str
@@ -109,80 +109,80 @@ class JoinLink(Struct):
 @blueprint.get("", query={"cursor": str}, errors=OF_ONE)
 async def listing() -> AccountsPage:
     """List the accounts by name, in pages."""
-    local, cursor = _known(), request.args.get("cursor")
+    local, cursor = _accounts_to_change(), request.args.get("cursor")
     after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
     accounts = await web_context().store.archive.read(queries.page, after)
-    rows = [_row(account, local.clock()) for account in accounts]
+    rows = [_shown(account, local.clock()) for account in accounts]
     return AccountsPage(rows, encode(accounts[-1].owner) if len(accounts) == PAGE else None)
 
 
 @blueprint.post("", status=201, body=InviteUser, errors=ERRORS)
 async def invite() -> JoinLink:
     """Make an account, and return the path of the link with which its user joins."""
-    local, form = _known(), '{"name": "…", "roles"?: ["…"], "groups"?: ["…"], "hours"?: 72}'
+    local, form = _accounts_to_change(), '{"name": "…", "roles"?: ["…"], "groups"?: ["…"], "hours"?: 72}'
     body = await read_json(InviteUser, form)
-    name, (roles, groups) = _name(body.name), _rights(body.roles, body.groups)
-    made, now = make_invite(), local.clock()
-    account = Account(name, roles, groups, "", digest_of(made), now + body.hours * HOUR_S, now)
+    name, (roles, groups) = _check_name(body.name), _rights(body.roles, body.groups)
+    token, now = make_invite(), local.clock()
+    account = Account(name, roles, groups, "", digest_of(token), now + body.hours * HOUR_S, now)
     await say(INVITED, target=name, as_operator=True, again=False)
     if not await web_context().store.commit(add_account(account)):
         raise CommandRejected("invalid_command", "There is an account of that name: reset it for another link.")
-    return JoinLink(name, f"/join#{made}", account.invite_expires_at)
+    return JoinLink(name, f"/join#{token}", account.invite_expires_at)
 
 
 @blueprint.post("/<name>/invite", status=201, body=ResetAccount, errors=ERRORS)
 async def reset(name: str) -> JoinLink:
     """Take the password of an account away, end its sessions, and return another link."""
-    local, owner = _known(), _other(name)
+    local, owner = _accounts_to_change(), _other(name)
     body = await read_json(ResetAccount, '{"hours"?: 72}')
-    made, expires_at = make_invite(), local.clock() + body.hours * HOUR_S
+    token, expires_at = make_invite(), local.clock() + body.hours * HOUR_S
     await _existing(owner)
     await say(INVITED, target=owner, as_operator=True, again=True)
-    await _change(invite_again(owner, digest_of(made), expires_at), owner)
-    return JoinLink(owner, f"/join#{made}", expires_at)
+    await _change(invite_again(owner, digest_of(token), expires_at), owner)
+    return JoinLink(owner, f"/join#{token}", expires_at)
 
 
 @blueprint.patch("/<name>", body=ChangeAccount, errors=(*ERRORS, "last_operator"))
 async def change(name: str) -> ShownAccount:
     """Replace the roles and groups of an account, or disable it."""
-    local, owner = _known(), _other(name)
+    local, owner = _accounts_to_change(), _other(name)
     body = await read_json(ChangeAccount, '{"roles": ["…"], "groups": ["…"]} or {"disabled": true}')
     if body.disabled == (body.roles is not None or body.groups is not None):
         raise CommandRejected("invalid_command", "Send either roles and groups, or disabled.")
-    before = await _existing(owner)
+    account = await _existing(owner)
     if body.disabled:
         await say(DISABLED, target=owner, as_operator=True)
         await _change(disable_account(owner, local.clock(), OPERATORS), owner)
     else:
         roles, groups = _rights(
-            before.roles if body.roles is None else body.roles,
-            before.groups if body.groups is None else body.groups,
+            account.roles if body.roles is None else body.roles,
+            account.groups if body.groups is None else body.groups,
         )
         await say(CHANGED, target=owner, as_operator=True)
         await _change(change_rights(owner, roles, groups, OPERATORS), owner)
-    return _row(await _existing(owner), local.clock())
+    return _shown(await _existing(owner), local.clock())
 
 
-def _known() -> "LocalAccounts":
-    """Return the accounts of this server, which its operators may change.
+def _accounts_to_change() -> "LocalAccounts":
+    """Return the accounts of this server, after checking that the caller may change them.
 
     Raises:
-        CommandRejected: The caller may not (`forbidden`), or its users have no passwords (`not_found`).
+        CommandRejected: The caller is no operator (`forbidden`), or accounts are off (`not_found`).
     """
     rights().check_server()
     return local_accounts()
 
 
-def _name(typed: str) -> str:
+def _check_name(typed: str) -> str:
     name = account_name(typed)
     if name is None:
         raise CommandRejected("invalid_command", f"{NAME_RULE.capitalize()}.")
     return name
 
 
-def _other(typed: str) -> str:
-    """Return the name of an account that is not the caller's."""
-    name = _name(typed)
+def _other(given_name: str) -> str:
+    """Return the normalized name of an account. Raises CommandRejected if it is the caller's or no name."""
+    name = _check_name(given_name)
     if name == identity().user:
         raise CommandRejected("invalid_command", "That is you: ask another operator to change your account.")
     return name
@@ -204,24 +204,24 @@ async def _existing(owner: str) -> Account:
 
 
 async def _change(work: Write, owner: str) -> None:
-    """Commit a change, and end the sessions of its user, whose tokens carry what was before.
+    """Commit a change of an account, and end its user's sessions, because their tokens carry the old rights.
 
     Raises:
-        CommandRejected: It would leave no operator who can sign in (`last_operator`), or the account is there no more
-            (`not_found`).
-        StorageUnavailable: It cannot be stored.
+        CommandRejected: The change would leave no operator who can sign in (`last_operator`), or the account no longer
+            exists (`not_found`).
+        StorageUnavailable: The change cannot be stored.
     """
     context = web_context()
     try:
-        done = await context.store.commit(work)
-    except SoleAccount as refused:
+        changed = await context.store.commit(work)
+    except SoleAccount as error:
         from understudy.extensions.accounts.local_accounts import LAST_OPERATOR
 
-        raise CommandRejected("last_operator", LAST_OPERATOR) from refused
-    if not done:
+        raise CommandRejected("last_operator", LAST_OPERATOR) from error
+    if not changed:
         raise CommandRejected("not_found", NOT_THERE)
     await context.sessions.end_all_sessions(owner)
 
 
-def _row(account: Account, now: float) -> ShownAccount:
+def _shown(account: Account, now: float) -> ShownAccount:
     return ShownAccount(account.owner, state_of(account, now), account.roles, account.groups, account.created_at)

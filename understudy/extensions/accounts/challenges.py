@@ -1,7 +1,7 @@
-"""Writes of the challenges that passkeys sign, for all nodes on the database.
+"""Stores the challenges that passkeys sign in the database, so that any node can check the signature.
 
-A challenge is taken once, before what was signed with it is checked. There are at most `MOST`: beyond them those that
-would expire next are forgotten at once.
+A challenge is taken once, before the signature is checked. At most `MOST` are stored: beyond that the challenges that
+would expire next are deleted at once.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ from understudy.extensions.accounts.tables import passkey_challenges
 from understudy.storage.write import put, write
 
 MOST: Final = 10_000
-"""Challenges that are stored, of some 100 bytes each."""
+"""Limit of stored challenges, of some 100 bytes each."""
 
 _c = passkey_challenges.c
 
@@ -32,6 +32,6 @@ def add_challenge(connection: Connection, key: str, expires_at: float, now: floa
 
 @write
 def take_challenge(connection: Connection, key: str, now: float) -> bool:
-    """Remove a challenge. Return whether it was there, and valid at `now`."""
+    """Remove a challenge. Return whether it was stored and still valid at `now`."""
     taken = delete(passkey_challenges).where(_c.key == key, _c.expires_at > now)
     return connection.execute(taken).rowcount > 0

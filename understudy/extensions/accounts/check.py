@@ -1,4 +1,4 @@
-"""What `understudy doctor` finds out about the sign-in with a password."""
+"""The check of `understudy doctor` for sign-in with a password."""
 
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check(settings: "Settings") -> CheckResult:
-    """Hash a password, as the server does at a sign-in."""
+    """Hash a password as the server does at a sign-in, and report how long that takes."""
     try:
         from understudy.extensions.accounts.passwords import Passwords
     except ExtraNotInstalled as error:
@@ -21,6 +21,6 @@ def check(settings: "Settings") -> CheckResult:
     began = time.perf_counter()
     trio.run(Passwords().hash, "a password that nobody has")
     took_ms = (time.perf_counter() - began) * 1000
-    where = settings.public_url or settings.url_at(settings.port)
-    text = f"users sign in with a password at {where}; to check one takes {took_ms:.0f} ms"
+    url = settings.public_url or settings.url_at(settings.port)
+    text = f"users sign in with a password at {url}; to check one takes {took_ms:.0f} ms"
     return CheckResult("sign-in", "ok", text)

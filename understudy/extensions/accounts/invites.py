@@ -11,22 +11,21 @@ from understudy.auth.sessions import ANONYMOUS
 from understudy.extensions.accounts.storage import Account
 
 TOKEN_BYTES: Final = 24
-"""Random bytes of an invite: 192 bits, of which nobody guesses one."""
+"""Random bytes of an invite: 192 bits cannot be guessed."""
 LONGEST_NAME: Final = 64
 NAME_MARKS: Final = "._@+-"
 NAME_RULE: Final = "a name has 1 to 64 letters, digits and . _ @ + -, and begins with a letter or digit"
 
 
 def account_name(typed: str) -> str | None:
-    """Return the name of an account in the form that is stored, so that its case does not matter; None if it cannot be
-    one."""
+    """Return a typed account name in its stored form, which ignores case, or None if it is no valid name."""
     name = unicodedata.normalize("NFKC", typed.strip()).casefold()
     fits = 0 < len(name) <= LONGEST_NAME and all(letter.isalnum() or letter in NAME_MARKS for letter in name)
     return name if fits and name[0].isalnum() and not name.startswith(ANONYMOUS) else None
 
 
 def make_invite() -> str:
-    """Return a new invite, of which only the digest is stored."""
+    """Return a new random invite. Only its digest is stored."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
@@ -36,7 +35,7 @@ def digest_of(invite: str) -> str:
 
 
 def check_rights(roles: Sequence[str], groups: Sequence[str]) -> None:
-    """Raise ValueError, with a sentence, if these are no roles and groups of an account."""
+    """Raise ValueError, with a sentence for the user, if these cannot be the roles and groups of an account."""
     rights = (*roles, *groups)
     if any(not is_claim_text(right) or "," in right for right in rights):
         raise ValueError(f"roles and groups are printable texts of at most {MAX_CLAIM} letters without commas")
@@ -50,7 +49,7 @@ AccountState: TypeAlias = Literal["active", "disabled", "invited", "expired"]
 
 
 def state_of(account: Account, now: float) -> AccountState:
-    """Return in one word what an account can be used for at `now`, in Unix seconds."""
+    """Return the state of an account at `now` (Unix seconds)."""
     if account.disabled_at is not None:
         return "disabled"
     if account.is_joined:

@@ -1,14 +1,14 @@
-"""Sign-in with a name and a password, invites, and the renewal of these sessions.
+"""Sign-in with a name and a password, joining by an invite, and the renewal of such sessions.
 
 1. An unknown name, a disabled account, one without a password and a wrong password get the same answer after the same
-   work: one write, one read and one Argon2 comparison, and a second write if the attempt is to be noted.
+   work: one write, one read and one Argon2 comparison, and a second write if the attempt must be noted.
 2. Attempts are counted in the database by the pair of name and address, by name and by address, so that several nodes
-   count together. The pair's limit is the lowest: a stranger who tries a name does not keep its user out.
-3. A token is issued before the account is read for the last time. If the account was disabled or changed meanwhile the
-   token is not handed out; if that happens later, the sign-out of the user revokes the token.
-4. The audit log has, of the refused attempts for an account, the first since a success or a day without one, and those
-   with which a wait begins. So guessing cannot fill it: the waits allow some 100 attempts for a name in a day.
-5. Tokens carry the roles and groups of the account. A change of these signs the user out, so that none outlives it.
+   count together. The limit of the pair is the lowest, so a stranger who guesses at a name does not lock its user out.
+3. A token is issued before the account is read for the last time. If the account was disabled or changed meanwhile, the
+   token is not handed out. If it is disabled or changed later, the sign-out of the user revokes the token.
+4. Of the refused attempts for an account the audit log has the first since a success or a day without attempts, and
+   those that begin a wait. So guessing cannot fill the log: the waits allow some 100 attempts for a name in a day.
+5. Tokens carry the roles and groups of the account. A change of these signs the user out, so no token outlives it.
 """
 
 import hashlib
@@ -53,10 +53,10 @@ LOCAL: Final = "local-"
 FREE_OF_PAIR: Final = 5
 FREE_OF_NAME: Final = 50
 FREE_OF_ADDRESS: Final = 30
-"""Attempts before the waits begin: by name and address together, by name, and by address (of which an office has one).
+"""Free attempts before waits begin, for a pair of name and address, a name, and an address (an office may share one).
 """
 LATER_S: Final = 0.002
-"""Seconds after which a token is certainly newer than a sign-out: its time of issue is in whole milliseconds."""
+"""Seconds to wait after a sign-out so that the next token is newer: times of issue are in whole milliseconds."""
 NOT_HERE: Final = "You are not signed in with a password of this server."
 NOT_PRESENT: Final = "That is not your present password."
 NO_FIT: Final = "That name and password do not fit."
@@ -69,8 +69,8 @@ NO_INVITE: Final = "This invite has been used, withdrawn or has expired; ask for
 
 @define(eq=False)
 class LocalAccounts(UserSignIn):
-    """The users whom this server knows by name and password. `sessions` issues and revokes their tokens; `secret` keys
-    the digests under which attempts are counted; `clock` returns Unix seconds."""
+    """Signs in the users of this server's own accounts. `sessions` issues and revokes their tokens; `secret` keys the
+    digests under which attempts are counted; `clock` returns Unix seconds."""
 
     store: Store
     sessions: Sessions
@@ -80,31 +80,31 @@ class LocalAccounts(UserSignIn):
     prefix = LOCAL
 
     def ways(self) -> WaysIn:
-        """Have users sign in with a password or a passkey."""
+        """Return the ways to sign in: to an account, with a password or a passkey."""
         return WaysIn("accounts")
 
     async def check_erasable(self, owner: str) -> None:
-        """Keep the only account with which an operator signs in (`last_operator`)."""
+        """Raise CommandRejected (`last_operator`) if no other operator could sign in without this user."""
         if await self.store.read(accounts.is_sole, owner, OPERATORS):
             raise CommandRejected("last_operator", LAST_OPERATOR)
 
     async def shut_out(self, owner: str) -> None:
-        """Disable the account of a user. Raises as `check_erasable`, if it has become the only one of an operator."""
+        """Disable the account of a user. Raises CommandRejected (`last_operator`) if no other operator can sign in."""
         try:
             await self.store.commit(accounts.shut_out(owner))
-        except SoleAccount as refused:
-            raise CommandRejected("last_operator", LAST_OPERATOR) from refused
+        except SoleAccount as error:
+            raise CommandRejected("last_operator", LAST_OPERATOR) from error
 
     async def sign_in(self, typed: str, password: str, address: str) -> IssuedSession:
-        """Return a session of the user with this name and password. `address` is the client's.
+        """Return a new session of the user with this name and password. `address` is the client's.
 
         Raises:
-            Unauthenticated: They do not fit, whatever the reason.
+            Unauthenticated: The name and the password do not fit; the refusal does not show why.
             CommandRejected: Too many attempts (`rate_limited`, with the seconds to wait), or too many callers (`busy`).
-            StorageUnavailable: The account cannot be read, or the attempt not be counted.
+            StorageUnavailable: The account cannot be read, or the attempt cannot be counted.
         """
         name = account_name(typed) or ""
-        done, noted = await self._take_attempt(name, address)
+        forgiveness, noted = await self._take_attempt(name, address)
         account = await self.store.read(accounts.one, name)
         hashed = "" if account is None or account.disabled_at is not None else account.password
         password = password_rules.normalized(password)
@@ -117,7 +117,7 @@ class LocalAccounts(UserSignIn):
             newer = await self.passwords.hash(password)
             if await self.store.commit(replace_password(name, hashed, newer)):
                 account = evolve(account, password=newer)
-        await self.store.commit(done)
+        await self.store.commit(forgiveness)
         await say(self.store, Deed(SIGNED_IN, name, PAGE, name))
         return await self.begin(account)
 
@@ -128,22 +128,22 @@ class LocalAccounts(UserSignIn):
         password is changed nevertheless.
 
         Raises:
-            CommandRejected: The old password does not fit, or the session is none of an account (`forbidden`); the new
-                one is not taken (`invalid_command`); too many attempts (`rate_limited`), or too many callers (`busy`).
+            CommandRejected: The old password is wrong, or the session does not belong to an account (`forbidden`); the
+                new one is too weak (`invalid_command`); too many attempts (`rate_limited`) or callers (`busy`).
             Unauthenticated: The account was disabled or changed meanwhile.
             StorageUnavailable: The password cannot be stored, or the sessions cannot be ended.
         """
         account = await self.store.read(accounts.one, identity.user)
         if account is None or not account.password or not identity.session.startswith(LOCAL):
             raise CommandRejected("forbidden", NOT_HERE)
-        done, noted = await self._take_attempt(account.owner, address)
+        forgiveness, noted = await self._take_attempt(account.owner, address)
         old, new = password_rules.normalized(old), password_rules.normalized(new)
         if not await self.passwords.verify(old, account.password):
             log.info("sign_in.wrong", extra={"user": account.owner})
             if noted:
                 await self._note_refusal(account)
             raise CommandRejected("forbidden", NOT_PRESENT)
-        await self.store.commit(done)
+        await self.store.commit(forgiveness)
         if new == old or not password_rules.is_taken(new, account.owner):
             raise CommandRejected("invalid_command", password_rules.SENTENCE)
         hashed = await self.passwords.hash(new)
@@ -159,8 +159,8 @@ class LocalAccounts(UserSignIn):
         """Return the name of the user whom an invite is for.
 
         Raises:
-            CommandRejected: It is not valid any more, or never was (`not_found`).
-            StorageUnavailable: It cannot be read.
+            CommandRejected: The invite was used, withdrawn, has expired or never existed (`not_found`).
+            StorageUnavailable: The invite cannot be read.
         """
         return (await self._invited(invite)).owner
 
@@ -168,7 +168,7 @@ class LocalAccounts(UserSignIn):
         """Set the first password of a user by an invite, which is used up, and return a session of theirs.
 
         Raises:
-            CommandRejected: The invite is not valid (`not_found`), the password is not taken (`invalid_command`; the
+            CommandRejected: The invite is not valid (`not_found`), the password is too weak (`invalid_command`; the
                 invite stays valid), or too many callers wait (`busy`).
             StorageUnavailable: The password cannot be stored.
         """
@@ -186,7 +186,7 @@ class LocalAccounts(UserSignIn):
         """Issue the next token of a session, with the roles and groups of the account.
 
         Raises:
-            Unauthenticated: The session is over: it has lasted as long as it may, or the account is disabled or gone.
+            Unauthenticated: The session has reached its longest duration, or the account is disabled or gone.
             StorageUnavailable: The account cannot be read.
         """
         account = await self.store.read(accounts.one, identity.user)
@@ -195,35 +195,35 @@ class LocalAccounts(UserSignIn):
         return await self._checked(account, self.sessions.renew(token, account.roles, account.groups))
 
     async def count_address(self, address: str) -> None:
-        """Count an attempt of an address, whoever it is for. Raises CommandRejected (`rate_limited`) if it comes too
+        """Count an attempt of an address, for any user. Raises CommandRejected (`rate_limited`) if it comes too
         soon."""
         await self._count((self._key("address", address), FREE_OF_ADDRESS))
 
     async def forgive_address(self, address: str) -> None:
-        """Take back an attempt of an address: it was the user."""
+        """Take back a counted attempt of an address, because it succeeded."""
         await self.store.commit(forgive_attempt((self._key("address", address),), ()))
 
     async def note_refused_passkey(self, name: str) -> None:
-        """Count a refused passkey of an account, and store an entry in the audit log if it is to be noted."""
+        """Count a refused passkey of an account, and store an entry in the audit log if the attempt must be noted."""
         key = self._key("passkey", name)
         if await self.store.commit(take_attempt(((key, FREE_OF_PAIR),), self.clock(), (key,))) == NOTED:
             await say(self.store, Deed(SIGN_IN_REFUSED, name, PAGE, name, detail={"passkey": True}))
 
     async def forgive_passkeys(self, name: str, address: str) -> None:
-        """Forget the refused passkeys of an account, and take back an attempt of an address: it was the user."""
+        """After a success, forget the refused passkeys of an account, and take back the attempt of the address."""
         await self.store.commit(forgive_attempt((self._key("address", address),), (self._key("passkey", name),)))
 
     async def _note_refusal(self, account: Account | None) -> None:
-        """Store an entry in the audit log about a refused password. Without an account write as much elsewhere: an
-        answer that comes sooner would show that there is none."""
+        """Store an entry in the audit log about a refused password. Without an account, write elsewhere: a faster
+        response would show that the account does not exist."""
         if account is None:
             await self.store.commit(take_attempt(((self._key("no account"), sys.maxsize),), self.clock()))
         else:
             await say(self.store, Deed(SIGN_IN_REFUSED, account.owner, PAGE, account.owner))
 
     async def _take_attempt(self, name: str, address: str) -> tuple[Write, bool]:
-        """Count an attempt. Return the write that forgives it once it was the user, and whether its refusal is to be
-        noted. Raises CommandRejected (`rate_limited`) if it comes too soon."""
+        """Count an attempt. Return the write that forgives it after a success, and whether its refusal must be noted.
+        Raises CommandRejected (`rate_limited`) if it comes too soon."""
         pair, of_name, of_address = (
             self._key("pair", name, address), self._key("name", name), self._key("address", address),
         )  # fmt: skip
@@ -232,36 +232,36 @@ class LocalAccounts(UserSignIn):
         return forgive_attempt((of_address,), (pair, of_name)), noted
 
     async def _count(self, *keys: tuple[str, int], noted: tuple[str, ...] = ()) -> bool:
-        """Count an attempt. Return whether its refusal is to be noted."""
+        """Count an attempt under `keys`. Return whether its refusal must be noted. Raises CommandRejected."""
         wait_ms = await self.store.commit(take_attempt(keys, self.clock(), noted))
         if wait_ms > 0:
             raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
         return wait_ms == NOTED
 
     async def begin(self, account: Account, family: str = LOCAL.removesuffix("-")) -> IssuedSession:
-        """Return a new session of a user who has signed in, if the account is still as it was read before.
+        """Return a new session of a user who has signed in to `account`, as it was read before.
 
-        `family` begins the name of the session: that of its passkey if there is one (`passkey_family`).
+        `family` is the prefix of the session's name; for a passkey, its `passkey_family`.
 
         Raises:
-            Unauthenticated: It was disabled or changed meanwhile.
-            StorageUnavailable: It cannot be read.
+            Unauthenticated: The account was disabled or changed meanwhile.
+            StorageUnavailable: The account cannot be read.
         """
         issued = await self._issue(account, f"{family}-{secrets.token_hex(16)}", self.clock())
         log.info("sign_in.done", extra={"user": account.owner})
         return issued
 
     async def _issue(self, account: Account, session: str, began: float) -> IssuedSession:
-        """Issue a token of a session that began at a time. Raises Unauthenticated if it has lasted as long as it may,
-        or the account is not as it was read before."""
+        """Issue a token of a session that `began` at a time (Unix seconds). Raises Unauthenticated if the session has
+        reached its longest duration, or the account was changed since `account` was read."""
         left_s = began + self.sessions.longest_s - self.clock()
         if left_s <= 0:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
-        who = Identity(account.owner, session, None, account.roles, groups=account.groups, signed_in_at=began)
-        return await self._checked(account, self.sessions.issue(who, min(self.sessions.ttl_s, left_s)))
+        identity = Identity(account.owner, session, None, account.roles, groups=account.groups, signed_in_at=began)
+        return await self._checked(account, self.sessions.issue(identity, min(self.sessions.ttl_s, left_s)))
 
     async def _checked(self, account: Account, issued: IssuedSession) -> IssuedSession:
-        """Return a session that was just issued, if the account is still as it was read before and not disabled."""
+        """Return the session just `issued`. Raises Unauthenticated if the account was changed since it was read."""
         newest = await self.store.read(accounts.one, account.owner)
         if newest is None or newest.disabled_at is not None or newest != account:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
@@ -274,16 +274,16 @@ class LocalAccounts(UserSignIn):
         return account
 
     def _key(self, *parts: str) -> str:
-        """Return the key of attempts: a digest, because users type passwords as their names too."""
-        kind, *named = parts
+        """Return the key under which attempts are counted: a digest, because users type passwords as names too."""
+        kind, *values = parts
         if kind in ("pair", "address"):
-            named[-1] = _network(named[-1])
-        text = "\0".join((kind, *named)).encode()
+            values[-1] = _network(values[-1])
+        text = "\0".join((kind, *values)).encode()
         return hmac.new(self.secret, text, hashlib.sha256).hexdigest()[:32]
 
 
 def _network(address: str) -> str:
-    """Return what one client has of addresses: an address of IPv4, or a /64 of IPv6."""
+    """Return the range of addresses that one client has: a single IPv4 address, or a /64 of IPv6."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Operations behind the commands invite and accounts, on the database, also while servers run.
+"""The operations of the commands `invite` and `accounts`, on the database, also while servers run.
 
-Each has an entry in the audit log, which is stored in the same transaction. Servers read accounts whenever somebody
-signs in or a session is renewed, so they need not be told.
+Each operation stores its entry in the audit log in the same transaction. Servers read an account whenever its user
+signs in or a session is renewed, so they need no notice of a change.
 """
 
 import time
@@ -71,11 +71,11 @@ def set_rights(
 
 
 def keep_an_operator(settings: Settings, name: str, *, force: bool) -> None:
-    """Refuse to take the rights of an operator from the only account that has them and with which one can sign in.
+    """Refuse to change the last operator's account with which one can sign in, before anything is stored.
 
-    It is refused before anything is stored. The change itself looks again, as another may be made meanwhile.
+    The change itself checks this again, because another one may be made meanwhile.
 
-    Raises StorageError; SoleAccount if it is that account, unless `force`.
+    Raises StorageError; SoleAccount if it is the last operator's, unless `force`.
     """
     with open_read_only(settings) as database, database.reading.connect() as connection:
         if not force and accounts.is_sole(connection, name, OPERATORS):
@@ -92,7 +92,7 @@ def accounts_of(settings: Settings) -> Iterator[Account]:
 
 
 def _change(settings: Settings, deed: Deed, name: str, change: Write) -> None:
-    """Say a deed, store its change of an account, and end the user's sessions.
+    """Commit a change of an account together with the audit entry `deed`, and end the user's sessions.
 
     Raises StorageError; NotStored if there is no account; SoleAccount.
     """

@@ -1,8 +1,8 @@
-"""`/auth/passkeys`: sign-in of users with a passkey, the first one by an invite, and those of the caller.
+"""`/auth/passkeys`: sign-in with a passkey, making the first passkey by an invite, and managing the caller's passkeys.
 
-1. A ceremony has two requests of one browser: the first answers options for `navigator.credentials` and sets a cookie
-   that scripts cannot read, the second brings the credential.
-2. The site is the address in the settings, or the one by which a browser on this machine reaches this server.
+1. A WebAuthn ceremony has two requests of one browser: the first returns the options for `navigator.credentials` and
+   sets a cookie that scripts cannot read, the second sends the credential.
+2. The site of a passkey is `public_url`, or the loopback address by which a browser on this machine reaches the server.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -33,19 +33,19 @@ NO_NAME: Final = (
 COOKIE: Final = "understudy_passkey"
 COOKIE_PATH: Final = "/auth/passkeys"
 BODY_BYTES: Final = 32 * 1024
-"""A credential has some hundred bytes, with the attestation of a company's authenticators some thousand."""
+"""Limit of a body. A credential has hundreds of bytes; with the attestation of a company's authenticator, thousands."""
 
 
 @frozen
 class PasskeySignInRequest:
-    """The body of a request to sign in with a passkey: what `navigator.credentials.get` gave, by its `toJSON`."""
+    """The body of a request to sign in with a passkey: `toJSON` of the result of `navigator.credentials.get`."""
 
     credential: dict[str, Any] = field(repr=False)
 
 
 @frozen
 class PasskeyRequest:
-    """The body of a request to store a passkey: what `navigator.credentials.create` gave, by its `toJSON`."""
+    """The body of a request to store a passkey: `toJSON` of the result of `navigator.credentials.create`."""
 
     name: Text
     credential: dict[str, Any] = field(repr=False)
@@ -72,7 +72,7 @@ class OwnPasskeys(Struct):
 )
 async def begin_sign_in() -> Response:
     """Begin a sign-in with a passkey."""
-    return _begun(await _passkeys().begin_sign_in(_site(), peer()))
+    return _with_cookie(await _passkeys().begin_sign_in(_site(), peer()))
 
 
 @blueprint.post(
@@ -93,7 +93,7 @@ async def begin_join() -> Response:
     """Begin to make one's first passkey by an invite."""
     passkeys = _passkeys()
     body = await read_json(InviteRequest, '{"invite": "…"}', BODY_BYTES)
-    return _begun(await passkeys.begin_join(_site(), body.invite, peer()))
+    return _with_cookie(await passkeys.begin_join(_site(), body.invite, peer()))
 
 
 @blueprint.post(
@@ -113,8 +113,8 @@ async def join() -> Session:
 async def listing() -> OwnPasskeys:
     """Return the caller's passkeys, oldest first, and whether they have a password too."""
     caller, passkeys = identity(), _passkeys()
-    account, has = await passkeys.of_user(caller)
-    return OwnPasskeys(bool(account.password), list(map(passkey_of, has)))
+    account, stored = await passkeys.of_user(caller)
+    return OwnPasskeys(bool(account.password), list(map(passkey_of, stored)))
 
 
 @blueprint.post(
@@ -124,7 +124,7 @@ async def listing() -> OwnPasskeys:
 async def begin_add() -> Response:
     """Begin to make another passkey of the caller."""
     caller, passkeys = identity(), _passkeys()
-    return _begun(await passkeys.begin_add(_site(), caller, peer()))
+    return _with_cookie(await passkeys.begin_add(_site(), caller, peer()))
 
 
 @blueprint.post("", status=201, body=PasskeyRequest, errors=("forbidden", "not_found", "quota_exceeded", *STORED))
@@ -153,7 +153,10 @@ def _own_url() -> str:
 
 
 def _site() -> "Site":
-    """Return the site that passkeys are for: that of `public_url`, or this machine. Who asks may name any other."""
+    """Return the site of passkeys: that of `public_url`, or this machine. Other hosts are the caller's own claim.
+
+    Raises CommandRejected (`forbidden`, or `invalid_command` for a host without a name).
+    """
     from understudy.extensions.accounts.passkeys import site_of
 
     if not web_context().settings.public_url and not is_loopback(urlsplit(request.host_url).hostname or ""):
@@ -165,8 +168,8 @@ def _cookie() -> str:
     return request.cookies.get(COOKIE, "")
 
 
-def _begun(ceremony: "Ceremony") -> Response:
-    answer = as_json(ceremony.options)
+def _with_cookie(ceremony: "Ceremony") -> Response:
+    response = as_json(ceremony.options)
     life_s, secure = ceremony.options["timeout"] // 1000, _own_url().startswith("https:")
-    set_cookie(answer, COOKIE, ceremony.cookie, life_s, COOKIE_PATH, "Strict", secure=secure)
-    return answer
+    set_cookie(response, COOKIE, ceremony.cookie, life_s, COOKIE_PATH, "Strict", secure=secure)
+    return response

@@ -1,7 +1,7 @@
 """Reads and writes of passkeys (WebAuthn credentials) of local accounts.
 
-1. The counter of a passkey only grows: of two uses with one count, one succeeds.
-2. The last passkey of an account without a password is not removed: nobody could sign in to it.
+1. The counter of a passkey only grows, so of two uses with the same count one succeeds.
+2. The last passkey of an account without a password is not removed, because nobody could sign in to it then.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from understudy.storage.write import put, write
 ADDED: Final = Act("passkey.added", "passkey")
 REMOVED: Final = Act("passkey.removed", "passkey")
 MOST_OF_ACCOUNT: Final = 20
-"""Passkeys of an account."""
+"""Limit of passkeys per account."""
 
 _p = passkeys.c
 _a = accounts.c
@@ -28,7 +28,7 @@ _a = accounts.c
 class Passkey:
     """A passkey. `id` is that of the credential, in base64url without padding; `public_key` is a COSE key.
 
-    Times are Unix seconds; `used_at` is None until somebody signs in with it.
+    Times are Unix seconds; `used_at` is None until the first sign-in with it.
     """
 
     id: str
@@ -42,19 +42,19 @@ class Passkey:
 
 @write
 def add_passkey(connection: Connection, passkey: Passkey) -> bool:
-    """Store a passkey of an account that is not disabled. Return whether it is stored: not if the id is there
-    already, nor if the account has `MOST_OF_ACCOUNT`."""
+    """Store a passkey of an account that is not disabled. Return False, without storing it, if the id is stored
+    already or the account has `MOST_OF_ACCOUNT` passkeys."""
     account = select(_a.owner).where(_a.owner == passkey.owner, _a.disabled_at.is_(None)).with_for_update()
-    has = select(func.count()).select_from(passkeys).where(_p.owner == passkey.owner)
-    if connection.scalar(account) is None or (connection.scalar(has) or 0) >= MOST_OF_ACCOUNT:
+    count = select(func.count()).select_from(passkeys).where(_p.owner == passkey.owner)
+    if connection.scalar(account) is None or (connection.scalar(count) or 0) >= MOST_OF_ACCOUNT:
         return False
     return _insert(connection, passkey)
 
 
 @write
 def join_by_passkey(connection: Connection, invite: str, now: float, passkey: Passkey) -> bool:
-    """Store the first passkey of an account and use its invite up. Return whether the invite was valid at `now`
-    and the id is not there already."""
+    """Store the first passkey of an account and use its invite up. Return False if the invite was not valid at `now`
+    or the id is stored already."""
     mine = _a.owner == passkey.owner
     valid = (mine, _a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
     owner = connection.scalar(select(_a.owner).where(*valid).with_for_update())
@@ -65,8 +65,8 @@ def join_by_passkey(connection: Connection, invite: str, now: float, passkey: Pa
 
 @write
 def use_passkey(connection: Connection, owner: str, passkey_id: str, sign_count: int, now: float) -> bool:
-    """Store the count that a passkey has signed at `now`. Return whether it is there and the count has grown:
-    only if it is always 0, the passkey does not count."""
+    """Store the counter that a passkey has signed at `now`. Return whether the passkey exists and its counter has
+    grown. A counter that is always 0 is accepted: such an authenticator does not count."""
     grown = _p.sign_count < sign_count if sign_count else _p.sign_count == 0
     used = update(passkeys).where(_p.owner == owner, _p.id == passkey_id, grown)
     return connection.execute(used.values(sign_count=sign_count, used_at=now)).rowcount > 0
@@ -74,7 +74,7 @@ def use_passkey(connection: Connection, owner: str, passkey_id: str, sign_count:
 
 @write
 def remove_passkey(connection: Connection, owner: str, passkey_id: str) -> bool:
-    """Remove a passkey. Return whether it was there, and not the only way to sign in."""
+    """Remove a passkey, unless it is the only way to sign in. Return whether it was removed."""
     account = select(_a.password).where(_a.owner == owner).with_for_update()
     other = select(_p.id).where(_p.owner == owner, _p.id != passkey_id).limit(1)
     if not connection.scalar(account) and connection.scalar(other) is None:
@@ -114,5 +114,5 @@ class ShownPasskey(Struct):
 
 
 def passkey_of(row: Passkey) -> ShownPasskey:
-    """Return a passkey as it is shown."""
+    """Return a stored passkey in the form in which responses show it."""
     return ShownPasskey(public_id(row.id), row.name, row.created_at, row.used_at)

@@ -1,12 +1,12 @@
-"""Passkeys of local accounts: sign-in, the first one by an invite, and those that a signed-in user adds (WebAuthn).
+"""Passkeys (WebAuthn) of local accounts: sign-in, joining by an invite, and further passkeys of a signed-in user.
 
-1. A challenge is made for one browser, by a value in its cookie, and for one purpose, and is taken from the database
-   before what it signed is checked. So an answer is worth nothing a second time, later, elsewhere or for another end.
-2. The authenticator must verify its user, so a passkey is worth more than the device it is on.
-3. Each challenge counts as an attempt of its address, as does a password. It is forgiven when the ceremony succeeds.
-4. An unknown passkey, a removed or disabled account, and a wrong signature get the same answer.
-5. The name of a session has the public id of the passkey that began it. When a passkey is removed its sessions end,
-   also one that begins at that moment, except the session that removes it.
+1. A challenge is bound to one browser (by a cookie) and one purpose, and is removed from the database before its
+   signature is checked. So a response cannot be replayed, used later, by another browser or for another purpose.
+2. The authenticator must verify its user, so possession of the device alone does not suffice.
+3. Each challenge counts as an attempt of its address, as a password does, and is forgiven when the ceremony succeeds.
+4. An unknown passkey, a removed or disabled account, and a wrong signature get the same refusal.
+5. The name of a session contains the public id of its passkey. Removing a passkey ends its sessions, also one that
+   begins at that moment, except the session that removes it.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LIFE_S: Final = 120
-"""Seconds for which a challenge is valid: people look for their phone."""
+"""Seconds for which a challenge is valid: long enough to fetch one's phone."""
 LONGEST_NAME: Final = 64
 SIGN_IN: Final = "sign-in"
 EXPIRED: Final = "This challenge has expired, was used already, or was made for another browser. Try again."
@@ -82,12 +82,12 @@ _MALFORMED: Final = (
     WebAuthnException, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, struct.error,
     RecursionError,
 )  # fmt: skip
-"""What the library raises about a credential that is none: it takes apart what a stranger sends."""
+"""Errors that the library raises while it parses a malformed credential, which any stranger can send."""
 
 
 @frozen
 class Site:
-    """Where the page is: its origin, and the name by which authenticators know this server (the host)."""
+    """The origin of the page, and the name by which authenticators know this server (the host)."""
 
     origin: str
     name: str
@@ -142,10 +142,10 @@ class Passkeys:
         """Return a session of the user whose passkey has signed the challenge.
 
         Raises:
-            Unauthenticated: The passkey is unknown, has not signed this, or its account is disabled or gone.
+            Unauthenticated: The passkey is unknown, its signature is wrong, or its account is disabled or gone.
             CommandRejected: The challenge is not valid any more (`not_found`), or was signed on a page of another
                 origin or by a passkey whose counter went back (`forbidden`).
-            StorageUnavailable: The passkey cannot be read, or its counter not be stored.
+            StorageUnavailable: The passkey cannot be read, or its counter cannot be stored.
         """
         store, now = self.accounts.store, self.accounts.clock()
         challenge = await self._take(SIGN_IN, cookie)
@@ -203,14 +203,14 @@ class Passkeys:
         """Begin to make another passkey of a signed-in user.
 
         Raises:
-            CommandRejected: The session is none of an account (`forbidden`), the account has as many as it may
-                (`quota_exceeded`), or too many attempts (`rate_limited`).
+            CommandRejected: The session does not belong to an account (`forbidden`), the account has the most passkeys
+                allowed (`quota_exceeded`), or too many attempts (`rate_limited`).
             StorageUnavailable: The challenge cannot be stored.
         """
-        has = await self.of_user(identity)
-        if len(has[1]) >= MOST_OF_ACCOUNT:
+        _, stored = await self.of_user(identity)
+        if len(stored) >= MOST_OF_ACCOUNT:
             raise CommandRejected("quota_exceeded", TOO_MANY)
-        return await self._begin_making(site, identity.user, f"add {identity.user}", address, has[1])
+        return await self._begin_making(site, identity.user, f"add {identity.user}", address, stored)
 
     async def add(
         self, site: Site, cookie: str, identity: Identity, name: str, credential: dict[str, Any], address: str
@@ -228,8 +228,8 @@ class Passkeys:
         """Return the account of a signed-in user and its passkeys, oldest first.
 
         Raises:
-            CommandRejected: The session is none of an account (`forbidden`).
-            StorageUnavailable: They cannot be read.
+            CommandRejected: The session does not belong to an account (`forbidden`).
+            StorageUnavailable: The account cannot be read.
         """
         store = self.accounts.store
         account = await store.read(accounts.one, identity.user)
@@ -238,17 +238,17 @@ class Passkeys:
         return account, await store.read(passkeys.of_owner, account.owner)
 
     async def remove(self, identity: Identity, name: str) -> None:
-        """Remove the passkey that has this public id, and end the sessions that it began, except that of `identity`.
+        """Remove the passkey with the public id `name`, and end the sessions that it began, except that of `identity`.
 
         If these cannot be ended, the passkey is removed nevertheless.
 
         Raises:
-            CommandRejected: There is none (`not_found`); it is the user's only way to sign in, or the session is none
-                of an account (`forbidden`); or no more revocations can be kept now (`busy`).
-            StorageUnavailable: It cannot be removed, or the sessions cannot be ended.
+            CommandRejected: No such passkey (`not_found`); it is the user's only way to sign in, or the session does
+                not belong to an account (`forbidden`); or no more revocations can be stored now (`busy`).
+            StorageUnavailable: The passkey cannot be removed, or the sessions cannot be ended.
         """
-        store, (account, has) = self.accounts.store, await self.of_user(identity)
-        passkey = next((registered for registered in has if public_id(registered.id) == name), None)
+        store, (account, stored) = self.accounts.store, await self.of_user(identity)
+        passkey = next((registered for registered in stored if public_id(registered.id) == name), None)
         if passkey is None:
             raise CommandRejected("not_found", "There is no such passkey.")
         await say(store, Deed(REMOVED, account.owner, PAGE, account.owner, detail={"passkey": name}))
@@ -256,7 +256,7 @@ class Passkeys:
             raise CommandRejected("forbidden", LAST)
         await self.accounts.sessions.revoke_family(account.owner, passkey_family(passkey), identity)
 
-    async def _begin_making(self, site: Site, owner: str, purpose: str, address: str, has: list[Passkey]) -> Ceremony:
+    async def _begin_making(self, site: Site, owner: str, purpose: str, address: str, old: list[Passkey]) -> Ceremony:
         cookie, challenge = await self._begin(purpose, address)
         options = webauthn.generate_registration_options(
             rp_id=site.name,
@@ -268,35 +268,35 @@ class Passkeys:
             authenticator_selection=AuthenticatorSelectionCriteria(
                 resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
             ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(base64url.decode(passkey.id)) for passkey in has],
+            exclude_credentials=[PublicKeyCredentialDescriptor(base64url.decode(passkey.id)) for passkey in old],
         )
         return Ceremony(json.loads(webauthn.options_to_json(options)), cookie)
 
     async def _made(
         self, site: Site, cookie: str, purpose: str, owner: str, name: str, credential: dict[str, Any]
     ) -> Passkey:
-        """Return the passkey that the browser has made for a challenge, not stored yet."""
+        """Verify and return the passkey that the browser has made for a challenge, without storing it."""
         challenge = await self._take(purpose, cookie)
         _check_origin(credential, site)
         name = " ".join(name.split())
         if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
             raise CommandRejected("invalid_command", f"A passkey has a name of 1 to {LONGEST_NAME} characters.")
         try:
-            made = await trio.to_thread.run_sync(_registered, credential, challenge, site)
+            passkey = await trio.to_thread.run_sync(_registered, credential, challenge, site)
         except _MALFORMED as error:
             log.info("passkey.refused", extra={"user": owner, "why": str(error)[:200]})
             raise CommandRejected("invalid_command", NO_CREDENTIAL) from None
-        return evolve(made, owner=owner, name=name, created_at=self.accounts.clock())
+        return evolve(passkey, owner=owner, name=name, created_at=self.accounts.clock())
 
     async def _refused(self, user: str | None) -> Unauthenticated:
-        """Return the refusal of a passkey, once it is noted. `user`: its account, None without one that may sign in."""
+        """Note a refused passkey, and return the error to raise. `user`: its account; None if none may sign in."""
         log.info("sign_in.wrong", extra={"user": user})
         if user is not None:
             await self.accounts.note_refused_passkey(user)
         return Unauthenticated("unauthenticated", UNKNOWN)
 
     async def _begin(self, purpose: str, address: str) -> tuple[str, bytes]:
-        """Return the value of a cookie and the challenge that belongs to it."""
+        """Count an attempt of `address`, and store a new challenge. Return the value of its cookie, and itself."""
         await self.accounts.count_address(address)
         cookie, now = secrets.token_urlsafe(32), self.accounts.clock()
         await self.accounts.store.commit(add_challenge(_key(purpose, cookie), now + LIFE_S, now))
@@ -313,7 +313,7 @@ class Passkeys:
 
 
 def passkey_family(passkey: Passkey) -> str:
-    """Return how the names of the sessions begin that this passkey begins, without the last dash."""
+    """Return the prefix of the names of a passkey's sessions, without the last dash."""
     return LOCAL + public_id(passkey.id)
 
 
@@ -322,15 +322,15 @@ def _key(purpose: str, cookie: str) -> str:
 
 
 def _handle_of(owner: str) -> bytes:
-    """Return the user handle of an account: it does not show the name to whoever finds the authenticator."""
+    """Return the user handle of an account: a digest, so that a lost authenticator does not show the name."""
     return hashlib.sha256(f"understudy: user handle\0{owner}".encode()).digest()
 
 
 def _check_origin(credential: dict[str, Any], site: Site) -> None:
-    """Refuse what was signed on a page of another origin. The library checks it too, without saying so by type.
+    """Refuse a credential of a page of another origin. The library checks this too, but raises no error of its own.
 
     Raises:
-        CommandRejected: It was (`forbidden`), or it is no credential (`invalid_command`).
+        CommandRejected: The page is of another origin (`forbidden`), or this is no credential (`invalid_command`).
     """
     try:
         client_data = json.loads(base64url.decode(credential["response"]["clientDataJSON"]))
@@ -354,8 +354,11 @@ def _registered(credential: dict[str, Any], challenge: bytes, site: Site) -> Pas
 
 
 def _verified(credential: dict[str, Any], challenge: bytes, site: Site, passkey: Passkey) -> int:
-    """Return the count that a passkey has signed. The writer compares it with the one before."""
-    verified = webauthn.verify_authentication_response(
+    """Verify a signature, and return the counter in it; `use_passkey` compares it with the stored one.
+
+    Raises one of `_MALFORMED`.
+    """
+    proof = webauthn.verify_authentication_response(
         credential=credential,
         expected_challenge=challenge,
         expected_rp_id=site.name,
@@ -367,10 +370,10 @@ def _verified(credential: dict[str, Any], challenge: bytes, site: Site, passkey:
     handle = credential["response"].get("userHandle")
     if handle is not None and base64url.decode(handle) != _handle_of(passkey.owner):
         raise ValueError("it is of another user")
-    return verified.new_sign_count
+    return proof.new_sign_count
 
 
 def open_accounts(server: "WebContext") -> LocalAccounts:
-    """Build the accounts of a server, whose passkeys need what this module imports."""
+    """Build the accounts of a server. It is here so that a missing package for passkeys is noticed at the start."""
     secret = secrets_for_storage(server.settings)[0]
     return LocalAccounts(server.store, server.sessions, Passwords(), time.time, secret)

@@ -1,6 +1,6 @@
-"""Which passwords are taken, after NIST SP 800-63B: long enough, and none that is guessed first. Pure.
+"""Decides which passwords are accepted, after NIST SP 800-63B: long enough, and not easily guessed. Pure.
 
-No mix of kinds of characters is asked for, as that makes passwords worse.
+No mix of character classes is required, because such rules make passwords worse.
 """
 
 import re
@@ -9,13 +9,13 @@ from typing import Final
 
 SHORTEST: Final = 12
 LONGEST: Final = 256
-"""Characters of a password, after normalization."""
+"""Limits of a password's length, in characters after normalization."""
 DISTINCT: Final = 6
-"""Different characters that are left of a password without common words and sequences, each of which counts as one."""
+"""Least number of different characters in a password, where a common word or a sequence counts as one character."""
 RUN: Final = 4
-"""Characters in the order of the alphabet, of digits or of a keyboard that are a sequence."""
+"""Least length of a sequence: characters in the order of the alphabet, of the digits or of a keyboard row."""
 SHORTEST_NAME: Final = 3
-"""Characters below which a user's name may be part of the password: too many words have it in them."""
+"""Length from which a part of the user's name is refused in the password; shorter parts are in too many words."""
 SENTENCE: Final = (
     f"Choose another password: {SHORTEST} to {LONGEST} characters, without your name, and none that is easily guessed."
 )
@@ -25,7 +25,7 @@ _COMMON: Final = (
     "monkey", "superman", "batman", "master", "shadow", "starwars", "hello", "secret", "admin", "login", "qwerty",
     "qwertz", "azerty", "qazwsx", "zaqxsw", "server",
 )  # fmt: skip
-"""Words of the passwords that lists of stolen ones have most often."""
+"""The most frequent words in lists of stolen passwords."""
 _SEQUENCES: Final = (
     "01234567890123",
     "abcdefghijklmnopqrstuvwxyzabc",
@@ -38,17 +38,17 @@ _LEET: Final = str.maketrans("013457@$!|", "oieastasil")
 
 
 def normalized(password: str) -> str:
-    """Return a password in the form that is hashed, which does not depend on how a keyboard composes characters."""
+    """Return a password in the Unicode form that is hashed, so that it does not depend on how a keyboard composes."""
     return unicodedata.normalize("NFKC", password)
 
 
 def is_taken(password: str, name: str) -> bool:
-    """Whether a password, in its normalized form, is good enough for a user of this name."""
+    """Return whether a normalized password is accepted for a user of this name."""
     if not SHORTEST <= len(password) <= LONGEST:
         return False
     folded = password.casefold()
     forms = (folded, folded.translate(_LEET))
-    return not any(_has_name(form, name.casefold()) or len(set(_rest(form))) < DISTINCT for form in forms)
+    return not any(_has_name(form, name.casefold()) or len(set(_simplified(form))) < DISTINCT for form in forms)
 
 
 def _has_name(password: str, name: str) -> bool:
@@ -56,18 +56,18 @@ def _has_name(password: str, name: str) -> bool:
     return any(len(part) >= SHORTEST_NAME and part in password for part in parts)
 
 
-def _rest(password: str) -> str:
+def _simplified(password: str) -> str:
     """Return a password with one character in place of each common word and each sequence."""
     for word in _COMMON:
         password = password.replace(word, "\0")
-    kept, at = "", 0
-    while at < len(password):
-        end = at + 1
-        while end < len(password) and _is_sequence(password[at : end + 1]):
+    simplified, start = "", 0
+    while start < len(password):
+        end = start + 1
+        while end < len(password) and _is_sequence(password[start : end + 1]):
             end += 1
-        kept += password[at] if end - at >= RUN else password[at:end]
-        at = end
-    return kept
+        simplified += password[start] if end - start >= RUN else password[start:end]
+        start = end
+    return simplified
 
 
 def _is_sequence(text: str) -> bool:

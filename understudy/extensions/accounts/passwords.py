@@ -1,8 +1,8 @@
 """Hashes passwords with Argon2id in worker threads, a bounded number at once.
 
-1. A hash takes 64 MiB and about a tenth of a second of a processor. At most `AT_ONCE` are computed at a time and
-   `WAITING` callers wait; beyond that callers are refused, so that a flood of attempts cannot take the machine.
-2. `verify` does the same work whether there is a password to compare with or not.
+1. A hash takes 64 MiB and about 0.1 s of processor time. At most `AT_ONCE` are computed at a time and `WAITING`
+   callers wait; further callers are refused, so a flood of attempts cannot exhaust the machine.
+2. `verify` does the same work whether or not there is a hash to compare with, so its duration shows nothing.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ except ImportError as missing:
 AT_ONCE: Final = 2
 """Hashes that are computed at a time: 128 MiB."""
 WAITING: Final = 32
-"""Callers that wait for their turn, about two seconds at most."""
+"""Limit of waiting callers; the last of them waits about two seconds."""
 RETRY_S: Final = 2.0
 
 
 @define(eq=False)
 class Passwords:
-    """Hashes and verifies passwords. `computed` counts the hashes; `hasher` has the parameters of RFC 9106's second
-    recommended option (64 MiB, 3 passes, 4 lanes)."""
+    """Hashes and verifies passwords. `computed` counts the hashes; `hasher` has the parameters of the second option
+    that RFC 9106 recommends (64 MiB, 3 passes, 4 lanes)."""
 
     hasher: argon2.PasswordHasher = field(factory=argon2.PasswordHasher, repr=False)
     computed: int = field(default=0, init=False)
@@ -58,14 +58,14 @@ class Passwords:
         """
         with self._place():
             async with self._decoy_lock:
-                if not self._decoy:  # before the first comparison of any kind
+                if not self._decoy:  # made at the first comparison of any kind, so an empty hash does not take longer
                     self._decoy = await trio.to_thread.run_sync(self.hasher.hash, "a password that nobody has")
             self.computed += 1
             matches = await trio.to_thread.run_sync(self._compare, password, hashed or self._decoy, limiter=self._slots)
             return matches and bool(hashed)
 
     def is_outdated(self, hashed: str) -> bool:
-        """Whether a hash was made with other parameters than those of now."""
+        """Return whether a hash was made with other parameters than the present ones."""
         return self.hasher.check_needs_rehash(hashed)
 
     def _compare(self, password: str, hashed: str) -> bool:

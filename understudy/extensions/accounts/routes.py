@@ -1,7 +1,7 @@
-"""`/auth/password`, `/auth/invite`, `/auth/join`: sign-in of users whom this server itself knows, and their invites.
+"""`/auth/password`, `/auth/invite`, `/auth/join`: sign-in of users of this server's own accounts, and their invites.
 
-1. Passwords and invites come in bodies only, never in an address; the answer has the session as `POST /api/sessions`.
-2. A page of another origin is refused before, as for every route (`understudy.web.admission`).
+1. Passwords and invites are sent in bodies only, never in a URL; the response has the form of `POST /api/sessions`.
+2. `understudy.web.admission` refuses requests of pages of another origin, as for every route.
 """
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
@@ -22,7 +22,7 @@ blueprint: Final = Routes("accounts", __name__, url_prefix="/auth")
 
 BODY_BYTES: Final = 8 * 1024
 LONGEST: Final = 1024
-"""Characters of a name, a password or an invite that are read at all."""
+"""Limit of the characters of a name, a password or an invite; a longer one is an invalid body."""
 Text: TypeAlias = Annotated[str, Meta(max_length=LONGEST)]
 NO_ACCOUNTS: Final = "Users of this server have no passwords."
 
@@ -45,7 +45,7 @@ class ChangePasswordRequest:
 
 @frozen
 class InviteRequest:
-    """The body of a request that asks whom an invite is for."""
+    """The body of a request for the name of an invite's user."""
 
     invite: Text = field(repr=False)
 

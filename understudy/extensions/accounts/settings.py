@@ -28,11 +28,11 @@ class AccountSettings:
 
     @property
     def own_secret(self) -> bool:
-        """Nobody else signs tokens of these users."""
+        """Tokens of these users are signed with this server's own secret only."""
         return True
 
     def faults(self, settings: "Settings") -> Iterator[str]:
-        """Yield what does not go together, a sentence each."""
+        """Yield a sentence for each conflict with other settings."""
         if not self.enabled:
             return
         if len(settings.sign_ins) > 1:
@@ -53,7 +53,7 @@ class AccountSettings:
             )
 
     def checks(self, settings: "Settings", _agents: "Sequence[Agent]", _offline: bool) -> "Iterator[CheckResult]":
-        """Hash a password, as the server does at a sign-in."""
+        """Yield the result of hashing a password as the server does at a sign-in."""
         if self.enabled:
             from understudy.extensions.accounts.check import check
 

@@ -1,11 +1,11 @@
-"""Reads and writes of local accounts: the users that this server itself knows, by name and password.
+"""Reads and writes of local accounts: the users of this server who sign in with a password or a passkey.
 
 1. A password is stored as its Argon2id hash only, an invite as a digest.
-2. An invite is taken once: of two requests with it, one sets the password.
+2. An invite is taken once: of two requests with the same invite, one sets the password.
 3. An account has neither a password nor passkeys until its invite is taken. A new invite removes them.
 4. An account without a password and without an invite has a passkey (`passkey_storage`), or is disabled.
-5. Of two changes at once, each of which would leave the other's account as the only one with a role to keep, one is
-   refused: such a change locks all accounts to which somebody can sign in, and looks at them then.
+5. Two concurrent changes cannot together remove the last operator: each locks all usable accounts before it checks
+   that another one with the role remains, so one of the two is refused.
 """
 
 import time
@@ -30,7 +30,7 @@ SIGN_IN_REFUSED: Final = Act("account.sign_in_refused", "passkey")
 SIGNED_IN: Final = Act("account.signed_in", "passkey")
 
 PAGE: Final = 500
-"""Accounts that are read at a time."""
+"""Accounts per page of a read."""
 
 _a = accounts.c
 
@@ -48,8 +48,8 @@ class SoleAccount(ChangeRefused, ValueError):
         )
 
 
-def _texts(given: Iterable[str]) -> tuple[str, ...]:
-    return tuple(given)
+def _texts(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(texts)
 
 
 @frozen
@@ -70,13 +70,13 @@ class Account:
 
     @property
     def is_joined(self) -> bool:
-        """Whether its user has set a password, or stored a passkey, since the last invite."""
+        """Whether the user has set a password, or stored a passkey, since the last invite."""
         return bool(self.password) or not self.invite
 
 
 @write
 def add_account(connection: Connection, account: Account) -> bool:
-    """Store a new account, with its user if there is none. Return whether there was no account."""
+    """Store a new account, and its user if that is new. Return False if the account exists already."""
     add_users(connection, [(account.owner, account.created_at)])
     row = asdict(account) | {"roles": list(account.roles), "groups": list(account.groups)}
     added = put(connection, accounts).values(**row).on_conflict_do_nothing()
@@ -85,8 +85,8 @@ def add_account(connection: Connection, account: Account) -> bool:
 
 @write
 def invite_again(connection: Connection, owner: str, invite: str, expires_at: float) -> bool:
-    """Replace password and passkeys of an account by an invite, and enable the account. Return whether there is
-    one."""
+    """Replace password and passkeys of an account by an invite, and enable the account. Return whether the account
+    exists."""
     values = {"password": "", "invite": invite, "invite_expires_at": expires_at, "disabled_at": None}
     connection.execute(delete(passkeys).where(passkeys.c.owner == owner))
     return _change(connection, owner, values)
@@ -112,9 +112,9 @@ def replace_password(connection: Connection, owner: str, replaces: str, password
 def change_rights(
     connection: Connection, owner: str, roles: tuple[str, ...], groups: tuple[str, ...], keep: tuple[str, ...] = ()
 ) -> bool:
-    """Replace the roles and groups of an account. Return whether there is one.
+    """Replace the roles and groups of an account. Return whether the account exists.
 
-    SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`, and loses them.
+    Raises SoleAccount if it is the only usable account with one of the roles `keep` and would lose them.
     """
     _keep_another(connection, owner, () if set(keep) & set(roles) else keep)
     return _change(connection, owner, {"roles": list(roles), "groups": list(groups)})
@@ -122,16 +122,16 @@ def change_rights(
 
 @write
 def disable_account(connection: Connection, owner: str, at: float, keep: tuple[str, ...] = ()) -> bool:
-    """Let nobody sign in to an account, and withdraw its invite. Return whether there is an account.
+    """Disable sign-in to an account, and withdraw its invite. Return whether the account exists.
 
-    SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`.
+    Raises SoleAccount if it is the only usable account with one of the roles `keep`.
     """
     _keep_another(connection, owner, keep)
     return _change(connection, owner, {"disabled_at": at, "invite": ""})
 
 
 def record_of(row: Any) -> dict[str, Any]:
-    """Return a row of an account without password and invite."""
+    """Return an account as its user's data: whether it has a password and an invite, but neither of them."""
     return {name: getattr(row, name) for name in ("roles", "groups", "created_at", "disabled_at")} | {
         "password": bool(row.password),
         "invited_until": row.invite_expires_at if row.invite else None,
@@ -139,27 +139,27 @@ def record_of(row: Any) -> dict[str, Any]:
 
 
 def shut_out(owner: str) -> Write:
-    """Return the write that lets a user who is about to be erased sign in no more, unless only they are an operator."""
+    """Return the write that disables an account before its user is erased. It raises SoleAccount, as for a change."""
     return disable_account(owner, time.time(), OPERATORS)
 
 
 def _keep_another(connection: Connection, owner: str, roles: Collection[str]) -> None:
-    """Raise SoleAccount if an account is the only usable one that has one of these roles. Lock all usable ones."""
+    """Raise SoleAccount if no other usable account has one of these roles. Lock the rows of all usable accounts."""
     if roles and _usable(connection, roles, lock=True) == {owner}:
         raise SoleAccount(owner)
 
 
 def _usable(connection: Connection, roles: Collection[str], *, lock: bool = False) -> set[str]:
     """Return the users who can sign in to an account that has one of these roles."""
-    ways = or_(_a.password != "", _a.owner.in_(select(passkeys.c.owner)))
-    wanted = select(_a.owner, _a.roles).where(ways, _a.disabled_at.is_(None)).order_by(_a.owner)
-    rows = connection.execute(wanted.with_for_update() if lock else wanted)  # in order, so that two do not deadlock
-    return {owner for owner, has in rows if not set(roles).isdisjoint(has)}
+    can_sign_in = or_(_a.password != "", _a.owner.in_(select(passkeys.c.owner)))
+    query = select(_a.owner, _a.roles).where(can_sign_in, _a.disabled_at.is_(None)).order_by(_a.owner)
+    rows = connection.execute(query.with_for_update() if lock else query)  # by owner, so that two do not deadlock
+    return {owner for owner, account_roles in rows if not set(roles).isdisjoint(account_roles)}
 
 
 def _change(connection: Connection, owner: str, values: dict[str, Any], *conditions: Any) -> bool:
-    this = update(accounts).where(_a.owner == owner, *conditions)
-    return connection.execute(this.values(**values)).rowcount > 0
+    change = update(accounts).where(_a.owner == owner, *conditions)
+    return connection.execute(change.values(**values)).rowcount > 0
 
 
 def one(connection: Connection, owner: str) -> Account | None:
@@ -176,13 +176,13 @@ def invited(connection: Connection, invite: str, now: float) -> Account | None:
 
 
 def page(connection: Connection, after: str) -> list[Account]:
-    """Return `PAGE` accounts whose owners are after this one, by owner."""
+    """Return up to `PAGE` accounts whose owner's name sorts after `after`, by owner."""
     rows = connection.execute(_ALL.where(_a.owner > after).order_by(_a.owner).limit(PAGE))
     return [Account(*row) for row in rows]
 
 
 def is_sole(connection: Connection, owner: str, roles: Collection[str]) -> bool:
-    """Return whether a user can sign in to an account that has one of these roles, and nobody else can."""
+    """Return whether this user is the only one who can sign in with one of these roles."""
     return _usable(connection, roles) == {owner}
 
 

@@ -39,17 +39,17 @@ def invite(
     groups: tuple[str, ...],
     hours: int,
     url: str | None,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Make an account for NAME, and print a link with which they set their password, once. Works beside a server."""
     from understudy.extensions.accounts.offline import invite_user
 
-    settings = load_settings(**given)
+    settings = load_settings(**options)
     _check_rights(roles, groups)
     link = _link(settings, url)
     with storage_errors_shown():
-        made = invite_user(settings, _named(name), roles, groups, time.time() + hours * 3600.0)
-    click.echo(link(made))
+        token = invite_user(settings, _named(name), roles, groups, time.time() + hours * 3600.0)
+    click.echo(link(token))
 
 
 @click.group()
@@ -95,15 +95,15 @@ def disable_account(name: str, force: bool, data_dir: Path | None, database_url:
 @ACCOUNTS
 @DATA_DIR
 @DATABASE_URL
-def reset_account(name: str, hours: int, url: str | None, **given: Any) -> None:
+def reset_account(name: str, hours: int, url: str | None, **options: Any) -> None:
     """Take the password of NAME away, end all their sessions, and print a new link. Enables a disabled account."""
     from understudy.extensions.accounts.offline import reset
 
-    settings = load_settings(**given)
+    settings = load_settings(**options)
     link = _link(settings, url)
     with storage_errors_shown():
-        made = reset(settings, _named(name), time.time() + hours * 3600.0)
-    click.echo(link(made))
+        token = reset(settings, _named(name), time.time() + hours * 3600.0)
+    click.echo(link(token))
 
 
 @accounts.command("set")
@@ -156,7 +156,7 @@ def _check_rights(roles: tuple[str, ...], groups: tuple[str, ...]) -> None:
 
 
 def _link(settings: Settings, url: str | None) -> Callable[[str], str]:
-    """Return a function that makes a link of an invite. Raises FixableError if no server would know it."""
+    """Return a function that makes a link of an invite. Raises FixableError if no server would accept the link."""
     if not settings.of(AccountSettings).enabled:
         raise FixableError(
             "the users of this server have no accounts, so nobody could use the link: set accounts.enabled "
@@ -168,4 +168,4 @@ def _link(settings: Settings, url: str | None) -> Callable[[str], str]:
         if settings.port == 0:
             raise FixableError("the server's port is any free one: name its address with --url")
         base = settings.url_at(settings.port)
-    return lambda made: f"{base.rstrip('/')}/join#{made}"
+    return lambda token: f"{base.rstrip('/')}/join#{token}"

@@ -1,6 +1,7 @@
-"""AG-UI: `/api/agui`, for its clients such as CopilotKit, and what it tells of what an agent can do.
+"""AG-UI: `/api/agui`, an endpoint for AG-UI clients such as CopilotKit, and the capabilities of agents.
 
-What a run's input asks for, and where its client joins, is decided here; `events` translates the events of a run.
+`routes` decides whether a request starts or joins a run, `join` sends the conversation so far, and `events` translates
+the events of a run.
 """
 
 from collections.abc import Mapping, Sequence

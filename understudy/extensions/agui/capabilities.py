@@ -1,4 +1,4 @@
-"""What an agent can do, in the form of AG-UI's capabilities. What is not told of an agent is not known of it."""
+"""Describes an agent's abilities in the form of AG-UI's capabilities. A field left out means unknown."""
 
 from importlib.metadata import version
 from typing import Any
@@ -9,7 +9,7 @@ from understudy.storage.limits import RunLimits
 
 
 def capabilities(agent: Agent, model: Model, limits: RunLimits) -> dict[str, Any]:
-    """Return the `AgentCapabilities` of an agent, as its user may use it, that answers by this model."""
+    """Return the `AgentCapabilities` of an agent, already limited to its user's rights, that answers by this model."""
     tools = [
         {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
         for tool in agent.tools

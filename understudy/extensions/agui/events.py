@@ -1,6 +1,6 @@
-"""Translate events into those of AG-UI 1.0 (docs.ag-ui.com), for one run. Pure.
+"""Translates the events of one run into those of AG-UI 1.0 (docs.ag-ui.com). Pure.
 
-Whatever events come, and wherever they break off, the output is a complete AG-UI run: it begins with RUN_STARTED, each
+Whatever the events are, and wherever they stop, the output is a complete AG-UI run: it begins with RUN_STARTED, each
 part that is opened is closed, and the last event is the only RUN_FINISHED or RUN_ERROR.
 """
 
@@ -41,9 +41,9 @@ class AguiTranslator:
     """Translates the events of a thread into those of the one run that the client asked for.
 
     `thread_id` and `run_id` are the client's ids. The server's run is `server_run_id`, or the first one that answers
-    `message_id`. `pauses`: while the run waits for its user, it ends for the client with an interrupt for each decision
-    and answer that it waits for. `state` is shared with the client; None: it shares none. `result_ids` are the ids that
-    the results of calls have at the client. `at_ms` is the time of the last event.
+    `message_id`. With `pauses`, a run that only waits for its user ends for the client, with an interrupt for each
+    decision or answer that it waits for. `state` is shared with the client, or None. `result_ids` are the client's ids
+    of the results of calls, by call. `at_ms` is the time of the last event in Unix milliseconds.
     """
 
     thread_id: str
@@ -85,9 +85,10 @@ class AguiTranslator:
         return envelope.message_id == self.message_id
 
     def pause(self) -> list[AguiEvent]:
-        """Return the events that end the run for its client if it only waits for its user, or for its tools; else none.
+        """Return the events that end the run for its client if it only waits for the user or the client's tools; else
+        none.
 
-        Call it after each batch of events, as a decision may come with its question.
+        Call it after each batch of events, not after each event, because a batch may have the question and its reply.
         """
         waits = self.waits
         interrupts = list(waits.open.values()) if self.pauses else []
@@ -100,14 +101,14 @@ class AguiTranslator:
             outcome: AguiEvent = {"type": "interrupt", "interrupts": interrupts}
             return [*self._close_open_parts(calls=False), self._run_finished(outcome)]
         outcome = {"type": "success", "pendingToolCallIds": waits.calling}
-        until = {METADATA_KEY: {"expires_at": waits.expires_at}}
-        return [*self._close_open_parts(calls=False), self._run_finished(outcome, metadata=until)]
+        metadata = {METADATA_KEY: {"expires_at": waits.expires_at}}
+        return [*self._close_open_parts(calls=False), self._run_finished(outcome, metadata=metadata)]
 
     def opening(self, messages: Sequence[AguiEvent]) -> list[AguiEvent]:
-        """Return the events with which a client joins the run as far as it has been translated.
+        """Return the events by which a client joins the run as far as it has been translated.
 
-        `messages` are those of the conversation up to here. What the run does now is told again: its agents' steps, its
-        subagents, and what it waits for.
+        `messages` are those of the conversation so far. The run's open parts are sent again: its agents' steps, its
+        subagents, and the questions that it waits for.
         """
         return [
             self._run_started(),
@@ -118,14 +119,14 @@ class AguiTranslator:
         ]
 
     def finished(self) -> AguiEvent:
-        """Return the event that ends the run for a client for whom there is nothing to wait."""
+        """Return the event that ends the run for a client that has nothing to wait for."""
         self.ended = True
         return self._run_finished({"type": "success"})
 
     def closing_events(self, code: str, message: str | None = None) -> list[AguiEvent]:
-        """Return the events that end the run for its client while it goes on, or is lost, on the server.
+        """Return the events that end the run for its client with an error, while it goes on or is lost on the server.
 
-        `code` is one of `transport.wire.codes.ERRORS`. A reason that the server has sent before takes precedence.
+        `code` is one of `transport.wire.codes.ERRORS`. A reason that the server has sent earlier takes precedence.
         """
         if self.ended:
             return []
@@ -135,7 +136,7 @@ class AguiTranslator:
         return self._failed(Error(code, message or fault.text, fault.retryable, ""))
 
     def _without_run(self, envelope: Envelope) -> list[AguiEvent]:
-        """Translate an event of no run: an alert, or the reason of an end that follows."""
+        """Translate an event that belongs to no run: an alert, or the reason why the stream will end."""
         match envelope.event:
             case Alert() as alert if self._parts.run_id is not None:
                 return [self._custom(alert)]
@@ -148,14 +149,14 @@ class AguiTranslator:
         return []
 
     def _not_in_log(self) -> list[AguiEvent]:
-        """End the run: it ended long ago, its events were trimmed from the log, and no others will come."""
+        """End the run with an error, because its events were trimmed from the log, so no more will come."""
         return self.closing_events("not_found", "The log does not hold that run any more.")
 
     def _translate_event(self, envelope: Envelope) -> list[AguiEvent]:
         event = envelope.event
         parts = self._parts
-        if isinstance(event, PartialResult):  # nearly all events
-            # If the answer was replaced by another, only the result has its text.
+        if isinstance(event, PartialResult):  # first, because nearly all events are such
+            # AG-UI cannot replace a text: if the answer was replaced, only the result has the new text.
             return self._timed(parts.more_text(event.beyond(parts.text)))
         self.usage.apply(envelope)
         self.waits.apply(envelope, self._parts.subagents.attribution(getattr(event, "agent_id", None)))
@@ -169,7 +170,7 @@ class AguiTranslator:
             case AgentStarted(agent_id=agent_id):
                 return self._timed(parts.step_started(agent_id, envelope))
             case AgentCompleted(agent_id=agent_id, result=text, status=status):
-                if status is not RunStatus.SUCCESS:  # the text of a run that fails is in no later event
+                if status is not RunStatus.SUCCESS:  # no later event has the text of a run that fails
                     self._cut_off = text
                 return self._timed(parts.step_finished(agent_id))
             case SubagentStarted(call_id=call_id):
@@ -186,8 +187,6 @@ class AguiTranslator:
                 return []
         return [self._custom(event), *delta]
 
-    # One kind of event each
-
     def _event(self, kind: str, **members: Any) -> AguiEvent:
         return {"type": kind, "timestamp": self.at_ms} | members
 
@@ -198,8 +197,8 @@ class AguiTranslator:
         return [] if self.state is None else [self._event("STATE_SNAPSHOT", snapshot=self.state.snapshot())]
 
     def _custom(self, event: Event) -> AguiEvent:
-        whose = self._parts.subagents.attribution(getattr(event, "agent_id", None))
-        return self._event("CUSTOM", name=event.type, value=plain(event_data(event)), **whose)
+        attribution = self._parts.subagents.attribution(getattr(event, "agent_id", None))
+        return self._event("CUSTOM", name=event.type, value=plain(event_data(event)), **attribution)
 
     def _run_started(self) -> AguiEvent:
         event = self._event("RUN_STARTED", threadId=self.thread_id, runId=self.run_id, protocolVersion=PROTOCOL_VERSION)
@@ -211,13 +210,11 @@ class AguiTranslator:
         if call.call_id not in self._parts.unanswered:
             return []
         if isinstance(call.result, str) and call.call_id in self.waits.client_calls.values():
-            content = call.result  # as the client sent it
+            content = call.result  # the client's own text, unchanged
         else:
             content = call.result_summary if call.result is None else json_text(call.result)
-        about = {"status": call.status.value, "summary": call.result_summary, "duration_ms": call.duration_ms}
-        return self._timed([self._parts.result(call.call_id, content, about)])
-
-    # Ends
+        details = {"status": call.status.value, "summary": call.result_summary, "duration_ms": call.duration_ms}
+        return self._timed([self._parts.result(call.call_id, content, details)])
 
     def _finished(self, answer: FinalResponse) -> list[AguiEvent]:
         events = self._timed(self._parts.rest_of_text(answer.message))
@@ -234,8 +231,12 @@ class AguiTranslator:
 
     def _failed(self, error: Error) -> list[AguiEvent]:
         usage = self.usage.entries()
-        rest = self._timed(self._parts.rest_of_text(self._cut_off))
-        return [*rest, *self._close_open_parts(), run_error(error, self.at_ms) | ({"usage": usage} if usage else {})]
+        remaining_text = self._timed(self._parts.rest_of_text(self._cut_off))
+        return [
+            *remaining_text,
+            *self._close_open_parts(),
+            run_error(error, self.at_ms) | ({"usage": usage} if usage else {}),
+        ]
 
     def _close_open_parts(self, *, calls: bool = True) -> list[AguiEvent]:
         self.ended = True
@@ -243,8 +244,8 @@ class AguiTranslator:
 
 
 def run_error(error: Error, at_ms: int) -> AguiEvent:
-    """Return the event that ends a run for its client, or, as the only event, refuses to start the run."""
-    about = {
+    """Return the event that ends a run for its client, or, as the only event of a stream, refuses to start it."""
+    details = {
         name: value for name, value in event_data(error).items() if name not in ("code", "message") and value != ""
     }
     return {
@@ -252,5 +253,5 @@ def run_error(error: Error, at_ms: int) -> AguiEvent:
         "timestamp": at_ms,
         "message": error.message,
         "code": error.code,
-        "metadata": {METADATA_KEY: about},
+        "metadata": {METADATA_KEY: details},
     }

@@ -1,4 +1,4 @@
-"""Parse the input of an AG-UI run. Imported with the first one, because it needs pydantic."""
+"""Parses the input of an AG-UI run. It is imported at the first run, because importing pydantic is slow."""
 
 from typing import Any
 
@@ -20,13 +20,14 @@ from understudy.wire.vocabulary import parse_command
 
 @frozen
 class AguiRequest:
-    """What a run's input asks for.
+    """The parsed input of a run.
 
-    `say` is the user's last message, None without one; `files` are those that came in it, to be added to its
-    references. `replies` resume an interrupted run. `pauses`: the client takes interrupts. `state` is the client's own,
-    None if it is no object. `known` are the client's messages with parts, by id, as it sent them. `tools` are the
-    client's, `results` what it has of calls: by their ids, the id of the message and its text. `shown` are the ids of
-    the answer and the message of the user before the last one. `goes_on`: there are messages after that.
+    - `say` is the user's last message, or None; `files` are the new files in it, which are stored before it is sent.
+    - `replies` resume an interrupted run. `pauses`: the client understands interrupts.
+    - `state` is the client's own part of the shared state, None if that is no object.
+    - `known` are the client's messages with parts, by id, as it sent them.
+    - `tools` are the client's; `results` are those that it has of calls: by call id, a message's id and its text.
+    - `shown` are the ids of the answer and the user's message before the last one. `goes_on`: messages follow that.
     """
 
     thread_id: str
@@ -45,20 +46,22 @@ class AguiRequest:
 
 
 def parse_request(body: bytes, agent: str | None, agents: dict[str, Agent]) -> AguiRequest:
-    """Parse a run's input. Of its messages only the last ones are used: the server has the history.
+    """Parse a run's input. Only the last of its messages are used, because the server has the history.
 
-    `agent` is the one that the address names, if any.
+    `agent` is the name of an agent in the URL, or None.
 
     Raises:
-        CommandRejected: The input is not AG-UI's, has a part that cannot be taken, or an unknown name.
+        CommandRejected: The input is not AG-UI's, a part cannot be accepted, or a name is unknown.
     """
     raw = decode(body, MAX_VALUES)
     if not isinstance(raw, dict):
         raise CommandRejected("invalid_command", "A run's input must be a JSON object.")
-    listed = raw.get("messages")
-    messages = [message for message in listed if isinstance(message, dict)] if isinstance(listed, list) else []
-    place = next((at for at in reversed(range(len(messages))) if messages[at].get("role") == "user"), None)
-    last = None if place is None else messages[place]
+    raw_messages = raw.get("messages")
+    messages = (
+        [message for message in raw_messages if isinstance(message, dict)] if isinstance(raw_messages, list) else []
+    )
+    last_at = next((at for at in reversed(range(len(messages))) if messages[at].get("role") == "user"), None)
+    last = None if last_at is None else messages[last_at]
     run_input = _validated(raw, last)
     state = _own_state(raw.get("state"))
     say, files = (None, ()) if last is None else _message(run_input, last.get("content"), agent, agents, state)
@@ -76,39 +79,39 @@ def parse_request(body: bytes, agent: str | None, agents: dict[str, Agent]) -> A
         _with_parts(messages),
         _tools(run_input),
         _results(messages),
-        _shown(messages[:place]),
-        place is not None and place + 1 < len(messages),
+        _shown(messages[:last_at]),
+        last_at is not None and last_at + 1 < len(messages),
     )
 
 
 def _validated(raw: dict[str, Any], last: dict[str, Any] | None) -> RunAgentInput:
-    """Validate the input without the earlier messages, which could occupy the interpreter for seconds."""
+    """Validate the input without the earlier messages, because validating a long history would take seconds."""
     if isinstance(raw.get("messages"), list):
-        raw = {**raw, "messages": [] if last is None else [{**last, "content": ""}]}  # whose parts may be unknown
+        raw = {**raw, "messages": [] if last is None else [{**last, "content": ""}]}  # parts may be unknown
     try:
         return RunAgentInput.model_validate({**raw, "state": None})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:80]
-        raise CommandRejected("invalid_command", f"The field `{where}` is missing or of the wrong type.") from None
+        field_path = ".".join(str(part) for part in first["loc"])[:80]
+        raise CommandRejected("invalid_command", f"The field `{field_path}` is missing or of the wrong type.") from None
 
 
 def _shown(messages: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Return the ids of the last answer among messages, and of the user's last one, the nearest first."""
-    names = [(str(message.get("id")), message.get("role") == "user") for message in reversed(messages)]
-    end = next((at for at, (_, of_user) in enumerate(names, 1) if of_user), 0)
-    return tuple(name for name, of_user in names[:end] if of_user or name.startswith(ANSWER))
+    """Return the ids of the last answer and the user's last message among `messages`, newest first."""
+    ids = [(str(message.get("id")), message.get("role") == "user") for message in reversed(messages)]
+    end = next((at for at, (_, of_user) in enumerate(ids, 1) if of_user), 0)
+    return tuple(message_id for message_id, of_user in ids[:end] if of_user or message_id.startswith(ANSWER))
 
 
 def _own_state(state: Any) -> dict[str, Any] | None:
-    """Return the client's members of the state that it shares."""
+    """Return the client's own members of the shared state, None if the state is no object."""
     if not isinstance(state, dict):
         return None
     return {name: value for name, value in state.items() if name != METADATA_KEY}
 
 
 def _with_parts(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the user's messages that have parts, as far as they are valid."""
+    """Return the valid ones of the user's messages with parts, by id."""
     valid = {}
     for raw in messages:
         if raw.get("role") == "user" and isinstance(raw.get("content"), list):
@@ -120,17 +123,17 @@ def _with_parts(messages: list[dict[str, Any]]) -> dict[str, Any]:
     return valid
 
 
-def _tools(given: RunAgentInput) -> tuple[dict[str, Any], ...]:
+def _tools(run_input: RunAgentInput) -> tuple[dict[str, Any], ...]:
     """Return the client's tools, in the form of the setting `tools` of a message."""
     tools = []
-    for tool in given.tools or ():
+    for tool in run_input.tools or ():
         schema = {"parameters": tool.parameters} if tool.parameters else {}
         tools.append({"name": tool.name, "description": tool.description, **schema})
     return tuple(tools)
 
 
 def _results(messages: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Return the results of calls that the client has, as far as they are valid."""
+    """Return the valid results of calls among messages: by call id, the id of the message and the text."""
     results = {}
     for raw in messages:
         if raw.get("role") == "tool":
@@ -146,14 +149,14 @@ def _results(messages: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     return results
 
 
-def _replies(given: RunAgentInput) -> tuple[Approve | Respond, ...]:
+def _replies(run_input: RunAgentInput) -> tuple[Approve | Respond, ...]:
     """Return the decisions and answers with which a run's input resumes an interrupted run.
 
-    An interrupt of an approval is answered by the fields of `approve`, one of a question by its answer; a cancelled one
-    is denied or declined.
+    The payload for an approval has the fields of `approve`, the payload for a question is its answer. A cancelled
+    interrupt is denied or declined.
     """
     replies: list[Approve | Respond] = []
-    for entry in given.resume or ():
+    for entry in run_input.resume or ():
         resolved = entry.status == "resolved"
         payload: Any = entry.payload
         if resolved and not isinstance(payload, dict):
@@ -170,29 +173,29 @@ def _replies(given: RunAgentInput) -> tuple[Approve | Respond, ...]:
 
 
 def _message(
-    given: RunAgentInput, content: object, agent: str | None, agents: dict[str, Agent], state: dict[str, Any] | None
+    run_input: RunAgentInput, content: object, agent: str | None, agents: dict[str, Agent], state: dict[str, Any] | None
 ) -> tuple[Say, tuple[NewFile, ...]]:
-    """Return the user's last message as a command, and the files that came in it."""
-    props = given.forwarded_props if isinstance(given.forwarded_props, dict) else {}
+    """Return the user's last message as a command, and the new files in it."""
+    props = run_input.forwarded_props if isinstance(run_input.forwarded_props, dict) else {}
     fields: dict[str, Any] = {name: props[name] for name in OPTIONS if name in props}
-    if context := _context(given, fields.get("context"), state):
+    if context := _context(run_input, fields.get("context"), state):
         fields["context"] = context
-    fields |= {"thread_id": given.thread_id, "message_id": given.messages[0].id}
+    fields |= {"thread_id": run_input.thread_id, "message_id": run_input.messages[0].id}
     return read_message("content", content, fields, agent, agents)
 
 
-def _context(given: RunAgentInput, own: Any, state: dict[str, Any] | None) -> Any:
-    """Return what the agent may read: the application's own context, and the client's `context` and `state`.
+def _context(run_input: RunAgentInput, own: Any, state: dict[str, Any] | None) -> Any:
+    """Return the context of a message: the application's own, with the client's `context` and `state` added.
 
-    A state beyond the limit of a context is left out, and the agent is told so: applications share it in each request,
-    whether their agents read it or not.
+    A state that exceeds the limit of a context is replaced by a note, not refused, because applications share their
+    state in each request, whether their agents read it or not.
     """
     context = dict(own) if isinstance(own, dict) else own
     if not isinstance(context, dict | None):
-        return context  # refused with the message
+        return context  # it is invalid, so the message will be refused
     context = context or {}
-    if given.context:
-        context["context"] = [{"description": entry.description, "value": entry.value} for entry in given.context]
+    if run_input.context:
+        context["context"] = [{"description": entry.description, "value": entry.value} for entry in run_input.context]
     if state:
         size = len(msgspec.json.encode(state))
         fits = size <= CONTEXT_BYTES - len(msgspec.json.encode(context)) - 16

@@ -1,4 +1,4 @@
-"""What a run waits for: decisions and answers, which are interrupts for its AG-UI client, and the client's tools."""
+"""Tracks what a run waits for: decisions and answers of its user (AG-UI's interrupts), and the client's tools."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,15 +19,15 @@ from understudy.wire.events import (
 )
 
 ASKS: Final = {"approval": ApprovalRequired.type, "question": QuestionAsked.type}
-"""The event that each reason of an interrupt comes from."""
+"""The type of the event that causes an interrupt, by the interrupt's reason."""
 
 
 @define
 class Interrupts:
-    """The open interrupts of a run, by id, and the calls of its client's tools, by the ids of their questions.
+    """The `open` interrupts of a run, by id, and the calls of its client's tools, by the ids of their questions.
 
-    `resumed` are the questions that the client has just answered. An answer is carried out before the stream begins,
-    but its event may come later than the question's.
+    `resumed` are the questions that the client has just answered: the answers are carried out before the stream begins,
+    but their events come later in the log than those of the questions.
     """
 
     resumed: frozenset[str] = frozenset()
@@ -38,20 +38,20 @@ class Interrupts:
 
     @property
     def answered(self) -> bool:
-        """Whether the log has all that the client has answered."""
+        """Whether all answers of the client (`resumed`) have arrived from the log."""
         return self.resumed <= self._replied
 
     @property
     def calling(self) -> list[str]:
-        """The calls that wait for the client to make them."""
+        """The ids of calls that wait for the client to make them."""
         return [call_id for name, call_id in self.client_calls.items() if name not in self._replied]
 
     def of_client(self, event: Event) -> bool:
-        """Return whether an event is about a question to the client's program, and not to its user."""
+        """Return whether an event is about a question to the client's program, that is a call of a client's tool."""
         return isinstance(event, QuestionAsked | QuestionAnswered) and event.question_id in self.client_calls
 
     def apply(self, envelope: Envelope, subagent: Mapping[str, str]) -> None:
-        """Apply an event of the run; `subagent` names the subagent that it belongs to, if any."""
+        """Apply an event of the run. `subagent` is the event's attribution to a subagent, or empty."""
         event = envelope.event
         match event:
             case ApprovalRequired(call_id=name):
@@ -70,7 +70,7 @@ class Interrupts:
                 self._replied |= {name for name, call in self.client_calls.items() if call == call_id}
 
     def events(self, at_ms: int) -> list[AguiEvent]:
-        """Return the questions that are open, as the events of clients that take no interrupts."""
+        """Return the open questions as CUSTOM events, for clients that do not understand interrupts."""
         return [
             {
                 "type": "CUSTOM",
@@ -83,7 +83,7 @@ class Interrupts:
         ]
 
     def calls(self) -> set[str]:
-        """Return the tool calls that wait."""
+        """Return the ids of the tool calls that wait for the user."""
         return {interrupt["toolCallId"] for interrupt in self.open.values() if "toolCallId" in interrupt}
 
     def of_subagent(self, agent_id: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How an AG-UI client joins a run: it is given the conversation so far, and then only what is new."""
+"""Lets an AG-UI client join a run: it gets a snapshot of the conversation so far, and then only new events."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,14 +18,15 @@ from understudy.wire.events import ANSWER, Envelope
 from understudy.wire.vocabulary import from_log
 
 MAX_MESSAGES: Final = 200
-"""Messages of a conversation that a client is given; older ones it can read from `/api/threads/{id}/messages`."""
+"""Limit of messages in the snapshot; a client can read older ones from `/api/threads/{id}/messages`."""
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of logged events that are read for them, those of the newest runs; of older runs only the texts are sent."""
+"""Limit in bytes of logged events that are read for the snapshot, newest runs first. Older runs have only their texts.
+"""
 
 
 @frozen
 class AnsweredRun:
-    """A message of the user with the run that answered it, its answer and its events, each as far as it is stored."""
+    """A message of the user, the run that answered it, the answer and the run's events, as far as these are stored."""
 
     message: Message
     run: RunRecord | None
@@ -35,7 +36,7 @@ class AnsweredRun:
 
 @frozen
 class Position:
-    """Where a client joins: the exchanges up to the run, which is of the last one, and the files in them."""
+    """The point at which a client joins: the exchanges up to that of the run, and the files in them."""
 
     exchanges: tuple[AnsweredRun, ...]
     run: RunRecord
@@ -43,14 +44,14 @@ class Position:
 
     @property
     def head(self) -> int:
-        """The number of the last event that was read of the run; 0 if it was trimmed from the log."""
+        """The number of the run's last event that was read; 0 if its events were trimmed from the log."""
         return max((row.seq for row in self.exchanges[-1].events), default=0)
 
 
 async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Position | None:
-    """Return where a client joins this run of its user, or for None the newest run of a thread.
+    """Return the point at which a client joins this run, or, if `run` is None, the newest run of the thread.
 
-    None if there is none.
+    Return None if there is no such run or message.
     """
     store = web_context().store
     page = await store.read(queries.thread_page, owner, thread_id, None, MAX_MESSAGES)
@@ -58,34 +59,34 @@ async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Po
     if page is None or run is None:
         return None
     path = _path(page, run)
-    if not path:  # the run is of an older message
+    if not path:  # the run answered a message that is older than the page
         message, answer = [await store.message(owner, name) for name in (run.message_id, f"{ANSWER}{run.id}")]
         if message is None:
             return None
         path = [AnsweredRun(message, run, answer)]
-    room = MAX_EVENT_BYTES
+    bytes_left = MAX_EVENT_BYTES
     exchanges: list[AnsweredRun] = []
     for exchange in reversed(path):
         rows: tuple[LoggedEvent, ...] = ()
-        if exchange.run is not None and (room > 0 or not exchanges):
+        if exchange.run is not None and (bytes_left > 0 or not exchanges):
             rows = tuple(await store.run_events(owner, thread_id, exchange.run.id))
-            room -= sum(len(row.body) for row in rows)
+            bytes_left -= sum(len(row.body) for row in rows)
         exchanges.insert(0, AnsweredRun(exchange.message, exchange.run, exchange.answer, rows))
-    names = tuple(dict.fromkeys(name for exchange in exchanges for name in exchange.message.references))
-    files = await web_context().services.attachments(owner).rows(names) if names else []
+    file_ids = tuple(dict.fromkeys(name for exchange in exchanges for name in exchange.message.references))
+    files = await web_context().services.attachments(owner).rows(file_ids) if file_ids else []
     return Position(tuple(exchanges), run, {file.id: file for file in files})
 
 
 def _path(page: ThreadPage, run: RunRecord) -> list[AnsweredRun]:
-    """Return the exchanges from the first message of the page on that lead to a run, with the run's own."""
+    """Return the exchanges of the page that lead to a run, oldest first, the run's own last."""
     messages = {row.id: row for row in page.messages.items}
     runs = {row.id: row for row in page.runs}
     path: list[AnsweredRun] = []
-    at: RunRecord | None = run
-    while at is not None and (message := messages.get(at.message_id)) is not None and message.role == "user":
-        path.insert(0, AnsweredRun(message, at, messages.get(f"{ANSWER}{at.id}")))
-        at = runs.get((message.parent_id or "").removeprefix(ANSWER))
-        if any(at is exchange.run for exchange in path):  # no message follows itself, whatever the rows say
+    current: RunRecord | None = run
+    while current is not None and (message := messages.get(current.message_id)) is not None and message.role == "user":
+        path.insert(0, AnsweredRun(message, current, messages.get(f"{ANSWER}{current.id}")))
+        current = runs.get((message.parent_id or "").removeprefix(ANSWER))
+        if any(current is exchange.run for exchange in path):  # a cycle in damaged rows would not end
             break
     return path
 
@@ -93,11 +94,10 @@ def _path(page: ThreadPage, run: RunRecord) -> list[AnsweredRun]:
 async def join(
     translator: AguiTranslator, position: Position, known: dict[str, Any], *, newest: bool
 ) -> list[AguiEvent]:
-    """Return the events with which the client joins the translator's run; the translator has then ended, or goes on
-    after `position.head`.
+    """Return the events by which the client joins the translator's run.
 
-    `known` are the client's own messages with parts. `newest`: the client asked for the thread, not for this run, so it
-    is not told again how it ended.
+    The translator has ended afterwards, or continues with the events after `position.head`. `known` are the client's
+    own messages with parts. `newest`: the client joined the thread, not this run, so the run's end is not sent again.
     """
     return await run_off_loop(partial(_join, translator, position, known, newest, web_context().content_filter.vault))
 
@@ -106,18 +106,18 @@ def _join(
     translator: AguiTranslator, position: Position, known: dict[str, Any], newest: bool, vault: Any
 ) -> list[AguiEvent]:
     owner, thread_id, run = position.run.owner, position.run.thread_id, position.run
-    shown: Callable[[Envelope], Envelope] = partial(vault.restore_envelope, owner)
-    messages, told = Messages(), list[AguiEvent]()
+    restore: Callable[[Envelope], Envelope] = partial(vault.restore_envelope, owner)
+    messages, translated = Messages(), list[AguiEvent]()
     for exchange in position.exchanges:
         text = vault.restore_text(owner, thread_id, exchange.message.content)
         messages.all.append(known.get(exchange.message.id) or _user_message(exchange.message, text, position.files))
         if exchange.run is run:
-            told = _translate(translator, exchange.events, shown)
+            translated = _translate(translator, exchange.events, restore)
         elif exchange.run is not None:
-            names = (translator.thread_id, exchange.run.id, exchange.message.id)
-            before = AguiTranslator(*names, server_run_id=exchange.run.id, result_ids=translator.result_ids)
-            told = _translate(before, exchange.events, shown)
-        messages.apply(told)
+            ids = (translator.thread_id, exchange.run.id, exchange.message.id)
+            earlier = AguiTranslator(*ids, server_run_id=exchange.run.id, result_ids=translator.result_ids)
+            translated = _translate(earlier, exchange.events, restore)
+        messages.apply(translated)
         if not exchange.events and exchange.answer is not None:
             content = vault.restore_text(owner, thread_id, exchange.answer.content)
             messages.all.append({"id": exchange.answer.id, "role": "assistant", "content": content})
@@ -126,20 +126,20 @@ def _join(
     if run.ended_at is not None and (newest or (not last.events and last.answer is not None)):
         return [*opening, translator.finished()]
     if ended:
-        return [*opening, told[-1]]
+        return [*opening, translated[-1]]
     if not last.events:
         return [*opening, *translator.closing_events("not_found", "The log does not hold that run any more.")]
     return [*opening, *translator.pause()]
 
 
 def _translate(
-    translator: AguiTranslator, rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]
+    translator: AguiTranslator, rows: Sequence[LoggedEvent], restore: Callable[[Envelope], Envelope]
 ) -> list[AguiEvent]:
-    return [event for row in rows for event in translator.translate(shown(from_log(row.body)))]
+    return [event for row in rows for event in translator.translate(restore(from_log(row.body)))]
 
 
 def _user_message(message: Message, text: str, files: dict[str, File]) -> dict[str, Any]:
-    """Return a message of the user; its files are parts with their addresses on this server."""
+    """Return a message of the user in AG-UI's form; its files are parts with their URLs on this server."""
     content: Any = text
     attached = [files[name] for name in message.references if name in files]
     if attached:

@@ -1,4 +1,4 @@
-"""The messages of a conversation, as an AG-UI client has them after the events of its runs. Pure."""
+"""Builds the messages that an AG-UI client has after the events of a conversation's runs. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from understudy.extensions.agui.vocabulary import AguiEvent
 
 @define
 class Messages:
-    """Messages in order. Events are applied as the protocol has its consumers do it."""
+    """Messages in order. Events are applied as the protocol demands of clients."""
 
     all: list[AguiEvent] = field(factory=list, repr=False)
     _texts: dict[str, AguiEvent] = field(factory=dict, init=False, repr=False)
@@ -44,7 +44,7 @@ class Messages:
         self.all.append({"id": name, "role": "assistant", "toolCalls": [call], **_attribution(event)})
 
     def _add_result(self, event: AguiEvent) -> None:
-        """Place a result behind its call: a provider's history, which applications send on, has it there."""
+        """Insert a result after its call, because a provider's history, for which applications use it, has it there."""
         members = ("toolCallId", "content", "metadata")
         result = {"id": event["messageId"], "role": "tool", **{name: event[name] for name in members}}
         place = next(at for at in range(len(self.all), 0, -1) if self.all[at - 1]["id"] == event["toolCallId"])

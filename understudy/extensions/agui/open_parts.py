@@ -1,6 +1,6 @@
-"""The parts of a run that its client sees open: the text, calls, steps and subagents. Pure.
+"""Tracks the parts of a run that are open for its client: the text, calls, steps and subagents. Pure.
 
-Each part that is opened is closed, by an event of its own or by `OpenParts.close`. Events are without their time.
+Each part that is opened is closed, by its own event or by `OpenParts.close`. The events here have no timestamp yet.
 """
 
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ from understudy.wire.events import ANSWER, Envelope, ToolExecuting
 
 @define
 class OpenParts:
-    """The open parts of one run, `run_id` at the server. `result_ids` are the client's ids of the results of calls."""
+    """The open parts of the server's run `run_id`. `result_ids` are the client's ids of calls' results, by call."""
 
     _result_ids: Mapping[str, str] = field(repr=False)
     run_id: str | None = None
     subagents: Subagents = field(factory=Subagents, init=False)
-    callers: dict[str, str] = field(factory=dict, init=False)  # agents by call
+    callers: dict[str, str] = field(factory=dict, init=False)  # agent id by call id
     unanswered: dict[str, None] = field(factory=dict, init=False)  # calls without a result, in order
     text: str = field(default="", init=False, repr=False)  # of the answer so far
     _steps: dict[str, str] = field(factory=dict, init=False)
     _thoughts: int = field(default=0, init=False)
 
     def joined(self) -> list[AguiEvent]:
-        """Return the events by which a client that joins the run learns of its subagents and steps."""
+        """Return the events that tell a joining client of the run's open subagents and steps."""
         steps = [{"type": "STEP_STARTED", "stepName": name} for name in self._steps.values()]
         return [*self.subagents.joined(), *steps]
 
@@ -49,7 +49,7 @@ class OpenParts:
         return [] if name is None else [{"type": "STEP_FINISHED", "stepName": name}]
 
     def thought(self, thought: str, agent_id: str) -> list[AguiEvent]:
-        """Return a thought as a part that is closed at once."""
+        """Return the events of a thought: a reasoning part that is closed at once."""
         self._thoughts += 1
         part = {"messageId": f"thought-{self.run_id}-{self._thoughts}", **self.subagents.attribution(agent_id)}
         return [
@@ -61,19 +61,19 @@ class OpenParts:
         ]
 
     def tool_call(self, call: ToolExecuting) -> list[AguiEvent]:
-        """Open a call: it is made, and has no result yet."""
+        """Open a call that is being made and has no result yet."""
         name = call.call_id
         if name in self.callers:
             return []
         self.callers[name], self.unanswered[name] = call.agent_id, None
-        about, part = {METADATA_KEY: {"description": call.description}}, self._call(name)
+        metadata, part = {METADATA_KEY: {"description": call.description}}, self._call(name)
         return [
-            {"type": "TOOL_CALL_START", "toolCallName": call.tool_name, "metadata": about, **part},
+            {"type": "TOOL_CALL_START", "toolCallName": call.tool_name, "metadata": metadata, **part},
             {"type": "TOOL_CALL_ARGS", "delta": json_text(call.parameters), **part},
             {"type": "TOOL_CALL_END", **part},
         ]
 
-    def result(self, call_id: str, content: str, about: Mapping[str, Any]) -> AguiEvent:
+    def result(self, call_id: str, content: str, details: Mapping[str, Any]) -> AguiEvent:
         """Close a call with its result."""
         self.unanswered.pop(call_id, None)
         return {
@@ -81,7 +81,7 @@ class OpenParts:
             "messageId": self._result_ids.get(call_id, f"result-{call_id}"),
             "content": content,
             "role": "tool",
-            "metadata": {METADATA_KEY: dict(about)},
+            "metadata": {METADATA_KEY: dict(details)},
             **self._call(call_id),
         }
 
@@ -89,7 +89,7 @@ class OpenParts:
         return {"toolCallId": call_id, **self.subagents.attribution(self.callers[call_id])}
 
     def more_text(self, fresh: str) -> list[AguiEvent]:
-        """Add to the text of the answer, which the first piece opens."""
+        """Append to the text of the answer; the first piece opens it."""
         if not fresh:
             return []
         name = f"{ANSWER}{self.run_id}"
@@ -98,13 +98,12 @@ class OpenParts:
         return [*opened, {"type": "TEXT_MESSAGE_CONTENT", "messageId": name, "delta": fresh}]
 
     def rest_of_text(self, text: str) -> list[AguiEvent]:
-        """Return the events for what of the whole text was not sent."""
+        """Append the part of the whole text that was not sent yet; nothing if the text sent is no prefix of it."""
         return self.more_text(text[len(self.text) :] if text.startswith(self.text) else "")
 
     def close(self, waits: Interrupts, *, calls: bool) -> list[AguiEvent]:
-        """Close what is open. A tool call without a result would ask the client to make the call, but in a run that
-        pauses (`calls` False) it goes on later.
-        """
+        """Close all open parts. `calls`: also calls without a result, which a client would take for its own to make.
+        They stay open in a run that pauses, because they continue later."""
         ended = {"type": "TEXT_MESSAGE_END", "messageId": f"{ANSWER}{self.run_id}"}
         events: list[AguiEvent] = [ended] if self.text else []
         if calls:

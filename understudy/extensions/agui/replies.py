@@ -1,6 +1,6 @@
-"""The answers with which an AG-UI client lets a run go on: to its questions, and as results of the client's tools.
+"""Carries out the replies by which an AG-UI client resumes a run: to its questions, and results of the client's tools.
 
-A client that joins again repeats them.
+A client that joins again repeats its replies, so each may come more than once.
 """
 
 from collections.abc import Mapping
@@ -20,49 +20,49 @@ from understudy.wire.vocabulary import from_log
 
 
 async def carry_out(caller: Identity, reply: Approve | Respond, door: str) -> str | None:
-    """Carry out a decision or an answer. Return the id of its interrupt, None if it was over before.
+    """Carry out a decision or an answer. Return the id of its interrupt, or None if that was already over.
 
-    A repeat is fine, also after the end of the run, and so is the refusal of an interrupt that is over: that is how a
-    client gets past one that expired.
+    Repeating a reply is allowed, also after the end of the run. So is denying or declining an interrupt that is over,
+    because a client gets past an expired one in this way.
 
     Raises:
-        CommandRejected: There is no such interrupt, it was answered otherwise, or the answer does not fit.
+        CommandRejected: There is no such interrupt, it was answered differently, or the answer does not fit.
     """
-    name = reply.call_id if isinstance(reply, Approve) else reply.question_id
+    interrupt_id = reply.call_id if isinstance(reply, Approve) else reply.question_id
     try:
         await web_context().chat.answer(caller, reply, door=door)
-    except CommandRejected as refused:
-        run = None if refused.code != "not_found" else await run_of_reply(caller, reply)
+    except CommandRejected as error:
+        run = None if error.code != "not_found" else await run_of_reply(caller, reply)
         if run is None:
             raise
         events = await web_context().store.run_events(caller.user, run.thread_id, run.id)
-        settled = [event for row in events if _settles(event := from_log(row.body).event, name)]
+        settled = [event for row in events if _settles(event := from_log(row.body).event, interrupt_id)]
         if any(map(partial(_same, reply), settled)):
-            return name
+            return interrupt_id
         if isinstance(reply, Approve) and reply.decision.value == "deny":
             return None
         if isinstance(reply, Respond) and reply.decline:
             return None
         raise
-    return name
+    return interrupt_id
 
 
 async def results_of_client(
     caller: Identity, thread_id: str, results: Mapping[str, tuple[str, str]], *, give_up: bool
 ) -> tuple[list[Respond], RunRecord | None]:
-    """Return the results for which a run of a thread waits, and that run.
+    """Return the results that an unfinished run of a thread waits for, as replies, and that run.
 
-    `give_up`: the calls without a result are declined, because the client goes on with another message, which would
-    have to wait for them.
+    `give_up`: calls without a result are declined, because the client has sent another message, which would have to
+    wait for them.
     """
     for run in await web_context().store.unfinished_runs(caller.user, thread_id):
-        given = [
+        replies = [
             Respond(name, {OUTPUT: results[call_id][1]}) if call_id in results else Respond(name, decline=True)
             for name, call_id in (await _open_calls(run)).items()
             if call_id in results or give_up
         ]
-        if given:
-            return given, run
+        if replies:
+            return replies, run
     return [], None
 
 
@@ -72,7 +72,7 @@ async def _open_calls(run: RunRecord) -> dict[str, str]:
 
 
 async def run_of_reply(caller: Identity, reply: Approve | Respond) -> RunRecord | None:
-    """Return the run of the caller that asked for a decision or an answer."""
+    """Return the caller's run that asked for this decision or answer, or None."""
     store = web_context().store
     if isinstance(reply, Respond):
         run = await store.run(run_of_question(reply.question_id))

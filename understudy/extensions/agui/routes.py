@@ -1,4 +1,4 @@
-"""`POST /api/agui`: the AG-UI protocol. The body is a run's input, the answer its events as server-sent events."""
+"""`POST /api/agui`: the AG-UI protocol. The body is a run's input, the response a stream (SSE) of its events."""
 
 import hashlib
 import time
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 blueprint = Routes("agui", __name__, url_prefix="/api/agui")
 
 LABEL: Final = "agui"
-"""Metric label of these streams, in place of a dialect, and the door of decisions that resume a run."""
-
+"""Metric label of AG-UI's streams, in place of a dialect, and the door that is recorded with replies over AG-UI."""
 
 RunAgentInput = shape(
     "RunAgentInput", threadId=str, runId=str, messages=many(shape("AguiMessage", id=str, role=str)),
@@ -56,22 +55,22 @@ CAPABILITIES: Final = documented_at("https://docs.ag-ui.com/concepts/capabilitie
 @blueprint.post("", media=EVENT_STREAM, body=Annotated[RunAgentInput, INPUT], query={"agent": str})
 async def agui() -> Response:
     """Run the user's last message, or join a run that is known. The events are AG-UI's."""
-    # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
+    # Imported at the first request, because AG-UI's types and pydantic would slow down the start of a server.
     from understudy.extensions.agui.input import parse_request
 
     caller = identity()
-    web_context().chat.check_rate(caller, Say(""))  # before anything is read
+    web_context().chat.check_rate(caller, Say(""))  # before the body is read
     body = await read_body(web_context().settings.limits.chunks_bytes)
     run_input = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
     resumed = [name for reply in run_input.replies if (name := await carry_out(caller, reply, LABEL)) is not None]
-    work = await _asked(caller, run_input)
-    new = isinstance(work, Say | Regenerate)
-    results, waiting = await results_of_client(caller, run_input.thread_id, run_input.results, give_up=new)
+    target = await _target(caller, run_input)
+    new = isinstance(target, Say | Regenerate)
+    results, waiting_run = await results_of_client(caller, run_input.thread_id, run_input.results, give_up=new)
     resumed += [name for result in results if (name := await carry_out(caller, result, LABEL)) is not None]
     translator = AguiTranslator(
         run_input.thread_id,
         run_input.run_id,
-        (work.message_id or "") if isinstance(work, Say | Regenerate) else "",
+        (target.message_id or "") if isinstance(target, Say | Regenerate) else "",
         run_input.parent_run_id,
         run_input.pauses,
         Interrupts(frozenset() if new else frozenset(resumed)),
@@ -79,10 +78,10 @@ async def agui() -> Response:
         UsageByModel(_models()),
         {call_id: name for call_id, (name, _) in run_input.results.items()},
     )
-    if isinstance(work, Say | Regenerate):
+    if isinstance(target, Say | Regenerate):
         stream = AguiStream(translator)
-        return as_answer(await web_context().chat.follow(caller, run_input.thread_id, stream, work, door=LABEL))
-    return await _joined(caller, translator, run_input, waiting or work)
+        return as_answer(await web_context().chat.follow(caller, run_input.thread_id, stream, target, door=LABEL))
+    return await _join_response(caller, translator, run_input, waiting_run or target)
 
 
 def _models() -> dict[str, str]:
@@ -92,17 +91,17 @@ def _models() -> dict[str, str]:
     return names | {agent.pillar: names[name] for name, agent in agents.items() if agent.pillar}
 
 
-def _with_tools(say: Say, given: "AguiRequest") -> Say:
-    """Return the message with the client's tools, unless the agent calls none but its own.
+def _with_tools(say: Say, run_input: "AguiRequest") -> Say:
+    """Return the message with the client's tools, if its agent takes such tools.
 
     Raises:
         CommandRejected: There is no such agent.
     """
     usable = agents_of_caller()
     name = find_agent(say.agent_type, say.pillar, {name: agent.pillar for name, agent in usable.items()})
-    if not given.tools or not usable[name].takes_client_tools:
+    if not run_input.tools or not usable[name].takes_client_tools:
         return say
-    return evolve(say, settings={**say.settings, "tools": list(given.tools)})
+    return evolve(say, settings={**say.settings, "tools": list(run_input.tools)})
 
 
 @blueprint.get("/capabilities", query={"agent": str}, errors=("not_found",), answer=Annotated[JsonObject, CAPABILITIES])
@@ -112,62 +111,68 @@ async def told_capabilities() -> dict[str, Any]:
     agent = usable.get(request.args.get("agent", next(iter(usable), "")))
     if agent is None:
         raise CommandRejected("not_found", "There is no agent of that name.")
-    shown = web_context().permissions.for_user(agent, identity())
-    return capabilities(shown, web_context().models.of(agent.model), web_context().settings.limits)
+    for_caller = web_context().permissions.for_user(agent, identity())
+    return capabilities(for_caller, web_context().models.of(agent.model), web_context().settings.limits)
 
 
-async def _asked(caller: Identity, given: "AguiRequest") -> RunRecord | Say | Regenerate | None:
-    """Return the run that a request goes on with, or the command that it stands for; None to join the thread.
+async def _target(caller: Identity, run_input: "AguiRequest") -> RunRecord | Say | Regenerate | None:
+    """Return the run that a request joins, or the command that it means; None to join the newest run of the thread.
 
-    The same input again is the same run. The last message again, in another run, is answered once more, if it has its
-    answer; with another text it is an edit.
+    A repeated input joins its run. The last message again in another run is answered again, if it has its answer; with
+    another text it is an edit.
     """
-    for reply in given.replies:
+    for reply in run_input.replies:
         if (run := await run_of_reply(caller, reply)) is not None:
             return run
-    if given.say is None:
+    if run_input.say is None:
         return None
-    store, name = web_context().store, given.say.message_id or ""
-    key = hashlib.sha256("\0".join((given.thread_id, name, given.run_id)).encode()).hexdigest()[:32]
-    run = await store.read(queries.run_of_request, caller.user, key) or await shown_run(caller, given.thread_id, [name])
-    if run is not None and (run.request_id == key or given.goes_on):
+    store, message_id = web_context().store, run_input.say.message_id or ""
+    key = hashlib.sha256("\0".join((run_input.thread_id, message_id, run_input.run_id)).encode()).hexdigest()[:32]
+    run = await store.read(queries.run_of_request, caller.user, key) or await shown_run(
+        caller, run_input.thread_id, [message_id]
+    )
+    if run is not None and (run.request_id == key or run_input.goes_on):
         return run
     at_work = run is not None and run.ended_at is None
-    sent, stored = await stored_version(caller, given.say, given.files, anew=not at_work)
+    say, stored = await stored_version(caller, run_input.say, run_input.files, anew=not at_work)
     if run is not None and at_work:
         if stored is not None and stored.id == run.message_id:
             return run
         await web_context().chat.stop(caller, run.id)
     if stored is not None:
         return Regenerate(stored.id, key)
-    return await new_version(caller, _with_tools(sent, given), given.files, given.shown, key)
+    return await new_version(caller, _with_tools(say, run_input), run_input.files, run_input.shown, key)
 
 
-async def _joined(
-    caller: Identity, translator: AguiTranslator, given: "AguiRequest", run: RunRecord | None
+async def _join_response(
+    caller: Identity, translator: AguiTranslator, run_input: "AguiRequest", run: RunRecord | None
 ) -> Response:
-    """Answer with the conversation so far, and with what the run does from now on."""
+    """Return a response with the conversation so far and the run's further events.
+
+    Raises CommandRejected (`empty_message`) if there is no run to join.
+    """
     from understudy.extensions.agui.join import find_position, join
 
-    thread_id = given.thread_id if run is None else run.thread_id
+    thread_id = run_input.thread_id if run is None else run.thread_id
     position = await find_position(caller.user, thread_id, run)
     if position is None:
         raise CommandRejected("empty_message", "There is no message of the user.")
     translator.message_id, translator.server_run_id = position.run.message_id, position.run.id
     translator.at_ms = round(position.run.started_at * 1000)
-    events = await join(translator, position, given.known, newest=run is None)
+    events = await join(translator, position, run_input.known, newest=run is None)
     if translator.ended:
-        return _whole(events)
-    body = AguiStream(translator, head=b"".join(encode_blocks(events)))
-    return as_answer(await web_context().chat.follow(caller, thread_id, body, position.head, door=LABEL))
+        return _stream_of(events)
+    stream = AguiStream(translator, head=b"".join(encode_blocks(events)))
+    return as_answer(await web_context().chat.follow(caller, thread_id, stream, position.head, door=LABEL))
 
 
-def _whole(events: Sequence[AguiEvent]) -> Response:
+def _stream_of(events: Sequence[AguiEvent]) -> Response:
+    """Return a response that is the whole stream of these events."""
     return Response(b"".join(encode_blocks(events)), content_type=CONTENT_TYPE, headers=HEADERS)
 
 
 async def as_run_error(refused: Response) -> Response:
-    """Convert a refusal to a stream with a run error: of an HTTP error, AG-UI clients show the status alone."""
+    """Convert a refusal to a stream with a run error, because AG-UI clients show only the status of an HTTP error."""
     refusal: dict[str, Any] = (await refused.get_json())["error"]
     retry_after = refused.headers.get("Retry-After")
     error = Error(
@@ -177,7 +182,7 @@ async def as_run_error(refused: Response) -> Response:
         refusal["error_id"],
         None if retry_after is None else float(retry_after),
     )
-    return _whole([run_error(error, round(time.time() * 1000))])
+    return _stream_of([run_error(error, round(time.time() * 1000))])
 
 
 convert_refusals(blueprint, "agui.agui", as_run_error)

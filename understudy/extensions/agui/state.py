@@ -1,6 +1,6 @@
-"""The state that an AG-UI client shares with a run: its own, and under `understudy` that of the run. Pure.
+"""The state shared by an AG-UI client and a run: the client's members, and under `understudy` those of the run. Pure.
 
-The client's members are given back as they came: agents read them, and do not write to them.
+The client's members are returned unchanged, because agents read them and do not write them.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ Operation = dict[str, Any]
 
 @define
 class SharedState:
-    """The state of one run. `given` is the client's own."""
+    """The state of one run. `given` has the client's own members."""
 
     given: Mapping[str, Any] = field(factory=dict, repr=False)
     _own: dict[str, dict[str, Any]] = field(init=False, repr=False)
@@ -46,7 +46,7 @@ class SharedState:
         return {**self.given, METADATA_KEY: {name: dict(members) for name, members in self._own.items()}}
 
     def apply(self, envelope: Envelope) -> list[Operation]:
-        """Apply an event of the run. Return the JSON Patch (RFC 6902) of what it changed."""
+        """Apply an event of the run. Return its changes as a JSON Patch (RFC 6902)."""
         match envelope.event:
             case MessageAccepted(run_id=run_id):
                 return self._set("run", id=run_id, status="working")
@@ -84,19 +84,19 @@ class SharedState:
     def _set(self, section: str, **members: Any) -> list[Operation]:
         operations = []
         for name, value in members.items():
-            known = self._own[section]
-            if name not in known or known[name] != value:
+            current = self._own[section]
+            if name not in current or current[name] != value:
                 path = f"/{METADATA_KEY}/{section}/{_escaped(name)}"
-                operations.append({"op": "replace" if name in known else "add", "path": path, "value": value})
-                known[name] = value
+                operations.append({"op": "replace" if name in current else "add", "path": path, "value": value})
+                current[name] = value
         return operations
 
     def _change_call(self, call_id: str, **members: Any) -> list[Operation]:
         call = self._own["calls"].get(call_id)
         if call is None:
             return []
-        changed = {name: value for name, value in {**call, **members}.items() if value is not None}
-        return self._set("calls", **{call_id: changed})
+        new_call = {name: value for name, value in {**call, **members}.items() if value is not None}
+        return self._set("calls", **{call_id: new_call})
 
     def _change_steer(self, name: str, status: str) -> list[Operation]:
         steer = self._own["steers"].get(name)
@@ -104,5 +104,5 @@ class SharedState:
 
 
 def _escaped(name: str) -> str:
-    """Return a name as a part of a JSON Pointer (RFC 6901)."""
+    """Return a name escaped for a JSON Pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")

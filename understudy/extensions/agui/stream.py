@@ -1,4 +1,4 @@
-"""The event stream of one run in AG-UI's encoding; it ends with the run."""
+"""The event stream of one run in AG-UI's encoding."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from understudy.extensions.doors.translated_stream import TranslatedStream
 
 
 class AguiStream(TranslatedStream):
-    """Its translator is an `AguiTranslator`."""
+    """A stream whose translator is an `AguiTranslator`."""
 
 
 def encode_blocks(events: Sequence[AguiEvent]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The subagents of a run, as AG-UI's: their lives, and which events are theirs. Pure."""
+"""Translates the start and end of a run's subagents into AG-UI's, and attributes events to them. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -24,15 +24,15 @@ class Subagents:
     _known: set[str] = field(factory=set, init=False)
 
     def attribution(self, agent_id: object) -> dict[str, str]:
-        """Return the member that gives an event to the subagent of this id; empty if it is none."""
+        """Return the member that attributes an event to the subagent of this id; empty if it is no subagent."""
         return {"subagentRunId": str(agent_id)} if agent_id in self._known else {}
 
     def started(self, event: SubagentStarted, asked_by: str | None) -> list[AguiEvent]:
-        """Return the events for a subagent that started; `asked_by` is the agent whose call asks it."""
-        if event.agent_id in self._known:  # an invocation starts once, also if its call was made again after a crash
+        """Return the events for a subagent that started. `asked_by` is the id of the agent whose call asks it."""
+        if event.agent_id in self._known:  # an invocation starts once, although its call is made again after a crash
             return []
         self._known.add(event.agent_id)
-        told = {
+        start = {
             "type": "SUBAGENT_STARTED",
             "subagentRunId": event.agent_id,
             "name": event.agent,
@@ -40,9 +40,9 @@ class Subagents:
             "parentToolCallId": event.call_id,
         }
         if asked_by in self._known:
-            told["parentSubagentRunId"] = asked_by
-        self._at_work[event.agent_id] = told
-        return [told]
+            start["parentSubagentRunId"] = asked_by
+        self._at_work[event.agent_id] = start
+        return [start]
 
     def completed(self, event: SubagentCompleted) -> list[AguiEvent]:
         """Return the events for a subagent that ended."""
@@ -61,26 +61,28 @@ class Subagents:
         ]
 
     def waiting_calls(self, interrupts: Interrupts) -> set[str]:
-        """Return the calls that ask a subagent which waits for the user, itself or by a subagent of its own."""
+        """Return the ids of the calls to subagents that wait for the user, themselves or by subagents of their own."""
         waiting: dict[str, str] = {}
-        for agent_id, told in reversed(self._at_work.items()):
-            below = (self._at_work[name].get("parentSubagentRunId") for name in waiting)
-            if agent_id in below or interrupts.of_subagent(agent_id):
-                waiting[agent_id] = told["parentToolCallId"]
+        for agent_id, start in reversed(self._at_work.items()):
+            parents = (self._at_work[name].get("parentSubagentRunId") for name in waiting)
+            if agent_id in parents or interrupts.of_subagent(agent_id):
+                waiting[agent_id] = start["parentToolCallId"]
         return set(waiting.values())
 
     def joined(self) -> list[AguiEvent]:
-        """Return the events by which a client that joins the run learns of the subagents at work."""
+        """Return the events that tell a joining client of the subagents at work."""
         return list(self._at_work.values())
 
     def close(self, interrupts: Interrupts) -> list[AguiEvent]:
-        """Return the events that end the subagents for a client for whom the run ends: they wait, or work on."""
-        ended = []
+        """Return the events that suspend the subagents at work for a client whose run ends."""
+        events = []
         for agent_id in reversed(self._at_work):
-            raised = interrupts.of_subagent(agent_id)
-            ended.append(_finished(agent_id, {"type": "suspended", **({"interruptIds": raised} if raised else {})}))
+            interrupt_ids = interrupts.of_subagent(agent_id)
+            events.append(
+                _finished(agent_id, {"type": "suspended", **({"interruptIds": interrupt_ids} if interrupt_ids else {})})
+            )
         self._at_work.clear()
-        return ended
+        return events
 
 
 def _finished(agent_id: str, outcome: AguiEvent) -> AguiEvent:

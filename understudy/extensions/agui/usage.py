@@ -1,4 +1,4 @@
-"""The use of models by a run, as AG-UI's `usage`: one entry for each model. Pure."""
+"""Counts a run's use of models for AG-UI's `usage`: an entry per model. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +18,10 @@ _NAMES = {
 
 @define
 class UsageByModel:
-    """What each model of a run was used for. `models` maps the names of agents to those of their models.
+    """The tokens of each model of a run. `models` maps the names of agents to the names of their models.
 
-    The usage of an agent includes that of the subagents that it asked, which may have other models.
+    An event's usage of an agent includes that of the subagents that it asked, which may have other models; so the
+    subagents' usage is subtracted from it.
     """
 
     models: Mapping[str, str] = field(factory=dict)
@@ -44,7 +45,7 @@ class UsageByModel:
                 self._within.clear()
 
     def entries(self, total: Usage | None = None) -> list[AguiEvent]:
-        """Return the entries. What of `total` no agent has reported is the first model's."""
+        """Return the entries. Tokens in `total` that no agent has reported are added to the first model's."""
         spent = {model: dict(counts) for model, counts in self._spent.items()}
         if total is not None:
             first = spent.setdefault(next(iter(spent), next(iter(self.models.values()), "")), {})
@@ -63,7 +64,7 @@ def _counts(usage: Usage) -> dict[str, int]:
 
 
 def _entry(model: str, counts: Mapping[str, int]) -> AguiEvent:
-    """Return an entry. `model` is `provider:model`, or the name alone; empty if it is not known."""
+    """Return the entry of a model. `model` is `provider:model`, or the name alone; empty if it is unknown."""
     provider, colon, name = model.partition(":")
     entry: dict[str, Any] = {"provider": provider, "model": name} if colon else {"model": model} if model else {}
     shown = {_NAMES[counter]: max(0, count) for counter, count in counts.items()}

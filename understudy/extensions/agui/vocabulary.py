@@ -1,4 +1,4 @@
-"""Names and values that the parts of the AG-UI translation share."""
+"""Names and values that the modules of the AG-UI translation share."""
 
 from typing import Any, Final, TypeAlias
 

@@ -1,4 +1,4 @@
-"""Anthropic: models that are asked by the Messages API, at Anthropic or in a cloud."""
+"""Anthropic: a client of the Messages API for models at Anthropic or in a cloud."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ class AnthropicModels(Extension):
     requires = ("providers",)
 
     def models(self) -> "Mapping[str, Callable[..., Model]]":
-        """The client of the Messages API."""
+        """Return the client of the Messages API."""
         from understudy.extensions.anthropic import messages
 
         return {"messages": messages.Anthropic}

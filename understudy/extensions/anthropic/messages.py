@@ -1,4 +1,4 @@
-"""Answers from Anthropic's Messages API."""
+"""A client of Anthropic's Messages API: sends a turn, and reads the streamed reply."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -30,7 +30,7 @@ from understudy.tools.written import read_or_none
 from understudy.wire.events import Usage
 
 MAX_PAUSES: Final = 8
-"""Times that a reply which the provider pauses is gone on with."""
+"""Limit of requests that resume a reply paused by the provider; after these the reply ends as incomplete."""
 SEPARATOR: Final = "\n\n"
 """Put between two texts of one reply."""
 PAUSED: Final = "pause_turn"
@@ -38,10 +38,11 @@ PAUSED: Final = "pause_turn"
 
 @define
 class _ReplyReader(AnswerReader):
-    """A reply as it arrives, which may go on after pauses. `blocks` are the reply's, in order.
+    """Reads a reply as it arrives, over several requests if the provider pauses it.
 
-    `places` are their places by the index that the provider gives them, as several may be open at a time. `arguments`
-    are those of its calls as JSON, by place. `paused`: the provider wants to be asked to go on.
+    `blocks` are the reply's content blocks, in order. `places` maps the provider's index of a block to its place in
+    `blocks`, because several may be open at a time. `arguments` has the pieces of each call's JSON, by place. `paused`:
+    the provider waits for a request to resume. `before` is the usage of the requests before a pause.
     """
 
     blocks: list[dict[str, Any]] = field(factory=list)
@@ -49,12 +50,12 @@ class _ReplyReader(AnswerReader):
     arguments: dict[int, list[str]] = field(factory=dict)
     arguments_size: int = 0
     counted: dict[str, Any] = field(factory=dict)
-    before: Usage = field(factory=Usage)  # of the requests before a pause
+    before: Usage = field(factory=Usage)
     paused: bool = False
     most_reasoning: ClassVar[int] = MAX_STATE
 
     def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
-        """Read an event, or a whole reply. Return what it says. Raises `ModelUnavailable`."""
+        """Read an event of the stream, or a whole reply. Return the model's events in it. Raises `ModelUnavailable`."""
         events: list[ModelEvent] = []
         if (whole := event.get(WHOLE)) is not None:
             event = {"type": "message_start", "message": whole}
@@ -73,7 +74,7 @@ class _ReplyReader(AnswerReader):
                 events = self._begin(index, event.get("content_block"))
             case "content_block_delta":
                 kind = str(member(event["delta"], "type")).removesuffix("_delta")
-                if index not in self.places and kind in ("text", "thinking"):  # some gateways begin no block
+                if index not in self.places and kind in ("text", "thinking"):  # some gateways send no start of a block
                     self._begin(index, {"type": kind})
                 events = self._extend(self.places[index], event["delta"])
             case "content_block_stop":
@@ -90,28 +91,28 @@ class _ReplyReader(AnswerReader):
         return events
 
     def _end(self, reason: Any, usage: Any) -> None:
-        """Take the provider's reason for the end, if it has come, and its counts, which are those of all so far."""
+        """Take the stop reason, if it has come, and the token counts, which are cumulative."""
         if is_reason(reason):
             self.ended, self.paused = True, reason == PAUSED
             self.note = INCOMPLETE if self.paused else note_of_end(reason)
         if isinstance(usage, Mapping):
             self.counted |= {name: value for name, value in usage.items() if value is not None}
         elif usage is not None:
-            read_usage(usage)  # logged as odd
+            read_usage(usage)  # to log that it is malformed
         counted = read_usage(self.counted)
-        # What was read from the provider's cache, or written to it, is a part of the input.
+        # The API counts tokens read from its cache or written to it apart from the input.
         cached = sum(count for count in (counted.cached, counted.cache_written) if count is not UNSET)
         self.usage = self.before + evolve(counted, input=counted.input + cached)
 
     def _rest(self, place: int, whole: Any) -> list[ModelEvent]:
-        """Return what of a text has not come in pieces, of a block that some gateways send whole at its end."""
+        """Write the text of a block that has not arrived in pieces: some gateways send the whole block at its end."""
         block, text = self.blocks[place], written(member(whole, "text"))
-        before = block.get("text")
-        return self._write(place, text[len(before) :]) if before is not None and text.startswith(before) else []
+        streamed = block.get("text")
+        return self._write(place, text[len(streamed) :]) if streamed is not None and text.startswith(streamed) else []
 
-    def _begin(self, index: Any, given: Any) -> list[ModelEvent]:
+    def _begin(self, index: Any, content: Any) -> list[ModelEvent]:
         self.places[index] = place = len(self.blocks)
-        block = {name: value for name, value in given.items() if value is not None}
+        block = {name: value for name, value in content.items() if value is not None}
         text, thinking = written(block.get("text")), written(block.get("thinking"))
         self.progress += 1
         if block["type"] == "text":
@@ -149,7 +150,7 @@ class _ReplyReader(AnswerReader):
         return self.say(reasoning=thinking)
 
     def _write(self, place: int, text: str) -> list[ModelEvent]:
-        """Add text to a block. Return it, set apart if it begins one behind another text."""
+        """Append text to a block. Return its events; a text that begins a block after another text is set apart."""
         block = self.blocks[place]
         if text and not block["text"] and self.texts:
             text = SEPARATOR + text
@@ -157,61 +158,62 @@ class _ReplyReader(AnswerReader):
         return self.say(text)
 
     def _close(self, place: int) -> None:
-        """Read the arguments of a block that is whole, which goes back to the provider after a pause."""
+        """Read the arguments of a finished block: after a pause the block is sent back to the provider."""
         if arguments := "".join(self.arguments.get(place, ())):
             self.blocks[place]["input"] = read_or_none(arguments) or {}
 
     def calls(self) -> list[WrittenCall]:
         """Return the calls."""
         return [
-            (written(call.get("id")), written(call.get("name")), self.arguments.get(n) or [written(call.get("input"))])
-            for n, call in enumerate(self.blocks)
+            (written(call.get("id")), written(call.get("name")), self.arguments.get(at) or [written(call.get("input"))])
+            for at, call in enumerate(self.blocks)
             if call["type"] == "tool_use"
         ]
 
 
 class Anthropic(SdkModel):
-    """The provider of the Messages API."""
+    """A client of the Messages API."""
 
     name = "anthropic"
     package, kind = "anthropic", "AsyncAnthropic"
 
     async def known_models(self) -> list[str]:
-        """Return the names of the models that the provider has, with this one if it does. Raises `ModelUnavailable`."""
+        """Return the names of the provider's models, or only this one if it has it. Raises `ModelUnavailable`."""
         try:
             await self.within(self.idle_s, partial(self.sdk.models.retrieve, self.model))
         except ModelUnavailable as error:
             if error.fault is not ModelFault.ADDRESS:
                 raise
             return await super().known_models()
-        return [self.model]  # a name without its date is in no list
+        return [self.model]  # the provider accepts a name without its date, but lists no such name
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn, streaming its text and its thinking. Raises `ModelUnavailable`."""
         if turn.output is not None and not turn.output.strict:
             turn = in_words(turn)
 
-        import anthropic  # which is an extra
+        import anthropic  # a package of an extra
 
-        def build(asked: Turn, _: Adaptation) -> Mapping[str, Any]:
-            body = build_request(asked, self.model)
-            if form := body.get("output_config", {}).get("format"):  # bounds of numbers and texts become words of it
+        def build(turn: Turn, _: Adaptation) -> Mapping[str, Any]:
+            body = build_request(turn, self.model)
+            # transform_schema turns bounds of numbers and texts, which the API refuses, into words of descriptions.
+            if form := body.get("output_config", {}).get("format"):
                 form["schema"] = anthropic.transform_schema(form["schema"])
             return body
 
         return await self.ask(turn, emit, build, partial(self._answer, turn))
 
     async def _answer(self, turn: Turn, body: Mapping[str, Any], emit: Emit) -> Reply:
-        answer, messages = _ReplyReader(), body["messages"]
+        reader, messages = _ReplyReader(), body["messages"]
         for _ in range(1 + MAX_PAUSES):
-            if blocks := [block for block in answer.blocks if block.get("text", "-")]:
+            if blocks := [block for block in reader.blocks if block.get("text", "-")]:
                 body = {**body, "messages": [*messages, {"role": "assistant", "content": blocks}]}
-            await answer.hear(await self._begin(body), self.next, self.first_token_s, self.idle_s, emit)
-            if not answer.paused:
+            await reader.hear(await self._begin(body), self.next, self.first_token_s, self.idle_s, emit)
+            if not reader.paused:
                 break
-        reply, calls = await answer.reply(turn, emit)
-        state = encode_state(answer.blocks, self.model, calls)
-        return reply if answer.note or len(answer.reasoning) > MAX_STATE else evolve(reply, state=state)
+        reply, calls = await reader.reply(turn, emit)
+        state = encode_state(reader.blocks, self.model, calls)
+        return reply if reader.note or len(reader.reasoning) > MAX_STATE else evolve(reply, state=state)
 
     async def _begin(self, body: Mapping[str, Any]) -> Any:
         """Send the request. Return the stream of its answer."""

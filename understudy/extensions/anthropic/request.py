@@ -1,12 +1,12 @@
 """Builds the request of Anthropic's Messages API for a turn. Pure.
 
-1. Users and assistant alternate; the first message and the last are the user's, as newer models refuse to go on with a
-   text of their own. What the server tells the model is a text of the user's side, and says whose it is.
-2. All results of a turn's calls are the beginning of the next message, in the order of the calls.
-3. Thinking is given back as it came, with its signature and in its place among texts and calls, to its own model only.
-   If the text of it is not what came, as a part was redacted, it is left out.
-4. At most four cache marks: after the tools, after the instructions, and after the last two messages of the user that
-   come again in the next request. Notes, which are for one turn only, follow the last mark.
+1. User and assistant alternate. The first and the last message are the user's, because newer models refuse to continue
+   a text of their own. A text of the server is sent as the user's, with a prefix that says so.
+2. All results of a turn's calls begin the next message, in the order of the calls.
+3. Thinking is sent back unchanged, with its signature and in its place among texts and calls, to the same model only.
+   If its text was changed, because a part was redacted, it is left out.
+4. There are at most four cache marks: after the tools, after the instructions, and after the last two messages of the
+   user that the next request repeats. Notes, which are for one turn only, follow the last mark.
 """
 
 import base64
@@ -31,7 +31,7 @@ from understudy.models.model import ModelLimits, Turn
 from understudy.models.prompt import CONTINUE, GO_ON, offered_tools, system_text, tool_choice, tool_name, user_text
 
 PROVIDER: Final = "anthropic"
-"""The provider of the state that is kept with a reply."""
+"""The name of the provider in the state that is stored with a reply."""
 FROM_SERVER: Final = "[From the server, not from the user]"
 _MARK: Final = {"type": "ephemeral"}
 
@@ -39,7 +39,7 @@ Block = dict[str, Any]
 
 
 def build_request(turn: Turn, model: str) -> dict[str, Any]:
-    """Return the body of the request as newer models take it, which think as much as they see fit."""
+    """Return the body of the request for a turn, in the form of newer models, which choose how much they think."""
     messages = build_messages(turn.items, model)
     _mark(messages)
     for note in turn.notes:
@@ -71,7 +71,7 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
         body["thinking"] = {"type": "disabled"}
     elif effort is not None:
         body["output_config"] = body.get("output_config", {}) | {"effort": "low" if effort == "minimal" else effort}
-        if not forced:  # which excludes thinking
+        if not forced:  # the API refuses thinking together with a forced call
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
     if turn.settings.temperature is not None and "thinking" not in body:
         body["temperature"] = min(turn.settings.temperature, 1.0)
@@ -79,17 +79,17 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
 
 
 def _tool_choice(turn: Turn) -> dict[str, Any]:
-    """Return the field `tool_choice`, empty if everything is left to the provider."""
+    """Return the field `tool_choice`, empty for the provider's default."""
     choice, parallel = tool_choice(turn), turn.settings.parallel_calls
     if choice == "none":
         return {"type": "none"}
-    one = {} if parallel is None else {"disable_parallel_tool_use": not parallel}
+    limit = {} if parallel is None else {"disable_parallel_tool_use": not parallel}
     match choice:
         case None:
-            return {"type": "auto"} | one if one else {}
+            return {"type": "auto"} | limit if limit else {}
         case "auto" | "required":
-            return {"type": "any" if choice == "required" else "auto"} | one
-    return {"type": "tool", "name": choice} | one
+            return {"type": "any" if choice == "required" else "auto"} | limit
+    return {"type": "tool", "name": choice} | limit
 
 
 def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
                 close()
                 turn.append(item)
             case MessageItem(role="assistant"):
-                if any(not isinstance(said, ReasoningItem) for said in turn):
+                if any(not isinstance(earlier, ReasoningItem) for earlier in turn):
                     close()
                 turn.append(item)
             case CallItem():
@@ -133,65 +133,64 @@ def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
 
 
 def encode_state(blocks: Sequence[Mapping[str, Any]], model: str, calls: Sequence[WrittenCall]) -> ProviderState | None:
-    """Return what is to be given back with a reply: its thinking, the place of that among its texts and calls, and the
-    ids of these.
+    """Return the state to store with a reply: the order and sizes of its `blocks`, signatures, and the ids of `calls`.
 
-    `blocks` are those of the reply. The text of thinking is not in the state, as the reply has it as its reasoning,
-    where secrets are redacted; nor are texts and calls. None if it is nothing, or too much.
+    The text of thinking is not in the state, because the reply stores it as its reasoning, where secrets are redacted;
+    nor are texts and arguments. Return None if the state is empty or too large.
     """
-    kept: list[Block] = []
+    shapes: list[Block] = []
     for block in blocks:
         match block["type"]:
             case "thinking":
                 size = len(block["thinking"])
-                kept.append({"type": "thinking", "size": size, "signature": block["signature"]})
+                shapes.append({"type": "thinking", "size": size, "signature": block["signature"]})
             case "redacted_thinking":
-                kept.append({"type": "redacted_thinking", "data": block["data"]})
+                shapes.append({"type": "redacted_thinking", "data": block["data"]})
             case "text":
-                kept.append({"type": "text", "size": len(block["text"])})
+                shapes.append({"type": "text", "size": len(block["text"])})
             case "tool_use":
-                kept.append({"type": "tool_use"})
-    if not any("thinking" in part["type"] for part in kept):
+                shapes.append({"type": "tool_use"})
+    if not any("thinking" in shape["type"] for shape in shapes):
         return make_state(PROVIDER, model, {}, calls)
     reasoning = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
-    return make_state(PROVIDER, model, {"blocks": kept, "reasoning": digest(reasoning)}, calls)
+    return make_state(PROVIDER, model, {"blocks": shapes, "reasoning": digest(reasoning)}, calls)
 
 
 def _assistant_blocks(turn: Sequence[ReasoningItem | MessageItem | CallItem], model: str) -> list[Block]:
-    """Return the blocks of one reply of the model."""
+    """Return the blocks of one reply of the model, in their stored order if that still fits its texts and calls."""
     text = "".join(item.content for item in turn if isinstance(item, MessageItem))
     calls = [_call(item) for item in turn if isinstance(item, CallItem)]
     reasoning = next((item for item in turn if isinstance(item, ReasoningItem)), None)
     kept = [] if reasoning is None else _kept_blocks(reasoning, model)
-    texts = [block["size"] for block in kept if block["type"] == "text"]
+    text_sizes = [block["size"] for block in kept if block["type"] == "text"]
     kinds = [block["type"] for block in kept]
-    ordered = sum(texts) == len(text) and kinds.count("tool_use") == len(calls)
+    ordered = sum(text_sizes) == len(text) and kinds.count("tool_use") == len(calls)
     if not ordered or (calls and kinds and kinds[-1] != "tool_use"):
         thinking = [block for block in kept if "thinking" in block["type"]]
         return [*thinking, *([_text(text)] if text.strip() else []), *calls]
     blocks: list[Block] = []
-    at, waiting = 0, list(calls)
+    start, remaining_calls = 0, list(calls)
     for block in kept:
         match block["type"]:
             case "text":
-                piece, at = text[at : at + block["size"]], at + block["size"]
+                piece, start = text[start : start + block["size"]], start + block["size"]
                 blocks += [_text(piece)] if piece.strip() else []
             case "tool_use":
-                blocks.append(waiting.pop(0))
+                blocks.append(remaining_calls.pop(0))
             case _:
                 blocks.append(block)
     return blocks
 
 
 def _kept_blocks(item: ReasoningItem, model: str) -> list[Block]:
-    """Return the blocks of a reply by this model's own state, those of thinking whole; none if its text is changed."""
+    """Return the stored blocks of a reply of this model, thinking with its text; none if that text was changed."""
     value = item.own_state(PROVIDER, model)
     if not value or digest(item.content) != value["reasoning"]:
         return []
-    blocks, at = [], 0
+    blocks, start = [], 0
     for block in value["blocks"]:
         if block["type"] == "thinking":
-            text, at = item.content[at : at + block["size"]], at + block["size"]
+            text, start = item.content[start : start + block["size"]], start + block["size"]
             block = {"type": "thinking", "thinking": text, "signature": block["signature"]}
         blocks.append(dict(block))
     return blocks

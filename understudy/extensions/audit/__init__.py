@@ -1,6 +1,6 @@
-"""The audit log: who did what to whom, and when. Everything else says what is about to be done; here it is stored.
+"""The audit log: who did what to whom, and when. Other modules announce deeds before doing them; here they are stored.
 
-While it is on, what cannot be stored does not happen.
+While it is on, a deed whose entry cannot be stored is not done.
 """
 
 import time
@@ -27,20 +27,20 @@ class Audit(Extension):
     about = "store who did what to whom, for auditors"
 
     def settings(self) -> type:
-        """For how long."""
+        """Return the settings of the log: its retention."""
         from understudy.extensions.audit.settings import AuditSettings
 
         return AuditSettings
 
     def tables(self) -> "Sequence[Table]":
-        """The log, and what lets it expire."""
+        """Return the log, and the table by which its triggers allow expiry."""
         from understudy.extensions.audit.tables import audit, audit_retention
 
         return [audit, audit_retention]
 
     async def open(self, server: "WebContext") -> None:
-        """Have deeds stored."""
-        server.store.on_act = _stored
+        """Have the store write each deed to the log."""
+        server.store.on_act = _entry_write
 
     def routes(self) -> "Sequence[Blueprint]":
         """`/api/audit`."""
@@ -49,7 +49,7 @@ class Audit(Extension):
         return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that deletes what is old."""
+        """Return the actor that deletes expired entries; none if entries are kept for ever."""
         from actors import ChildSpec
         from understudy.extensions.audit.settings import AuditSettings
         from understudy.extensions.audit.storage import expire_audit
@@ -63,14 +63,14 @@ class Audit(Extension):
         return [ChildSpec("expiry", expire)]
 
     def terminal(self) -> TerminalCommands:
-        """`understudy audit`, and what stores deeds of other commands."""
+        """Return `understudy audit`, and the write that stores deeds of other commands."""
         from understudy.extensions.audit.terminal import audit
 
-        return TerminalCommands([audit], acts=_stored)
+        return TerminalCommands([audit], acts=_entry_write)
 
 
-def _stored(deed: "Deed") -> "Write":
-    """Return the write that stores a deed."""
+def _entry_write(deed: "Deed") -> "Write":
+    """Return the write that appends an entry about a deed to the log."""
     from understudy.extensions.audit.storage import append_entry
 
     return append_entry(deed)

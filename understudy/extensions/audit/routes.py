@@ -1,7 +1,7 @@
 """`/api/audit`: the audit log, for auditors: newest first, in pages.
 
-1. The first page stores an entry of its own, `audit.read`, and its cursor names that entry. So nobody reads a page
-   without one, and no page has what came later.
+1. The first page stores an entry of its own, `audit.read`, and its cursor names that entry. So each reading is in the
+   log, and no page has entries that came later.
 """
 
 import math
@@ -24,11 +24,11 @@ from understudy.web.routes import STORED, Routes, up_to
 blueprint = Routes("audit", __name__, url_prefix="/api/audit")
 
 MOST: Final = 500
-"""Entries of a page."""
+"""Limit of entries per page."""
 
 
 class AuditPage(Struct):
-    """Entries, newest first, and the cursor of the page after."""
+    """Entries, newest first, and the cursor of the next page."""
 
     entries: list[ShownEntry]
     next_cursor: str | None
@@ -41,23 +41,23 @@ class AuditPage(Struct):
 )  # fmt: skip
 async def listing() -> AuditPage:
     """List entries of the audit log, the newest first."""
-    wanted, limit = _filter(), whole_number("limit", 100, 1, MOST)
+    entry_filter, limit = _filter(), whole_number("limit", 100, 1, MOST)
     archive, caller, cursor = web_context().store.archive, identity(), request.args.get("cursor")
     if cursor is None:
         read_by, before = (await say(READ, roles=AUDITORS)).id, None
     else:
         before, read_by = decode_cursor(cursor, tuple[int, str])
-    first = await archive.read(storage.number_of, read_by, caller.user)
-    if first is None:
+    read_at = await archive.read(storage.number_of, read_by, caller.user)
+    if read_at is None:
         raise CommandRejected("invalid_command", "That cursor is not valid here.")
-    before = first if before is None else min(first, before)
-    rows = await archive.read(storage.entries, wanted, before, limit)
-    more = encode(rows[-1].number - 1, read_by) if len(rows) == limit else None
-    return AuditPage([storage.entry_of(row) for row in rows], more)
+    before = read_at if before is None else min(read_at, before)
+    rows = await archive.read(storage.entries, entry_filter, before, limit)
+    next_cursor = encode(rows[-1].number - 1, read_by) if len(rows) == limit else None
+    return AuditPage([storage.entry_of(row) for row in rows], next_cursor)
 
 
 class Actions(Struct):
-    """The actions of what is on, in order. Entries of what is off stay, and are listed with the others."""
+    """The actions of the extensions that are on, in order. Entries of other extensions stay, and are listed too."""
 
     actions: list[str]
 
@@ -71,8 +71,8 @@ async def names() -> Actions:
 
 def _filter() -> AuditFilter:
     """Return the filter of the current request, within the caller's rights."""
-    asked = request.args.get("tenant") or None
-    everywhere, tenant = rights().audited(asked)
+    asked_tenant = request.args.get("tenant") or None
+    everywhere, tenant = rights().audited(asked_tenant)
     user, action = request.args.get("user") or None, request.args.get("action") or None
     action = None if action is None else one_of("action", action, sorted(Act.known))
     owner = None if user is None else owner_of(user, tenant)
@@ -80,7 +80,7 @@ def _filter() -> AuditFilter:
 
 
 def _time(name: str) -> float | None:
-    """Return the time of this query parameter, in Unix seconds."""
+    """Return the time in a query parameter, in Unix seconds; None without it. Raises CommandRejected if it is none."""
     value = request.args.get(name)
     if value is None:
         return None

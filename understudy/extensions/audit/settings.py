@@ -1,4 +1,4 @@
-"""How long the audit log is kept."""
+"""The settings of the audit log."""
 
 from attrs import field, frozen
 from attrs.validators import ge

@@ -1,7 +1,7 @@
-"""The audit log: who did what to whom, and when. How its entries are stored, read and expire.
+"""Stores, reads and expires the entries of the audit log.
 
-1. Triggers of the database refuse to change an entry. They refuse to delete one, except in a transaction that has set
-   a time in `audit_retention`, and then only older ones: `expire_audit` does so.
+1. Triggers of the database refuse every change of an entry. They refuse every deletion too, except of entries older
+   than a time that the same transaction has set in `audit_retention`, as `expire_audit` does.
 2. An entry refers to no other table: it stays when its users are erased.
 """
 
@@ -22,12 +22,12 @@ _a = tables.audit.c
 
 READ: Final = Act("audit.read")
 EXPIRED: Final = 200
-"""Limit of entries deleted per transaction (about 10 ms), as all other writes wait for it."""
+"""Limit of entries deleted per transaction (about 10 ms), because all other writes wait for it."""
 
 
 @write
 def append_entry(connection: Connection, deed: Deed) -> bool:
-    """Append an entry about a deed to the log. Return True, also if it is stored already."""
+    """Append an entry about a deed to the log. Return True, also if the entry is stored already."""
     row: dict[str, Any] = {
         "id": deed.id,
         "at": Now(),
@@ -45,9 +45,9 @@ def append_entry(connection: Connection, deed: Deed) -> bool:
 
 @write
 def expire_audit(connection: Connection, before: float) -> int:
-    """Delete some entries that were stored before a time (Unix seconds), but not the newest: SQLite would give its
-    number again. The triggers allow it meanwhile. Return how many were deleted.
-    """
+    """Delete up to `EXPIRED` entries stored before a time (Unix seconds). Return how many were deleted.
+
+    The newest entry stays, because SQLite would use its number again."""
     connection.execute(insert(tables.audit_retention).values(before=before))
     newest = select(func.max(_a.number)).scalar_subquery()
     old = select(_a.number).where(_a.at < before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
@@ -58,7 +58,7 @@ def expire_audit(connection: Connection, before: float) -> int:
 
 @frozen
 class StoredEntry:
-    """An entry of the log. Numbers grow with time; one may be left out, by a transaction that was rolled back."""
+    """An entry of the log. Numbers grow with time; a transaction that was rolled back may leave a gap."""
 
     number: int
     at: float
@@ -73,8 +73,8 @@ class StoredEntry:
 
 @frozen
 class AuditFilter:
-    """Selects entries: of one `tenant` unless `everywhere`, that a user made or that concern them, of one action, and
-    from one time to before another (Unix seconds)."""
+    """Selects entries: of one `tenant` unless `everywhere`, made by or about a `user`, of one `action`, and from the
+    time `since` to before `until` (Unix seconds)."""
 
     everywhere: bool = True
     tenant: str | None = None
@@ -101,9 +101,9 @@ def entries(connection: Connection, wanted: AuditFilter, before: int, limit: int
 
 
 def number_of(connection: Connection, entry_id: str, who: str) -> int | None:
-    """Return the number of the entry with which a user began to read the log."""
-    begun = select(_a.number).where(_a.id == entry_id, _a.who == who, _a.action == READ.name)
-    return connection.execute(begun).scalar_one_or_none()
+    """Return the number of the `audit.read` entry with which a user began to read the log; None if there is none."""
+    query = select(_a.number).where(_a.id == entry_id, _a.who == who, _a.action == READ.name)
+    return connection.execute(query).scalar_one_or_none()
 
 
 _ENTRY: Final = (_a.number, _a.at, _a.who, _a.role, _a.way, _a.action, _a.target, _a.tenant, _a.detail)
@@ -125,7 +125,7 @@ class ShownEntry(Struct):
 
 
 def entry_of(row: StoredEntry) -> ShownEntry:
-    """Return an entry of the audit log under the names of its users."""
+    """Return a stored entry as it is shown, with users' names in place of their ids."""
     user, target = name_of(row.who), None if row.target is None else name_of(row.target)
     role = row.role or None
     return ShownEntry(

@@ -1,5 +1,5 @@
-"""The tables of the audit log, as the newest migration leaves them. No foreign keys: entries stay when their users are
-erased."""
+"""The tables of the audit log, as the newest migration leaves them. They have no foreign keys, so that entries stay
+when their users are erased."""
 
 from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, Table, Text, UniqueConstraint
 

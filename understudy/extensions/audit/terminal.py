@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from understudy.extensions.audit.storage import AuditFilter, StoredEntry
 
 AUDIT_PAGE: Final = 500
-"""Entries of the audit log that are read at a time."""
+"""Entries per page of a read."""
 _TIMES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z")
 
 
@@ -46,20 +46,20 @@ def audit(
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():
         owner = None if user is None else owner_of(user, tenant)
-        wanted = AuditFilter(tenant is None, tenant, owner, action, _seconds(since), _seconds(until))
-        for page in audit_entries(settings, wanted):
+        entry_filter = AuditFilter(tenant is None, tenant, owner, action, _seconds(since), _seconds(until))
+        for page in audit_entries(settings, entry_filter):
             for row in page:
                 click.echo(msgspec.json.encode(entry_of(row)))
 
 
 def _seconds(at: datetime | None) -> float | None:
-    """Return a time in Unix seconds; one without a zone is in UTC."""
+    """Return a time in Unix seconds. A time without a zone is taken as UTC."""
     return None if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def every_action() -> list[str]:
-    """Return the actions of everything that is installed, in order."""
-    import understudy.web.application  # noqa: F401 - and all requests of the kernel
+    """Return the actions of the server and all installed extensions, in order. Importing routes registers them."""
+    import understudy.web.application  # noqa: F401 - registers the actions of the server's own routes
     from understudy.installed import brought, installed
     from understudy.storage.acts import Act
 
@@ -69,7 +69,7 @@ def every_action() -> list[str]:
 
 
 def audit_entries(settings: "Settings", wanted: "AuditFilter") -> "Iterator[Sequence[StoredEntry]]":
-    """Yield the entries of the audit log, newest first, in pages, after storing that they are read.
+    """Store an `audit.read` entry, then yield the older entries of the audit log in pages, newest first.
 
     Raises StorageError.
     """
@@ -78,10 +78,10 @@ def audit_entries(settings: "Settings", wanted: "AuditFilter") -> "Iterator[Sequ
 
     if what_stores(settings) is None:
         raise DataCommandFailed("the extension audit is off, so nothing could say who reads the log: have it on")
-    begun = deed_of(READ, tenant=wanted.tenant)
-    commit_beside(settings, begun)
+    read_deed = deed_of(READ, tenant=wanted.tenant)
+    commit_beside(settings, read_deed)
     with open_read_only(settings) as database, database.reading.connect() as connection:
-        before = number_of(connection, begun.id, begun.who) or 0
+        before = number_of(connection, read_deed.id, read_deed.who) or 0
         while page := entries(connection, wanted, before, AUDIT_PAGE):
             yield page
             before = page[-1].number - 1

@@ -1,4 +1,4 @@
-"""Backups: copies of the data folder of a server, which may be running, and their way back into an empty one.
+"""Backups: copy the data folder of a server, which may be running, and restore it into an empty one.
 
 PostgreSQL has commands of its own for this.
 """

@@ -1,8 +1,9 @@
 """Backs up the database and the uploaded files of a running server, and restores them into an empty folder.
 
-A backup is a folder with the database and the uploaded files. The database in it is the state of one moment, by the
-online backup of SQLite. A file is stored before its row, so every file of that moment can be copied afterwards. After
-an error no folder is left that looks like a backup or a restored one.
+1. SQLite's online backup copies the state of one moment. A file is stored before its row, so every file that this state
+   names can be copied afterwards.
+2. A copy is made under another name and renamed when it is whole, so after an error no folder looks like a backup, and
+   no data folder looks restored.
 """
 
 import contextlib
@@ -34,7 +35,7 @@ class BackupError(StorageError, OSError):
 
 @frozen
 class Copied:
-    """The contents of a backup. `damaged` are the ids of files that are missing or differ from the upload."""
+    """The contents of a backup: `files` is their number, `damaged` the ids of those missing or unlike their upload."""
 
     database_bytes: int
     files: int
@@ -44,7 +45,7 @@ class Copied:
 def back_up(database_folder: Path, files_folder: Path, target: Path) -> Copied:
     """Copy the database and its files into a new folder; blocks. A server may be running.
 
-    Raises BackupError, or CannotOpen, NotADatabase, Damaged or SchemaTooNew for the database to be copied.
+    Raises BackupError; CannotOpen, NotADatabase, Damaged or SchemaTooNew if the database cannot be read.
     """
     source = database_folder / FILE_NAME
     if not source.is_file():
@@ -58,10 +59,10 @@ def back_up(database_folder: Path, files_folder: Path, target: Path) -> Copied:
 
 
 def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
-    """Restore a backup into a data folder without a database; blocks. The next start migrates an older one.
+    """Restore a backup into a data folder without a database; blocks. The next start migrates an older schema.
 
-    Raises BackupError; AlreadyOpen if a server uses the folder; CannotOpen, NotADatabase, Damaged or SchemaTooNew for
-    the database of the backup.
+    Raises BackupError; AlreadyOpen if a server uses the folder; CannotOpen, NotADatabase, Damaged or SchemaTooNew if
+    the database of the backup cannot be read.
     """
     source = backup / FILE_NAME
     if not source.is_file():
@@ -73,26 +74,26 @@ def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
     except OSError as error:
         raise CannotOpen(database_folder, error.strerror or str(error)) from error
     try:
-        place, part = database_folder / FILE_NAME, database_folder / f"{FILE_NAME}{PART}"
+        database, part = database_folder / FILE_NAME, database_folder / f"{FILE_NAME}{PART}"
         # SQLite would apply the journals of a killed server to the restored database.
-        for there in (place, *(place.with_name(f"{FILE_NAME}{end}") for end in JOURNALS)):
-            if there.exists():
-                raise BackupError(f"{there.absolute()} is there already: move it away, or name another folder")
+        for path in (database, *(database.with_name(f"{FILE_NAME}{end}") for end in JOURNALS)):
+            if path.exists():
+                raise BackupError(f"{path.absolute()} is there already: move it away, or name another folder")
         with _as_backup_error(database_folder):
-            for left in (part, *(part.with_name(f"{part.name}{end}") for end in JOURNALS)):
-                left.unlink(missing_ok=True)  # of an interrupted restore
+            for leftover in (part, *(part.with_name(f"{part.name}{end}") for end in JOURNALS)):
+                leftover.unlink(missing_ok=True)  # an interrupted restore has left it
             _copy_database(source, part)
-            copied = _with_files(part, backup / FILES, files_folder)
-            part.rename(place)
+            result = _with_files(part, backup / FILES, files_folder)
+            part.rename(database)
             sync(database_folder)
-        return copied
+        return result
     finally:
         lock.release()
 
 
 @contextlib.contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder beside the target, which is renamed to the target at the end of the block."""
+    """Yield a new folder beside `target`. Rename it to `target` after the block, or remove it after an error."""
     if target.exists():
         raise BackupError(f"{target.absolute()} is there already: a backup is a folder of its own")
     part = target.with_name(f"{target.name}{PART}")
@@ -110,19 +111,19 @@ def _new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _as_backup_error(where: Path) -> Iterator[None]:
+def _as_backup_error(target: Path) -> Iterator[None]:
     try:
         yield
     except StorageError:
         raise
     except sqlite3.Error as error:
-        raise BackupError(f"cannot copy to {where.absolute()}: {error}") from error
+        raise BackupError(f"cannot copy to {target.absolute()}: {error}") from error
     except OSError as error:
-        raise BackupError(f"cannot copy to {where.absolute()}: {error.strerror or error}") from error
+        raise BackupError(f"cannot copy to {target.absolute()}: {error.strerror or error}") from error
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """Copy all pages in one step: with a write-ahead log a reader sees one snapshot and blocks no writer."""
+    """Copy all pages in one step: with a write-ahead log the copy is one snapshot and blocks no writer."""
     with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as reading:
         reading.execute("PRAGMA query_only=ON")
         with contextlib.closing(sqlite3.connect(target)) as writing:

@@ -1,6 +1,6 @@
-"""Continuing: a run goes on with the cut answer of another one, or with its work from one of its calls on.
+"""Continuing: a new run goes on with the unfinished answer of an earlier one, or forks its work at one of its calls.
 
-Without it a message is answered again from its beginning only.
+Without it a message can only be answered again from the beginning.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ class ContinuingOfRuns(Extension):
     about = "go on with cut answers, or from a call on"
 
     async def open(self, server: "WebContext") -> None:
-        """The command `continue`, and what a run takes over of another one."""
+        """Add the command `continue`, and the part that reads the steps that a run takes over."""
         from understudy.chat.conversation.acceptance import EarlierWork
         from understudy.extensions.continuing.command import continue_run
         from understudy.extensions.continuing.taking_over import steps_taken_over

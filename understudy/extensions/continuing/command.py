@@ -11,17 +11,20 @@ from understudy.wire.commands import Continue
 
 
 async def continue_run(request: Request[Continue], services: Services) -> Accepted:
-    """Have the message of a run that was cut answered by a run that goes on with its work and its text."""
+    """Have the message of an unfinished answer answered by a new run that goes on with its steps and its text.
+
+    Raises `CommandRejected`, `StorageUnavailable`.
+    """
     command, identity = request.command, request.identity
     check_id("run_id", command.run_id)
     check_id("request_id", command.request_id)
     with request.waiting(services):
         run = await own_run(identity.user, command.run_id, services)
         message = await own_message(identity.user, run.message_id, "user", services)
-        way = await route_of(identity, message, services)
+        route = await route_of(identity, message, services)
         if run.ended_at is None:
             raise CommandRejected(CODE, "That run is still at work.")
-        if (agent := services.agents.get(way.agent)) is None or agent.remote is not None:
+        if (agent := services.agents.get(route.agent)) is None or agent.remote is not None:
             raise CommandRejected(CODE, "This agent cannot go on with an answer; have the message answered again.")
         await check_limits(identity, services)
-        return await answer_again(request, Again(message, run.id, continues=True), way, command.key, services)
+        return await answer_again(request, Again(message, run.id, continues=True), route, command.key, services)

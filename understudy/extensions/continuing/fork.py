@@ -1,9 +1,9 @@
-"""What a fork takes over of another run: the steps up to one, as its own. Pure.
+"""Computes the steps that a fork takes over of another run: those up to a given one, as its own. Pure.
 
 1. A finished turn of the model is not asked again and a finished call is not made again: the fork has their results.
-   A call that came later, or did not finish, is made by the fork.
-2. What is taken over is not paid for again, and cannot be undone from the fork: the calls are those of the other run.
-3. The answer itself is not taken over, as there would be nothing left to do.
+   The fork makes the calls that came later or did not finish.
+2. Steps taken over cost the fork nothing, and cannot be undone from it, because the other run made the calls.
+3. The final answer is not taken over, because the fork would have nothing left to do.
 """
 
 import uuid
@@ -21,10 +21,10 @@ TAKEN_OVER = ("model", "tool", "steer", "summary")
 
 
 def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: float) -> tuple[StepRecord, ...]:
-    """Return the steps that the run `run_id` takes over of another one: those up to the number `last`.
+    """Return the steps up to the number `last` as those of the run `run_id`.
 
     Raises:
-        CommandRejected: Nothing is to be taken over, or it cannot be.
+        CommandRejected: The steps cannot be read or forked, none can be taken over, or one of the calls was undone.
     """
     try:
         check_kinds(steps)
@@ -48,24 +48,24 @@ def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: floa
 
 
 def undone(steps: Sequence[StepRecord], taken: Sequence[StepRecord]) -> bool:
-    """Return whether one of the calls that are `taken` over was undone, by the steps of its run."""
+    """Return whether one of the calls among the steps `taken` over was undone, according to all `steps` of its run."""
     calls = {step.call_id for step in taken if step.kind == "tool"}
     return any(step.kind == "undo" and step.status == UndoStatus.OK.value and step.call_id in calls for step in steps)
 
 
-def own_ids(taken: Sequence[StepRecord], asked: Collection[str], run_id: str) -> dict[str, str]:
-    """Return the ids of the run `run_id` by those of the run whose steps are taken over: its own, and of its calls."""
-    calls = {name: uuid.uuid5(uuid.NAMESPACE_OID, run_id + name).hex for name in asked}
+def own_ids(taken: Sequence[StepRecord], call_ids: Collection[str], run_id: str) -> dict[str, str]:
+    """Map the ids of the earlier run, its own and those of its calls, to the ids that the run `run_id` uses."""
+    calls = {call_id: uuid.uuid5(uuid.NAMESPACE_OID, run_id + call_id).hex for call_id in call_ids}
     return {step.run_id: run_id for step in taken} | calls
 
 
 def _goes_on(turn: StepRecord) -> bool:
-    """Return whether more work follows a turn of the model."""
+    """Return whether a turn of the model led to more work: calls, or a handoff."""
     return bool(turn.result["calls"]) or turn.result["handoff"] is not None
 
 
 def as_own(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) -> StepRecord:
-    """Return a step as that of the run `run_id`: with its own ids, without costs, thoughts and undo."""
+    """Return a step as one of the run `run_id`: with that run's ids, without costs, thoughts and undo."""
     result = step.result
     if step.kind in ("model", "summary"):
         result = _renamed(result, ids)
@@ -84,7 +84,7 @@ def as_own(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) ->
 
 
 def _renamed(value: Any, ids: Mapping[str, str]) -> Any:
-    """Return a value in which each of these ids is another."""
+    """Return a JSON value in which each text that is a key of `ids` is replaced by the id it maps to."""
     match value:
         case str():
             return ids.get(value, value)

@@ -1,4 +1,4 @@
-"""Reads the steps that a run takes over of the run that it continues, or forks."""
+"""Reads the steps that a run takes over of the run that it continues or forks."""
 
 from contextlib import suppress
 
@@ -13,22 +13,23 @@ from understudy.wire.vocabulary import from_log
 
 
 async def steps_taken_over(
-    thread: ThreadLog, job: RunRequest, run_id: str, after_step: int | None
+    thread: ThreadLog, request: RunRequest, run_id: str, after_step: int | None
 ) -> tuple[StepRecord, ...]:
-    """Return what the run of `job` takes over of the run `run_id`: the steps up to one, or all, to go on with its text.
+    """Return the steps that the run of `request` takes over of the run `run_id`.
 
+    With `after_step` it forks that run after the step of this number; without, it continues its unfinished answer.
     Raises `CommandRejected`, `StorageUnavailable`.
     """
     if run_id in thread.runs and after_step is None:
         raise CommandRejected(CODE, "That run is still at work.")
     recorded = await thread.store.steps(run_id)
     if after_step is not None:
-        return steps_of_fork(recorded, after_step, job.run_id, thread.now)
+        return steps_of_fork(recorded, after_step, request.run_id, thread.now)
     rows = await thread.store.run_events(thread.owner, thread.thread_id, run_id)
     answer = await thread.store.message(thread.owner, ANSWER + run_id)
     events = []
     for row in rows:
-        with suppress(UnreadableEvent):  # what is not known of a call makes it one in doubt
+        with suppress(UnreadableEvent):  # a call whose events are missing is taken to be in doubt
             events.append(from_log(row.body).event)
-    text, agent = "" if answer is None else answer.content, thread.services.agents[job.agent]
-    return steps_of_continuation(recorded, events, text, agent, job.run_id, thread.now)
+    text, agent = "" if answer is None else answer.content, thread.services.agents[request.agent]
+    return steps_of_continuation(recorded, events, text, agent, request.run_id, thread.now)

@@ -1,4 +1,4 @@
-"""`understudy doctor`: checks of configuration and services, with the way to fix each problem. It changes nothing."""
+"""The checks of `understudy doctor`: configuration and services, and how to fix each problem. It changes nothing."""
 
 import errno
 import http.client
@@ -55,7 +55,7 @@ MIN_PYTHON: Final = (3, 11)
 MIN_FREE_BYTES: Final = 200_000_000
 """Free bytes below which a disk is reported as full: room for ten uploads of the default size."""
 CLOCK_SLACK_S: Final = 86_400.0
-"""Seconds by which a file may have been written in the future, which wrong time zones explain."""
+"""Seconds by which a file's time may be ahead of the clock; a wrong time zone explains that much."""
 EARLIEST_S: Final = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 """A clock before this time is wrong, because this program is younger."""
 ANSWER_S: Final = 2.0
@@ -69,27 +69,27 @@ def run_doctor(
 ) -> int:
     """Run all checks and print the results. Return the exit code: 1 if anything must be fixed.
 
-    `offline`: providers of models and of identities, and the MCP servers of `agents`, are not asked. `settings` win
-    over the file and the environment.
+    With `offline`, providers of models and of identities, and the MCP servers of `agents`, are not asked. `settings`
+    override the file and the environment.
     """
-    # Problems are in the results, and the loop may be held: a check imports what it needs.
+    # Log messages, as of an event loop held by the imports of a check, would disturb the table of results.
     logging.getLogger().addHandler(logging.NullHandler())
     results = list(run_checks(agents, offline=offline, **settings))
     print_table([[result.state, result.name, result.text] for result in results], out, COLOURS)
     return 1 if any(result.state == "mend" for result in results) else 0
 
 
-def run_checks(agents: Sequence[Agent] = (), *, offline: bool = False, **given: Any) -> Iterator[CheckResult]:
-    """Yield every result, in the order in which a start would need them; the arguments are as in `run_doctor`."""
+def run_checks(agents: Sequence[Agent] = (), *, offline: bool = False, **options: Any) -> Iterator[CheckResult]:
+    """Yield a result per check, in the order in which a start needs them. For the arguments see `run_doctor`."""
     yield _python()
     try:
-        settings = load(**given)
+        settings = load(**options)
     except BadSettings as error:
         yield CheckResult("settings", "mend", str(error))
         return
     yield _settings()
-    for name, meant in unknown_variables().items():
-        yield CheckResult("settings", "note", f"{name} is no setting{f'; {meant} is one' if meant else ''}")
+    for name, suggestion in unknown_variables().items():
+        yield CheckResult("settings", "note", f"{name} is no setting{f'; {suggestion} is one' if suggestion else ''}")
     if agents or settings.default_agent or settings.builtin_agents is not None:
         yield from _agents(settings, agents)
     if settings.tls.certificate is not None and settings.tls.key is not None:
@@ -136,7 +136,7 @@ def _nearest_existing(folder: Path) -> Path:
 
 
 def _exists(path: Path) -> bool:
-    """Whether the path exists; False if the permission to look is missing."""
+    """Return whether the path exists; False if the permission to look is missing."""
     try:
         return path.exists()
     except OSError:
@@ -145,14 +145,14 @@ def _exists(path: Path) -> bool:
 
 def _data_dir(settings: Settings) -> CheckResult:
     folder = settings.data_dir.absolute()
-    there = _nearest_existing(folder)
+    existing = _nearest_existing(folder)
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         text = f"{folder} cannot be written ({error.strerror}): mend its permissions, or set UNDERSTUDY_DATA_DIR"
         return CheckResult("data folder", "mend", text)
-    if there != folder:
+    if existing != folder:
         return CheckResult("data folder", "note", f"{folder} is not there yet; the first start makes it")
     return CheckResult("data folder", "ok", str(folder))
 
@@ -166,7 +166,7 @@ def _space(settings: Settings) -> CheckResult:
 
 
 def _agents(settings: Settings, agents: Sequence[Agent]) -> Iterator[CheckResult]:
-    """Check the agents as a start would; without `agents`, one that is not there may be yours."""
+    """Check the agents as a start would. Without `agents` a missing one is only noted: it may be the caller's own."""
     try:
         all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
     except ValueError as error:
@@ -204,35 +204,37 @@ def _services(settings: Settings) -> Iterator[CheckResult]:
         yield from _postgresql(cluster, NODE_CONNECTIONS)
 
 
-def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckResult]:
+def _postgresql(cluster: "ClusterCheck", node_connections: int) -> Iterator[CheckResult]:
     """Check that PostgreSQL takes writes, that its clock agrees, and that it has connections for a node."""
-    if not found.writable:
-        text = f"PostgreSQL {found.version} takes no writes: it is a standby, or was set to be read-only; "
+    if not cluster.writable:
+        text = f"PostgreSQL {cluster.version} takes no writes: it is a standby, or was set to be read-only; "
         yield CheckResult(
             "database", "mend", f"{text}name all hosts, with ?target_session_attrs=read-write behind the name"
         )
         return
-    if found.lacking:
-        more = f" and {len(found.lacking) - 3} more" if len(found.lacking) > 3 else ""
-        text = f"PostgreSQL {found.version} does not give {found.user} {', '.join(found.lacking[:3])}{more}: have it "
-        text += f"own the tables, and GRANT USAGE, CREATE ON SCHEMA public TO {found.user}"
+    if cluster.lacking:
+        more = f" and {len(cluster.lacking) - 3} more" if len(cluster.lacking) > 3 else ""
+        text = (
+            f"PostgreSQL {cluster.version} does not give {cluster.user} {', '.join(cluster.lacking[:3])}{more}: have "
+        )
+        text += f"it own the tables, and GRANT USAGE, CREATE ON SCHEMA public TO {cluster.user}"
         yield CheckResult("database", "mend", text)
         return
-    alive = f", {found.nodes} nodes alive" if found.nodes else ""
-    yield CheckResult("database", "ok", f"PostgreSQL {found.version}, {describe_schema(found.revision)}{alive}")
-    if abs(found.ahead_s) < MAX_CLOCK_SKEW_S:
+    nodes = f", {cluster.nodes} nodes alive" if cluster.nodes else ""
+    yield CheckResult("database", "ok", f"PostgreSQL {cluster.version}, {describe_schema(cluster.revision)}{nodes}")
+    if abs(cluster.ahead_s) < MAX_CLOCK_SKEW_S:
         yield CheckResult("database clock", "ok", "agrees with this machine's")
     else:
-        which = "ahead of" if found.ahead_s > 0 else "behind"
-        text = f"this machine's clock is {abs(found.ahead_s):.1f} s {which} the database's: have both set by NTP, or "
+        which = "ahead of" if cluster.ahead_s > 0 else "behind"
+        text = f"this machine's clock is {abs(cluster.ahead_s):.1f} s {which} the database's: have both set by NTP, or "
         text += "times that users see do not fit together; the owner of a thread is decided by the database's alone"
         yield CheckResult("database clock", "note", text)
-    text = f"{found.free} more can be opened, a node has {node_connections} at most"
-    if found.free >= node_connections:
+    text = f"{cluster.free} more can be opened, a node has {node_connections} at most"
+    if cluster.free >= node_connections:
         yield CheckResult("database connections", "ok", text)
     else:
         text += ": raise max_connections or the limit of the user or the database, or put PgBouncer between"
-        yield CheckResult("database connections", "note" if found.nodes else "mend", text)
+        yield CheckResult("database connections", "note" if cluster.nodes else "mend", text)
 
 
 def _database(settings: Settings) -> CheckResult:
@@ -299,7 +301,7 @@ def _clock(settings: Settings) -> CheckResult:
 
 
 def _port(settings: Settings) -> CheckResult:
-    place = f"{settings.host}:{settings.port}"
+    at = f"{settings.host}:{settings.port}"
     if settings.port == 0:
         return CheckResult("port", "note", "any free one; the server prints it when it is ready")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -309,14 +311,14 @@ def _port(settings: Settings) -> CheckResult:
             trial.bind((settings.host, settings.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return _identify_listener(settings, place)
-            text = f"{place} cannot be listened on ({error.strerror}): choose with UNDERSTUDY_HOST and UNDERSTUDY_PORT"
+                return _identify_listener(settings, at)
+            text = f"{at} cannot be listened on ({error.strerror}): choose with UNDERSTUDY_HOST and UNDERSTUDY_PORT"
             return CheckResult("port", "mend", text)
-    return CheckResult("port", "ok", f"{place} is free; no server runs there")
+    return CheckResult("port", "ok", f"{at} is free; no server runs there")
 
 
-def _identify_listener(settings: Settings, place: str) -> CheckResult:
-    """Identify the program on the port: a server of ours answers `/healthz`."""
+def _identify_listener(settings: Settings, address: str) -> CheckResult:
+    """Identify the program that listens on the port: a server of this program answers `/healthz`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound, only named
     connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_S)
     try:
@@ -324,16 +326,16 @@ def _identify_listener(settings: Settings, place: str) -> CheckResult:
         status = json.loads(connection.getresponse().read(65_536))["status"]
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         text = (
-            f"{place} is taken by another program: end that, or choose another with `serve --port` or UNDERSTUDY_PORT"
+            f"{address} is taken by another program: end that, or choose another with `serve --port` or UNDERSTUDY_PORT"
         )
         return CheckResult("port", "mend", text)
     finally:
         connection.close()
-    return CheckResult("port", "note", f"a server already answers on {place} (/healthz says {str(status)[:40]!r})")
+    return CheckResult("port", "note", f"a server already answers on {address} (/healthz says {str(status)[:40]!r})")
 
 
 def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[CheckResult]:
-    """Check each model of the setting and of these agents; unless `ask` is False its provider is asked."""
+    """Check each model of the settings and of these agents. `ask`: whether its provider is asked."""
     models = [subagent.model for subagent in with_subagents(agents).values() if isinstance(subagent.model, str)]
     try:
         names = dict.fromkeys(name for model in (settings.model, *models) for name in chain(model))
@@ -341,8 +343,8 @@ def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[
         yield CheckResult("model", "mend", str(error))
         return
     for name in names:
-        inquiry = inquire(name, settings.providers, chosen(settings.extensions), ask=ask)
-        yield CheckResult("model", inquiry.state, inquiry.text)
+        result = inquire(name, settings.providers, chosen(settings.extensions), ask=ask)
+        yield CheckResult("model", result.state, result.text)
     if settings.output_tokens < settings.models.max_output:
         limited = f"replies have at most {settings.output_tokens:,} tokens, half of models.window_tokens"
         yield CheckResult(

@@ -1,4 +1,4 @@
-"""Checks whether a model of a setting can be used, as a server would use it when it starts."""
+"""Checks whether a server could use the model that a setting names."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ from understudy.storage.errors import ExtraNotInstalled
 def inquire(
     name: str, providers: Providers, extensions: Mapping[str, Extension] | None = None, *, ask: bool = True
 ) -> Inquiry:
-    """Check that a model of a setting can be used: its extension, of those that are on, its package and its key, and
-    unless `ask` is False what its provider says."""
+    """Check the extension of a model (one of `extensions`, those that are on), its package and its key, and, unless
+    `ask` is False, that its provider has the model. Blocks."""
     if name == OFFLINE:
         return Inquiry(
             "note",

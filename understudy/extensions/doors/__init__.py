@@ -1,6 +1,6 @@
-"""What the doors for clients of other protocols share, each of which is an extension of its own.
+"""Doors: the shared code of the endpoints for clients of other protocols, each of which is an extension of its own.
 
-They read what such a client says of a message, find which version of a message it means, and translate a run's events.
+It reads the content of such a client's message, finds the stored version that it means, and translates a run's events.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from understudy.extension import Extension
 
 
 class Doors(Extension):
-    """See the module. It has no parts: those that require it open the doors."""
+    """See the module. It adds nothing itself; the extensions that require it open the doors."""
 
     name = "doors"
     about = "what doors for other clients share"

@@ -1,6 +1,6 @@
-"""Read the content of a message, in the forms of OpenAI, Anthropic, Google, Amazon, AG-UI and the AI SDK. Pure.
+"""Reads the content of a message in the forms of OpenAI, Anthropic, Google, Amazon, AG-UI and the AI SDK. Pure.
 
-What is known is read; what is not is named, and the rest is read without it.
+A part of an unknown type is left out, and its type is named in the message's context; the other parts are read.
 """
 
 import base64
@@ -26,50 +26,50 @@ from understudy.wire.vocabulary import parse_command
 JsonObject = Mapping[str, Any]
 
 MAX_VALUES: Final = 100_000
-"""JSON values in a request, in which clients send the whole history each time. More are refused."""
+"""Limit of JSON values in a request, because clients send the whole history each time. More are refused."""
 OPTIONS: Final = ("agent_type", "pillar", "references", "parent_id", "context", "settings")
-"""Fields of a message that an application may send beside the client's own, by the names of our own command."""
+"""Fields of the command `user_message` that an application may send beside the fields of the other protocol."""
 FILES: Final = "/api/files/"
 OWN_WORK: Final = (
     "reasoning", "thinking", "redacted_thinking", "reasoning_content", "step-start", "source-url", "source-document",
 )  # fmt: skip
-"""Parts in which a model's own work comes back, which the next message does not need."""
+"""Types of parts with a model's own earlier work, which are ignored."""
 KEYED: Final = {"text": str, "json": object, "image": Mapping, "document": Mapping, "video": Mapping}
-"""Parts of a tool's result that are named by their key alone, as Bedrock has them."""
+"""Bedrock's parts of a tool's result, which have no `type`: the type of the value by the part's only key."""
 CONTENTS: Final = ("url", "image_url", "file_data", "fileUri", "data", "bytes", "value", "image")
-"""Fields that hold a file, or its address."""
+"""Fields of a part that hold the content of a file, or its URL."""
 MAX_PATH: Final = 200
 ELSEWHERE: Final = "must hold the file itself, as a data URL or base64, or name one that was uploaded to /api/files."
 MAX_NAMED: Final = 40
-"""Characters of a name that a client made, where it is shown."""
+"""Characters that are shown of a type's name, because a client chooses it."""
 MAX_LEFT_OUT: Final = 10
-"""Types of what was left out that are named."""
+"""Limit of the types of left-out parts that are named."""
 LEFT_OUT_BYTES: Final = 1024
-"""Room in a message's context for these names."""
+"""Bytes of a message's context that are reserved for these names."""
 FILE_ONLY: Final = "(a file without a text)"
 """The text of a message that has only files."""
 
 
 @frozen
 class NewFile:
-    """A file that came within a request."""
+    """A file whose content is in a request."""
 
     name: str
     media_type: str
     content: bytes = field(repr=False)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the content, as uploads are stored."""
+        """Yield the content in one chunk, in the form that uploads are stored from."""
         yield self.content
 
 
 @define
 class Content:
-    """What the content of a message holds.
+    """The parts of a message's content, sorted by kind.
 
-    `files` are new ones, or the ids of uploaded ones. `calls`, and `results` by the ids of calls, are those that some
-    makers write as parts. `data` are the data parts of the AI SDK by type. `left_out` are the types that are not
-    known, `refused` says why a file cannot be taken.
+    `files` are new files, or the ids of uploaded ones. `calls`, and `results` as pairs of call id and content, are
+    those that some protocols write as parts. `data` are the values of the AI SDK's data parts by type. `left_out` are
+    the unknown types; `refused` is the error of the first file that cannot be accepted, or None.
     """
 
     texts: list[str] = field(factory=list, repr=False)
@@ -82,12 +82,12 @@ class Content:
 
     @property
     def text(self) -> str:
-        """The texts as one."""
+        """The texts, a line each."""
         return "\n".join(self.texts)
 
     @classmethod
     def read(cls, at: str, content: object) -> "Content":
-        """Return what a content holds, which stands at this place of its request."""
+        """Read a content. `at` is its place in the request, for errors about its files."""
         reading = cls()
         parts = content if isinstance(content, list | tuple) else [] if content is None else [content]
         for number, part in enumerate(parts):
@@ -101,7 +101,7 @@ class Content:
 
     @classmethod
     def of_result(cls, at: str, result: object) -> "Content":
-        """Return what the result of a call holds: its parts, or as a text the JSON of a value that has none."""
+        """Read the result of a call: its parts, or, if it has none, its JSON as a text."""
         parts, read = result if isinstance(result, list | tuple) else [result], cls.read(at, result)
         if isinstance(result, str) or (any(map(_is_part, parts)) and (read.texts or read.files or read.refused)):
             return read
@@ -137,7 +137,7 @@ class Content:
 
 
 def text_of_data(data: Sequence[Any]) -> str:
-    """Return what stands for the text of a message that has data alone: each value as a line of JSON."""
+    """Return the text of a message that has only data: each value as a line of JSON."""
     return "\n".join(json.dumps(plain(value), ensure_ascii=False) for value in data)
 
 
@@ -159,38 +159,39 @@ def _typed(part: JsonObject) -> tuple[str, JsonObject]:
 
 
 def first(fields: JsonObject, *names: str) -> Any:
-    """Return the first field of these names that is set."""
+    """Return the first of these fields that is not empty, or None."""
     return next((fields[name] for name in names if fields.get(name)), None)
 
 
 def _file(at: str, kind: str, part: JsonObject) -> NewFile | str | None:
-    """Return the file of a part: itself, or the id of an uploaded one; None if the part holds no file.
+    """Return the new file in a part, or the id of an uploaded one; None if the part holds no file.
 
     Raises:
-        CommandRejected: The file is somewhere else: the server would reach into its own network. Or it is not base64.
+        CommandRejected: The file is at another URL, which is not fetched, because it could be in the server's own
+            network; or it is not valid base64.
     """
-    about: dict[str, Any] = dict(part)
-    for name in ("metadata", "file", kind, "source"):
-        about |= within if isinstance(within := about.get(name), Mapping) else {}
-    stored, origin = about.get("file_id"), about.get("type") if isinstance(part.get("source"), Mapping) else ""
-    value = next((given for name in (*CONTENTS, kind) if isinstance(given := about.get(name), str)), None)
-    if origin == "file" and about.get("provider") in (None, "understudy"):
-        stored = value or stored
+    fields: dict[str, Any] = dict(part)
+    for key in ("metadata", "file", kind, "source"):
+        fields |= inner if isinstance(inner := fields.get(key), Mapping) else {}
+    file_id, origin = fields.get("file_id"), fields.get("type") if isinstance(part.get("source"), Mapping) else ""
+    value = next((text for key in (*CONTENTS, kind) if isinstance(text := fields.get(key), str)), None)
+    if origin == "file" and fields.get("provider") in (None, "understudy"):
+        file_id = value or file_id
     elif value is not None and (path := urlsplit(value[:MAX_PATH]).path).startswith(FILES):
-        stored = path.removeprefix(FILES)
-    if isinstance(stored, str) and is_file_id(stored):
-        return stored
-    if value is None and stored is None:
+        file_id = path.removeprefix(FILES)
+    if isinstance(file_id, str) and is_file_id(file_id):
+        return file_id
+    if value is None and file_id is None:
         return None
-    ending = f".{about['format']}" if isinstance(about.get("format"), str) else ""  # of `input_audio`, and of Bedrock
+    ending = f".{fields['format']}" if isinstance(fields.get("format"), str) else ""  # of `input_audio`, and of Bedrock
     guessed = (mimetypes.guess_type(f"a{ending}")[0] or f"audio/{ending[1:]}") if ending else ""
-    media_type = str(first(about, "media_type", "mediaType", "mimeType", "mime_type") or guessed)
+    media_type = str(first(fields, "media_type", "mediaType", "mimeType", "mime_type") or guessed)
     head, comma, data = (value or "").partition(",")
-    whole = comma and head.startswith("data:")  # RFC 2397
-    if not whole and (value is None or origin == "file" or (origin != "text" and ":" in value)):
+    is_data_url = comma and head.startswith("data:")  # RFC 2397
+    if not is_data_url and (value is None or origin == "file" or (origin != "text" and ":" in value)):
         raise CommandRejected("invalid_command", f"{at} {ELSEWHERE}")
     try:
-        if whole:
+        if is_data_url:
             media_type, *options = head.removeprefix("data:").split(";")
             content = base64.b64decode(data, validate=True) if "base64" in options else unquote_to_bytes(data)
         else:
@@ -198,57 +199,57 @@ def _file(at: str, kind: str, part: JsonObject) -> NewFile | str | None:
     except (binascii.Error, ValueError):
         raise CommandRejected("invalid_command", f"{at} is not valid base64.") from None
     media_type = media_type.partition(";")[0].strip() or "application/octet-stream"
-    given = next((text for name in ("filename", "name", "title") if isinstance(text := about.get(name), str)), "")
-    plain = kind.removeprefix("input_").removesuffix("_url")
+    name = next((text for key in ("filename", "name", "title") if isinstance(text := fields.get(key), str)), "")
+    type_name = kind.removeprefix("input_").removesuffix("_url")
     return NewFile(
-        given.strip() or f"{plain}{ending or mimetypes.guess_extension(media_type) or ''}", media_type, content
+        name.strip() or f"{type_name}{ending or mimetypes.guess_extension(media_type) or ''}", media_type, content
     )
 
 
 def read_message(
     at: str, content: object, fields: Mapping[str, Any], agent: str | None, agents: Mapping[str, Agent]
 ) -> tuple[Say, tuple[NewFile, ...]]:
-    """Return the message with this content and these fields, and the new files in it.
+    """Return the message with this content and these fields of a `user_message`, and the new files in it.
 
-    `agent` is the one that the address names, if any, of these `agents`. The `context` of the message has the data
-    parts, by their types, as a list if a type has several, and names what was left out. They are its text without one.
+    `agent` is the name of an agent in the URL, or None. The message's `context` gets the data parts by type (a list if
+    a type has several) and the types that were left out. Without a text, the data parts are the text too.
 
     Raises:
-        CommandRejected: A file cannot be taken, or a field is wrong.
+        CommandRejected: A file cannot be accepted, a field is wrong, or nothing of the message could be read.
     """
-    read = Content.read(at, content)
-    if read.refused is not None:
-        raise read.refused
-    values = [datum for several in read.data.values() for datum in several]
-    text = read.text if read.text.strip() else FILE_ONLY if read.files else text_of_data(values)
+    parsed = Content.read(at, content)
+    if parsed.refused is not None:
+        raise parsed.refused
+    values = [datum for same_type in parsed.data.values() for datum in same_type]
+    text = parsed.text if parsed.text.strip() else FILE_ONLY if parsed.files else text_of_data(values)
     fields = {**fields, "content": text}
     if agent is not None:
-        chosen = agents.get(agent)
+        known_agent = agents.get(agent)
         fields |= {"agent_type": agent, "pillar": None}
-        fields |= {} if chosen is None else {"agent_type": chosen.agent_type, "pillar": chosen.pillar}
-    ids, named = [file for file in read.files if isinstance(file, str)], fields.get("references", [])
-    if ids and isinstance(named, list):
-        fields["references"] = [*named, *ids]
+        fields |= {} if known_agent is None else {"agent_type": known_agent.agent_type, "pillar": known_agent.pillar}
+    ids, references = [file for file in parsed.files if isinstance(file, str)], fields.get("references", [])
+    if ids and isinstance(references, list):
+        fields["references"] = [*references, *ids]
     context = fields.get("context")
-    if (read.data or read.left_out) and isinstance(context, dict | None):
+    if (parsed.data or parsed.left_out) and isinstance(context, dict | None):
         context = dict(context or {})
-        for name, several in read.data.items():
-            value = several if len(several) > 1 else several[0]
+        for name, same_type in parsed.data.items():
+            value = same_type if len(same_type) > 1 else same_type[0]
             size = len(msgspec.json.encode({**context, name: value}))
             if size <= CONTEXT_BYTES - LEFT_OUT_BYTES:
                 context[name] = value
             else:
-                read.left_out.append(name[:MAX_NAMED])
-        left_out = read.left_out[:MAX_LEFT_OUT]
+                parsed.left_out.append(name[:MAX_NAMED])
+        left_out = parsed.left_out[:MAX_LEFT_OUT]
         fields["context"] = context | ({"left_out": left_out} if left_out else {})
-    if read.left_out and not fields["content"].strip():
-        named = ", ".join(read.left_out[:MAX_LEFT_OUT])
-        raise CommandRejected("empty_message", f"The message has no text, and this was left out of it: {named}.")
-    return parse_say(fields), tuple(file for file in read.files if isinstance(file, NewFile))
+    if parsed.left_out and not fields["content"].strip():
+        types = ", ".join(parsed.left_out[:MAX_LEFT_OUT])
+        raise CommandRejected("empty_message", f"The message has no text, and this was left out of it: {types}.")
+    return parse_say(fields), tuple(file for file in parsed.files if isinstance(file, NewFile))
 
 
 def parse_say(fields: Mapping[str, Any]) -> Say:
-    """Return the message with these fields. Raises CommandRejected: one is wrong."""
+    """Return the `user_message` with these fields. Raises CommandRejected if a field is wrong."""
     command = parse_command({"type": "user_message", "payload": fields})
-    assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
+    assert isinstance(command, Say)  # noqa: S101 - for the type checker: a user_message is a Say
     return command

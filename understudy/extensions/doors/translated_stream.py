@@ -1,4 +1,4 @@
-"""The event stream of one run in another protocol's events; it ends with the run."""
+"""An event stream (SSE) that sends one run in the events of another protocol, and ends with the run."""
 
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
@@ -8,8 +8,9 @@ from understudy.wire.events import Envelope
 from understudy.wire.vocabulary import from_log
 
 CODE_FOR: Final = {1000: "busy", 1001: "busy", 1013: "busy", 4401: "unauthenticated", 4403: "forbidden"}
-"""The code of the error for a reader whose stream ends before its run, by close code; others are `internal`."""
+"""The error code for a client whose stream ends before its run, by close code; for other close codes `internal`."""
 LOST: Final = 1006
+"""The close code of a lost connection, on which nothing more can be sent."""
 
 
 class Translator(Protocol):
@@ -18,24 +19,25 @@ class Translator(Protocol):
     ended: bool
 
     def translate(self, envelope: Envelope) -> list[Any]:
-        """Return the events for an event; none after the end."""
+        """Return the protocol's events for an event of the thread; none after the end of the run."""
 
     def pause(self) -> list[Any]:
-        """Return the events that end the run for its client after a batch, if it only waits for its user; else none."""
+        """Return the events that end the run for the client because it waits for its user; else none.
+
+        It is called after each batch of events.
+        """
 
     def closing_events(self, code: str) -> list[Any]:
-        """Return the events that end the run for its client while it goes on; none after the end."""
+        """Return the events that end the run for the client with an error, although it goes on; none after the end."""
 
 
 class TranslatedStream(EventStream):
-    """Translates canonical frames. However the stream ends, its reader gets a complete run.
+    """Translates the server's own frames. The client gets a complete run, however the stream ends.
 
-    `last`, if not empty, follows the last event.
+    `last` is a block that follows the last event, if it is not empty.
     """
 
     wrap_frame = None
-
-    # Translated here and not where events are encoded, because the translation depends on the order of sending.
 
     def __init__(self, translator: Translator, *, last: bytes = b"", **options: Any) -> None:
         super().__init__(lambda: encode_comment("ping"), **options)
@@ -43,7 +45,11 @@ class TranslatedStream(EventStream):
         self._last = [last] if last else []
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Queue events. Return whether the reader has taken all earlier ones. Raises SocketClosed after the end."""
+        """Translate and queue events. Return whether the client has read all earlier ones.
+
+        The translation is made here, not where events are encoded, because it depends on the order of sending. Raises
+        SocketClosed after the end.
+        """
         events = [event for payload in payloads for event in self._translator.translate(from_log(payload))]
         events += self._translator.pause()
         in_step = super().write_now(self.encode(events))
@@ -52,11 +58,11 @@ class TranslatedStream(EventStream):
         return in_step
 
     def encode(self, events: Sequence[Any]) -> list[bytes]:
-        """Encode the protocol's events as blocks of the stream; unless overridden, each is JSON."""
+        """Encode the protocol's events as blocks of the stream, each as JSON unless this is overridden."""
         return [encode_block(encode_json(event)) for event in events]
 
     def end(self, code: int, reason: str) -> None:
-        """End the stream, and the run for its client."""
+        """End the stream, after the events that end the run for the client."""
         if self.code is None and code != LOST:
             closing = self._translator.closing_events(CODE_FOR.get(code, "internal"))
             self._queue += [*self.encode(closing), *self._last]

@@ -1,6 +1,6 @@
 """Liaisons: agents that come with the server, each with the tools of one pillar.
 
-The guide hands over to them. They use what agents of anybody can use.
+The guide hands over to them. They use only what other agents can use too.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Liaisons(Extension):
     about = "agents for texts, investments, and how the server does"
 
     def agents(self) -> "Sequence[Agent]":
-        """One for each pillar."""
+        """Return one agent for each pillar."""
         from understudy.extensions.liaisons.agents import LIAISONS
 
         return LIAISONS

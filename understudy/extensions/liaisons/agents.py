@@ -1,4 +1,4 @@
-"""Agents for texts, for how the server does, and for investments: one for each pillar, addressed on the wire by it."""
+"""The agents for texts, for operations and for investments. A client addresses each by the name of its pillar."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -78,7 +78,7 @@ _LIAISONS: Final[Mapping[str, tuple[str, str, *tuple[Starter, ...]]]] = {
         ),
     ),
 }
-"""What each does, by its instructions and by its description, and its starters."""
+"""For each pillar: the work in the agent's instructions, its description, and its starters."""
 _MEMORY: Final = (remember, search_memory, forget)
 _TOOLS: Final[Mapping[str, tuple[Tool, ...]]] = {
     "content": (sanitize_content, calculate, *_MEMORY),
@@ -103,8 +103,8 @@ def liaison(pillar: str) -> Agent:
         pillar=pillar,
         starters=tuple(starters),
         translations={
-            language: {"title": title, "description": about}
-            for language, (title, about) in _TRANSLATIONS[pillar].items()
+            language: {"title": title, "description": translated}
+            for language, (title, translated) in _TRANSLATIONS[pillar].items()
         },
         remembers=True,
         memory=HOUSEHOLD,

@@ -1,4 +1,4 @@
-"""Named amounts as people write them in a form, one a line: ``Rent: 12000``. An ambiguous amount is refused."""
+"""Parses named amounts as people write them, one per line: ``Rent: 12000``. An ambiguous amount is refused."""
 
 import re
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ _TWO_WAYS: Final = re.compile(r"[-+]?\d{1,3}\.\d{3}", re.ASCII)
 
 
 def split_lines(lines: Sequence[str], example: str, most: int) -> dict[str, str]:
-    """Return the text after the colon of each line by the name before it, in order.
+    """Return the text after the colon of each line, by the name before the colon, in order.
 
-    Raises `ToolError` for a line that is not like the `example`, a name that is there twice, or more than `most` lines.
+    Raises `ToolError` for a line without name or text, a name given twice, or more than `most` lines.
     """
     texts: dict[str, str] = {}
     for line in filter(None, map(str.strip, lines)):
@@ -37,12 +37,12 @@ def split_lines(lines: Sequence[str], example: str, most: int) -> dict[str, str]
 
 def read_amount(text: str, name: str) -> float:
     """Return an amount such as ``-1200``, ``12,000`` or ``0.5``. Raises `ToolError` for any other text."""
-    written = text.strip().replace("−", "-")  # noqa: RUF001
-    if not _AMOUNT.fullmatch(written) or _TWO_WAYS.fullmatch(written):
+    normalized = text.strip().replace("−", "-")  # noqa: RUF001
+    if not _AMOUNT.fullmatch(normalized) or _TWO_WAYS.fullmatch(normalized):
         raise _refused(
             f"“{_short(text)}” of “{name}” is not an amount: write 12000, 12,000 or 12.50, without a currency."
         )
-    amount = float(written.replace(",", ""))
+    amount = float(normalized.replace(",", ""))
     if abs(amount) > MAX_AMOUNT:
         raise _refused(f"An amount of “{name}” is larger than {MAX_AMOUNT:,.0f}.")
     return amount

@@ -1,4 +1,4 @@
-"""`reduce_costs`: which cost lines to cut, and by how much, for savings of a given share."""
+"""The tool `reduce_costs`: computes which cost lines to cut, and by how much, to save a given share."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -59,17 +59,18 @@ def reduce_costs(
             "limit_percent": limit_percent,
         },
     }
-    half = NextStep(f"And with {percent / 2:g} %?", "reduce_costs", {"percent": percent / 2, "costs": costs})
-    steps = [NextStep("With my own costs", "reduce_costs") if sample else half]
+    with_half = NextStep(f"And with {percent / 2:g} %?", "reduce_costs", {"percent": percent / 2, "costs": costs})
+    steps = [NextStep("With my own costs", "reduce_costs") if sample else with_half]
     return ToolResult(value, _sentence(value, cuts), kind=ANALYSIS, next_steps=steps)
 
 
 def largest_first(costs: Mapping[str, float], target: float, limit: float) -> dict[str, float]:
-    """Return the cut of each line: the largest lines first, none by more than the share `limit`, until `target`."""
-    left, cuts = target, dict.fromkeys(costs, 0.0)
+    """Return the cut of each line: largest lines first, none by more than the share `limit`, until they sum to
+    `target`."""
+    remaining, cuts = target, dict.fromkeys(costs, 0.0)
     for name, amount in sorted(costs.items(), key=lambda line: -line[1]):
-        cuts[name] = min(max(0.0, left), amount * limit)
-        left -= cuts[name]
+        cuts[name] = min(max(0.0, remaining), amount * limit)
+        remaining -= cuts[name]
     return cuts
 
 
@@ -82,10 +83,10 @@ def _read(costs: Sequence[str]) -> dict[str, float]:
 
 
 def _sentence(value: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
-    named = [f"{name} by {cut:,.2f}" for name, cut in sorted(cuts.items(), key=lambda line: -line[1]) if cut > 0]
-    more = f" and {len(named) - 4} more" if len(named) > 4 else ""
+    cut_lines = [f"{name} by {cut:,.2f}" for name, cut in sorted(cuts.items(), key=lambda line: -line[1]) if cut > 0]
+    more = f" and {len(cut_lines) - 4} more" if len(cut_lines) > 4 else ""
     text = f"{value['percent']:g} % of {value['total']:,.2f} is {value['target']:,.2f}. Largest first, cut "
-    text += f"{', '.join(named[:4])}{more}"
+    text += f"{', '.join(cut_lines[:4])}{more}"
     plan = value["largest_first"]
     if not plan["reached"]:
         text += f": that saves {plan['saved_percent']:g} %, as no line is cut by more than {plan['limit_percent']:g} %"

@@ -1,4 +1,4 @@
-"""`compare_scenarios`: plans by their cash flows.
+"""The tool `compare_scenarios`: compares plans by their cash flows.
 
 Conventions, as in Brealey, Myers and Allen, *Principles of Corporate Finance*, chapters 2 and 5:
 
@@ -22,7 +22,7 @@ from understudy.tools.tool import tool
 
 MAX_SCENARIOS: Final = 20
 MAX_PERIODS: Final = 600  # fifty years of months
-# Internal rates that are searched, as fractions; one outside is meaningless for a plan.
+# Range in which the internal rate is searched, as fractions; a rate outside it is meaningless for a plan.
 _LOWEST: Final = -0.99
 _HIGHEST: Final = 100.0
 _GROUPED: Final = re.compile(r"\d,\d{3}(?!\d)", re.ASCII)
@@ -72,19 +72,19 @@ def _flows(name: str, text: str) -> list[float]:
 
 
 def _row(name: str, flows: list[float], rate: float) -> dict[str, Any]:
-    irr, why = internal_rate(flows)
-    worth = present_value(flows, rate)
-    if not math.isfinite(worth):
+    irr, irr_note = internal_rate(flows)
+    npv = present_value(flows, rate)
+    if not math.isfinite(npv):
         raise ToolError("invalid_arguments", f"“{name}” is worth more than can be calculated at that rate.")
     return {
         "name": name,
         "flows": flows,
-        "npv": _rounded(worth, 2),
+        "npv": _rounded(npv, 2),
         "roi_percent": _percent(return_on_investment(flows)),
         "payback_periods": _rounded(payback(flows), 4),
         "discounted_payback_periods": _rounded(payback(_discounted(flows, rate)), 4),
         "irr_percent": _percent(irr),
-        "irr_note": why,
+        "irr_note": irr_note,
     }
 
 
@@ -97,25 +97,25 @@ def _percent(fraction: float | None) -> float | None:
 
 
 def _sentence(rows: list[dict[str, Any]], ranking: list[str], rate_percent: float) -> str:
-    worth = {row["name"]: f"{row['npv']:,.2f}" for row in rows}
+    npvs = {row["name"]: f"{row['npv']:,.2f}" for row in rows}
     best, *others = ranking
-    at = f"at {rate_percent:g} % a period"
+    rate = f"at {rate_percent:g} % a period"
     if not others:
-        pays = rows[0]["payback_periods"]
-        back = "the outlay does not come back" if pays is None else f"the outlay is back after {pays:.4g} periods"
-        worth_it = "worth it" if rows[0]["npv"] > 0 else "not worth it"
-        return f"{best} has a net present value of {worth[best]} {at}, so it is {worth_it} at that rate; {back}."
-    if worth[best] == worth[others[0]]:
-        return f"{best} and {others[0]} have the same net present value, {worth[best]}, {at}."
-    return f"{best} has the highest net present value, {worth[best]} {at}; next is {others[0]} with {worth[others[0]]}."
+        periods = rows[0]["payback_periods"]
+        back = "the outlay does not come back" if periods is None else f"the outlay is back after {periods:.4g} periods"
+        verdict = "worth it" if rows[0]["npv"] > 0 else "not worth it"
+        return f"{best} has a net present value of {npvs[best]} {rate}, so it is {verdict} at that rate; {back}."
+    if npvs[best] == npvs[others[0]]:
+        return f"{best} and {others[0]} have the same net present value, {npvs[best]}, {rate}."
+    return f"{best} has the highest net present value, {npvs[best]} {rate}; next is {others[0]} with {npvs[others[0]]}."
 
 
 def present_value(flows: Sequence[float], rate: float) -> float:
     """Return the sum of ``flow[t] / (1 + rate) ** t``, infinite beyond the range of a float; `rate` is above -1."""
-    worth = 0.0
+    value = 0.0
     for flow in reversed(flows):  # Horner's scheme: no power is computed, so none can overflow on its own
-        worth = worth / (1 + rate) + flow
-    return worth
+        value = value / (1 + rate) + flow
+    return value
 
 
 def _discounted(flows: Sequence[float], rate: float) -> list[float]:
@@ -137,11 +137,11 @@ def payback(flows: Sequence[float]) -> float | None:
     rounding = 1e-12 * max(abs(flow) for flow in flows)
     balance, in_debt = 0.0, False
     for period, flow in enumerate(flows):
-        after = balance + flow
-        if in_debt and after >= -rounding:
+        new_balance = balance + flow
+        if in_debt and new_balance >= -rounding:
             return period - 1 + min(1.0, -balance / flow)
-        in_debt = in_debt or after < 0
-        balance = after
+        in_debt = in_debt or new_balance < 0
+        balance = new_balance
     return None
 
 

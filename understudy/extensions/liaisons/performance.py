@@ -1,6 +1,6 @@
-"""What this server did lately: latencies, slow operations, errors, crashes and open work, from its own measures.
+"""Tools that report on this server from its own metrics: latencies, slow operations, errors, crashes and open work.
 
-Operators of the server see all of it; other users see what concerns their own runs.
+Operators see all of it; other users see only what concerns their own runs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,9 +26,9 @@ OPERATIONS: Final[Mapping[str, tuple[str, Aspect, float]]] = {
     "tool": ("tool call", "tools", 5.0),
     "loop_held": ("event loop held", "runs", 0.05),
 }
-"""Each operation that is measured: its name for people, its aspect, and the seconds from which it is slow. A person
-notices a tenth of a second in the store, and loses the thread of a conversation after ten (Nielsen, *Response Times*,
-1993); a wait for a reading thread is logged from a quarter of a second on."""
+"""For each measured operation: its name for people, its aspect, and the seconds from which it counts as slow. Users
+notice a delay of 0.1 s in the store, and lose their train of thought after 10 s (Nielsen, *Response Times*, 1993). A
+wait for a reading thread is logged from 0.25 s on."""
 SILENT_S: Final = 30.0
 """Seconds without a durable event from which an open run is listed as silent."""
 _ASPECTS: Final[Mapping[Aspect, str]] = {"database": "the database", "runs": "runs", "tools": "tools"}
@@ -42,19 +42,19 @@ _WAITING: Final = {
 async def server_performance(context: ToolContext, minutes: Minutes = 15, aspect: Look = "all") -> ToolResult:
     """Tell how fast this server was lately: percentiles of commits, database reads, runs and tool calls."""
     activity = _activity(context, minutes)
-    own, measured = activity["scope"] != "server", _about(aspect, activity, "operations")
+    own_only, measured = activity["scope"] != "server", _about(aspect, activity, "operations")
     rows = [{**entry, "operation": _operation(entry)[0]} for entry in measured]
     slow = [row for row, entry in zip(rows, measured, strict=True) if entry["p95_ms"] >= 1000 * _operation(entry)[2]]
-    over = f"Over {_span(minutes, activity)}"
+    period = f"Over {_span(minutes, activity)}"
     if not rows:
-        status = f"The server is {context.server.health().get('status', 'up')}. " if own else ""
-        nothing = "no run has ended, so there are no latencies yet" if own else "nothing was measured"
-        summary = f"{status}{over} {nothing}."
+        status = f"The server is {context.server.health().get('status', 'up')}. " if own_only else ""
+        nothing = "no run has ended, so there are no latencies yet" if own_only else "nothing was measured"
+        summary = f"{status}{period} {nothing}."
     else:
         worst = "; ".join(_worst(row) for row in slow[:3])
         speed = f"Slow: {worst}." if slow else "None of these is slow: each stays below its limit."
-        summary = f"{over}, {_headline(rows)}. {speed}"
-    if own:
+        summary = f"{period}, {_headline(rows)}. {speed}"
+    if own_only:
         summary += " Latencies of the database and of the whole server are shown to its operators."
     shown = {"operations": rows[:20], "slow": [row["operation"] for row in slow]}
     value = {"minutes": minutes, "scope": activity["scope"], **shown}
@@ -190,19 +190,19 @@ def _check_minutes(minutes: int) -> None:
 
 
 def _operation(row: Mapping[str, Any]) -> tuple[str, Aspect, float]:
-    """Return what is known of a row's operation, see `OPERATIONS`."""
+    """Return the entry of `OPERATIONS` for a row, with defaults for an unknown operation."""
     name = row["operation"]
     return OPERATIONS.get(name, (str(name).replace("_", " "), "runs", 1.0))
 
 
 def _about(aspect: Aspect, activity: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
-    """Return the rows of an aspect. A user's own are all of runs and tools, and few: none is left out."""
+    """Return the rows of the list `which` that belong to an aspect; for a user, all rows, as these are few."""
     everything = activity["scope"] != "server" or aspect == "all"
     return [row for row in activity[which] if everything or _operation(row)[1] == aspect]
 
 
 def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Name the median and the 95th percentile of the three operations that took most time."""
+    """Return a text with the median and the 95th percentile of the first three operations."""
     return ", ".join(f"{_named(row)} p50 {_time(row['p50_ms'])}, p95 {_time(row['p95_ms'])}" for row in list(rows)[:3])
 
 

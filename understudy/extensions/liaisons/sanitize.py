@@ -1,4 +1,4 @@
-"""`sanitize_content`: takes secrets and hidden characters out of a text."""
+"""The tool `sanitize_content`: removes secrets and hidden characters from a text."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from understudy.tools.tool import ToolContext, tool
 from understudy.wire.events import SanitizationSummary
 
 MAX_TEXT: Final = 200_000
-"""Characters of a text, about 30,000 words."""
+"""Limit of a text's length in characters, about 30,000 words."""
 _MAX_FINDINGS: Final = 200
 _NAMED_KINDS: Final = 3
-"""Kinds that the summary line names; the value lists them all."""
+"""Number of kinds that the summary names; the value lists all."""
 
 Preset: TypeAlias = Literal["standard", "strict"]
 
 
 @cache
 def _sanitizer(policy: Preset) -> Sanitizer:
-    """Return the sanitizer of a policy, which takes some 10 ms to build."""
+    """Build the sanitizer of a policy once, because that takes about 10 ms."""
     return Sanitizer(PRESETS[policy], Direction.TOOL)
 
 
@@ -40,32 +40,32 @@ def sanitize_content(
     sanitized = _sanitizer(policy).sanitize(text, Placeholders())
     if sanitized.failures:
         raise ToolError("tool_failed", "The text could not be scanned.")
-    gone = [finding for finding in sanitized.findings if finding.action is not Action.FLAG]
-    seen = [finding for finding in sanitized.findings if finding.action is Action.FLAG]
-    kinds = Counter(finding.kind for finding in gone)
-    total = len(gone) + sanitized.omitted
-    before = _from_message(context.found)  # the server cleans a message before any tool sees it
+    removed = [finding for finding in sanitized.findings if finding.action is not Action.FLAG]
+    marked = [finding for finding in sanitized.findings if finding.action is Action.FLAG]
+    kinds = Counter(finding.kind for finding in removed)
+    total = len(removed) + sanitized.omitted
+    in_message = _from_message(context.found)  # the server cleans a message before any tool sees it
     value = {
         "text": sanitized.text,
-        "clean": total == 0 and before is None,
+        "clean": total == 0 and in_message is None,
         "total": total,
-        "counts": dict(Counter(finding.category.value for finding in gone)),
+        "counts": dict(Counter(finding.category.value for finding in removed)),
         "kinds": dict(sorted(kinds.items())),
-        "findings": [_listed(finding) for finding in gone[:_MAX_FINDINGS]],
-        "pointed_out": [_listed(finding) for finding in seen[:_MAX_FINDINGS]],
-        "from_message": before,
+        "findings": [_listed(finding) for finding in removed[:_MAX_FINDINGS]],
+        "pointed_out": [_listed(finding) for finding in marked[:_MAX_FINDINGS]],
+        "from_message": in_message,
     }
-    stayed = f" {len(seen):,} more {'is' if len(seen) == 1 else 'are'} pointed out and stayed." if seen else ""
-    return ToolResult(value, _sentence(before, kinds, total, REPLACEMENT in text) + stayed)
+    note = f" {len(marked):,} more {'is' if len(marked) == 1 else 'are'} pointed out and stayed." if marked else ""
+    return ToolResult(value, _sentence(in_message, kinds, total, REPLACEMENT in text) + note)
 
 
-def _sentence(before: dict[str, Any] | None, kinds: Mapping[str, int], total: int, cleaned: bool) -> str:
-    """Return a sentence on the redactions of message and text; `cleaned`: the text was redacted before."""
-    if before is not None:
-        count = before["total"]
-        lost = f"{_items(count)} taken out of your message when it came in: {_named(before['kinds'], count)}. "
-        here = f"{_items(total, ' more')} taken out of it now: {_named(kinds, total)}."
-        return lost + (here if total else "Nothing more had to be taken out.")
+def _sentence(earlier: dict[str, Any] | None, kinds: Mapping[str, int], total: int, cleaned: bool) -> str:
+    """Describe the redactions in the message and the text. `cleaned`: the text has placeholders of an earlier one."""
+    if earlier is not None:
+        count = earlier["total"]
+        before = f"{_items(count)} taken out of your message when it came in: {_named(earlier['kinds'], count)}. "
+        now = f"{_items(total, ' more')} taken out of it now: {_named(kinds, total)}."
+        return before + (now if total else "Nothing more had to be taken out.")
     if total:
         return f"{_items(total)} taken out: {_named(kinds, total)}."
     if cleaned:
@@ -78,26 +78,26 @@ def _items(count: int, more: str = "") -> str:
 
 
 def _named(kinds: Mapping[str, int], total: int) -> str:
-    """Name the most frequent kinds and count the other items of `total`."""
+    """Name the most frequent kinds with their counts, and count the other items of `total`."""
     shown = Counter(kinds).most_common(_NAMED_KINDS)
     rest = total - sum(count for _, count in shown)
     return ", ".join([f"{count:,} {kind}" for kind, count in shown] + ([f"{rest:,} more"] if rest else []))
 
 
 def _from_message(found: SanitizationSummary | None) -> dict[str, Any] | None:
-    """List the redactions in the message as it was stored; None if there are none, or fewer than a summary needs.
+    """Return the redactions in the message that the user sent; None if nothing was redacted.
 
-    The places are those in the message as it was sent. Finds that are not listed have no kind here: some of them may
-    stand in the context of the message.
+    `start` and `end` are places in the message before the redaction. Findings beyond the listed ones are only counted,
+    without a kind, because some may be in the message's context.
     """
     if found is None:
         return None
     rows = [dict(finding) for finding in found.findings if finding["action"] != Action.FLAG.value]
-    more = found.omitted or 0
-    if not rows and not more:
+    omitted = found.omitted or 0
+    if not rows and not omitted:
         return None
     kinds = Counter(str(row["kind"]) for row in rows)
-    return {"total": len(rows) + more, "kinds": dict(sorted(kinds.items())), "findings": rows, "not_listed": more}
+    return {"total": len(rows) + omitted, "kinds": dict(sorted(kinds.items())), "findings": rows, "not_listed": omitted}
 
 
 def _listed(finding: Finding) -> dict[str, Any]:

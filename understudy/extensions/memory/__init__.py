@@ -1,4 +1,4 @@
-"""Memory: what agents remember of a user between conversations, which the user sees, changes and deletes."""
+"""Memory: agents remember values about a user between conversations; the user can see, change and delete them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,20 +21,20 @@ class MemoryOfAgents(Extension):
     about = "have agents remember facts about their user"
 
     def tables(self) -> "Sequence[Table]":
-        """A row a value."""
+        """Return the table of remembered values."""
         from understudy.extensions.memory.tables import contexts
 
         return [contexts]
 
     def user_data(self) -> Sequence[UserData]:
-        """What agents remember of a user."""
+        """Return the values that agents remember about a user."""
         from understudy.extensions.memory.storage import record_of
         from understudy.extensions.memory.tables import contexts
 
         return [UserData("contexts", contexts, record_of)]
 
     async def open(self, server: "WebContext") -> None:
-        """The memories that tools get, and what models are told of them."""
+        """Add the memories that tools use, and the note about them in models' inputs."""
         from understudy.extensions.memory.agent_memory import AgentMemories
         from understudy.extensions.memory.memory_of_run import memory_of_run
         from understudy.extensions.memory.storage import CHANGES, question_of
@@ -53,7 +53,7 @@ class MemoryOfAgents(Extension):
         return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that deletes expired values."""
+        """Return the actor that deletes expired values."""
         from actors import ChildSpec
         from understudy.extensions.memory.agent_memory import memory_expiry
 

@@ -1,6 +1,6 @@
-"""The memory of agents about a user: filtered before it is stored, and given to a model as data.
+"""The memory of agents about a user: values are filtered before they are stored, and given to a model as fenced data.
 
-Reads go to the database first; the cache answers runs for some seconds, and all while the database is away.
+Reads go to the database. The cache serves runs for up to `FRESH_S`, and every read while the database is unavailable.
 """
 
 import logging
@@ -23,17 +23,17 @@ from understudy.tools.memory import FOUND, TTL_S, Memories, MemoryEntry, check_n
 log = logging.getLogger(__name__)
 
 FOR_MODEL_BYTES: Final = 16 * 1024
-"""Bytes of JSON of the memory in a model's input; other values are left out."""
+"""Limit in bytes of JSON of the memory in a model's input; further values are left out."""
 FRESH_S: Final = 30.0
-"""For so long a run takes what its agent remembers from the cache, which all writes drop but those of the command line,
-which erases users, and of a node that has lost Redis."""
+"""Seconds for which a run may read the memory from the cache. Every write drops the cached values, except a write of
+the command line (the erasure of a user) and of a node that has lost Redis; those show after this time."""
 EVERY_S: Final = 60.0
 """Interval of removing expired memories."""
 
 
 @define
 class AgentMemory:
-    """What is remembered of one user in one notebook. `clock` gives Unix seconds."""
+    """The values remembered about one user in one notebook. `clock` returns Unix seconds."""
 
     owner: str
     notebook: str
@@ -43,25 +43,25 @@ class AgentMemory:
     clock: Callable[[], float]
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S, *, by_user: bool = False) -> None:
-        """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors.
+        """Filter a value and store it for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors.
 
-        `by_user`: as `remember` of the store.
+        `by_user`: the user stores it, so the user is created if they have no stored data yet.
         """
         clean = await self._clean(name, value, ttl_s)
         now = self.clock()
         try:
-            kept = await self.store.commit(remember(self.owner, self.notebook, name, clean, now, now + ttl_s, by_user))
+            ok = await self.store.commit(remember(self.owner, self.notebook, name, clean, now, now + ttl_s, by_user))
         except StorageUnavailable:
             raise _unavailable() from None
         except (NotStored, Unstorable):
             raise ToolError("tool_failed", f"{name} cannot be stored.") from None
-        if not kept:
+        if not ok:
             raise no_room()
 
     async def amend(self, name: str, value: Any, seen: float, ttl_s: float | None = None) -> bool:
-        """Replace a value that was last written at `seen`; a `ttl_s` of None leaves its time of expiry.
+        """Replace a value that was last written at `seen` (Unix seconds); if `ttl_s` is None its expiry stays.
 
-        Return False if it was written or deleted since. Raises as `remember`.
+        Return False if it was written or deleted since. Raises `ToolError`, as `remember` does.
         """
         clean, now = await self._clean(name, value, TTL_S if ttl_s is None else ttl_s), self.clock()
         until = None if ttl_s is None else now + ttl_s
@@ -73,7 +73,7 @@ class AgentMemory:
             raise ToolError("tool_failed", f"{name} cannot be stored.") from None
 
     async def _clean(self, name: str, value: Any, ttl_s: float) -> Any:
-        """Return a value as it may be stored."""
+        """Return a value with its secrets redacted. Raises `ToolError` if it must not be stored."""
         plain = checked(name, value, ttl_s)
         clean = await self.content_filter.filter_value([name, plain], self.content_filter.tool)
         if clean.blocked or clean.value[0] != name:  # a secret as a name cannot be redacted: no value has that name
@@ -87,7 +87,7 @@ class AgentMemory:
         return next((entry.value for entry in await self._all() if entry.name == name), None)
 
     async def forget(self, name: str, seen: float | None = None) -> bool:
-        """Remove a value, if `seen` is not None only one that was last written then. Return False if there is none.
+        """Remove a value; with `seen`, only if it was last written then. Return whether it was removed.
 
         `understudy.tools.memory.Memory.forget` lists the errors.
         """
@@ -98,7 +98,7 @@ class AgentMemory:
             raise _unavailable() from None
 
     async def search(self, query: str, limit: int = FOUND) -> list[MemoryEntry]:
-        """Return the values that fit a query, see `understudy.tools.memory.Memory.search`."""
+        """Return the values that match a query, best first; see `understudy.tools.memory.Memory.search`."""
         return ranked(await self.entries(), query)[: max(0, limit)]
 
     async def entries(self) -> list[MemoryEntry]:
@@ -108,11 +108,11 @@ class AgentMemory:
     async def for_model(self, request: str = "", *, searchable: bool = False) -> str:
         """Return the memory for a model's input, fenced; empty if nothing is remembered.
 
-        If not all fits, what fits the `request` best comes first. `searchable`: the model has the tool
-        `search_memory`, and is told to use it for the rest.
+        If not all values fit, those that match the `request` best come first. `searchable`: the model has the tool
+        `search_memory`, and is told to use it for the values left out.
 
-        It is read again if anything was written since, or it was read more than `FRESH_S` ago. While the database is
-        away it comes from the cache; if the cache has none, it is left out.
+        The values are read again if any was written since, or they were read more than `FRESH_S` ago. While the
+        database is unavailable they come from the cache; if the cache has none, the memory is left out.
         """
         try:
             entries = await self._all(FRESH_S)
@@ -135,29 +135,29 @@ class AgentMemory:
         return [entry for entry in read.value if entry.expires_at > now]
 
 
-def _entries(found: Sequence[Remembered]) -> list[MemoryEntry]:
-    return [MemoryEntry(**asdict(entry, recurse=False)) for entry in found]
+def _entries(rows: Sequence[Remembered]) -> list[MemoryEntry]:
+    return [MemoryEntry(**asdict(entry, recurse=False)) for entry in rows]
 
 
-def describe_for_model(known: Sequence[MemoryEntry], request: str = "", *, searchable: bool = False) -> str:
-    """Describe the remembered values for a model, in a fence that they cannot end: the latest first.
+def describe_for_model(entries: Sequence[MemoryEntry], request: str = "", *, searchable: bool = False) -> str:
+    """Describe the remembered values for a model, latest first, in a fence that no value can close.
 
-    If they exceed FOR_MODEL_BYTES, those that have words of the request come before the latest, and the number of
-    those left out is told.
+    If they exceed FOR_MODEL_BYTES, values with words of the request come first, and the text says how many are left
+    out.
     """
     shown: dict[str, Any] = {}
-    room = FOR_MODEL_BYTES
-    latest = list(known)
-    if sum(map(_size, latest)) > room:
-        order = {entry.name: place for place, entry in enumerate([*ranked(latest, request), *latest][::-1])}
-        latest.sort(key=lambda entry: -order[entry.name])
-    for entry in latest:
-        if (size := _size(entry)) <= room:
-            room -= size
+    bytes_left = FOR_MODEL_BYTES
+    ordered = list(entries)
+    if sum(map(_size, ordered)) > bytes_left:
+        rank = {entry.name: place for place, entry in enumerate([*ranked(ordered, request), *ordered][::-1])}
+        ordered.sort(key=lambda entry: -rank[entry.name])
+    for entry in ordered:
+        if (size := _size(entry)) <= bytes_left:
+            bytes_left -= size
             shown[entry.name] = entry.value
     if not shown:
         return ""
-    left_out = len(known) - len(shown)
+    left_out = len(entries) - len(shown)
     more = f" {left_out} values are left out{'; search_memory finds them' if searchable else ''}." if left_out else ""
     return f"Remembered of this user from earlier conversations:{more}\n{fenced(shown)}"
 
@@ -168,7 +168,7 @@ def _size(entry: MemoryEntry) -> int:
 
 @frozen
 class AgentMemories(Memories):
-    """The memories of agents. `clock` gives Unix seconds."""
+    """Opens the memory of a user in a notebook. `clock` returns Unix seconds."""
 
     store: Store
     reads: CachedReads
@@ -176,7 +176,7 @@ class AgentMemories(Memories):
     clock: Callable[[], float]
 
     def of(self, owner: str, notebook: str) -> AgentMemory:
-        """Return what is remembered of a user in a notebook."""
+        """Return the memory about a user in a notebook."""
         return AgentMemory(owner, notebook, self.store, self.reads, self.content_filter, self.clock)
 
 

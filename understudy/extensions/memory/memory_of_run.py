@@ -1,4 +1,4 @@
-"""What agents remember of a user, told to the models of a run."""
+"""Gives the models of a run the values that their agents remember about the user."""
 
 from attrs import frozen
 
@@ -11,12 +11,12 @@ from understudy.extensions.memory.agent_memory import AgentMemories
 
 @frozen
 class MemoryOfRun(RunPart):
-    """What agents of a run remember of their user, told to their models."""
+    """The part of a run that adds its agents' memory about the user to models' inputs."""
 
     memories: AgentMemories
 
     async def note(self, work: RunWork) -> str:
-        """Return what the agent at work remembers."""
+        """Return the memory of the agent at work; empty if it has none."""
         agent = work.agent
         if not agent.remembers:
             return ""
@@ -24,6 +24,6 @@ class MemoryOfRun(RunPart):
         return await memory.for_model(work.job.content, searchable=agent.tool("search_memory") is not None)
 
 
-def memory_of_run(memories: AgentMemories, _job: RunRequest, agent: Agent) -> MemoryOfRun | None:
-    """Return the part of a run whose agent remembers, or may hand it over to one that does."""
+def memory_of_run(memories: AgentMemories, _request: RunRequest, agent: Agent) -> MemoryOfRun | None:
+    """Return the part of a run whose agent remembers or has colleagues, which may remember; else None."""
     return MemoryOfRun(memories) if agent.remembers or agent.colleagues else None

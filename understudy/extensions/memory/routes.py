@@ -1,4 +1,4 @@
-"""`/api/memory`: what agents remember of the caller, by notebook: read, changed and deleted by the user it is about."""
+"""`/api/memory`: the caller lists, changes and deletes the values that agents remember about them, by notebook."""
 
 import time
 from collections.abc import Iterator
@@ -19,14 +19,15 @@ from understudy.web.routes import OF_ONE, STORED, Routes
 
 blueprint = Routes("memory", __name__, url_prefix="/api/memory")
 
-_MEANT = {"busy": "quota_exceeded", "tool_failed": "invalid_command", "invalid_arguments": "invalid_command"}
+_CODES = {"busy": "quota_exceeded", "tool_failed": "invalid_command", "invalid_arguments": "invalid_command"}
+"""The code of the refusal for each code of a `ToolError` that differs."""
 
 
 @frozen
 class MemoryChange:
-    """The body of a change. `days` None leaves the time of expiry of a value that exists; else it is 30 days.
+    """The body of a change. Without `days` an existing value keeps its time of expiry, and a new one has 30 days.
 
-    `if_updated_at` is the `updated_at` of the value that the user has seen: one that was changed since is left alone.
+    `if_updated_at` is the `updated_at` of the value that the user has seen: if it was changed since, it stays.
     """
 
     value: Any
@@ -59,12 +60,12 @@ async def listing() -> MemoryPage:
     rows = await web_context().store.archive.read(memories, identity().user, (notebook, name))
     now = time.time()
     last = rows[-1] if len(rows) == PAGE else None
-    kept = [
+    unexpired = [
         RememberedValue(row.agent, row.name, row.value, row.updated_at, row.expires_at)
         for row in rows
         if row.expires_at > now
     ]
-    return MemoryPage(kept, _notebooks(), None if last is None else f"{last.agent}/{last.name}")
+    return MemoryPage(unexpired, _notebooks(), None if last is None else f"{last.agent}/{last.name}")
 
 
 @blueprint.put(
@@ -127,14 +128,14 @@ def _notebooks() -> dict[str, list[str]]:
 
 
 def _changed(exists: bool) -> CommandRejected:
-    """Return the refusal for a value that is not the one that was seen."""
+    """Return the refusal for a value that was changed, or deleted (`exists` is False), since the user saw it."""
     return CommandRejected("changed_meanwhile") if exists else CommandRejected("not_found", "That is not remembered.")
 
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn the errors of a memory into refusals."""
+    """Raise a CommandRejected for each `ToolError` of a memory."""
     try:
         yield
     except ToolError as error:
-        raise CommandRejected(_MEANT.get(error.code, error.code), error.message) from None
+        raise CommandRejected(_CODES.get(error.code, error.code), error.message) from None

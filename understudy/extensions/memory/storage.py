@@ -3,7 +3,7 @@
 1. An expired value is never returned, whether it has been deleted yet or not.
 2. Every query and every write is bound to one owner.
 
-The column `agent` is the name of a notebook: that of the agent that writes in it, or the one that several agents name.
+The column `agent` has the name of a notebook: by default its agent's name, or a name that several agents share.
 """
 
 import math
@@ -26,8 +26,8 @@ KEPT: Final = 50
 PAGE: Final = 200
 """Values per page."""
 FORGOTTEN: Final = 500
-"""Limit of expired values deleted per transaction, as all other writes wait for it."""
-_remembered = Prepared(  # each message reads it
+"""Limit of expired values deleted per transaction, because all other writes wait for it."""
+_remembered = Prepared(  # prepared because each message reads it
     select(_c.name, _c.value, _c.updated_at, _c.expires_at)
     .where(_c.owner == bindparam("owner"), _c.agent == bindparam("agent"), _c.expires_at > bindparam("now"))
     .order_by(_c.updated_at.desc(), _c.name)
@@ -48,8 +48,8 @@ def remember(
 ) -> bool:
     """Store a value under its name, replacing an earlier one. Return False at the limit of values.
 
-    `now` and `expires_at` are Unix seconds. `by_user`: the user asks for it, who is stored if nothing is yet; an agent
-    does not store one again who was deleted meanwhile: NotStored refuses it.
+    `now` and `expires_at` are Unix seconds. `by_user`: the user stores it, and is created if they are not stored yet.
+    An agent's value does not create its user again after their deletion: it raises NotStored.
     """
     if by_user:
         add_users(connection, [(owner, now)])
@@ -58,7 +58,7 @@ def remember(
     if connection.execute(others).scalar_one() >= KEPT:
         return False
     if connection.execute(select(schema.users.c.id).where(schema.users.c.id == owner)).first() is None:
-        raise NotStored("user", owner)  # deleted meanwhile: do not create the user again
+        raise NotStored("user", owner)
     row = put(connection, contexts)
     new = {column: row.excluded[column] for column in ("value", "updated_at", "expires_at")}
     values = {"owner": owner, "agent": agent, "name": name, "value": value, "updated_at": now, "expires_at": expires_at}
@@ -77,27 +77,27 @@ def amend(
     now: float,
     expires_at: float | None = None,
 ) -> bool:
-    """Replace a value that was last written at `seen`. Return False if it was written or deleted since then.
+    """Replace a value that was last written at `seen`. Return False if it was written, deleted or expired since then.
 
-    `now` and `expires_at` are Unix seconds; an `expires_at` of None leaves the old one.
+    All times are Unix seconds; if `expires_at` is None the old one stays.
     """
-    this = (_c.owner == owner, _c.agent == agent, _c.name == name)
-    same = (*this, _c.updated_at == seen, _c.expires_at > now)
+    this_value = (_c.owner == owner, _c.agent == agent, _c.name == name)
+    unchanged = (*this_value, _c.updated_at == seen, _c.expires_at > now)
     new = {"value": value, "updated_at": max(now, math.nextafter(seen, math.inf))}
     if expires_at is not None:
         new["expires_at"] = expires_at
-    return connection.execute(update(contexts).where(*same).values(new)).rowcount > 0
+    return connection.execute(update(contexts).where(*unchanged).values(new)).rowcount > 0
 
 
 @write
 def forget(connection: Connection, owner: str, agent: str, name: str, now: float, seen: float | None = None) -> bool:
-    """Delete a value, unless it was written since `seen`. Return whether it was there to be deleted."""
+    """Delete a value, unless it was written since `seen`. Return whether an unexpired value was deleted."""
     this = [_c.owner == owner, _c.agent == agent, _c.name == name]
     if seen is not None:
         this.append(_c.updated_at == seen)
-    there = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
+    expires_at = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
     deleted = connection.execute(delete(contexts).where(*this)).rowcount
-    return deleted > 0 and there is not None and there > now
+    return deleted > 0 and expires_at is not None and expires_at > now
 
 
 @write
@@ -112,12 +112,12 @@ def forget_all(connection: Connection, owner: str, agent: str | None = None) -> 
 def forget_expired(connection: Connection, now: float) -> bool:
     """Delete values that have expired by `now`, at most FORGOTTEN. Return whether there may be more."""
     names = (_c.owner, _c.agent, _c.name)
-    past = connection.execute(select(*names).where(_c.expires_at <= now).limit(FORGOTTEN)).all()
-    for owner, agent, name in past:
+    expired = connection.execute(select(*names).where(_c.expires_at <= now).limit(FORGOTTEN)).all()
+    for owner, agent, name in expired:
         # Check the time again: another node may have stored a new value meanwhile.
         this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= now)
         connection.execute(delete(contexts).where(*this))
-    return len(past) == FORGOTTEN
+    return len(expired) == FORGOTTEN
 
 
 @frozen
@@ -136,21 +136,22 @@ def remembered(connection: Connection, owner: str, agent: str, now: float) -> li
 
 
 def memories(connection: Connection, owner: str, after: tuple[str, str]) -> Sequence[Any]:
-    """Return what agents remember of the owner, after this agent and name, including expired values."""
-    wanted = select(_c.agent, _c.name, _c.value, _c.updated_at, _c.expires_at).where(_c.owner == owner)
-    wanted = wanted.where(tuple_(_c.agent, _c.name) > tuple_(*after)).order_by(_c.agent, _c.name)
-    return connection.execute(wanted.limit(PAGE)).all()
+    """Return a page of the values about a user after this pair of notebook and name, including expired ones."""
+    query = select(_c.agent, _c.name, _c.value, _c.updated_at, _c.expires_at).where(_c.owner == owner)
+    query = query.where(tuple_(_c.agent, _c.name) > tuple_(*after)).order_by(_c.agent, _c.name)
+    return connection.execute(query.limit(PAGE)).all()
 
 
 def record_of(row: Any) -> dict[str, Any]:
-    """Return a value as an export has it."""
+    """Return a value in the form of an export."""
     return {name: getattr(row, name) for name in ("agent", "name", "value", "updated_at", "expires_at")}
 
 
 CHANGES: Final = (remember, amend, forget, forget_all)
-"""Writes that change what `remembered` returns to their `owner`."""
+"""The writes that change the result of `remembered` for their `owner`."""
 
 
-def question_of(given: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the question of `CachedReads` that a write with these arguments changes, None for all of its owner."""
-    return None if given["agent"] is None else ("remembered", given["agent"])
+def question_of(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the key in `CachedReads` of the read that a write with these arguments changes; None for all reads of
+    the owner."""
+    return None if arguments["agent"] is None else ("remembered", arguments["agent"])

@@ -1,4 +1,4 @@
-"""The table of what agents remember of users between conversations, as the newest migration leaves it."""
+"""The table of the values that agents remember about users, as the newest migration leaves it."""
 
 from sqlalchemy import JSON, Column, Float, ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table, Text
 

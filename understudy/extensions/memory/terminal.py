@@ -1,4 +1,4 @@
-"""`/memory` and `/forget` of `understudy chat`: a user sees, changes and deletes what agents remember of them."""
+"""The commands `/memory` and `/forget` of `understudy chat`: users list, change and delete what agents remember."""
 
 import json
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ async def run_memory_command(ask: Ask, _agent: str, words: str) -> list[str]:
     name, _, text = words.partition(" ")
     if not name:
         return [f"{_place(row)}: {_written(row['value'])}" for row in entries] or ["nothing is remembered about you"]
-    meant = _meant(entries, name)
-    if meant is None or not text.strip():
+    entry = _single(entries, name)
+    if entry is None or not text.strip():
         return [f"{_choice(entries, name)}, and a text"]
-    await ask("PUT", _path(meant), {"value": text.strip(), "if_updated_at": meant["updated_at"]})
-    return [f"{_place(meant)} is changed"]
+    await ask("PUT", _path(entry), {"value": text.strip(), "if_updated_at": entry["updated_at"]})
+    return [f"{_place(entry)} is changed"]
 
 
 async def run_forget_command(ask: Ask, _agent: str, words: str) -> list[str]:
@@ -29,11 +29,11 @@ async def run_forget_command(ask: Ask, _agent: str, words: str) -> list[str]:
         await ask("DELETE", "/api/memory")
         return ["everything is forgotten"]
     entries = await _entries(ask)
-    meant = _meant(entries, name)
-    if meant is None:
+    entry = _single(entries, name)
+    if entry is None:
         return [_choice(entries, name)]
-    await ask("DELETE", f"{_path(meant)}?{urlencode({'if_updated_at': meant['updated_at']})}")
-    return [f"{_place(meant)} is forgotten"]
+    await ask("DELETE", f"{_path(entry)}?{urlencode({'if_updated_at': entry['updated_at']})}")
+    return [f"{_place(entry)} is forgotten"]
 
 
 async def _entries(ask: Ask) -> list[dict[str, Any]]:
@@ -49,10 +49,10 @@ def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if name in (_place(entry), entry["name"])]
 
 
-def _meant(entries: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
-    """Return the one value of that name."""
-    fitting = _named(entries, name)
-    return fitting[0] if len(fitting) == 1 else None
+def _single(entries: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
+    """Return the value of that name; None if there is none, or several notebooks have one."""
+    matching = _named(entries, name)
+    return matching[0] if len(matching) == 1 else None
 
 
 def _choice(entries: list[dict[str, Any]], name: str) -> str:
