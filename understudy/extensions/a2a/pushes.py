@@ -164,15 +164,13 @@ class PushSender(Poller):
         return 0.0 if sent else sleep_s
 
     async def _sleep_s(self) -> float:
-        """Return the seconds until the next poll: `EVERY_S` while there are receivers, else `ASK_S`. Whether there are
-        any is read every `ASK_S`."""
+        """Return the seconds until the next poll, fewer while there are receivers, which is read every `ASK_S`."""
         if not self._used or trio.current_time() >= self._asked_at + ASK_S:
             self._used, self._asked_at = await self.store.read(storage.are_any), trio.current_time()
         return EVERY_S if self._used else ASK_S
 
     async def _try(self, push: Push, seq: int, sent: list[str]) -> None:
-        """Claim a receiver and send it the event `seq`. If its host is failing or the database is unavailable, a later
-        poll tries again."""
+        """Claim a receiver and send it the event `seq`. If host or database are unavailable, a later poll does it."""
         try:
             host_down_until, now = self.receivers.away_until(push.url), self.clock()
             if host_down_until > now and now - (push.failing_since or now) < GIVE_UP_S:

@@ -266,10 +266,7 @@ async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, d
 
 
 def _reply(waits: Mapping[str, Wait], text: str, data: Mapping[str, Any]) -> tuple[str, Approve | Respond]:
-    """Return the id of the wait that a message replies to, the oldest unless `data` names one, and the reply.
-
-    Raises A2aError if the task waits for nothing, or the reply does not fit.
-    """
+    """Return the id of the wait that a message replies to (the oldest unless `data` names one), and the reply."""
     named = data.get("question_id") or data.get("call_id")
     waiting = [(name, wait) for name, wait in waits.items() if named in (None, name, wait.call_id)]
     if not waiting:

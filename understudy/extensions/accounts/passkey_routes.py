@@ -153,10 +153,7 @@ def _own_url() -> str:
 
 
 def _site() -> "Site":
-    """Return the site of passkeys: that of `public_url`, or this machine. Other hosts are the caller's own claim.
-
-    Raises CommandRejected (`forbidden`, or `invalid_command` for a host without a name).
-    """
+    """Return the site of passkeys: that of `public_url`, or this machine. Other hosts are refused as mere claims."""
     from understudy.extensions.accounts.passkeys import site_of
 
     if not web_context().settings.public_url and not is_loopback(urlsplit(request.host_url).hostname or ""):

@@ -354,10 +354,7 @@ def _registered(credential: dict[str, Any], challenge: bytes, site: Site) -> Pas
 
 
 def _verified(credential: dict[str, Any], challenge: bytes, site: Site, passkey: Passkey) -> int:
-    """Verify a signature, and return the counter in it; `use_passkey` compares it with the stored one.
-
-    Raises one of `_MALFORMED`.
-    """
+    """Verify a signature. Return the counter in it, which `use_passkey` compares with the stored one."""
     proof = webauthn.verify_authentication_response(
         credential=credential,
         expected_challenge=challenge,

@@ -1,7 +1,6 @@
 """AG-UI: `/api/agui`, an endpoint for AG-UI clients such as CopilotKit, and the capabilities of agents.
 
-`routes` decides whether a request starts or joins a run, `join` sends the conversation so far, and `events` translates
-the events of a run.
+`routes` decides whether a request starts or joins a run; `join` sends the conversation so far; `events` translates.
 """
 
 from collections.abc import Mapping, Sequence

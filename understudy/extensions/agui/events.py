@@ -85,8 +85,7 @@ class AguiTranslator:
         return envelope.message_id == self.message_id
 
     def pause(self) -> list[AguiEvent]:
-        """Return the events that end the run for its client if it only waits for the user or the client's tools; else
-        none.
+        """Return the events that end the run for its client if it only waits for the user or the client's tools.
 
         Call it after each batch of events, not after each event, because a batch may have the question and its reply.
         """

@@ -20,14 +20,12 @@ from understudy.wire.vocabulary import parse_command
 
 @frozen
 class AguiRequest:
-    """The parsed input of a run.
+    """The parsed input of a run. `say` is the user's last message, or None; `files` are the new files in it.
 
-    - `say` is the user's last message, or None; `files` are the new files in it, which are stored before it is sent.
-    - `replies` resume an interrupted run. `pauses`: the client understands interrupts.
-    - `state` is the client's own part of the shared state, None if that is no object.
-    - `known` are the client's messages with parts, by id, as it sent them.
-    - `tools` are the client's; `results` are those that it has of calls: by call id, a message's id and its text.
-    - `shown` are the ids of the answer and the user's message before the last one. `goes_on`: messages follow that.
+    `replies` resume an interrupted run. `pauses`: the client understands interrupts. `state` is the client's own part
+    of the shared state, None if that is no object. `known` are the client's messages with parts, by id, as it sent
+    them. `tools` are the client's; `results` are its results of calls: by call id, a message's id and its text. `shown`
+    are the ids of the answer and the user's message before the last one. `goes_on`: messages follow the last one.
     """
 
     thread_id: str

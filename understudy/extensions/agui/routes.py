@@ -147,10 +147,7 @@ async def _target(caller: Identity, run_input: "AguiRequest") -> RunRecord | Say
 async def _join_response(
     caller: Identity, translator: AguiTranslator, run_input: "AguiRequest", run: RunRecord | None
 ) -> Response:
-    """Return a response with the conversation so far and the run's further events.
-
-    Raises CommandRejected (`empty_message`) if there is no run to join.
-    """
+    """Return a response with the conversation so far and the run's further events. Raises CommandRejected."""
     from understudy.extensions.agui.join import find_position, join
 
     thread_id = run_input.thread_id if run is None else run.thread_id
@@ -167,7 +164,7 @@ async def _join_response(
 
 
 def _stream_of(events: Sequence[AguiEvent]) -> Response:
-    """Return a response that is the whole stream of these events."""
+
     return Response(b"".join(encode_blocks(events)), content_type=CONTENT_TYPE, headers=HEADERS)
 
 

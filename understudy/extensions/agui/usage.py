@@ -20,8 +20,7 @@ _NAMES = {
 class UsageByModel:
     """The tokens of each model of a run. `models` maps the names of agents to the names of their models.
 
-    An event's usage of an agent includes that of the subagents that it asked, which may have other models; so the
-    subagents' usage is subtracted from it.
+    An agent's usage includes that of its subagents, which may have other models, so theirs is subtracted from it.
     """
 
     models: Mapping[str, str] = field(factory=dict)

@@ -38,11 +38,11 @@ PAUSED: Final = "pause_turn"
 
 @define
 class _ReplyReader(AnswerReader):
-    """Reads a reply as it arrives, over several requests if the provider pauses it.
+    """Reads a reply as it arrives, over several requests if the provider pauses it. `blocks` are its content blocks.
 
-    `blocks` are the reply's content blocks, in order. `places` maps the provider's index of a block to its place in
-    `blocks`, because several may be open at a time. `arguments` has the pieces of each call's JSON, by place. `paused`:
-    the provider waits for a request to resume. `before` is the usage of the requests before a pause.
+    `places` maps the provider's index of a block to its place in `blocks`, because several may be open at a time.
+    `arguments` has the pieces of each call's JSON, by place. `paused`: the provider waits for a request to resume.
+    `before` is the usage of the requests before a pause.
     """
 
     blocks: list[dict[str, Any]] = field(factory=list)

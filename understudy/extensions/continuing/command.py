@@ -11,10 +11,7 @@ from understudy.wire.commands import Continue
 
 
 async def continue_run(request: Request[Continue], services: Services) -> Accepted:
-    """Have the message of an unfinished answer answered by a new run that goes on with its steps and its text.
-
-    Raises `CommandRejected`, `StorageUnavailable`.
-    """
+    """Start a new run for the message of an unfinished answer, which goes on with the answer's steps and text."""
     command, identity = request.command, request.identity
     check_id("run_id", command.run_id)
     check_id("request_id", command.request_id)

@@ -15,9 +15,9 @@ from understudy.wire.vocabulary import from_log
 async def steps_taken_over(
     thread: ThreadLog, request: RunRequest, run_id: str, after_step: int | None
 ) -> tuple[StepRecord, ...]:
-    """Return the steps that the run of `request` takes over of the run `run_id`.
+    """Return the steps that the run of `request` takes over of the run `run_id`, which it continues, or forks after the
+    step `after_step`.
 
-    With `after_step` it forks that run after the step of this number; without, it continues its unfinished answer.
     Raises `CommandRejected`, `StorageUnavailable`.
     """
     if run_id in thread.runs and after_step is None:

@@ -22,10 +22,7 @@ class Translator(Protocol):
         """Return the protocol's events for an event of the thread; none after the end of the run."""
 
     def pause(self) -> list[Any]:
-        """Return the events that end the run for the client because it waits for its user; else none.
-
-        It is called after each batch of events.
-        """
+        """Return the events that end the run for the client if it only waits for its user. Called after each batch."""
 
     def closing_events(self, code: str) -> list[Any]:
         """Return the events that end the run for the client with an error, although it goes on; none after the end."""
@@ -45,11 +42,9 @@ class TranslatedStream(EventStream):
         self._last = [last] if last else []
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Translate and queue events. Return whether the client has read all earlier ones.
+        """Translate and queue events. Return whether the client has read all earlier ones. Raises SocketClosed.
 
-        The translation is made here, not where events are encoded, because it depends on the order of sending. Raises
-        SocketClosed after the end.
-        """
+        They are translated here, not where events are encoded, because that depends on the order of sending."""
         events = [event for payload in payloads for event in self._translator.translate(from_log(payload))]
         events += self._translator.pause()
         in_step = super().write_now(self.encode(events))

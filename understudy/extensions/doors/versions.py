@@ -56,7 +56,6 @@ async def new_version(
     """Store the files of a new message. Return the message as it must be sent.
 
     It follows the answer that the client shows: `shown` has the ids of that answer and of the user's message before it.
-    Raises CommandRejected, StorageUnavailable.
     """
     file_ids = await store_files(caller, files, say)
     version = _version(say, references=(*say.references, *file_ids), request_id=request_id)
@@ -67,10 +66,7 @@ async def new_version(
 
 
 async def shown_run(caller: Identity, thread_id: str, shown: Sequence[str]) -> RunRecord | None:
-    """Return the run of the first of these ids that belongs to a thread: an answer's, or the newest of a message.
-
-    Return None if the thread knows none of them.
-    """
+    """Return the run of the first of these ids that a thread has: an answer's, or the newest of a message; or None."""
     store = web_context().store
     thread = await store.thread(caller.user, thread_id)
     newest = None if thread is None or thread.newest_run is None else await store.run(thread.newest_run)
@@ -96,8 +92,7 @@ def _version(say: Say, **changes: Any) -> Version:
 
 
 async def _is_same(caller: Identity, earlier: Message, say: Say, files: Sequence[NewFile], *, anew: bool) -> bool:
-    """Return whether a stored message has the text and files that the client sends; with `anew`, the agent and context
-    too."""
+    """Return whether a stored message has the text and files sent and, with `anew`, the agent and context too."""
     context = web_context()
     content_filter, file_ids = context.content_filter, earlier.references
     placeholders = content_filter.vault.get(caller.user, earlier.thread_id)

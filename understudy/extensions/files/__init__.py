@@ -1,7 +1,6 @@
-"""Files: what users attach to their messages, and what tools make for them. They are stored whole, and previewed.
+"""Files: stores and previews the files that users attach to messages and those that tools make for them.
 
-What a message says of a file is the kernel's. Without this extension a message with files is refused, and tools find
-none.
+The references in messages are the kernel's. Without this extension messages with files are refused.
 """
 
 from collections.abc import Sequence
@@ -25,19 +24,19 @@ class FilesExtension(Extension):
     about = "attach files to messages, and make some"
 
     def settings(self) -> type:
-        """How large one may be."""
+        """Return the settings of files: the largest upload."""
         from understudy.extensions.files.settings import FileSettings
 
         return FileSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a file, and the bytes of files in PostgreSQL."""
+        """Return the tables of files and, for PostgreSQL, of their bytes."""
         from understudy.extensions.files.tables import file_parts, files
 
         return [files, file_parts]
 
     def user_data(self) -> Sequence[UserData]:
-        """The files of a user, which messages name."""
+        """Return the files of a user, which messages refer to."""
         from understudy.extensions.files.storage import record_of
         from understudy.extensions.files.stores import remove_bytes
         from understudy.extensions.files.tables import files
@@ -45,7 +44,7 @@ class FilesExtension(Extension):
         return [UserData("files", files, record_of, attached=True, outside=remove_bytes)]
 
     async def open(self, server: "WebContext") -> None:
-        """Open the store of files, remove uploads that were left unfinished, and have messages and tools use it."""
+        """Open the store of files, delete unfinished uploads of a killed server, and let messages and tools use it."""
         import trio
 
         from understudy.chat.user_files import FilesOfUsers
@@ -69,7 +68,7 @@ class FilesExtension(Extension):
         return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actors that delete files that nothing refers to, and old copies of files that are in PostgreSQL."""
+        """Return the actors that delete unreferenced files, and old local copies of files that are in PostgreSQL."""
         from actors import ChildSpec
         from understudy.extensions.files.cache import FileCache, FileCacheSweeper
         from understudy.extensions.files.retention import FileRetention

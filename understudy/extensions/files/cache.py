@@ -1,7 +1,7 @@
 """A bounded cache of stored files in a local folder, for tools that read tables from a path.
 
-1. A copy is touched when it is requested, and stays for at least `HELD_S` seconds; an open file stays readable anyway.
-2. A copy unused for `KEPT_S` seconds is deleted; the least recently used ones earlier, if all would exceed the limit.
+1. A request for a copy sets its time; the copy then stays for at least `HELD_S` seconds. Open files stay readable.
+2. A copy unused for `KEPT_S` seconds is deleted, the least recently used ones earlier if all would exceed the limit.
 3. Several servers may share the folder, so only the age of a file decides.
 """
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 HELD_S: Final = 60.0
 KEPT_S: Final = 900.0
 PART_S: Final = 3600.0
-"""Age at which a partial file is considered abandoned: an upload ends within seconds once its bytes are here."""
+"""Age in seconds at which a partial file is considered abandoned: a complete upload is renamed within seconds."""
 COPIES: Final = "copies"
-"""The folder's name in the data folder."""
+"""The cache folder's name in the data folder."""
 COPIES_BYTES: Final = 1 << 30
 
 
@@ -55,7 +55,7 @@ class FileCache:
         os.utime(path, (now, now))
 
     def let_go(self, path: Path) -> None:
-        """Mark a copy as evictable, as it was not requested. Raises OSError."""
+        """Mark a copy as evictable, because nobody has requested it. Raises OSError."""
         then = self._clock() - HELD_S
         with contextlib.suppress(FileNotFoundError):
             os.utime(path, (then, then))
@@ -66,9 +66,9 @@ class FileCache:
         Raises StorageUnavailable if the held copies leave no room, and OSError.
         """
         now = self._clock()
-        aged = sorted(self._aged(now), reverse=True)
-        total = sum(copy_size for _, copy_size, _ in aged)
-        for age_s, copy_size, path in aged:
+        copies = sorted(self._aged(now), reverse=True)
+        total = sum(copy_size for _, copy_size, _ in copies)
+        for age_s, copy_size, path in copies:
             if total + size <= self.limit_bytes:
                 return
             if age_s < HELD_S:
@@ -84,12 +84,12 @@ class FileCache:
 
     def expire(self) -> int:
         """Delete expired files. Return their number. Raises OSError."""
-        old = [
+        expired = [
             path for age_s, _, path in self._aged(self._clock()) if age_s > (PART_S if path.suffix == PART else KEPT_S)
         ]
-        for path in old:
+        for path in expired:
             path.unlink(missing_ok=True)
-        return len(old)
+        return len(expired)
 
     def _aged(self, now: float) -> list[tuple[float, int, Path]]:
         """Return the files of the folder with age in seconds and size, partial ones included."""
@@ -100,7 +100,7 @@ class FileCache:
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
-                        continue  # another server's sweep was faster
+                        continue  # another server has just deleted it
                     copies.append((now - status.st_mtime, status.st_size, Path(entry.path)))
         except FileNotFoundError:
             return []

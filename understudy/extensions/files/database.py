@@ -1,10 +1,10 @@
 """Stores uploaded files in PostgreSQL, where every server can read them: rows of 256 KiB beside the file's own row.
 
-1. An upload is written to a folder of this machine first, so its transaction does not wait for the client; row and
-   bytes are committed together. If that fails, neither is left.
+1. An upload is written to a local folder first, so its transaction does not wait for the client. Row and bytes are
+   committed together; if that fails, neither is left.
 2. Each chunk is read in a short transaction of its own, so a slow client holds no connection.
 3. The database deletes the rows of bytes with the file's row, and the file's row with its owner.
-4. Every wait for the database has a deadline. The connection of a late thread is interrupted, as the writer's is.
+4. Every wait for the database has a deadline. After it the connection of the late thread is interrupted.
 """
 
 import time
@@ -77,16 +77,16 @@ class DatabaseFiles:
 
     async def read(self, file: File) -> AsyncGenerator[bytes, None]:
         """Read the file chunk by chunk, each in a transaction of its own."""
-        number, left = 0, file.size
-        while left:
-            piece = await self._transact(_read, file, number, deadline_s=self.deadline_s)
-            if piece is None:
+        number, remaining = 0, file.size
+        while remaining:
+            chunk = await self._transact(_read, file, number, deadline_s=self.deadline_s)
+            if chunk is None:
                 raise NotStored("file", file.id)
-            yield piece
-            number, left = number + 1, left - len(piece)
+            yield chunk
+            number, remaining = number + 1, remaining - len(chunk)
 
     async def local(self, file: File) -> Path:
-        """Return the path of the cached copy; create it if there is none."""
+        """Return the path of the cached copy, creating it if necessary."""
         path = await self._disk.run(self.copies.find, file.id, file.size)
         if path is not None:
             return path
@@ -115,7 +115,7 @@ class DatabaseFiles:
         return self.copies.expire()
 
     async def _transact(self, work: Callable[..., T], *args: Any, deadline_s: float) -> T:
-        """Return `work(connection, *args)` of a transaction that was committed."""
+        """Return the result of `work(connection, *args)` after its transaction, in a thread, was committed."""
         transfer = _Transfer(self._database.files)
         try:
             with trio.fail_after(deadline_s):
@@ -131,13 +131,13 @@ class DatabaseFiles:
             raise translated from translated.__cause__
         finally:
             transfer.over = True
-            if transfer.connection is not None:  # the thread was abandoned: it fails now, and stores nothing
+            if transfer.connection is not None:  # the thread was abandoned; its transaction must not be committed
                 self._database.interrupt(transfer.connection)
 
 
 @define(eq=False)
 class _Transfer:
-    """One transaction in a thread. `connection` is the driver's while it runs; once `over`, it does not start."""
+    """One transaction in a thread. `connection` is the driver's while it runs. If `over` is set, it does not start."""
 
     engine: Engine
     connection: Any = None

@@ -1,7 +1,4 @@
-"""Uploaded files: the interface of their stores, the upload itself, and the store in a folder of this machine.
-
-`database` is the store for several servers.
-"""
+"""The interface of file stores, an upload in progress, and the store in a local folder (`database` has the other)."""
 
 import contextlib
 import hashlib
@@ -25,11 +22,11 @@ from understudy.storage.write import Write
 T = TypeVar("T")
 MIB: Final = 1 << 20
 CHUNK_BYTES: Final = 256 * 1024
-"""Bytes of a file per call of a worker thread: a trip to a thread costs as much as writing 100 KiB."""
+"""Bytes of a file per call of a worker thread: changing threads costs as much as writing 100 KiB."""
 LONGEST_NAME: Final = 200
 """Limit of a display name in characters; longer names are cut. File systems commonly allow 255 bytes."""
 WRITERS: Final = 4
-"""Threads that write to one folder at a time: more would only queue for the disk."""
+"""Limit of threads that write to one folder at a time: more would only wait for the disk."""
 
 
 class FileStore(Protocol):
@@ -43,12 +40,12 @@ class FileStore(Protocol):
     async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
         """Store an upload and return its row; both are durable when this returns.
 
-        Raises FileTooLarge as soon as the limit is passed, StorageUnavailable if the bytes or the row cannot be stored,
-        and the errors of `chunks`; after any of these, and a cancel, no file is left. The caller closes `chunks`.
+        Raises FileTooLarge as soon as the limit is exceeded, StorageUnavailable if the bytes or the row cannot be
+        stored, and the errors of `chunks`. After an error or a cancel no file is left. The caller closes `chunks`.
         """
 
     def read(self, file: File) -> AsyncGenerator[bytes, None]:
-        """Return a generator of chunks, to be closed by the caller. Raises NotStored, StorageUnavailable."""
+        """Return a generator of chunks, which the caller must close. Raises NotStored, StorageUnavailable."""
 
     async def local(self, file: File) -> Path:
         """Return a path on this machine with the bytes: valid for at least a minute, and while it is open.
@@ -65,7 +62,7 @@ class FileStore(Protocol):
     def sweep(self) -> int:
         """Delete partial uploads of a server that was killed. Return their number; blocks.
 
-        For start-up, before the first upload. Raises OSError.
+        Call it at the start, before the first upload. Raises OSError.
         """
 
 
@@ -118,9 +115,9 @@ class Upload:
         """Append bytes."""
         self.hash.update(data)
         self.size += len(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[os.write(self._descriptor, remaining) :]
 
     def finish(self, data: bytes) -> None:
         """Append the last bytes and give the file its name."""
@@ -131,7 +128,7 @@ class Upload:
         self._part.rename(self.path)
         self.named = True
         if self._durable:
-            sync(self.path.parent)  # else a power cut may undo the new name
+            sync(self.path.parent)  # without it a power cut could undo the new name
 
     def discard(self) -> None:
         """Delete the file, whether finished or not."""
@@ -147,7 +144,7 @@ class Upload:
 
 
 class Disk:
-    """Worker threads for the files of one folder; OSError becomes StorageUnavailable."""
+    """Runs blocking work on the files of one folder in worker threads; OSError becomes StorageUnavailable."""
 
     def __init__(self) -> None:
         self._limiter = trio.CapacityLimiter(WRITERS)
@@ -162,19 +159,19 @@ class Disk:
     async def save(self, upload: Upload, chunks: AsyncIterable[bytes], limit_bytes: int) -> None:
         """Write all chunks and finish the upload; discard it after any error or cancel.
 
-        Raises FileTooLarge as soon as the limit is passed, StorageUnavailable, and the errors of `chunks`.
+        Raises FileTooLarge as soon as the limit is exceeded, StorageUnavailable, and the errors of `chunks`.
         """
         try:
             await self.run(upload.open)
-            waiting = bytearray()
+            buffer = bytearray()
             async for chunk in chunks:
-                if upload.size + len(waiting) + len(chunk) > limit_bytes:
+                if upload.size + len(buffer) + len(chunk) > limit_bytes:
                     raise FileTooLarge(limit_bytes)
-                waiting += chunk
-                if len(waiting) >= CHUNK_BYTES:
-                    await self.run(upload.write, bytes(waiting))
-                    waiting.clear()
-            await self.run(upload.finish, bytes(waiting))
+                buffer += chunk
+                if len(buffer) >= CHUNK_BYTES:
+                    await self.run(upload.write, bytes(buffer))
+                    buffer.clear()
+            await self.run(upload.finish, bytes(buffer))
         except BaseException:
             await self.discard(upload)
             raise
@@ -186,7 +183,7 @@ class Disk:
 
 
 class FolderFiles:
-    """A `FileStore` in a folder that one server has for itself, with a file per upload, named by its id.
+    """A `FileStore` in a folder that only one server uses, with a file per upload, named by its id.
 
     `commit` is that of the store, `limit_bytes` limits a single file.
     """
@@ -237,14 +234,14 @@ class FolderFiles:
         await self._disk.run(_unlink, [file_in(self.folder, file_id) for file_id in file_ids])
 
     async def older_than(self, before: float) -> list[str]:
-        """Return the ids of the files that were written before a time, with or without a row."""
+        """Return the ids of the files that were written before a time (Unix seconds), with or without a row."""
         return await self._disk.run(_older_than, self.folder, before)
 
     def sweep(self) -> int:
-        """Delete all partial uploads: no other server writes to this folder."""
-        left = list(self.folder.glob(f"*{PART}"))
-        _unlink(left)
-        return len(left)
+        """Delete all partial uploads, because no other server writes to this folder."""
+        partial = list(self.folder.glob(f"*{PART}"))
+        _unlink(partial)
+        return len(partial)
 
 
 def _open(path: Path) -> BinaryIO:

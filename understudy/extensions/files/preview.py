@@ -1,9 +1,8 @@
-"""What a client shows of a stored file: a picture's kind, the first rows of a table, or a text with its language. Pure.
+"""Computes previews of stored files: a picture's type, the first rows of a table, or a text with its language. Pure.
 
-1. The content decides, not the name or the declared media type alone: what is not one of these pictures, and no text,
-   has no preview.
-2. Markup (HTML, SVG, XML) is only ever text here. An SVG is a picture too: clients show it as an image, where no script
-   runs.
+1. The content decides, not the name or the declared media type alone. A file that is neither a known kind of picture
+   nor a text has no preview.
+2. Markup (HTML, XML) is shown as text only. An SVG is a picture: clients show it as an image, where no script runs.
 """
 
 import csv
@@ -18,18 +17,18 @@ from understudy.chat.run.history import picture_type
 from understudy.tools.result import SAFE
 
 HEAD_BYTES: Final = 256 * 1024
-"""Bytes of a file that are read for its preview."""
+"""Limit of the bytes that are read for a preview."""
 MAX_ROWS: Final = 50
 MAX_COLUMNS: Final = 60
 MAX_CELL: Final = 200
-"""Characters of a cell; the rest is cut off."""
+"""Limit of a cell in characters; the rest is cut off."""
 MAX_TEXT: Final = 40_000
-"""Characters of a text; the rest is cut off."""
+"""Limit of a text in characters; the rest is cut off."""
 
 IMAGE, TABLE, TEXT, NONE = "image", "table", "text", "none"
 
 _DELIMITERS: Final = {"csv": ",;\t|", "tsv": "\t"}
-# The languages of files by the ends of their names; the end itself where it is the language's name.
+# The language of a file by the suffix of its name; any other suffix is taken for the name of its language.
 _LANGUAGES: Final = {
     "htm": "html", "svg": "xml", "xhtml": "html", "jsonl": "json", "ndjson": "json", "geojson": "json", "mjs": "js",
     "cjs": "js", "h": "c", "hpp": "cpp", "cc": "cpp", "c": "c", "patch": "diff", "bat": "text", "log": "text",
@@ -43,7 +42,7 @@ _LANGUAGES: Final = {
 class FilePreview:
     """A preview of `kind` image, table, text or none. `image_type` is the media type of a picture, by its content.
 
-    `rows` are those of a table below its `columns`, as text; `text` is in `language`. `cut`: there is more than that.
+    A table has `columns` and `rows` of cells; a text has `text` in `language`. `cut`: the file has more than this.
     """
 
     kind: str
@@ -74,7 +73,7 @@ def preview_of(name: str, head: bytes, size: int) -> FilePreview:
 
 
 def _of_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, cut: bool = False) -> FilePreview:
-    """Return the preview of a table, cut to the bounds of previews."""
+    """Return the preview of a table, cut to the limits of previews."""
     shown = [[_cell(cell) for cell in row[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
     more = cut or len(rows) > MAX_ROWS or len(columns) > MAX_COLUMNS
     return FilePreview(TABLE, columns=[_cut(str(column)) for column in columns[:MAX_COLUMNS]], rows=shown, cut=more)
@@ -85,8 +84,8 @@ def _suffix(name: str) -> str:
 
 
 def head_text(head: bytes, *, whole: bool) -> str | None:
-    """Return the text of a file, in UTF-8, UTF-16 or cp1252; None if it is none. `whole` False: a character that was
-    cut at the end is left out."""
+    """Decode the beginning of a file as UTF-8, UTF-16 or cp1252; None if it is no text. Unless it is the `whole` file,
+    an incomplete character at its end is left out."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return head[: len(head) // 2 * 2].decode("utf-16", errors="replace")
     if b"\0" in head:
@@ -112,7 +111,7 @@ def _delimited(text: str, delimiters: str, *, cut: bool) -> FilePreview | None:
     except csv.Error:  # a field beyond the limit of the library
         return None
     if cut and len(rows) < MAX_ROWS + 2 and not text.endswith(("\n", "\r")):
-        rows = rows[:-1]  # its end was not read
+        rows = rows[:-1]  # the last row is incomplete
     return _of_rows(rows[0], rows[1:], cut=cut) if rows else None
 
 

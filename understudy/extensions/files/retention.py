@@ -1,6 +1,6 @@
-"""The actor that deletes files that nothing refers to, and what an upload has left in the folder.
+"""The actor that deletes unreferenced files, and files in the folder that have no row.
 
-If several servers share the database, the one that has been alive the longest does it.
+If several servers share the database, only the one that has been alive the longest does this.
 """
 
 import logging
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_S: Final = 180.0
-"""Time from the start of the server to the first pass: a starting server is busy."""
+"""Seconds from the start of the server to the first pass, because a starting server is busy."""
 EVERY_S: Final = 6 * 3600.0
 AGE_S: Final = 24 * 3600.0
-"""Minimum age of an unreferenced file to be deleted: its message may not have been sent yet."""
+"""Age in seconds before which no file is deleted, because its message may not have been sent yet."""
 TOGETHER: Final = 200
 """Files examined per transaction."""
 LOOKED_FOR: Final = 20
-"""Limit of file ids searched in texts at a time: each is a scan of its user's messages."""
+"""Limit of file ids searched in texts per transaction, because each search scans its user's messages."""
 
 Key = tuple[str, str]
 """An owner and the id of a file."""
@@ -47,9 +47,9 @@ _s = schema.steps.c
 
 
 class FileRetention(Poller):
-    """Deletes what nothing refers to, some minutes after its start, and every `EVERY_S` seconds.
+    """Deletes unreferenced files, `FIRST_S` after its start and then every `EVERY_S` seconds.
 
-    `count` is called with the number of deleted files, `clock` gives Unix seconds.
+    `count` is called with the number of deleted files, `clock` returns Unix seconds.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class FileRetention(Poller):
         self.first = True
 
     async def poll(self) -> float:
-        """Delete what nothing refers to now; if the database is away, do it in the next pass."""
+        """Delete all unreferenced files. If the database is unavailable, the next pass does it."""
         if self.first:
             self.first = False
             return FIRST_S
@@ -95,12 +95,12 @@ class FileRetention(Poller):
                 await rest(began)
 
     async def _strays(self, folder: FolderFiles, before: float) -> None:
-        """Delete files in the folder without a row: their server died before it could store the row."""
-        names = await folder.older_than(before)
-        for first in range(0, len(names), TOGETHER):
-            began, some = trio.current_time(), names[first : first + TOGETHER]
-            rows = await self.store.archive.read(known_files, some)
-            strays = [name for name in some if name not in rows]
+        """Delete files in the folder without a row: their server was killed before it stored the row."""
+        ids = await folder.older_than(before)
+        for first in range(0, len(ids), TOGETHER):
+            began, batch = trio.current_time(), ids[first : first + TOGETHER]
+            stored = await self.store.archive.read(known_files, batch)
+            strays = [file_id for file_id in batch if file_id not in stored]
             await folder.remove("", strays)
             if strays:
                 self.count(len(strays))
@@ -108,42 +108,42 @@ class FileRetention(Poller):
 
 
 def old_files(connection: Connection, after: Key, before: float) -> tuple[Key | None, list[Key]]:
-    """Return the last of the next files that were uploaded before a time, and those of them that no stored text names.
+    """Examine a page of the files after `after` that were uploaded before a time (Unix seconds).
 
-    The first of the pair is None on the last page.
+    Return the last key of the page, None if it is the last page, and the keys of its unreferenced files.
     """
     key = tuple_(_f.owner, _f.id)
-    wanted = select(_f.owner, _f.id).where(key > tuple_(*after), _f.created_at < before)
-    rows = [(owner, name) for owner, name in connection.execute(wanted.order_by(_f.owner, _f.id).limit(TOGETHER))]
+    query = select(_f.owner, _f.id).where(key > tuple_(*after), _f.created_at < before)
+    rows = [(owner, file_id) for owner, file_id in connection.execute(query.order_by(_f.owner, _f.id).limit(TOGETHER))]
     of_owner: dict[str, list[str]] = {}
-    for owner, name in rows:
-        of_owner.setdefault(owner, []).append(name)
-    orphans = [(owner, name) for owner, names in of_owner.items() for name in _unnamed(connection, owner, names)]
+    for owner, file_id in rows:
+        of_owner.setdefault(owner, []).append(file_id)
+    orphans = [(owner, file_id) for owner, ids in of_owner.items() for file_id in _unreferenced(connection, owner, ids)]
     return (rows[-1] if len(rows) == TOGETHER else None), orphans
 
 
 def known_files(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Return which of these ids are files of any owner."""
+    """Return the ones of these ids that are files of any owner."""
     return set(connection.execute(select(_f.id).where(_f.id.in_(ids))).scalars())
 
 
-def _unnamed(connection: Connection, owner: str, names: Sequence[str]) -> list[str]:
-    """Return the owner's files that no message names, and no text of a message or result of a tool contains."""
+def _unreferenced(connection: Connection, owner: str, ids: Sequence[str]) -> list[str]:
+    """Return up to `LOOKED_FOR` ids of an owner's files that are in no message and in no result of a tool."""
     references = cast(_m.references, Text)
-    named: set[str] = set()
-    for (listed,) in connection.execute(select(references).where(_m.owner == owner, references != "[]")):
-        named.update(_ID.findall(listed))
-    made = cast(_m.files, Text)
-    for (listed,) in connection.execute(select(made).where(_m.owner == owner, _m.files.is_not(None))):
-        named.update(_ID.findall(listed))
-    left = [name for name in names if name not in named][:LOOKED_FOR]
+    referenced: set[str] = set()
+    for (value,) in connection.execute(select(references).where(_m.owner == owner, references != "[]")):
+        referenced.update(_ID.findall(value))
+    attached = cast(_m.files, Text)
+    for (value,) in connection.execute(select(attached).where(_m.owner == owner, _m.files.is_not(None))):
+        referenced.update(_ID.findall(value))
+    candidates = [file_id for file_id in ids if file_id not in referenced][:LOOKED_FOR]
     of_owner = select(_s.run_id).join(schema.runs, _r.id == _s.run_id).where(_r.owner == owner)
-    unnamed = []
-    for name in left:
+    orphans = []
+    for file_id in candidates:
         texts: Any = (
-            select(_m.number).where(_m.owner == owner, _m.content.contains(name, autoescape=True)),
-            of_owner.where(cast(_s.result, Text).contains(name, autoescape=True)),
+            select(_m.number).where(_m.owner == owner, _m.content.contains(file_id, autoescape=True)),
+            of_owner.where(cast(_s.result, Text).contains(file_id, autoescape=True)),
         )
         if all(connection.execute(text.limit(1)).first() is None for text in texts):
-            unnamed.append(name)
-    return unnamed
+            orphans.append(file_id)
+    return orphans

@@ -1,4 +1,4 @@
-"""`/api/files`: files that users attach to their messages, and those that tools make for them."""
+"""`/api/files`: uploads, downloads and previews of users' files."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -25,7 +25,7 @@ from understudy.web.routes import OF_ONE, STORED, Count, Routes
 blueprint = Routes("files", __name__, url_prefix="/api/files")
 
 CHUNK = 256 * 1024
-"""Bytes read at a time."""
+"""Bytes of an upload that are read at a time."""
 
 
 class UploadBody(Struct):
@@ -66,10 +66,10 @@ async def upload() -> ShownFile:
     except CommandRejected:
         await drain_body()
         raise
-    sent = (await request.files).get("file")
-    if sent is None or not sent.filename:
+    received = (await request.files).get("file")
+    if received is None or not received.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
-    row, findings = await files.upload(sent.filename, sent.mimetype, _chunks(sent))
+    row, findings = await files.upload(received.filename, received.mimetype, _chunks(received))
     return ShownFile(row.id, row.name, row.media_type, row.size, findings or UNSET)
 
 
@@ -80,20 +80,20 @@ async def download(file_id: str) -> Response:
 
 
 async def download_of(row: File) -> Response:
-    """Answer with a file as a download.
+    """Return a response with a file as a download.
 
     Raises:
-        CommandRejected: `not_found`: its content is there no more.
+        CommandRejected: `not_found`: its content is not stored any more.
     """
     content = web_context().parts[BoundedFiles].files.read(row)
     try:
-        first = await anext(content, b"")  # before the answer begins: it may still be a refusal
+        first = await anext(content, b"")  # read before the response begins, so that a refusal is still possible
     except NotStored:
         raise CommandRejected("not_found", "That file is there no more.") from None
-    answer = Response(_whole(first, content), content_type="application/octet-stream")
-    answer.headers["Content-Length"] = str(row.size)
-    answer.headers.set("Content-Disposition", "attachment", **_names(row.name))
-    return answer
+    response = Response(_whole(first, content), content_type="application/octet-stream")
+    response.headers["Content-Length"] = str(row.size)
+    response.headers.set("Content-Disposition", "attachment", **_names(row.name))
+    return response
 
 
 @blueprint.get("/<file_id>/preview", errors=("not_found", "busy", *STORED))
@@ -103,11 +103,7 @@ async def preview(file_id: str) -> ShownPreview:
 
 
 async def preview_for(row: File) -> ShownPreview:
-    """Return the preview of a file.
-
-    Raises:
-        CommandRejected: `not_found`: its content is there no more.
-    """
+    """Return the preview of a file. Raises CommandRejected: `not_found`: its content is not stored any more."""
     files = web_context().parts[BoundedFiles].files
     try:
         async with aclosing(files.read(row)) as content:
@@ -129,13 +125,13 @@ async def _own_file(file_id: str) -> File:
 
 
 def _names(name: str) -> dict[str, str]:
-    """Return a file's name as parameters of a header: in ASCII, and, if it has other characters, whole (RFC 6266)."""
-    plain = name.encode("ascii", "replace").decode()
-    return {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name, safe='')}"})
+    """Return the parameters of Content-Disposition for a name: in ASCII and, if that differs, in UTF-8 (RFC 6266)."""
+    ascii_name = name.encode("ascii", "replace").decode()
+    return {"filename": ascii_name} | ({} if ascii_name == name else {"filename*": f"UTF-8''{quote(name, safe='')}"})
 
 
-async def _chunks(given: FileStorage) -> AsyncGenerator[bytes, None]:
-    while chunk := await trio.to_thread.run_sync(given.stream.read, CHUNK):
+async def _chunks(upload: FileStorage) -> AsyncGenerator[bytes, None]:
+    while chunk := await trio.to_thread.run_sync(upload.stream.read, CHUNK):
         yield chunk
 
 
@@ -148,6 +144,6 @@ async def _whole(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenera
 
 @blueprint.record
 def let_files_in(state: BlueprintSetupState) -> None:
-    """Have the application take bodies with a file, in the frame of their form."""
+    """Raise the application's limit of request bodies to that of a file, with 64 KiB for the rest of the form."""
     limit_bytes = state.app.extensions["context"].settings.of(FileSettings).max_bytes
     state.app.config["MAX_CONTENT_LENGTH"] = max(state.app.config["MAX_CONTENT_LENGTH"], limit_bytes + 64 * 1024)

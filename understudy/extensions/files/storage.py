@@ -1,4 +1,4 @@
-"""Reads and writes of the rows of uploaded files; their bytes are elsewhere."""
+"""Reads and writes of the rows of uploaded files. Their bytes are in a `FileStore`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _f = files.c
 
 @write
 def add_file(connection: Connection, file: File) -> bool:
-    """Record an uploaded file."""
+    """Store the row of an uploaded file. Raises AlreadyStored if its id has another row. Return True."""
     add_users(connection, [(file.owner, file.created_at)])
     row = put(connection, files).on_conflict_do_nothing(index_elements=["owner", "id"])
     added = connection.execute(row, asdict(file)).rowcount
@@ -35,5 +35,5 @@ def among(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
 
 
 def record_of(row: Any) -> dict[str, Any]:
-    """Return the metadata of a file; its bytes are downloaded by its id."""
+    """Return the metadata of a file in the form of an export; its bytes are downloaded by its id."""
     return {name: value for name, value in row._mapping.items() if name != "owner"}

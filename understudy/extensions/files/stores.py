@@ -1,4 +1,4 @@
-"""The store of a server's files, as its database is, and the quotas that bound what users store there."""
+"""Opens the store of a server's files, which depends on its database, and enforces the quotas of users."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
@@ -24,7 +24,7 @@ file_bytes_used = bytes_used(files.c.owner, files.c.size)
 
 
 def open_files(settings: "WebSettings", store: Store) -> tuple[FileStore, FileCache | None]:
-    """Return the store of uploads, in a folder beside SQLite or in PostgreSQL, and its copies on this machine."""
+    """Return the store of files: a folder beside SQLite, or PostgreSQL and then also the cache of local copies."""
     data_dir, limit_bytes = settings.data_dir, settings.of(FileSettings).max_bytes
     if store.database.writing.dialect.name != "postgresql":
         return FolderFiles(data_dir / FILES, store.commit, limit_bytes=limit_bytes), None
@@ -37,27 +37,27 @@ def open_files(settings: "WebSettings", store: Store) -> tuple[FileStore, FileCa
 
 
 async def remove_bytes(settings: "WebSettings", store: Store, rows: Sequence[Any]) -> None:
-    """Delete the bytes of files of a user, also while files are off. Raises StorageUnavailable."""
+    """Delete the bytes of a user's files, also while the extension is off. Raises StorageUnavailable."""
     files, _ = open_files(settings, store)
     await files.remove(rows[0].owner, [row.id for row in rows])
 
 
 class FileQuotas(Quotas):
-    """Counts the bytes of files, also of those that are being uploaded."""
+    """Counts the bytes of stored files and of uploads in progress."""
 
     @classmethod
     def of(cls, store: Store, limits: UserLimits, *, tenants: bool = False) -> Self:
-        """Return the quotas by these limits. `tenants`: whether the server has tenants."""
+        """Return the quotas with these limits. `tenants`: whether the server has tenants."""
         per_tenant = limits.files_bytes_per_tenant if tenants else None
         return cls(store, file_bytes_used, "files", limits.files_bytes_per_user, per_tenant)
 
     async def hold(self, owner: str, size: int) -> None:
-        """Count bytes of a file that is being uploaded; `release` returns them. Raises as `check`."""
+        """Count bytes of an upload in progress, until `release`. Raises CommandRejected if there is no room."""
         for quota in await self.check(owner, size):
             quota.held += size
 
     def release(self, owner: str, size: int, *, stored: bool) -> None:
-        """End the count of bytes as being uploaded; `stored`: they are counted as stored now."""
+        """Stop counting bytes as an upload in progress. If the upload was `stored`, count them as stored."""
         for quota in self.quotas(owner):
             quota.held -= size
             quota.since += size if stored else 0
@@ -67,7 +67,7 @@ class FileQuotas(Quotas):
 class BoundedFiles:
     """Counts users' uploads, and the files that tools save for them, against their quotas.
 
-    Files of one user are stored one after the other: concurrent uploads that do not fit together would all be refused.
+    Files of one user are stored one after the other. Else all concurrent uploads could be refused, although some fit.
     """
 
     files: FileStore
@@ -76,11 +76,11 @@ class BoundedFiles:
 
     @property
     def limit_bytes(self) -> int:
-        """The largest file."""
+        """The largest size of a file, in bytes."""
         return self.files.limit_bytes
 
     async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
-        """As `FileStore.save`. Raises also CommandRejected (`quota_exceeded`) as soon as there is no room."""
+        """Store an upload, see `FileStore.save`. Raises CommandRejected (`quota_exceeded`) when there is no room."""
         taken, stored = 0, False
 
         async def counted() -> AsyncGenerator[bytes, None]:

@@ -1,6 +1,6 @@
-"""Agents of other frameworks, one module each. They hold what is particular to a framework, whose extra may be missing.
+"""Frameworks: runs agents of other frameworks. Each framework has a module, which needs the framework's package.
 
-A module is imported by those who use its framework. All share `work`; `understudy.agents.framework` shows them a run.
+Users import the module of their framework. All modules share `work`, and see a run by `understudy.agents.framework`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,26 +25,26 @@ class Frameworks(Extension):
     requires = ("providers",)
 
     def tables(self) -> "Sequence[Table]":
-        """A row an entry of a run's state."""
+        """Return the table of runs' states, a row per entry."""
         from understudy.extensions.frameworks.tables import agent_states
 
         return [agent_states]
 
     def user_data(self) -> Sequence[UserData]:
-        """The checkpoints of runs, their bytes as Base64."""
+        """Return the states of a user's runs, with their bytes as Base64."""
         from understudy.extensions.frameworks.tables import agent_states
 
-        shown = ("run_id", "key", "body", "updated_at")  # of at most 8 MiB each
-        return [UserData("agent_states", agent_states, lambda row: {name: row._mapping[name] for name in shown}, 4)]
+        columns = ("run_id", "key", "body", "updated_at")  # a body has at most 8 MiB
+        return [UserData("agent_states", agent_states, lambda row: {name: row._mapping[name] for name in columns}, 4)]
 
     def models(self) -> "Mapping[str, Callable[..., Model]]":
-        """Models that Pydantic AI asks: of Google, Cohere, and those of Amazon."""
+        """Return the clients of models that Pydantic AI asks: of Google, Cohere and Amazon."""
         from understudy.extensions.frameworks import pydantic_ai_model as models
 
         return {"gemini": models.gemini, "converse": models.converse, "cohere": models.cohere}
 
     async def open(self, server: "WebContext") -> None:
-        """Open the loop on which such agents run, if there are any."""
+        """Open the asyncio loop for agents of other frameworks, if the server has any."""
         from understudy.agents.agent import with_subagents
 
         if not any("frameworks" in agent.extensions for agent in with_subagents(server.agents.values()).values()):
@@ -60,7 +60,7 @@ class Frameworks(Extension):
         server.parts.closing.push_async_callback(loop.close)
 
     def children(self, server: "WebContext") -> Sequence[ChildSpec]:
-        """What watches the loop."""
+        """Return the actor that watches the asyncio loop; none without a loop."""
         from understudy.extensions.frameworks.asyncio_thread import AsyncioLoop
         from understudy.tools.loop import ToolLoopActor
 

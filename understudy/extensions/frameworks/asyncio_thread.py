@@ -1,7 +1,8 @@
-"""A thread with a loop of asyncio alone, for agents of other frameworks: not all of them work on trio's.
+"""A thread with a plain asyncio loop, for agents of other frameworks, because not all of them work on trio's loop.
 
-1. All calls share the loop, so clients and pools of a framework outlive a call. `ToolLoop` replaces a blocked one.
-2. A call that is cancelled, or whose thread is closed, gets asyncio's CancelledError. The server leaves one that stays.
+1. All calls share the loop, so clients and pools of a framework outlive a call. `ToolLoop` replaces a blocked loop.
+2. A cancelled call, and each call of a thread that is closed, gets asyncio's CancelledError. The server does not wait
+   for a call that ignores it.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from understudy.tools.loop_call import GRACE_S, LoopCall
 log = logging.getLogger(__name__)
 
 LAST_S: Final = GRACE_S / 2
-"""Seconds for cancelled calls, and half of it for what they leave, before the loop closes. The server waits longer."""
+"""Seconds that the closing loop gives cancelled calls, and half of it their tasks. The server waits longer."""
 
 
 @define(eq=False)
@@ -37,7 +38,7 @@ class AsyncioCall(LoopCall):
             self.task.cancel()
 
     async def serve(self) -> None:
-        """Make the call. Its end is told by its task, which may be cancelled before it begins."""
+        """Make the call. The end of its task ends the call, because the task may be cancelled before it begins."""
         try:
             if self.take_ticket():
                 self.value = [await self.function(self._context())]
@@ -54,31 +55,29 @@ class AsyncioThread(ToolThread):
 
     def __init__(self, lifespans: Mapping[str, Lifespan], system: ActorSystem | None, *, asyncio: bool) -> None:
         super().__init__(lifespans, system, asyncio=False)
-        self._events = SelectorEventLoop()  # made directly: trio-asyncio replaces the policy that would make one
+        self._events = SelectorEventLoop()  # made directly, because trio-asyncio replaces the policy that makes loops
         self._ending = False
 
     def post(self, function: Callable[[], object]) -> bool:
-        """Run a function on the asyncio loop. Return False if that has ended."""
-        with suppress(RuntimeError):  # it is closed
+        """Run a function on the asyncio loop, from any thread. Return False if the loop is closed."""
+        with suppress(RuntimeError):
             self._events.call_soon_threadsafe(function)
             return True
         return False
 
-    # In the thread
-
     def stop(self) -> None:
-        """Cancel the calls, and end the loop within `LAST_S`."""
+        """Cancel the calls, and end the loop soon after, at most 1.5 `LAST_S` later. Call it in the thread."""
         for call in list(self.calls):
             call.cancel()
         self._events.create_task(self._end_soon())
 
     def cancel(self) -> None:
-        """End the loop."""
+        """End the loop at once. Call it in the thread."""
         self._ending = True
         self._events.stop()
 
     async def _end_soon(self) -> None:
-        """End the calls, then the tasks that a framework started beside them, then async generators, then the loop."""
+        """Wait for the cancelled calls, then end a framework's other tasks and async generators, then the loop."""
         tasks = [call.task for call in self.calls if isinstance(call, AsyncioCall) and call.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_S)
@@ -96,7 +95,7 @@ class AsyncioThread(ToolThread):
             while not self._ending:
                 try:
                     loop.run_forever()
-                except (SystemExit, KeyboardInterrupt) as error:  # of a task or callback; the task has it, too
+                except (SystemExit, KeyboardInterrupt) as error:  # raised by a task or callback, which has failed then
                     log.warning("tools.exit_ignored", exc_info=error)
 
     def _start(self, call: LoopCall) -> None:
@@ -106,4 +105,4 @@ class AsyncioThread(ToolThread):
 
 
 class AsyncioLoop(ToolLoop):
-    """The loop of agents of other frameworks, which the extension opens if there are any."""
+    """The loop of the agents of other frameworks, opened by the extension if there are any."""

@@ -1,15 +1,14 @@
-"""Runs an agent of another framework, which resumes from state that it keeps, and makes its calls itself.
+"""Runs an agent of another framework, which makes its calls itself and resumes from state that it saves.
 
-1. What the log has is taken over when the agent begins: text and finished calls stay as they are, and are not asked for
-   again.
-2. A call that was at work when the server died is begun again, under its id, if the agent makes it again with the same
-   arguments. Else it is closed, as one whose effect is unknown.
-3. Text and calls may come at the same time, in any order: nothing of it is replayed.
-4. An error of the agent ends the run, with a sentence: it is not begun again, as what it called would be called again.
-5. A run that goes on with a cut answer begins with a copy of the state of the run that it goes on with. So the agent
-   resumes as after a crash: what was at work is made again, and its text takes the place of what was shown of it.
-6. The state is stored when `save` returns, and only then may the agent go on with what depends on it. Text that was
-   said before is stored with it: the agent will not say it again.
+1. When the agent begins, the text and the finished calls in the log are taken over; they are not asked for again.
+2. A call that was being made when the server crashed is made again, under its id, if the agent makes it again with the
+   same arguments. Else it is closed as a call whose effect is unknown.
+3. The agent may write text and make calls at the same time and in any order, because nothing of this is replayed.
+4. An error of the agent ends the run with a sentence. The agent is not started again, because it would repeat calls.
+5. A run that continues an unfinished answer begins with a copy of the earlier run's state. So the agent resumes as
+   after a crash: unfinished work is done again, and its new text replaces the text that was shown of it.
+6. The state is stored when `save` returns, and the agent must not continue with work that depends on it before. The
+   text said so far is stored with it, because the agent will not say it again.
 """
 
 import logging
@@ -43,7 +42,7 @@ from understudy.wire.events import Usage
 
 log = logging.getLogger(__name__)
 SAID: Final = "said"
-"""The key of the state that has the text of the turn that is not recorded yet, with the number of the turn."""
+"""The key of the state for the number of the unfinished turn, and the turn's text so far."""
 NOTHING: Final = b'[0,""]'
 
 
@@ -52,11 +51,11 @@ class FrameworkRun(HandWritten):
     """The work of an agent of another framework, from turn `number` on."""
 
     waits_for_calls: ClassVar[bool] = False
-    _sizes: dict[str, int] = field(factory=dict, init=False, repr=False)  # of the entries of the run's state
+    _sizes: dict[str, int] = field(factory=dict, init=False, repr=False)  # bytes of each entry of the run's state
     _saving: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
     def _means(self) -> TurnWork:
-        """Return what the agent does its work through."""
+        """Return the functions by which the agent works, each run in order or at once with the others."""
         means = super()._means()
         return SimpleNamespace(
             **vars(means)
@@ -92,11 +91,11 @@ class FrameworkRun(HandWritten):
             raise AgentFailed(f"{agent.display_title} gave no answer.", error_id)
 
     async def _expect(self, kind: str, name: str) -> bool:
-        """Return False: nothing that is recorded is asked for."""
+        """Return False, because no recorded step is asked for again."""
         return False
 
     async def resume(self) -> Resumed:
-        """Take over what the log has, and the state of the run whose answer this one goes on with."""
+        """Take over the text and calls in the log, and the state of the run that this one continues."""
         work = self.work
         await self._take_state()
         for ask in self.past.asks:
@@ -113,25 +112,25 @@ class FrameworkRun(HandWritten):
         self.past.says = self.past.thoughts = 0
         self.past.asks.clear()
         number, text = msgspec.json.decode((await self._state()).get(SAID, NOTHING), type=tuple[int, str])
-        shown = bool(text) and number == self.number and self.past.last is None
-        if shown:
-            await self.say(text)  # what of it was shown is not shown again
-        return Resumed(self.past.last is not None, shown)
+        is_unfinished = bool(text) and number == self.number and self.past.last is None
+        if is_unfinished:
+            await self.say(text)  # the part of it that was shown is not shown again
+        return Resumed(self.past.last is not None, is_unfinished)
 
     async def _take_state(self) -> None:
-        """Copy the state of the run whose answer this one goes on with, unless this one has some of its own."""
+        """Copy the state of the run that this one continues, unless this one has state of its own."""
         job, store = self.work.job, self.work.services.store
         run = None if self.work.log.scope else await store.run(job.run_id)
         if run is None or run.continues is None:
             return
-        mine = await store.read(states.state, job.owner, job.thread_id, job.run_id)
+        own_state = await store.read(states.state, job.owner, job.thread_id, job.run_id)
         entries = tuple((await store.read(states.state, job.owner, job.thread_id, run.continues)).items())
-        if entries and not mine:
+        if entries and not own_state:
             now = self.work.services.clock()
             await store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries))
 
     async def show_call(self, call: OwnCall) -> None:
-        """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
+        """Record a call that the agent makes, and wait for its end. Raises ToolError if it is denied."""
         work, name = self.work, call.name[:MAX_NAME]
         past = self.past.take_call(name, call.arguments)
         if past is None:
@@ -150,16 +149,16 @@ class FrameworkRun(HandWritten):
                 raise
 
     async def ask_once(self, key: str, question: Question) -> Mapping[str, Any]:
-        """Ask the user under a key. Return the answer, which the log may have. Raises QuestionUnanswered."""
+        """Ask a question under a key. Return the answer, from the log if it is there. Raises QuestionUnanswered."""
 
         def accept(_: Mapping[str, Any]) -> None:
-            """Accept any answer that fits the schema: the agent checks the rest."""
+            """Accept any answer that fits the schema, because the agent checks it further."""
 
-        with self.work.tools.questions.resting():  # its calls wait with the agent
+        with self.work.tools.questions.resting():  # the agent's calls wait with it
             return await self.asker.ask(question, accept, which=key)
 
     async def count(self, model: str, usage: Usage) -> None:
-        """Count what a request to a model used, and record it."""
+        """Count and record the usage of one request to a model."""
         cost = self.work.services.models.prices.cost(model, usage)
         usage = usage if cost is None else evolve(usage, cost=cost)
         self.work.meter.add_usage(usage, turns=1)
@@ -167,7 +166,7 @@ class FrameworkRun(HandWritten):
         await self._record("ask", model[:MAX_NAME], began, msgspec.to_builtins(RecordedAsk("", (), usage)))
 
     async def load(self, run_id: str) -> dict[str, bytes]:
-        """Return the state that the agent has kept in a run of this thread."""
+        """Return the state that the agent has saved in a run of this thread, by key."""
         state = await self._state(run_id)
         if run_id == self.work.job.run_id:
             self._sizes = {key: len(body) for key, body in state.items()}
@@ -179,7 +178,7 @@ class FrameworkRun(HandWritten):
         return {key.removeprefix(scope): body for key, body in state.items() if key.startswith(scope)}
 
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
-        """Keep entries of the run's state, and remove others. Raises ToolError if they are too large."""
+        """Store entries of the run's state, and remove others. Raises ToolError if the state would be too large."""
         async with self._saving:
             progress = msgspec.json.encode((self.number, replace_surrogates("".join(self._said))))
             put = {**put, SAID: progress}
@@ -190,24 +189,26 @@ class FrameworkRun(HandWritten):
                 raise ToolError("message_too_large", sentence)
             job, scope, now = self.work.job, self._scope, self.work.services.clock()
             entries = tuple((scope + key, body) for key, body in put.items())
-            gone = tuple(scope + key for key in drop)
-            await self.work.services.store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries, gone))
+            removed = tuple(scope + key for key in drop)
+            await self.work.services.store.commit(
+                save_state(job.owner, job.thread_id, job.run_id, now, entries, removed)
+            )
             self._sizes = sizes
 
     @property
     def _scope(self) -> str:
-        """The beginning of the keys of the agent's state: a subagent has its own for each call."""
+        """The prefix of the keys of the agent's state. A subagent has another one for each call."""
         return f"{self.work.agent_id if self.work.log.scope else self.work.agent.name}/"
 
     async def _close_cut_calls(self) -> None:
         await super()._close_cut_calls()
-        for turn in self.past.calls:  # which the agent did not make again
+        for turn in self.past.calls:  # calls that the agent did not make again
             await self.work.tools.execute(turn.calls, {}, self.work.agent_id, self.context)
         self.past.calls.clear()
 
 
 def _as_tool(name: str, call: OwnCall) -> Tool:
-    """Return a tool that waits until the framework has made the call."""
+    """Return a tool that stands for the framework's call: it waits until the framework has made it."""
     description = call.description or f"Calling {name}"
     properties: dict[str, Any] = {key: {} for key in call.arguments} | dict(call.parameters.get("properties", {}))
     schema = {"type": "object", "properties": properties}
@@ -218,7 +219,7 @@ def _as_tool(name: str, call: OwnCall) -> Tool:
 
 
 async def _made(call: OwnCall, /, **arguments: Any) -> ToolResult:
-    """Let the framework make the call, and return its result."""
+    """Tell the framework that the call is allowed, and return the result of its call."""
     if not call.allowed.done():
         call.allowed.set_result(arguments)
     return ToolResult(await wait_for(call.ended))

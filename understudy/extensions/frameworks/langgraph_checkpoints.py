@@ -1,9 +1,9 @@
-"""The checkpoints of a graph's run, kept as state of the run: a checkpointer of LangGraph for one run.
+"""A checkpointer of LangGraph for one run, which stores its checkpoints as state of the run.
 
-1. Of each namespace the last checkpoint is kept, with the writes of tasks since then: what a run resumes from. There is
-   no going back to earlier ones.
-2. Values are msgpack by LangGraph's serializer in its strict mode: only known types are made of stored bytes, those of
-   LangChain's messages and those that the graph's own state is declared with. Nothing is pickled.
+1. For each namespace only the last checkpoint is stored, with the writes of tasks since then. A run resumes from these;
+   it cannot go back to an earlier checkpoint.
+2. Values are msgpack by LangGraph's serializer in its strict mode: stored bytes become only known types, those of
+   LangChain's messages and those in the declaration of the graph's state. Nothing is pickled.
 """
 
 import asyncio
@@ -53,9 +53,9 @@ class _Write(msgspec.Struct, array_like=True):
 
 
 class RunCheckpoints(BaseCheckpointSaver[int]):
-    """The checkpoints of one run of `graph`, stored by `work`. `begun`: the run has one.
+    """The checkpoints of one run of `graph`, stored by `work`. `begun`: the run has a checkpoint.
 
-    `shown` waits until all is shown that the graph has said.
+    `shown` waits until all events of the graph have been shown.
     """
 
     def __init__(self, graph: Any, work: FrameworkWork, shown: Callable[[], Awaitable[None]]) -> None:
@@ -64,12 +64,12 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(modules)))
         self.work, self.shown = work, shown
         self.begun = False
-        self.stored = asyncio.Event()  # set, and made anew, when something was stored
+        self.stored = asyncio.Event()  # set, and replaced by a new one, after each save
         self._checkpoints: dict[str, _Stored] = {}  # by namespace
         self._writes: dict[str, _Write] = {}  # by key of the state
 
     async def load(self, run_id: str) -> None:
-        """Load what the run has stored before it was interrupted."""
+        """Load the checkpoints and writes that the run stored before it was interrupted."""
         for key, body in (await self.work.load(run_id)).items():
             if key.startswith("c/"):
                 self._checkpoints[key[2:]] = msgspec.msgpack.decode(body, type=_Stored)
@@ -78,7 +78,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         self.begun = ROOT in self._checkpoints
 
     async def start_after(self, run_id: str) -> bool:
-        """Let the graph begin with the last checkpoint of an earlier run. Return False if that has none."""
+        """Start the graph from the last checkpoint of an earlier run. Return False if that has none."""
         body = (await self.work.load(run_id)).get(f"c/{ROOT}")
         if body is None:
             return False
@@ -86,18 +86,16 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         return True
 
     async def finish(self) -> None:
-        """Remove what only an unfinished run needs: writes, and the checkpoints of subgraphs."""
+        """Remove the writes and the checkpoints of subgraphs, which only an unfinished run needs."""
         inner = [f"c/{ns}" for ns in self._checkpoints if ns != ROOT]
         if inner or self._writes:
             await self.work.save({}, (*inner, *self._writes))
 
-    # What a graph asks of its checkpointer
-
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return the last checkpoint of a namespace; None if it has none, or another one is asked for."""
-        ns, wanted = _namespace(config), get_checkpoint_id(config)
+        """Return the last checkpoint of a namespace; None if there is none, or `config` names another one."""
+        ns, wanted_id = _namespace(config), get_checkpoint_id(config)
         stored = self._checkpoints.get(ns)
-        if stored is None or wanted not in (None, stored.id):
+        if stored is None or wanted_id not in (None, stored.id):
             return None
         writes = [write for write in self._writes.values() if (write.ns, write.checkpoint_id) == (ns, stored.id)]
         writes.sort(key=lambda write: (write.path, write.task_id, write.index))
@@ -117,7 +115,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Yield the last checkpoint: there are no earlier ones."""
+        """Yield the last checkpoint, because earlier ones are not stored."""
         if config is not None and before is None and (checkpoint := await self.aget_tuple(config)) is not None:
             yield checkpoint
 
@@ -128,7 +126,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint in place of the one before, whose writes are in it."""
+        """Store a checkpoint, replacing the last one and its writes, which the new one includes."""
         ns = _namespace(config)
         stored = _Stored(
             checkpoint["id"],
@@ -136,28 +134,28 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
             self.serde.dumps_typed(checkpoint),
             self.serde.dumps_typed(get_checkpoint_metadata(config, metadata)),
         )
-        gone = [key for key, write in self._writes.items() if write.ns == ns and write.checkpoint_id != stored.id]
-        await self._save({f"c/{ns}": msgspec.msgpack.encode(stored)}, tuple(gone))
+        old_keys = [key for key, write in self._writes.items() if write.ns == ns and write.checkpoint_id != stored.id]
+        await self._save({f"c/{ns}": msgspec.msgpack.encode(stored)}, tuple(old_keys))
         self._checkpoints[ns], self.begun = stored, self.begun or ns == ROOT
-        for key in gone:
+        for key in old_keys:
             self._writes.pop(key, None)
         return _config(config, ns, stored.id)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store what a task has written since the checkpoint."""
-        ns, made = _namespace(config), {}
+        """Store the writes of a task since the checkpoint."""
+        ns, new_writes = _namespace(config), {}
         checkpoint_id = str(get_checkpoint_id(config))
         for place, (channel, value) in enumerate(writes):
             index = WRITES_IDX_MAP.get(channel, place)
             key = f"w/{ns}/{checkpoint_id}/{task_id}/{index}"
             if index < 0 or key not in self._writes:
-                value_ = self.serde.dumps_typed(value)
-                made[key] = _Write(ns, checkpoint_id, task_id, index, task_path, channel, value_)
-        await self.shown()  # a task whose writes are stored is not run again, and does not speak again
-        await self._save({key: msgspec.msgpack.encode(write) for key, write in made.items()})
-        self._writes |= made
+                encoded = self.serde.dumps_typed(value)
+                new_writes[key] = _Write(ns, checkpoint_id, task_id, index, task_path, channel, encoded)
+        await self.shown()  # first, because a task whose writes are stored is not run again to show its text
+        await self._save({key: msgspec.msgpack.encode(write) for key, write in new_writes.items()})
+        self._writes |= new_writes
 
     async def _save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
         await self.work.save(put, drop)

@@ -1,6 +1,6 @@
 """`openai_agents`: an agent of the OpenAI Agents SDK as an agent here.
 
-The agent that runs is a copy of the user's, whose model and tools keep what `KeptWork` says; its history are the items
+A copy of the user's agent runs, whose model and tools save their results as `KeptWork` describes. Its history is that
 of a session of the SDK.
 """
 
@@ -38,11 +38,11 @@ from understudy.tools.errors import ToolError
 from understudy.wire.events import Usage
 
 MAX_TURNS: Final = 10
-"""Requests to models of one run, unless the agent says otherwise: as in the SDK."""
+"""Default limit of requests to models per run, as in the SDK."""
 TEXT: Final = ("response.output_text.delta", "response.refusal.delta")
 THOUGHT: Final = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
 OUTPUTS: Final = (str, int, float, dict, list, type(None), ToolOutputText, ToolOutputImage, ToolOutputFileContent)
-"""Results of tools that are kept as they are; the model gets any other as text."""
+"""Types of tools' results that are saved unchanged; the model gets any other result as text."""
 
 
 def openai_agents(
@@ -64,7 +64,7 @@ def openai_agents(
 
 @frozen
 class _Agent:
-    """An agent of the SDK, how the context of a run is made, and what its runner is told."""
+    """An agent of the SDK, the function that makes the context of a run, and options of the SDK's runner."""
 
     agent: "Agent[Any]"
     context: Callable[[AgentTurn], Any] | None
@@ -94,7 +94,7 @@ class SdkSession:
         self.items.extend(items)
 
     async def pop_item(self) -> Any:
-        """Remove the last item and return it, None if there is none."""
+        """Remove and return the last item, or return None if there is none."""
         return self.items.pop() if self.items else None
 
     async def clear_session(self) -> None:
@@ -104,7 +104,7 @@ class SdkSession:
 
 @define(eq=False)
 class SdkWork(KeptWork):
-    """The work of an agent on one message. `copies` are the agents that run, by the ids of the user's."""
+    """The work of an agent on one message. `copies` are the agents that run, by the ids of the user's agents."""
 
     made: _Agent
     copies: dict[int, "Agent[Any]"] = field(factory=dict, init=False, repr=False)
@@ -112,16 +112,15 @@ class SdkWork(KeptWork):
     _speaker: tuple[int, str] | None = field(default=None, init=False)  # the request and item that spoke last
 
     async def run(self) -> None:
-        """Work until the agent has its output.
-
-        Raises ModelUnavailable if its model cannot be asked.
-        """
+        """Work until the agent has its output. Raises ModelUnavailable if its model cannot be asked."""
         resumed = await self.resume()
         if resumed.finished:
             return
         self._speaker = (0, "") if resumed.said else None
-        kept, since = await self.load_history()
-        history = msgspec.json.decode(kept) + [{"role": message.role, "content": message.content} for message in since]
+        history_json, since = await self.load_history()
+        history = msgspec.json.decode(history_json) + [
+            {"role": message.role, "content": message.content} for message in since
+        ]
         session = SdkSession(self.turn.thread_id, history)
         context = None if self.made.context is None else self.made.context(self.turn)
         try:
@@ -129,81 +128,79 @@ class SdkWork(KeptWork):
             while result.interruptions:
                 state = result.to_state()
                 for interruption in result.interruptions:
-                    decided = await self.decide_once(str(interruption.call_id), partial(self._decide, interruption))
-                    if "denied" in decided:
-                        state.reject(interruption, rejection_message=decided["denied"])
+                    decision = await self.decide_once(str(interruption.call_id), partial(self._decide, interruption))
+                    if "denied" in decision:
+                        state.reject(interruption, rejection_message=decision["denied"])
                     else:
                         state.approve(interruption)
                 result = await self._stream(state, session, None)
         except openai.APIError as error:
             raise ModelUnavailable("The agent's model cannot be asked now.", detail=repr(error)) from error
-        if not any(isinstance(item, MessageOutputItem) for item in result.new_items[-1:]):  # a tool's result is it
+        if not any(isinstance(item, MessageOutputItem) for item in result.new_items[-1:]):  # a tool's result
             await self.turn.say(text_of(result.final_output))
         await self.save_history(_encoded(session.items))
 
-    async def _stream(self, given: Any, session: SdkSession, context: Any) -> Any:
-        """Run the agent until it has its output, or interrupts itself. Return the SDK's result."""
-        config = replace(self.made.config, model=None)  # which the copies have
+    async def _stream(self, agent_input: Any, session: SdkSession, context: Any) -> Any:
+        """Run the agent until it has its output or interrupts itself. Return the SDK's result."""
+        config = replace(self.made.config, model=None)  # the copies have their models
         agent, hooks, limit = self.copied(self.made.agent), _Ends(self), self.made.max_turns
         result = Runner.run_streamed(
-            agent, given, context=context, max_turns=limit, hooks=hooks, run_config=config, session=session
+            agent, agent_input, context=context, max_turns=limit, hooks=hooks, run_config=config, session=session
         )
         try:
             async for _ in result.stream_events():
                 pass
         finally:
-            result.cancel()  # the SDK runs it in a task of its own
+            result.cancel()  # the SDK runs the agent in a task of its own
         return result
 
-    # The agents that run
-
     def copied(self, agent: "Agent[Any]") -> "Agent[Any]":
-        """Return the copy of an agent that keeps what its model and tools return, as do those it hands off to."""
+        """Return a copy of an agent whose model and tools save their results; agents it hands off to are copied too."""
         if id(agent) in self.copies:
             return self.copies[id(agent)]
-        one = self.copies[id(agent)] = copy.copy(agent)
-        self.copies[id(one)] = one
+        duplicate = self.copies[id(agent)] = copy.copy(agent)
+        self.copies[id(duplicate)] = duplicate
         config = self.made.config
         model = config.model or agent.model
-        one.model = _KeptModel(self, model if isinstance(model, Model) else config.model_provider.get_model(model))
-        one.tools = [self._tool(tool) for tool in agent.tools]
-        one.handoffs = [self._handoff(handoff) for handoff in agent.handoffs]
+        duplicate.model = _KeptModel(
+            self, model if isinstance(model, Model) else config.model_provider.get_model(model)
+        )
+        duplicate.tools = [self._tool(tool) for tool in agent.tools]
+        duplicate.handoffs = [self._handoff(handoff) for handoff in agent.handoffs]
 
         async def mcp_tools(context: Any) -> list[Any]:
             return [self._tool(tool) for tool in await agent.get_mcp_tools(context)]
 
-        vars(one)["get_mcp_tools"] = mcp_tools
-        return one
+        vars(duplicate)["get_mcp_tools"] = mcp_tools
+        return duplicate
 
-    def _handoff(self, to: Any) -> Any:
-        if not isinstance(to, Handoff):
-            return self.copied(to)
-        invoke = to.on_invoke_handoff
+    def _handoff(self, handoff: Any) -> Any:
+        if not isinstance(handoff, Handoff):
+            return self.copied(handoff)
+        invoke = handoff.on_invoke_handoff
 
-        async def invoked(context: Any, given: str) -> Any:
-            return self.copied(await invoke(context, given))
+        async def invoked(context: Any, handoff_input: str) -> Any:
+            return self.copied(await invoke(context, handoff_input))
 
-        return replace(to, on_invoke_handoff=invoked)
+        return replace(handoff, on_invoke_handoff=invoked)
 
     def _tool(self, tool: Any) -> Any:
         if not isinstance(tool, FunctionTool):
             return tool
-        one, invoke = copy.copy(tool), tool.on_invoke_tool
+        duplicate, invoke = copy.copy(tool), tool.on_invoke_tool
 
-        async def invoked(context: ToolContext[Any], given: str) -> Any:
-            return await self.execute(tool, context, given, invoke)
+        async def invoked(context: ToolContext[Any], arguments: str) -> Any:
+            return await self.execute(tool, context, arguments, invoke)
 
-        one.on_invoke_tool = invoked
-        return one
-
-    # What the copies do
+        duplicate.on_invoke_tool = invoked
+        return duplicate
 
     async def request(self, ask: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
-        """Stream the next reply of a model: the one that was kept, or a new one, which is kept."""
+        """Stream the next reply of a model: the saved one, or a new one, which is then saved."""
         self._requests += 1
         key = f"m/{self._requests:06}"
-        if (kept := self.state.get(key)) is not None:
-            reply = Response.construct(**msgspec.json.decode(kept))
+        if (saved := self.state.get(key)) is not None:
+            reply = Response.construct(**msgspec.json.decode(saved))
             yield ResponseCompletedEvent(response=reply, sequence_number=0, type="response.completed")
             return
         async for event in ask():
@@ -219,12 +216,12 @@ class SdkWork(KeptWork):
             yield event
 
     async def _say(self, text: str, speaker: tuple[int, str]) -> None:
-        apart = "\n\n" if self._speaker not in (None, speaker) else ""
+        separator = "\n\n" if self._speaker not in (None, speaker) else ""
         self._speaker = speaker
-        await self.say(apart + text)
+        await self.say(separator + text)
 
     async def _count(self, reply: Response) -> None:
-        """Count what a request to a model has used, as far as its provider says."""
+        """Count the usage of a request to a model, as far as its provider reports it."""
         used = reply.usage
         inputs, outputs = used and used.input_tokens_details, used and used.output_tokens_details
         details: dict[str, int] = {
@@ -235,82 +232,87 @@ class SdkWork(KeptWork):
         usage = Usage(used.input_tokens if used else 0, used.output_tokens if used else 0, 1, **details)
         await self.work.count(str(reply.model or "unknown"), usage)
 
-    async def execute(self, tool: FunctionTool, context: Any, given: str, invoke: Callable[..., Awaitable[Any]]) -> Any:
-        """Return the result of a call of a tool: the one that was kept, or a new one, which `ended` keeps."""
-        name = context.tool_call_id
-        if (kept := self.state.get(f"t/{name}")) is not None:
-            return msgspec.json.decode(kept)
-        decided = self.state.get(f"d/{name}")
-        changed = None if decided is None else msgspec.json.decode(decided).get("arguments")
-        if name not in self.calls:
+    async def execute(
+        self, tool: FunctionTool, context: Any, arguments_json: str, invoke: Callable[..., Awaitable[Any]]
+    ) -> Any:
+        """Return the result of a call of a tool: the saved one, or a new one, which `ended` saves."""
+        call_id = context.tool_call_id
+        if (saved := self.state.get(f"t/{call_id}")) is not None:
+            return msgspec.json.decode(saved)
+        decision = self.state.get(f"d/{call_id}")
+        changed_arguments = None if decision is None else msgspec.json.decode(decision).get("arguments")
+        if call_id not in self.calls:
             self._speaker = None  # a call ends a paragraph
-            arguments = _arguments(given) if changed is None else changed
-            call = self.calls[name] = OwnCall(tool.name, arguments, tool.description, tool.params_json_schema)
+            arguments = _arguments(arguments_json) if changed_arguments is None else changed_arguments
+            call = self.calls[call_id] = OwnCall(tool.name, arguments, tool.description, tool.params_json_schema)
             try:
                 await call.begin(self.work)
             except ToolError as error:
-                del self.calls[name]
+                del self.calls[call_id]
                 return error.message
         try:
-            return await invoke(context, given if changed is None else msgspec.json.encode(changed).decode())
+            return await invoke(
+                context,
+                arguments_json if changed_arguments is None else msgspec.json.encode(changed_arguments).decode(),
+            )
         except Exception as error:
-            await self.calls.pop(name).end(error=error)
+            await self.calls.pop(call_id).end(error=error)
             raise
 
-    async def ended(self, name: str, result: object) -> None:
-        """Keep the result of a call, and show it."""
-        if (call := self.calls.pop(name, None)) is None:
+    async def ended(self, call_id: str, result: object) -> None:
+        """Save the result of a call, and show it."""
+        if (call := self.calls.pop(call_id, None)) is None:
             return
-        kept = _encoded(result if isinstance(result, OUTPUTS) else str(result))
-        await self.save(f"t/{name}", kept)
-        await call.end(msgspec.json.decode(kept))
+        encoded = _encoded(result if isinstance(result, OUTPUTS) else str(result))
+        await self.save(f"t/{call_id}", encoded)
+        await call.end(msgspec.json.decode(encoded))
 
     async def _decide(self, item: ToolApprovalItem) -> dict[str, Any]:
         """Return the user's decision about a call."""
         name, tool, arguments = str(item.call_id), str(item.name), _arguments(item.arguments or "{}")
         if id(item.agent) not in self.copies or getattr(item.raw_item, "type", None) != "function_call":
-            return await self.ask_whether(name, tool, arguments)  # of an agent that a tool runs, or of the provider
+            return await self.ask_whether(name, tool, arguments)  # a call of a tool's own agent, or of the provider
         self._speaker = None
         return await self.ask_consent(name, tool, arguments)
 
 
 class _KeptModel(Model):
-    """A model whose streamed replies are kept by `doing`, and shown."""
+    """A model whose streamed replies are saved and shown by `doing`."""
 
     def __init__(self, doing: SdkWork, model: Model) -> None:
         self.doing, self.model = doing, model
 
     async def get_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Ask the model; the runner of streams does not."""
+        """Ask the model without saving its reply; a runner that streams does not call this."""
         return await self.model.get_response(*args, **kwargs)
 
     def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        """Ask the model, unless its reply was kept."""
+        """Return the saved reply, or ask the model."""
         return self.doing.request(lambda: self.model.stream_response(*args, **kwargs))
 
     def get_retry_advice(self, request: Any) -> Any:
-        """Return what the model advises."""
+        """Return the model's advice."""
         return self.model.get_retry_advice(request)
 
 
 class _Ends(RunHooks[Any]):
-    """Has the results of tools kept by `doing`, and shown."""
+    """Hooks by which `doing` saves and shows the results of tools."""
 
     def __init__(self, doing: SdkWork) -> None:
         self.doing = doing
 
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
-        """Keep the result of a tool; an agent as a tool that waits for consent has none yet."""
+        """Save the result of a tool. The SDK does not call this for an agent as a tool that waits for consent."""
         if isinstance(tool, FunctionTool):
             await self.doing.ended(context.tool_call_id, result)
 
 
-def _arguments(given: str) -> Mapping[str, Any]:
-    """Return the arguments of a call. What is no object of JSON is the argument `input`."""
+def _arguments(text: str) -> Mapping[str, Any]:
+    """Return the arguments of a call. A text that is no JSON object becomes the argument `input`."""
     try:
-        arguments = msgspec.json.decode(given)
+        arguments = msgspec.json.decode(text)
     except msgspec.DecodeError:
-        arguments = given
+        arguments = text
     return arguments if isinstance(arguments, dict) else {"input": arguments}
 
 

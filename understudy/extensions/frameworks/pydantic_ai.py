@@ -1,6 +1,6 @@
 """`pydantic_ai`: an agent of Pydantic AI as an agent here.
 
-A capability is added to each run, which keeps what `KeptWork` says.
+A capability is added to each run, which saves replies and results as `KeptWork` describes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ from understudy.models.model import ModelUnavailable
 from understudy.tools.errors import QuestionUnanswered, ToolError
 
 _OF_OUTPUT: Final = ("before_output_process", "after_output_process", "wrap_output_process", "after_model_request")
-"""Methods of capabilities that are given a reply or an output."""
+"""Methods of capabilities that may change or refuse a reply or an output."""
 
 
 def pydantic_ai(
@@ -57,7 +57,7 @@ def pydantic_ai(
 
 @frozen
 class _Agent:
-    """An agent of Pydantic AI, and how the dependencies of a run are made."""
+    """An agent of Pydantic AI, and the function that makes the dependencies of a run."""
 
     agent: AbstractAgent[Any, Any]
     deps: Callable[[AgentTurn], Any] | None
@@ -74,16 +74,13 @@ class PydanticWork(KeptWork):
 
     made: _Agent
     _requests: int = field(default=0, init=False)
-    _live: bool = field(default=True, init=False)  # whether the model's reply is new
+    _live: bool = field(default=True, init=False)  # whether the model's reply is new, not a saved one
     _apart: bool = field(default=False, init=False)  # whether text follows other text of this turn
-    _ids: set[str] = field(factory=set, init=False, repr=False)  # of calls: servers may give several the same one
-    _beside: str = field(default="", init=False, repr=False)  # words of the last reply, beside an output that it gives
+    _ids: set[str] = field(factory=set, init=False, repr=False)  # ids of calls, which some servers use repeatedly
+    _beside: str = field(default="", init=False, repr=False)  # text of the last reply beside an output in it
 
     async def run(self) -> None:
-        """Work until the agent has its output.
-
-        Raises ModelUnavailable if its model cannot be asked.
-        """
+        """Work until the agent has its output. Raises ModelUnavailable if its model cannot be asked."""
         resumed = await self.resume()
         if resumed.finished:
             return
@@ -102,9 +99,9 @@ class PydanticWork(KeptWork):
 
     @property
     def _is_plain(self) -> bool:
-        """Whether the output is the text of the model as it comes.
+        """Whether the output is the model's streamed text.
 
-        Else that is only its form, or words beside it, or may be refused or changed when it is whole.
+        If not, the text may only be a form of the output or accompany it, or may be refused or changed when complete.
         """
         inner, capabilities = self.made.agent, list[AbstractCapability[Any]]()
         inner.root_capability.apply(capabilities.append)
@@ -114,34 +111,32 @@ class PydanticWork(KeptWork):
         return inner.output_type is str and not checks
 
     async def _history(self) -> list[ModelMessage]:
-        """Return the messages before this one: those of the last run that has kept them, and the texts since."""
-        kept, since = await self.load_history()
-        history = ModelMessagesTypeAdapter.validate_json(kept)
+        """Return the earlier messages: those that the last run has saved, and the texts since."""
+        saved, since = await self.load_history()
+        history = ModelMessagesTypeAdapter.validate_json(saved)
         for message in since:
             part: Any = UserPromptPart(message.content) if message.role == "user" else TextPart(message.content)
             history.append(ModelRequest([part]) if message.role == "user" else ModelResponse([part]))
         return history
 
-    # What the capability does
-
     async def request(self, outputs: set[str], ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
-        """Return the next reply of the model: the one that was kept, or a new one, which is kept.
+        """Return the next reply of the model: the saved one, or a new one, which is then saved.
 
-        `outputs` are the names of the tools by which it gives its output.
+        `outputs` are the names of the tools by which the model gives its output.
         """
         reply = await self._reply(ask)
         text = "".join(part.content for part in reply.parts if isinstance(part, TextPart))
         called = {part.tool_name for part in reply.parts if isinstance(part, ToolCallPart)}
-        self._beside = text if called and called <= outputs else ""  # an output that is refused is asked for again
+        self._beside = text if called and called <= outputs else ""  # replaced if the output is refused
         if self._live and not self._is_plain and text and called - outputs:
             await self._begin(text)
         return reply
 
     async def _reply(self, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
         key, self._requests = f"m/{self._requests:06}", self._requests + 1
-        if (kept := self.state.get(key)) is not None:
+        if (saved := self.state.get(key)) is not None:
             self._live = False
-            (reply,) = ModelMessagesTypeAdapter.validate_json(kept)
+            (reply,) = ModelMessagesTypeAdapter.validate_json(saved)
             assert isinstance(reply, ModelResponse)  # noqa: S101 - for the type checker: it was kept as one
             self._ids.update(part.tool_call_id for part in reply.parts if isinstance(part, ToolCallPart))
             return reply
@@ -153,19 +148,19 @@ class PydanticWork(KeptWork):
         return reply
 
     def _with_ids(self, reply: ModelResponse) -> ModelResponse:
-        """Return a reply each of whose calls has an id that no call of this run had before."""
+        """Return a reply whose calls have ids that no earlier call of this run had."""
         parts = list(reply.parts)
         for place, part in enumerate(parts):
             if isinstance(part, ToolCallPart):
-                names = chain([part.tool_call_id], (f"{part.tool_call_id}-{number}" for number in count(2)))
-                unique = next(name for name in names if name not in self._ids)
+                candidates = chain([part.tool_call_id], (f"{part.tool_call_id}-{number}" for number in count(2)))
+                unique = next(name for name in candidates if name not in self._ids)
                 self._ids.add(unique)
                 if unique != part.tool_call_id:
                     parts[place] = replace(part, tool_call_id=unique)
         return replace(reply, parts=parts)
 
     async def show(self, event: object) -> None:
-        """Show what the model writes."""
+        """Show the text or the thinking in an event of the model."""
         if not self._live:
             return
         match event:
@@ -180,21 +175,21 @@ class PydanticWork(KeptWork):
                 self.thought.append(text or "")
 
     async def _begin(self, text: str) -> None:
-        """Show the beginning of a text, set apart from one before it."""
+        """Show the beginning of a text, set apart from an earlier text."""
         await self.say(f"\n\n{text}" if self._apart else text)
         self._apart = True
 
     async def execute(self, call: ToolCallPart, definition: ToolDefinition, make: Callable[[], Awaitable[Any]]) -> Any:
-        """Return the result of a call of a tool: the one that was kept, or a new one, which is kept."""
-        key, name = f"t/{call.tool_call_id}", call.tool_call_id
-        if (kept := self.state.get(key)) is not None:
-            return unwrap_tool_call_result(JSON_CODEC.load(CallToolResult, msgspec.json.decode(kept)))
-        if (entry := self.calls.get(name)) is None:
-            about, schema = definition.description or "", definition.parameters_json_schema
+        """Return the result of a call of a tool: the saved one, or a new one, which is then saved."""
+        key, call_id = f"t/{call.tool_call_id}", call.tool_call_id
+        if (saved := self.state.get(key)) is not None:
+            return unwrap_tool_call_result(JSON_CODEC.load(CallToolResult, msgspec.json.decode(saved)))
+        if (own_call := self.calls.get(call_id)) is None:
+            description, schema = definition.description or "", definition.parameters_json_schema
             self._apart = False  # a call ends a paragraph
-            entry = self.calls[name] = OwnCall(call.tool_name, as_json(call.args_as_dict()), about, schema)
+            own_call = self.calls[call_id] = OwnCall(call.tool_name, as_json(call.args_as_dict()), description, schema)
             try:
-                await entry.begin(self.work)
+                await own_call.begin(self.work)
             except ToolError as error:
                 raise exceptions.ToolFailed(error.message) from error
         failed: Exception | None = None
@@ -211,31 +206,31 @@ class PydanticWork(KeptWork):
         try:
             result = await wrap_tool_call_result(made())
         except Exception as error:
-            await self.calls.pop(name).end(error=error)
+            await self.calls.pop(call_id).end(error=error)
             raise failed or error from None
         try:
             value = unwrap_tool_call_result(result)
         except (exceptions.ApprovalRequired, exceptions.CallDeferred):
-            raise  # the call goes on when it is decided
+            raise  # the call continues after the user's decision
         except Exception as error:
             failed = failed or error
-        del self.calls[name]
+        del self.calls[call_id]
         await self.save(key, msgspec.json.encode(replace_surrogates(JSON_CODEC.dump(CallToolResult, result))))
         if failed is not None:
-            await entry.end(error=ToolError("tool_failed", str(failed.__cause__ or failed)[:1000]))
+            await own_call.end(error=ToolError("tool_failed", str(failed.__cause__ or failed)[:1000]))
             raise failed
-        await entry.end(as_json(getattr(value, "return_value", value)))
+        await own_call.end(as_json(getattr(value, "return_value", value)))
         return value
 
     async def decide(self, requests: DeferredToolRequests) -> DeferredToolResults:
-        """Ask the user about calls that wait for consent, or for a result from elsewhere."""
+        """Ask the user for consent to calls, and for the results of calls that are made elsewhere."""
         results = DeferredToolResults()
         for call in requests.approvals:
-            decided = await self.decide_once(call.tool_call_id, partial(self._decide, call))
-            if "denied" in decided:
-                results.approvals[call.tool_call_id] = ToolDenied(decided["denied"])
+            decision = await self.decide_once(call.tool_call_id, partial(self._decide, call))
+            if "denied" in decision:
+                results.approvals[call.tool_call_id] = ToolDenied(decision["denied"])
             else:
-                results.approvals[call.tool_call_id] = ToolApproved(override_args=decided["arguments"])
+                results.approvals[call.tool_call_id] = ToolApproved(override_args=decision["arguments"])
         for call in requests.calls:
             title = str(call.args_as_dict().get("question") or f"What is the result of {call.tool_name}?")
             arguments = msgspec.json.encode(as_json(call.args_as_dict())).decode()
@@ -251,37 +246,39 @@ class PydanticWork(KeptWork):
         name, arguments = call.tool_call_id, as_json(call.args_as_dict())
         if name not in self.calls:
             return await self.ask_consent(name, call.tool_name, arguments)
-        decided = await self.ask_whether(name, call.tool_name, arguments)  # it has begun, and asks while it works
-        if "denied" in decided:
+        decision = await self.ask_whether(
+            name, call.tool_name, arguments
+        )  # the call has begun, and asks while it works
+        if "denied" in decision:
             await self.calls.pop(name).end(error=ToolError("forbidden", "Not allowed."))
-        return decided
+        return decision
 
 
 @dataclass
 class _Steps(AbstractCapability[Any]):
-    """Has the replies of the model and the results of tools kept by `doing`, and shown."""
+    """The capability by which `doing` saves and shows the replies of the model and the results of tools."""
 
     doing: PydanticWork
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
-        """Ask the model, unless its reply was kept."""
+        """Return the saved reply, or ask the model."""
         outputs = {tool.name for tool in request_context.model_request_parameters.output_tools}
         return await self.doing.request(outputs, lambda: handler(request_context))
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
     ) -> Any:
-        """Call the tool, unless its result was kept."""
+        """Return the saved result, or call the tool."""
         return await self.doing.execute(call, tool_def, lambda: handler(args))
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
     ) -> DeferredToolResults:
-        """Ask the user."""
+        """Ask the user about the deferred calls."""
         return await self.doing.decide(requests)
 
     async def on_event(self, ctx: RunContext[Any], *, event: Any) -> None:
-        """Show what the model writes."""
+        """Show the text or the thinking in an event."""
         await self.doing.show(event)
 
 
@@ -292,5 +289,5 @@ def _dump(messages: list[ModelMessage]) -> bytes:
 def _checks_output(capability: AbstractCapability[Any]) -> bool:
     """Return whether a capability may refuse or change an output."""
     kind = type(capability)
-    changed = [name for name in _OF_OUTPUT if getattr(kind, name) is not getattr(AbstractCapability, name)]
-    return bool(changed) and not isinstance(capability, Instrumentation)
+    overridden = [name for name in _OF_OUTPUT if getattr(kind, name) is not getattr(AbstractCapability, name)]
+    return bool(overridden) and not isinstance(capability, Instrumentation)

@@ -1,11 +1,11 @@
-"""Answers from models that speak no API of `understudy.models`, by Pydantic AI: Gemini, Bedrock's Converse, Cohere.
+"""Clients by Pydantic AI for models without an API of the other extensions: Gemini, Bedrock's Converse, Cohere.
 
 1. Every wait has a deadline: `first_token_s` until the answer begins and while the model thinks or writes a call;
    `idle_s` between two pieces of text.
 2. The stream is closed however a turn ends; cancelling a turn closes its connection.
 3. Errors raised here contain neither the key, nor the address, nor the provider's own text.
-4. What a model wants back with its reply (signatures, hidden thinking) is kept by its place in the reply, without the
-   texts: those of the conversation stand there again, where secrets are redacted.
+4. The opaque members that a model needs back with its reply (signatures, hidden thinking) are stored by their place in
+   the reply. The texts are not; they are taken from the conversation, where secrets are redacted.
 """
 
 import math
@@ -43,23 +43,23 @@ from understudy.models.timeouts import IDLE_S
 
 T = TypeVar("T")
 STATE: Final = "pydantic-ai"
-"""The provider of the states of these models."""
+"""The name of the provider in the states of these models."""
 FIRST_TOKEN_S: Final = 120.0
 SEPARATOR: Final = "\n\n"
-"""Put between two texts of one reply with something else between them."""
+"""Put between two texts of one reply that have other parts between them."""
 CHAT: Final = frozenset({"OpenAIChatModel", "GroqModel", "MistralModel", "HuggingFaceModel"})
-"""Models of Pydantic AI that speak chat completions, as do those derived from them."""
+"""Classes of Pydantic AI for models that speak chat completions; subclasses of them do so too."""
 
 
 @define
 class _Answer(answer.AnswerReader):
-    """The part of a reply that has arrived. `whole` is all of it, once it has ended."""
+    """The part of a reply that has arrived. `whole` is the complete reply, None until it has ended."""
 
     whole: messages.ModelResponse | None = None
     most_reasoning: ClassVar[int] = answer.MAX_STATE
 
     def read(self, event: Any) -> list[ModelEvent]:
-        """Read an event of the stream. Return what it says. Raises `ModelUnavailable`."""
+        """Read an event of the stream. Return the model's events in it. Raises `ModelUnavailable`."""
         match event:
             case messages.PartStartEvent(part=part):
                 kind, content = str(part.part_kind), getattr(part, "content", None)
@@ -76,7 +76,7 @@ class _Answer(answer.AnswerReader):
         return self.say(content) if kind == "text" else self.say("", content)
 
     def end(self, whole: messages.ModelResponse) -> None:
-        """Take the reply, whose stream has ended. Raises `ModelUnavailable` if it has ended for no reason."""
+        """Take the reply after its stream has ended. Raises `ModelUnavailable` if it gives no reason for its end."""
         self.whole, self.usage = whole, usage_of(whole.usage)
         if self.size > answer.MAX_TEXT:
             self.note = answer.CUT
@@ -139,7 +139,7 @@ class PydanticAIModel:
                     while arrived.size <= answer.MAX_TEXT:
                         if (event := await self._step(lambda: anext(events, None))) is None:
                             break
-                        scope.deadline = math.inf  # whoever reads the answer may be slow
+                        scope.deadline = math.inf  # a slow reader of the answer is not the model's fault
                         for emitted in arrived.add(event):
                             await emit(emitted)
                         scope.deadline = trio.current_time() + (self.idle_s if arrived.writes else self.first_token_s)
@@ -154,12 +154,12 @@ class PydanticAIModel:
         return evolve(reply, state=encode_state(arrived.whole, arrived.reasoning, self.model.model_name, calls))
 
     def _settings(self, turn: Turn) -> Any:
-        given, choice = turn.settings, tool_choice(turn) if offered_tools(turn) else None
+        options, choice = turn.settings, tool_choice(turn) if offered_tools(turn) else None
         settings = {
-            "max_tokens": given.max_output,
-            "temperature": given.temperature,
-            "thinking": False if given.effort == "none" else given.effort,
-            "parallel_tool_calls": given.parallel_calls,
+            "max_tokens": options.max_output,
+            "temperature": options.temperature,
+            "thinking": False if options.effort == "none" else options.effort,
+            "parallel_tool_calls": options.parallel_calls,
             "tool_choice": choice if choice in ("auto", "required", "none", None) else [choice],
             "max_retries": 0,
         }
@@ -171,7 +171,7 @@ class PydanticAIModel:
             ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters))
             for tool in offered_tools(turn)
         ]
-        # Many that take the form of an answer do not take it beside tools.
+        # Many models that accept a schema of the answer do not accept it together with tools.
         if turn.output is None or tools or not self.model.profile.get("supports_json_schema_output"):
             return ModelRequestParameters(function_tools=tools)
         form = OutputObjectDefinition(dict(turn.output.schema), turn.output.name, strict=turn.output.strict)
@@ -180,19 +180,19 @@ class PydanticAIModel:
     async def _step(self, step: Callable[[], Awaitable[T]]) -> T:
         """Run one step of the exchange. Raises `ModelUnavailable` for every failure.
 
-        It is raised outside the except clause, so that it carries neither the provider's error nor what that quotes.
+        The failure is raised outside the except clause, so that it does not carry the provider's error and its texts.
         """
         try:
             return await step()
-        except Exception as error:  # of Pydantic AI, of four SDKs and of what they read with
+        except Exception as error:  # Pydantic AI, four SDKs and their HTTP clients raise errors of many types
             failure = _failure(error)
         raise failure
 
 
 def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMessage]:
-    """Return the conversation of a turn: requests and replies of `model` by turns, beginning and ending with a request.
+    """Return the conversation of a turn: alternate requests and replies of `model`, first and last a request.
 
-    `system` is what Pydantic AI calls the model's provider.
+    `system` is Pydantic AI's name of the model's provider.
     """
     history: list[messages.ModelMessage] = []
     reply: list[items.ReasoningItem | items.MessageItem | items.CallItem] = []
@@ -214,10 +214,10 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
             history.append(messages.ModelResponse(parts, model_name=model, provider_name=system))
         reply.clear()
 
-    listed: list[items.Item] = [*turn.items, *turn.notes]
+    all_items: list[items.Item] = [*turn.items, *turn.notes]
     if turn.partial_text.strip():
-        listed += [items.MessageItem("assistant", turn.partial_text), items.NoteItem(CONTINUE)]
-    for item in items.settled(listed, STATE, model):
+        all_items += [items.MessageItem("assistant", turn.partial_text), items.NoteItem(CONTINUE)]
+    for item in items.settled(all_items, STATE, model):
         if isinstance(item, items.CallItem):
             reply.append(item)
             continue
@@ -234,8 +234,8 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
                 text = user_text(content, files)
                 ask(messages.UserPromptPart([*attached, *([text] if text else [])] if attached else text))
             case items.ResultItem(call_id=call_id, name=name, status=status, content=content):
-                back = messages.ToolReturnPart(tool_name(name), content, tool_call_id=call_id)
-                ask(back if status == "ok" else replace(back, outcome="failed"))
+                tool_return = messages.ToolReturnPart(tool_name(name), content, tool_call_id=call_id)
+                ask(tool_return if status == "ok" else replace(tool_return, outcome="failed"))
             case _:
                 ask(messages.UserPromptPart(noted(item.content)))
     close()
@@ -248,22 +248,22 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
 def encode_state(
     reply: messages.ModelResponse, reasoning: str, model: str, calls: Sequence[answer.WrittenCall]
 ) -> items.ProviderState | None:
-    """Return what goes back with a reply: what is opaque in its parts, by their places and sizes, without their texts.
+    """Return the state to store with a reply: the kinds, sizes and opaque members of its parts, without their texts.
 
-    None if it is nothing, or too much.
+    Return None if the state is empty or too large.
     """
-    kept: list[dict[str, Any]] = []
+    shapes: list[dict[str, Any]] = []
     text = ""
     for part in reply.parts:
         if part.part_kind not in ("text", "thinking", "tool-call"):
             continue
         size = len(getattr(part, "content", ""))
         if part.part_kind == "text":
-            size += len(SEPARATOR) if text and kept[-1]["kind"] != "text" else 0
+            size += len(SEPARATOR) if text and shapes[-1]["kind"] != "text" else 0
             text += part.content
-        kept.append({"kind": part.part_kind, "size": size, **_opaque(part)})
-    opaque = any(kept_part.keys() > {"kind", "size"} for kept_part in kept) and len(reasoning) <= answer.MAX_STATE
-    value = {"parts": kept, "reasoning": items.digest(reasoning)} if opaque else {}
+        shapes.append({"kind": part.part_kind, "size": size, **_opaque(part)})
+    opaque = any(shape.keys() > {"kind", "size"} for shape in shapes) and len(reasoning) <= answer.MAX_STATE
+    value = {"parts": shapes, "reasoning": items.digest(reasoning)} if opaque else {}
     return answer.make_state(STATE, model, value, calls)
 
 
@@ -278,40 +278,40 @@ def _opaque(part: Any) -> dict[str, Any]:
 
 
 def reply_parts(reply: Sequence[items.ReasoningItem | items.MessageItem | items.CallItem], model: str) -> list[Any]:
-    """Return the parts of a reply, with what is opaque in each if the model has given it for just these."""
+    """Return the parts of a stored reply, with the opaque members of its state if those still fit texts and calls."""
     text = "".join(item.content for item in reply if isinstance(item, items.MessageItem))
     calls = [item for item in reply if isinstance(item, items.CallItem)]
-    kept, thought = list[Mapping[str, Any]](), ""
-    shown = reply[0] if isinstance(reply[0], items.ReasoningItem) else items.ReasoningItem()
-    if value := shown.own_state(STATE, model):
-        whole = items.digest(shown.content) == value["reasoning"]  # else something was redacted in it
-        thought = shown.content if whole else ""
-        kept = [part for part in value["parts"] if whole or part["kind"] != "thinking" or not part["size"]]
-    if sum(part["kind"] == "tool-call" for part in kept) != len(calls):
-        kept = [{"kind": "tool-call"} for _ in calls]
-    if sum(part["size"] for part in kept if part["kind"] == "text") != len(text):
-        first = next((n for n, part in enumerate(kept) if part["kind"] != "thinking"), len(kept))
-        kept = [part for part in kept if part["kind"] != "text"]
-        kept.insert(first, {"kind": "text", "size": len(text)})
+    shapes, thought = list[Mapping[str, Any]](), ""
+    reasoning = reply[0] if isinstance(reply[0], items.ReasoningItem) else items.ReasoningItem()
+    if value := reasoning.own_state(STATE, model):
+        is_unchanged = items.digest(reasoning.content) == value["reasoning"]  # else a part was redacted
+        thought = reasoning.content if is_unchanged else ""
+        shapes = [part for part in value["parts"] if is_unchanged or part["kind"] != "thinking" or not part["size"]]
+    if sum(part["kind"] == "tool-call" for part in shapes) != len(calls):
+        shapes = [{"kind": "tool-call"} for _ in calls]
+    if sum(part["size"] for part in shapes if part["kind"] == "text") != len(text):
+        first = next((index for index, part in enumerate(shapes) if part["kind"] != "thinking"), len(shapes))
+        shapes = [part for part in shapes if part["kind"] != "text"]
+        shapes.insert(first, {"kind": "text", "size": len(text)})
     parts: list[Any] = []
-    at, waiting = {"text": 0, "thinking": 0}, list(calls)
-    for part in kept:
+    start, remaining_calls = {"text": 0, "thinking": 0}, list(calls)
+    for part in shapes:
         kind, size = part["kind"], part.get("size", 0)
         opaque = {name: value for name, value in part.items() if name not in ("kind", "size")}
         if kind == "tool-call":
-            call = waiting.pop(0)
+            call = remaining_calls.pop(0)
             arguments = call.arguments if isinstance(call.arguments, dict) else {}
             parts.append(messages.ToolCallPart(tool_name(call.name), arguments, call.id, **opaque))
             continue
         source = text if kind == "text" else thought
-        piece, at[kind] = source[at[kind] : at[kind] + size], at[kind] + size
+        piece, start[kind] = source[start[kind] : start[kind] + size], start[kind] + size
         if opaque or (kind == "text" and piece.strip()):
             parts.append((messages.TextPart if kind == "text" else messages.ThinkingPart)(piece, **opaque))
     return parts
 
 
 def _failure(error: Exception) -> ModelUnavailable:
-    """Return the error for the user."""
+    """Return the error for the user that stands for an error of Pydantic AI or an SDK."""
     kind = type(error).__name__.lstrip("_")
     if isinstance(error, ModelUnavailable):
         return error
@@ -342,7 +342,7 @@ def gemini(name: str, *, api_key: str, base_url: str | None, limits: ModelLimits
 def converse(
     name: str, *, api_key: str | None, base_url: str | None, limits: ModelLimits, region: str = "", **times: float
 ) -> PydanticAIModel:
-    """Return a model of Bedrock's Converse API; without a key it is asked with the credentials of this machine."""
+    """Return a model of Bedrock's Converse API. Without a key the credentials of this machine are used."""
     from pydantic_ai.models.bedrock import BedrockConverseModel
     from pydantic_ai.providers.bedrock import BedrockProvider
 
@@ -372,5 +372,5 @@ def cohere(name: str, *, api_key: str, base_url: str | None, limits: ModelLimits
 
 
 def _sdk_s(times: Mapping[str, float]) -> float:
-    """Return the seconds that an SDK waits by its own clock: to free what a deadline here has given up."""
+    """Return the timeout of an SDK in seconds: twice the deadline here, so that it only frees abandoned connections."""
     return 2 * max(times.get("first_token_s", FIRST_TOKEN_S), times.get("idle_s", IDLE_S))

@@ -1,10 +1,10 @@
-"""The table of the states of runs, their checkpoints, as the newest migration leaves it."""
+"""The table of the states of runs, as the newest migration leaves it."""
 
 from sqlalchemy import Column, Float, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text
 
 from understudy.storage.schema import metadata, of_thread
 
-# `size` is that of `body`, in bytes.
+# `size` is the length of `body` in bytes.
 agent_states = Table(
     "agent_states",
     metadata,

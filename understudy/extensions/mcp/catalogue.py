@@ -39,10 +39,7 @@ class McpCatalogue(ToolServers):
 
     @classmethod
     def of(cls, servers: Iterable[McpServer], clean: Clean = keep, store: Store | None = None) -> "McpCatalogue":
-        """Make one of the servers that agents name.
-
-        Raises ValueError if two different ones have the same name.
-        """
+        """Make one of the servers that agents name. Raises ValueError if two different ones have the same name."""
         by_name: dict[str, McpServer] = {}
         for server in servers:
             if by_name.setdefault(server.name, server) != server:

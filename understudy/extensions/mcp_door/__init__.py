@@ -1,7 +1,6 @@
-"""The server as an MCP server, at `/mcp`: its agents and their tools, for clients of the Model Context Protocol.
+"""The MCP door: `/mcp` offers this server's agents and their tools to clients of the Model Context Protocol.
 
-The protocol is the SDK's. A module here brings requests to it, or calls to the chat. MCP servers that agents use are
-no matter of this folder.
+The MCP SDK implements the protocol; calls become messages of the chat. MCP servers that agents use are in `mcp`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Files that tools have saved for a user as content of a result: pictures, sounds, embedded resources and links."""
+"""Encodes files that tools have saved as content of a result: pictures, sounds, embedded resources and links."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -22,27 +22,27 @@ from understudy.storage.records import File
 from understudy.web.context import WebContext
 
 MAX_BYTES: Final = 1024 * 1024
-"""Bytes of files within one result: encoded they fit into the 2 MiB that clients take. Other files are links."""
+"""Limit of the bytes of files in one result: encoded they fit into the 2 MiB that clients accept. Others are links."""
 MAX_FILES: Final = 100
-"""Files that a result names."""
+"""Limit of files that a result names."""
 
 
 async def read_blocks(
     context: WebContext, owner: str, saved: Sequence[Mapping[str, Any]], address: str
 ) -> dict[str, ContentBlock]:
-    """Return the content of these files of a user by id. `address` is that of the server, for links.
+    """Return the content of a user's saved files by id. A file that is too large or cannot be read now is a link.
 
-    Files that cannot be read now are links.
+    `address` is the server's URL, for links.
     """
     blocks: dict[str, ContentBlock] = {}
     for row in saved[:MAX_FILES]:
         uri, size = f"{address}/api/files/{row['id']}", row["size"]
         blocks[row["id"]] = ResourceLink(name=row["name"], uri=uri, mime_type=row["media_type"], size=size)
-    room, files = MAX_BYTES, context.services.attachments(owner)
+    bytes_left, files = MAX_BYTES, context.services.attachments(owner)
     with suppress(NotStored, StorageUnavailable):
         for file in await files.rows(tuple(blocks)) if blocks else ():
-            if file.size <= room:
-                room -= file.size
+            if file.size <= bytes_left:
+                bytes_left -= file.size
                 content, uri = await files.content(file.id), f"{address}/api/files/{file.id}"
                 if content is not None:
                     blocks[file.id] = await run_off_loop(partial(_block, file, uri, content))
@@ -54,7 +54,7 @@ def _block(file: File, uri: str, data: bytes) -> ContentBlock:
     if kind == "audio":
         return AudioContent(data=b64encode(data).decode(), mime_type=file.media_type)
     try:
-        text = data.decode()  # an SVG, too, is a text and no picture that a model takes
+        text = data.decode()  # an SVG is sent as text too, because models accept no such picture
     except UnicodeDecodeError:
         if kind == "image":
             return ImageContent(data=b64encode(data).decode(), mime_type=file.media_type)

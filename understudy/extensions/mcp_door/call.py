@@ -1,4 +1,4 @@
-"""A call of an MCP client as the events of its run tell it. Pure."""
+"""Follows a call of an MCP client through the events of its run. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from understudy.wire.events import (
 
 @define
 class FollowedCall:
-    """The run of a message: its open questions are `waits`, its last event `end`, what its tools saved `files`."""
+    """The run of a call's message: `waits` are its open questions, `end` is its last event, `files` its tools saved."""
 
     thread_id: str
     message_id: str
@@ -32,7 +32,7 @@ class FollowedCall:
     waits: dict[str, ApprovalRequired | QuestionAsked] = field(factory=dict)
 
     def take(self, envelope: Envelope) -> bool:
-        """Note an event of the thread. Return whether it is one of this run."""
+        """Apply an event of the thread. Return whether it belongs to this run."""
         if self.run_id is None and envelope.message_id == self.message_id:
             self.run_id = envelope.run_id
         if envelope.run_id is None or envelope.run_id != self.run_id:
@@ -55,12 +55,12 @@ class FollowedCall:
         return True
 
     def questions(self, refusals: Mapping[str, str]) -> dict[str, ElicitRequest]:
-        """Return what a client can ask its user, by name; `refusals` say why answers before were refused."""
+        """Return the questions that a client can ask its user, by name. `refusals`: why its answers were refused."""
         requests = {name: elicitation(wait, refusals.get(name, "")) for name, wait in self.waits.items()}
         return {name: request for name, request in requests.items() if request is not None}
 
     def result(self, files: Mapping[str, ContentBlock], *, asked: bool) -> CallToolResult:
-        """Return the result of the call, which has ended. `asked`: of an agent, not of one of its tools."""
+        """Return the result of the ended call. `asked`: the call was to an agent, not to one of its tools."""
         match self.end:
             case FinalResponse() as final if asked:
                 return answer_result(final, self.thread_id, self.run_id or "", files)

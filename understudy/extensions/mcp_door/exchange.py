@@ -1,4 +1,4 @@
-"""One HTTP request that the MCP SDK answers: the SDK is an ASGI application, and quart has no place for one."""
+"""Bridges one HTTP request from quart to the MCP SDK, which is an ASGI application."""
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
@@ -11,17 +11,17 @@ from transport.wire.messages import Close
 
 Message: TypeAlias = MutableMapping[str, Any]
 QUEUE: Final = 16
-"""Pieces of a response that may wait for the client."""
+"""Limit of pieces of a response that wait for the client; then `send` waits."""
 WRITE_S: Final = 60.0
-"""Seconds that a piece may wait for the client, before the request is given up."""
+"""Seconds that `send` waits for the client before the request is abandoned."""
 HEAD_S: Final = 60.0
-"""Seconds within which the SDK must begin its response: it begins a stream at latest after its ping interval."""
+"""Seconds to wait for the head of the response; the SDK begins a stream at the latest after its ping interval."""
 
 
 class AsgiExchange:
-    """A request and its response: `receive` and `send` are for the application; the others are for the HTTP handler.
+    """A request and its response. The ASGI application calls `receive` and `send`, the HTTP handler the other methods.
 
-    Iterate it for the body of the response; `aclose` ends the exchange.
+    Iterate it for the body of the response; `aclose` ends the exchange. `left` is set when the client is gone.
     """
 
     def __init__(self, scope: Mapping[str, Any], body: bytes) -> None:
@@ -34,7 +34,7 @@ class AsgiExchange:
         self._put, self._take = trio.open_memory_channel[bytes](QUEUE)
 
     async def receive(self) -> Message:
-        """Return the request's body, and then, once it has happened, that the client is gone."""
+        """Return the request's body; from the second call on, wait for the client to disconnect."""
         await trio.lowlevel.checkpoint()
         if self._body is not None:
             body, self._body = self._body, None
@@ -43,28 +43,28 @@ class AsgiExchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Take the head or a piece of the response."""
+        """Accept the head or a piece of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
             self._started.set()
         elif message.get("body"):
-            with trio.move_on_after(WRITE_S) as waited:
+            with trio.move_on_after(WRITE_S) as scope:
                 try:
                     await self._put.send(message["body"])
                 except trio.BrokenResourceError:
                     self.left.set()
-            if waited.cancelled_caught:
+            if scope.cancelled_caught:
                 self.left.set()
         await trio.lowlevel.checkpoint()
 
     async def finish(self) -> None:
-        """End the body, after what was sent: the application has returned."""
+        """End the body after the pieces already sent. Call it when the application has returned."""
         self._started.set()
         await self._put.aclose()
 
     async def started(self) -> None:
-        """Wait for the head of the response."""
+        """Wait for the head of the response, at most `HEAD_S`."""
         with trio.move_on_after(HEAD_S):
             await self._started.wait()
 
@@ -78,13 +78,13 @@ class AsgiExchange:
             raise StopAsyncIteration from None
 
     async def aclose(self) -> None:
-        """End the exchange: the response is complete, or its client is gone."""
+        """End the exchange, because the response is complete or the client is gone."""
         self.left.set()
         await self._take.aclose()
 
 
 class AsgiExchangeActor(Actor):
-    """Has `serve` answer one exchange. Start it as a temporary child; it ends with the exchange."""
+    """Runs `serve` for one exchange. Start it as a temporary child; it ends with the exchange."""
 
     supervision = Supervision()
 
@@ -96,7 +96,7 @@ class AsgiExchangeActor(Actor):
         context.start_soon(self._serve, context, name="serve")
 
     async def receive(self, message: object, context: Context) -> None:
-        """End on Close, and when the server has drained: the client asks another node again."""
+        """Stop on Close, and at the end of a drain: the client then repeats the request at another node."""
         match message:
             case Drain(closes_in_s=closes_in_s):
                 context.set_timer("drain", closes_in_s, Close(1001))

@@ -1,4 +1,4 @@
-"""Agents, tools, questions and ends of runs as the types of the Model Context Protocol. Pure."""
+"""Converts agents, tools, questions and results of runs to the types of the Model Context Protocol. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from understudy.wire.events import ApprovalRequired, FinalResponse, QuestionAske
 ASK: Final = "ask_"
 """Prefix of the names of tools that ask an agent."""
 MAX_NAME: Final = 128
-"""Characters of a tool's name, by the protocol."""
+"""Limit of a tool's name in characters, by the protocol."""
 DECISION: Final = "decision"
 APPROVAL: Final = "approval:"
 QUESTION: Final = "question:"
@@ -45,7 +45,7 @@ ANSWERED: Final = {
 
 @frozen
 class McpTarget:
-    """What an MCP tool stands for: an agent, or one of its tools by name."""
+    """The target of an MCP tool: an agent, or, if `tool` is its name, one of its tools. `described` is listed."""
 
     agent: Agent
     tool: str | None
@@ -53,9 +53,9 @@ class McpTarget:
 
 
 def targets(agents: Mapping[str, Agent]) -> dict[str, McpTarget]:
-    """Return the MCP tools of these agents by name: one that asks each agent, and each of the agents' tools.
+    """Return the MCP tools of these agents by name: one per agent that asks it, and each of the agents' tools.
 
-    Agents that share a tool have it once. Different tools of one name have the names of their agents before theirs.
+    A tool that agents share appears once. Of different tools with one name later ones have their agent's as a prefix.
     """
     by_name: dict[str, McpTarget] = {}
     for agent in agents.values():
@@ -69,17 +69,19 @@ def targets(agents: Mapping[str, Agent]) -> dict[str, McpTarget]:
             name = tool.name if tool.name not in by_name else f"{agent.name}_{tool.name}"[:MAX_NAME]
             seen.setdefault(tool.name, tool)
             hints = ToolAnnotations(idempotent_hint=True) if tool.retry_safe else None
-            shown = Tool(name=name, description=tool.description, input_schema=dict(tool.parameters), annotations=hints)
-            by_name.setdefault(name, McpTarget(agent, tool.name, shown))
+            described = Tool(
+                name=name, description=tool.description, input_schema=dict(tool.parameters), annotations=hints
+            )
+            by_name.setdefault(name, McpTarget(agent, tool.name, described))
     return by_name
 
 
 def _asking(name: str, agent: Agent) -> Tool:
-    about = agent.description or "An agent of this server."
+    description = agent.description or "An agent of this server."
     return Tool(
         name=name,
         title=agent.display_title,
-        description=f"Asks the agent {agent.display_title}. {about}",
+        description=f"Asks the agent {agent.display_title}. {description}",
         input_schema={
             "type": "object",
             "properties": {
@@ -96,37 +98,39 @@ def _asking(name: str, agent: Agent) -> Tool:
 def answer_result(
     final: FinalResponse, thread_id: str, run_id: str, files: Mapping[str, ContentBlock]
 ) -> CallToolResult:
-    """Return the result of a tool that asked an agent; `files` are those that were made, by id."""
-    told = {"answer": final.message, "status": final.status.value, "thread_id": thread_id, "run_id": run_id}
+    """Return the result of a tool that asked an agent. `files` has the content of the files made, by id."""
+    structured = {"answer": final.message, "status": final.status.value, "thread_id": thread_id, "run_id": run_id}
     failed = final.status is RunStatus.FAILED
-    return CallToolResult(content=[_text(final.message), *files.values()], structured_content=told, is_error=failed)
+    return CallToolResult(
+        content=[_text(final.message), *files.values()], structured_content=structured, is_error=failed
+    )
 
 
 def tool_result(
     completed: ToolCompleted | None, final: FinalResponse, files: Mapping[str, ContentBlock]
 ) -> CallToolResult:
-    """Return the result of a tool that was called. `completed` is None if its run ended before.
+    """Return the result of a tool that was called. `completed` is None if the run ended before the tool.
 
-    `files` are those that the tool saved, by id. Each stands where the value names it, the others at the end.
+    `files` has the content of the tool's files by id. A file takes the place of its id in the value, or is at the end.
     """
     if completed is None:
         return failure(final.message or "The call was ended before its tool began.")
     if completed.status is not ToolStatus.OK:
         return failure(completed.result_summary)
-    value, left = completed.result, dict(files)
+    value, remaining = completed.result, dict(files)
     parts = value if isinstance(value, list) else [value]
-    blocks = [left.pop(_file_of(part), None) for part in parts]
+    blocks = [remaining.pop(_file_of(part), None) for part in parts]
     if any(blocks):
         content = [block or _text(_written(part)) for block, part in zip(blocks, parts, strict=True)]
-        return CallToolResult(content=[*content, *left.values()])
+        return CallToolResult(content=[*content, *remaining.values()])
     structured = value if isinstance(value, dict) else {"result": value}
     return CallToolResult(content=[_text(_written(value)), *files.values()], structured_content=structured)
 
 
 def _file_of(part: Any) -> str:
-    """Return the id that a part of a value is, or that it describes as tools of MCP servers do; empty: none."""
-    named = part.get("file") if isinstance(part, dict) else part
-    return named if isinstance(named, str) else ""
+    """Return the possible file id in a part of a value: the text itself, or the member `file`; empty if it has none."""
+    file_id = part.get("file") if isinstance(part, dict) else part
+    return file_id if isinstance(file_id, str) else ""
 
 
 def _written(value: Any) -> str:
@@ -134,7 +138,7 @@ def _written(value: Any) -> str:
 
 
 def failure(sentence: str) -> CallToolResult:
-    """Return the result of a call that failed, with a sentence that the client's model reads."""
+    """Return the result of a failed call, with a sentence for the client's model."""
     return CallToolResult(content=[_text(sentence)], is_error=True)
 
 
@@ -143,9 +147,9 @@ def _text(text: str) -> TextContent:
 
 
 def elicitation(event: ApprovalRequired | QuestionAsked, refusal: str = "") -> ElicitRequest | None:
-    """Return a question as one that the client asks its user; None if the protocol has no form for it.
+    """Return the request by which the client asks its user a question; None if the protocol cannot express it.
 
-    A form of the protocol is flat, and asks for no secret. `refusal`: why the answer before was refused.
+    A form of the protocol is flat, and must not ask for secrets. `refusal`: why the earlier answer was refused.
     """
     if isinstance(event, ApprovalRequired):
         arguments = json.dumps(dict(event.parameters), ensure_ascii=False)
@@ -163,10 +167,10 @@ def elicitation(event: ApprovalRequired | QuestionAsked, refusal: str = "") -> E
         return None
 
 
-def is_answer(given: Any) -> bool:
+def is_answer(response: Any) -> bool:
     """Return whether an input response, as JSON, is the answer to a form."""
     try:
-        return bool(ElicitResult.model_validate(given))
+        return bool(ElicitResult.model_validate(response))
     except ValidationError:
         return False
 
@@ -174,14 +178,14 @@ def is_answer(given: Any) -> bool:
 def reply(name: str, result: ElicitResult) -> Approve | Respond:
     """Return the command for the user's reply to an elicitation of this name.
 
-    Raises CommandRejected if it is an approval, and the reply no decision.
+    Raises CommandRejected if it is for an approval and the reply is no decision.
     """
-    kind, _, wanted = name.partition(":")
+    kind, _, wait_id = name.partition(":")
     accepted = result.action == "accept"
     content = result.content or {}
     if f"{kind}:" == QUESTION:
-        return Respond(wanted, content) if accepted else Respond(wanted, decline=True)
+        return Respond(wait_id, content) if accepted else Respond(wait_id, decline=True)
     decision = content.get(DECISION) if accepted else Decision.DENY.value
     if decision not in [choice.value for choice in Decision]:
         raise CommandRejected("invalid_command", f"The {DECISION} is one of {', '.join(Decision)}.")
-    return Approve(wanted, Decision(decision))
+    return Approve(wait_id, Decision(decision))

@@ -1,4 +1,4 @@
-"""`/mcp`: the Model Context Protocol over streamable HTTP, without sessions; and whose tokens it takes (RFC 9728)."""
+"""`/mcp`: the Model Context Protocol over streamable HTTP, without sessions, and its resource metadata (RFC 9728)."""
 
 import uuid
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -26,8 +26,8 @@ PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 
 
 class JsonRpcMessage(msgspec.Struct):
-    """What messages of the protocol have in common. The SDK takes one with an id of another type for a notification,
-    and reads texts that cannot be stored."""
+    """The form of a message, checked before the SDK reads it: the SDK would take a message with an id of another type
+    for a notification, and would accept texts that cannot be stored."""
 
     jsonrpc: Literal["2.0"]
     id: int | str | msgspec.UnsetType = msgspec.UNSET
@@ -68,17 +68,17 @@ async def mcp() -> Response:
     except ActorError as error:
         raise CommandRejected("busy", retry_after=1.0) from error
     await exchange.started()
-    answer = Response(exchange, status=exchange.status)
-    answer.headers.clear()
+    response = Response(exchange, status=exchange.status)
+    response.headers.clear()
     for header, value in exchange.headers:
-        answer.headers.add(header, value)
-    answer.timeout = None
-    return answer
+        response.headers.add(header, value)
+    response.timeout = None
+    return response
 
 
 @blueprint.after_request
 async def name_metadata(answer: Response) -> Response:
-    """Say in a refusal where the metadata are."""
+    """Add the URL of the metadata to a refusal of a token."""
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = f'Bearer resource_metadata="{own_url()}{METADATA}"'
     return answer
@@ -89,11 +89,11 @@ def _refused(code: int, message: str) -> Response:
 
 
 async def _server() -> "McpDoor":
-    """Return the server, which is made at the first request: the SDK is slow to import."""
+    """Return the MCP server. It is built at the first request, because the SDK is slow to import."""
     parts = current_app.extensions
     if PART not in parts:
-        made = await run_off_loop(_build, web_context())
-        parts.setdefault(PART, made)
+        built = await run_off_loop(_build, web_context())
+        parts.setdefault(PART, built)
     server: McpDoor = parts[PART]
     return server
 

@@ -1,9 +1,10 @@
 """Answers MCP requests: lists a user's agents and tools, and calls them as runs of conversations.
 
-A call is a message of its user: durable, supervised and seen in the page like any other. A question of a run is asked
-by the client, if it can (protocol 2026-07-28); else it waits for its user in another client, and the progress says so.
-A client that cannot wait for the rest, as the server stops, asks again with the `request_state`, which is the
-message's id, and joins the run. The SDK seals it, and binds it to the user, the request and a time.
+1. A call is a message of its user: durable, supervised and shown in the page like any other message.
+2. The client asks its user a run's question, if it can (protocol 2026-07-28); else the run waits for an answer in
+   another client, and the progress says so.
+3. When the server stops, the client repeats the request with its `request_state`, the message's id, and so joins the
+   run. The SDK encrypts this state, and binds it to the user, the request and a time.
 """
 
 import uuid
@@ -60,9 +61,9 @@ from understudy.wire.vocabulary import from_log
 
 NAME: Final = "understudy"
 LABEL: Final = "mcp"
-"""Metric label of these streams, and the door of decisions."""
+"""Metric label of MCP's streams, and the door that is recorded with replies over MCP."""
 CANCEL_S: Final = 5.0
-"""Seconds for the cancelling of the run of a client that has left."""
+"""Seconds allowed for cancelling the run of a client that has left."""
 INSTRUCTIONS: Final = (
     "Each tool whose name begins with ask_ asks an agent of this server, in a conversation; the others are the agents' "
     "own tools."
@@ -71,7 +72,7 @@ Context = ServerRequestContext[Any, Any]
 
 
 class McpDoor:
-    """This server as one of MCP. `serve` is an ASGI application for one request; its scope's state has the `caller`."""
+    """This server as an MCP server. `serve` answers one exchange; the state in its ASGI scope has the `caller`."""
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
@@ -93,8 +94,8 @@ class McpDoor:
 
     async def serve(self, exchange: AsgiExchange) -> None:
         """Answer one request."""
-        # One manager for each, which takes 0.1 ms: without sessions it has nothing to keep, and its tasks end with the
-        # request, under the actor of the request.
+        # A manager per request takes 0.1 ms. Without sessions it keeps nothing, and its tasks run under the actor of
+        # the request and end with it.
         limit = self._context.settings.limits.frame_bytes
         manager = StreamableHTTPSessionManager(self._server, stateless=True, max_request_body_size=limit)
         async with manager.run():
@@ -110,12 +111,12 @@ class McpDoor:
         usable = permissions.usable(self._context.agents, caller)
         agents = {name: permissions.for_user(agent, caller) for name, agent in usable.items()}
         key = tuple((name, len(agent.tools), *(tool.name for tool in agent.tools)) for name, agent in agents.items())
-        kept = self._known.get(key)
-        if kept is None:
-            kept = self._known[key] = targets(agents)
+        described = self._known.get(key)
+        if described is None:
+            described = self._known[key] = targets(agents)
             if len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
-        return kept
+        return described
 
     async def _call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         caller, joins = _caller(ctx), params.request_state is not None
@@ -134,15 +135,15 @@ class McpDoor:
             return await self._follow(ctx, target, call, start, dict(params.input_responses or {}))
         except StorageUnavailable as error:
             raise MCPError(INTERNAL_ERROR, ERRORS["storage_unavailable"].text) from error
-        except CommandRejected as refused:
-            if joins:  # an error, not a result: the run goes on, and the client can make the same request again
-                raise MCPError(INTERNAL_ERROR, refused.message) from refused
-            return failure(refused.message)
+        except CommandRejected as rejected:
+            if joins:  # raised, not returned, because the run goes on and the client can try again
+                raise MCPError(INTERNAL_ERROR, rejected.message) from rejected
+            return failure(rejected.message)
 
     async def _join(self, caller: Identity, message_id: str) -> tuple[FollowedCall, int]:
-        """Return the call that this message began, as the log tells it, and the number of its last event there.
+        """Return the call that this message began, replayed from the log, and the number of its last event there.
 
-        Raises MCPError if it is there no more: it is never begun again.
+        Raises MCPError if its events are not in the log any more, because a call must not be made twice.
         """
         store, restore = self._context.store, self._context.content_filter.vault.restore_envelope
         runs = await store.read(queries.runs_of, caller.user, (message_id,))
@@ -157,12 +158,12 @@ class McpDoor:
     async def _follow(
         self, ctx: Context, target: McpTarget, call: FollowedCall, start: Say | int, answers: dict[str, Any]
     ) -> CallToolResult | InputRequiredResult:
-        """Follow the call from its start, and return how it ended, or what its user is asked."""
-        chat, caller, noted = self._context.chat, _caller(ctx), 0
+        """Follow the call from its start. Return its result, or the questions for its user."""
+        chat, caller, progress = self._context.chat, _caller(ctx), 0
         events = await chat.follow(caller, call.thread_id, EnvelopeStream(), start, door=LABEL)
         try:
             if isinstance(start, int) and await self._context.store.run(call.run_id or "") is None:
-                raise _gone()  # deleted since it was read: no event would end the wait
+                raise _gone()  # the run was deleted since it was read, so no event would end the wait
             while call.end is None:
                 if not events.ready:
                     refusals = await self._answer(caller, call, answers)
@@ -173,8 +174,8 @@ class McpDoor:
                 except StopAsyncIteration:
                     return _unended(ctx, call.message_id)
                 if call.take(envelope) and (note := _note(envelope)):
-                    noted += 1
-                    await ctx.session.report_progress(noted, message=note)
+                    progress += 1
+                    await ctx.session.report_progress(progress, message=note)
             files = await read_blocks(self._context, caller.user, call.files, _state(ctx)["url"])
             return call.result(files, asked=target.tool is None)
         except trio.Cancelled:
@@ -186,43 +187,43 @@ class McpDoor:
             await events.aclose()
 
     async def _answer(self, caller: Identity, call: FollowedCall, answers: dict[str, Any]) -> dict[str, str]:
-        """Give the run the answers to what it waits for; others are ignored. Return why some are refused, by name."""
+        """Send the run the answers to its open questions, ignoring others. Return why answers were refused, by name."""
         refusals: dict[str, str] = {}
         for name in [name for name in call.waits if name in answers]:
             try:
                 await self._context.chat.answer(caller, reply(name, answers.pop(name)), door=LABEL)
-            except CommandRejected as refused:
-                if refused.code != "not_found":  # answered elsewhere meanwhile: the event of that follows
-                    refusals[name] = refused.message
+            except CommandRejected as error:
+                if error.code != "not_found":  # if it was answered elsewhere meanwhile, an event of that follows
+                    refusals[name] = error.message
                     continue
             del call.waits[name]
         return refusals
 
 
 MAX_KNOWN: Final = 32
-"""Sets of tools that are kept described: users with the same rights share one."""
+"""Limit of the cached descriptions of sets of tools; users with the same rights share one."""
 MAX_SHOWN: Final = 100
-"""Characters of a client's own words in a refusal."""
+"""Limit of the characters of a client's own words in a refusal."""
 
 
 def _say(target: McpTarget, arguments: dict[str, Any]) -> Say:
-    """Return the message that a call stands for. Raises CommandRejected if an agent is given no text."""
+    """Return the message of a call. Raises CommandRejected if an agent is asked without a text."""
     agent, message_id = target.agent, uuid.uuid4().hex
-    to = partial(Say, message_id=message_id, agent_type=agent.agent_type, pillar=agent.pillar)
+    say = partial(Say, message_id=message_id, agent_type=agent.agent_type, pillar=agent.pillar)
     if target.tool is not None:
         call = f"Call {target.tool}."
-        # A thread of its own, so that calls of one tool run side by side.
-        return to(call, thread_id=f"{ONCE}mcp-{message_id}", context=arguments, settings={"tool": target.tool})
+        # Each call has a thread of its own, so that calls of one tool run concurrently.
+        return say(call, thread_id=f"{ONCE}mcp-{message_id}", context=arguments, settings={"tool": target.tool})
     message, thread_id = arguments.get("message"), arguments.get("thread_id")
     if not isinstance(message, str) or not message.strip():
         raise CommandRejected("empty_message", "The argument `message` must be a text that is not empty.")
     if thread_id is not None and not isinstance(thread_id, str):
         raise CommandRejected("invalid_command", "The argument `thread_id` must be a text.")
-    return to(message, thread_id=thread_id or f"mcp-{message_id}")
+    return say(message, thread_id=thread_id or f"mcp-{message_id}")
 
 
 async def _recognise_answers(ctx: Context, call_next: CallNext) -> HandlerResult:
-    """Leave out what is no answer to a form, which servers ignore: the SDK would refuse the request for it."""
+    """Drop input responses that are no answers to forms: the protocol has servers ignore them, but the SDK refuses."""
     answers = (ctx.params or {}).get("inputResponses")
     if isinstance(answers, dict):
         valid = {name: answer for name, answer in answers.items() if is_answer(answer)}
@@ -235,7 +236,7 @@ def _gone() -> MCPError:
 
 
 def _note(envelope: Envelope) -> str:
-    """Return what a client shows of an event while it waits; empty: nothing."""
+    """Return the progress note of an event for a waiting client, or an empty text."""
     match envelope.event:
         case AgentThinking(thought=thought):
             return thought
@@ -251,7 +252,7 @@ def _note(envelope: Envelope) -> str:
 
 
 def _unended(ctx: Context, message_id: str) -> CallToolResult | InputRequiredResult:
-    """Return the result for a client that the server leaves before the run has ended, as it stops."""
+    """Return the result for a client if the server stops before the run has ended."""
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
         return InputRequiredResult(request_state=message_id)
     return failure("The server is going away; the run goes on, and its answer will be in the chat page.")
@@ -276,6 +277,6 @@ def _caller(ctx: Context) -> Identity:
 
 
 def _left(ctx: Context) -> bool:
-    """Return whether the client has ended the request: in the newer protocol that is how it cancels a call."""
+    """Return whether the client has cancelled the call: in the newer protocol it does so by ending the request."""
     exchange: AsgiExchange = _state(ctx)["exchange"]
     return exchange.left.is_set() and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
