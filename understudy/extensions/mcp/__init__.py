@@ -1,6 +1,6 @@
-"""MCP servers, whose tools agents use: connections, calls, prompts, and users' sign-ins there.
+"""MCP: connects agents to MCP servers: their tools, prompts and resources, and users' sign-ins there.
 
-The SDK is imported only if an agent names a server.
+The MCP SDK is imported only if an agent names a server.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,19 +25,19 @@ class Mcp(Extension):
     packages: ClassVar[Mapping[str, str]] = {"mcp": "mcp"}
 
     def settings(self) -> type:
-        """Where users may sign in."""
+        """Return the setting of MCP servers."""
         from understudy.extensions.mcp.settings import McpSettings
 
         return McpSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a sign-in, a begun one, a registered client, a server that is off in a thread."""
+        """Return the tables of sign-ins, started sign-ins, registered clients, and servers switched off in threads."""
         from understudy.extensions.mcp.tables import oauth_clients, servers_off, sign_in_starts, sign_ins
 
         return [sign_ins, sign_in_starts, oauth_clients, servers_off]
 
     def user_data(self) -> Sequence[UserData]:
-        """Where a user is signed in or has begun to, and which servers are off."""
+        """Return a user's sign-ins, started sign-ins, and servers switched off in threads."""
         from understudy.extensions.mcp.tables import servers_off, sign_in_starts, sign_ins
 
         return [
@@ -47,19 +47,19 @@ class Mcp(Extension):
         ]
 
     async def open(self, server: "WebContext") -> None:
-        """Build the links to the servers that agents name."""
+        """Build the links to the MCP servers that agents name."""
         from understudy.extensions.mcp.opening import open_catalogue
 
         await open_catalogue(server)
 
     def routes(self) -> "Sequence[Blueprint]":
-        """The servers and prompts of a thread, the ways to sign in, and the list for operators."""
+        """Return the routes of a thread's servers and prompts, of sign-ins, and of the operators' list of these."""
         from understudy.extensions.mcp import routes, sign_in_routes
 
         return [routes.blueprint, sign_in_routes.blueprint, sign_in_routes.of_operators]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """One actor per server, one per user who is connected to one, and what keeps sign-ins alive."""
+        """Return an actor per server, and the actor that keeps sign-ins alive. Users' connections are started later."""
         from understudy.extensions.mcp.catalogue import McpCatalogue
 
         return server.parts[McpCatalogue].children()

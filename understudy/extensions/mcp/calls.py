@@ -1,7 +1,7 @@
-"""The making of a call at a server: at once, or as a task, which is found again by its handle after a crash.
+"""Makes a call at an MCP server: directly, or as a task, which is found again by its handle after a crash.
 
-1. The handle of a task is committed before the task is waited for.
-2. A task is cancelled only if its call is not wanted any more: when this server stops, it goes on.
+1. The handle of a task is committed before the task is awaited.
+2. A task is cancelled only if its call was cancelled. If this server stops, the task continues.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from understudy.extensions.mcp.link import McpLink
 
 AWAY_S: Final = 5.0
-"""Seconds between two looks for a server that is away while it makes a task."""
+"""Seconds between two attempts to reach a server that makes a task and is unavailable."""
 AGAIN_S: Final = 1.0
-"""Seconds before a task is polled again whose poll has failed."""
+"""Seconds between a failed poll of a task and the next."""
 CANCEL_S: Final = 1.0
-"""Seconds to tell a server that a task is not wanted any more."""
+"""Seconds allowed for cancelling a task at its server."""
 
 
 async def make_call(
@@ -34,7 +34,7 @@ async def make_call(
     arguments: Mapping[str, Any],
     context: ToolContext,
 ) -> Mapping[str, Any]:
-    """Call a tool, as a task if the server can, or go on with the task of an interrupted attempt. Return the result.
+    """Call a tool, as a task if the server supports that, or resume the task of an interrupted call. Return the result.
 
     Raises `ConnectionLost`, `SignedOut`, `TaskLost` and `ToolError`.
     """
@@ -43,10 +43,10 @@ async def make_call(
         return await connection.call(definition.remote, arguments, context, definition.name)
     task_id = handle.value
     if task_id is None:
-        begun = await connection.begin_task(definition.remote, arguments, context, definition.name)
-        if not isinstance(begun, str):
-            return begun
-        task_id = begun
+        started = await connection.begin_task(definition.remote, arguments, context, definition.name)
+        if not isinstance(started, str):
+            return started
+        task_id = started
     try:
         if handle.value is None:
             await _keep(handle, link, task_id)
@@ -58,7 +58,7 @@ async def make_call(
 
 
 async def _keep(handle: CallHandle, link: "McpLink", task_id: str) -> None:
-    """Commit the handle of a task. Raises `EffectUnknown` if that fails; the task is cancelled then."""
+    """Commit the handle of a task. If that fails, cancel the task and raise `EffectUnknown`."""
     try:
         await handle.keep(task_id)
     except ToolError as error:
@@ -68,7 +68,7 @@ async def _keep(handle: CallHandle, link: "McpLink", task_id: str) -> None:
 
 
 async def _finish(link: "McpLink", task_id: str, definition: Definition, context: ToolContext) -> Mapping[str, Any]:
-    """Wait for the end of a task within the call's time limit, also while the server is away."""
+    """Wait for the end of a task, also while the server is unavailable; the call's own time limit applies."""
     while True:
         try:
             connection = await link.connected()

@@ -1,4 +1,4 @@
-"""All MCP servers of this server, by name, and agents with the tools that these offer now."""
+"""The links to all MCP servers that agents name, and agents with the tools that these servers offer now."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,13 +23,13 @@ from understudy.tools.mcp_server import McpServer
 from understudy.tools.tool import Tool
 
 BACKOFF: Final = Backoff(min_s=0.2, max_s=30.0)
-"""Delay before a server is connected again."""
+"""Delay before the connection to a server is made again."""
 
 
 @define(eq=False)
 class McpCatalogue(ToolServers):
-    """The links to all servers, by name. `users` has those of each user, to servers at which users sign in,
-    `keepers` the actors that keep sign-ins alive."""
+    """The `links` to all servers by name, except those at which users sign in (`signing_in`): `users` has each user's
+    links to these. `keepers` are the actors that keep sign-ins alive."""
 
     links: Mapping[str, McpLink] = field(factory=dict)
     signing_in: Mapping[str, McpServer] = field(factory=dict)
@@ -39,7 +39,7 @@ class McpCatalogue(ToolServers):
 
     @classmethod
     def of(cls, servers: Iterable[McpServer], clean: Clean = keep, store: Store | None = None) -> "McpCatalogue":
-        """Make one of the servers that agents name. Raises ValueError if two different ones have the same name."""
+        """Build the links to these servers. Raises ValueError if two different ones have the same name."""
         by_name: dict[str, McpServer] = {}
         for server in servers:
             if by_name.setdefault(server.name, server) != server:
@@ -53,16 +53,16 @@ class McpCatalogue(ToolServers):
         )
 
     async def off_in(self, owner: str, thread_id: str) -> list[str]:
-        """Return the names of the servers that a user has switched off in a thread. Raises as `Store.read`."""
+        """Return the names of the servers that a user has switched off in a thread. Raises StorageUnavailable."""
         return [] if self.store is None else await self.store.read(servers_off.servers_off, owner, thread_id)
 
     async def switch(self, owner: str, thread_id: str, server: str, *, on: bool) -> None:
-        """Switch a server off in a thread of a user, or on again. Raises NotStored if there is no such thread."""
+        """Switch a server off in a thread of a user, or on again. Raises NotStored without such a thread."""
         if self.store is not None:
             await self.store.commit(servers_off.set_server_on(owner, thread_id, server, on))
 
     def show_widgets(self) -> None:
-        """Tell the servers that user interfaces of their tools are shown. This is called before any is connected."""
+        """Have the servers told that user interfaces of their tools are shown. Call it before any is connected."""
         for link in self.links.values():
             link.widgets = True
         if self.users is not None:
@@ -77,9 +77,9 @@ class McpCatalogue(ToolServers):
         return [*actors, *self.keepers]
 
     def of_agent(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> list[McpLink]:
-        """Return the links to the servers of an agent, without those that are switched `off`.
+        """Return the links to the servers of an agent, except those switched `off`.
 
-        Without an `owner`, those at which users sign in are left out.
+        Without an `owner`, servers at which users sign in are left out.
         """
         links: list[McpLink] = []
         for server in agent.servers:
@@ -94,17 +94,18 @@ class McpCatalogue(ToolServers):
     def with_tools(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> Agent:
         """Return the agent with the tools that its servers offer now, after its own. `off`: servers to leave out.
 
-        With an `owner`, those of servers at which this user is signed in are among them, and one to sign in at others.
+        With an `owner` it also has the tools of servers at which this user is signed in, and for each other server at
+        which users sign in a tool to do so.
         """
         if not agent.servers:
             return agent
         local = [tool for tool in agent.tools if not tool.server]
-        taken = {tool.name for tool in local}
+        names = {tool.name for tool in local}
         of_agent = self.of_agent(agent, off, owner)
         links = [link for link in of_agent if link.offered]
-        tools = [tool for link in links for tool in self._tools_of(link) if tool.name not in taken]
-        if able := [link for link in links if link.offer.has_resources]:
-            tools += [tool for tool in self._readers_of(able) if tool.name not in taken]
+        tools = [tool for link in links for tool in self._tools_of(link) if tool.name not in names]
+        if with_resources := [link for link in links if link.offer.has_resources]:
+            tools += [tool for tool in self._readers_of(with_resources) if tool.name not in names]
         tools += [
             link.sign_in_tool()
             for link in of_agent
@@ -119,7 +120,7 @@ class McpCatalogue(ToolServers):
         return agent.with_tools(tools)
 
     def stamp(self, agent: Agent) -> object:
-        """Return a value that changes when what `with_tools` adds to the agent does."""
+        """Return a value that changes when `with_tools` would return another agent."""
         return tuple((link.offer.version, link.offered, link.offer.has_resources) for link in self.of_agent(agent))
 
     def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
@@ -137,9 +138,9 @@ class McpCatalogue(ToolServers):
         return links[0].offer.cached("readers", tuple(links), make)
 
     async def settle(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> None:
-        """Wait until each server of the agent is ready or away, for `WAIT_S` at most.
+        """Wait until each server of the agent is ready or away, at most `WAIT_S`.
 
-        The `owner`'s connections to servers at which users sign in are made. Raises `StorageUnavailable`.
+        The `owner`'s connections to servers at which users sign in are opened. Raises `StorageUnavailable`.
         """
         links = self.of_agent(agent, off, owner)
         for link in links:
@@ -151,7 +152,7 @@ class McpCatalogue(ToolServers):
                 await link.settled()
 
     def missing(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> list[str]:
-        """Return a sentence for each server of the agent whose tools it does not have now."""
+        """Return a sentence for each server whose tools the agent lacks now."""
         return [
             f"The tools of the MCP server {link.name} are missing now: {_why(link)}"
             for link in self.of_agent(agent, off, owner)

@@ -1,4 +1,4 @@
-"""What `understudy doctor` finds out about MCP servers."""
+"""The check of `understudy doctor` for MCP servers."""
 
 import importlib
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from understudy.tools.mcp_server import McpServer
 
 
 def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list[CheckResult]:
-    """Connect to the MCP servers of these agents, as the server would, and say what each offers.
+    """Connect to the MCP servers of these agents, as the server would, and report on each.
 
-    `private`: the authorization servers of their users may have private addresses.
+    `private`: authorization servers may have private addresses.
     """
     servers = [server for agent in with_subagents(agents).values() for server in agent.servers]
     if not servers:
@@ -27,7 +27,7 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
         return [CheckResult("MCP servers", "mend", str(error))]
 
     if catalogue.signing_in:
-        importlib.import_module("understudy.extensions.mcp.oauth.discovery")  # it takes most of a second
+        importlib.import_module("understudy.extensions.mcp.oauth.discovery")  # before the loop: it takes nearly 1 s
 
     async def connect() -> None:
         async with ActorSystem("doctor", catalogue.children()) as system:
@@ -44,18 +44,18 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
 
 
 async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
-    """Find out where the users of a server sign in."""
+    """Check that users can sign in at a server, and report where."""
     from understudy.extensions.mcp.oauth.discovery import discover
     from understudy.extensions.oauth.errors import OAuthError
     from understudy.extensions.oauth.guarded_http import GuardedHttp
 
     try:
-        at = await discover(server, GuardedHttp(private or server.is_private))
+        provider = await discover(server, GuardedHttp(private or server.is_private))
     except OAuthError as error:
         return CheckResult(f"MCP {server.name}", "mend", f"users cannot sign in at {server.where}: {error}")
-    if not at.registration_endpoint and not server.client_id:
-        return CheckResult(f"MCP {server.name}", "mend", f"{at.issuer} registers nobody: give mcp(…) a client_id")
-    return CheckResult(f"MCP {server.name}", "ok", f"users sign in at {at.issuer}")
+    if not provider.registration_endpoint and not server.client_id:
+        return CheckResult(f"MCP {server.name}", "mend", f"{provider.issuer} registers nobody: give mcp(…) a client_id")
+    return CheckResult(f"MCP {server.name}", "ok", f"users sign in at {provider.issuer}")
 
 
 def _mcp_server(link: McpLink) -> CheckResult:

@@ -1,7 +1,7 @@
-"""What an MCP server says of its tools, read into bounded definitions. Pure.
+"""Reads an MCP server's list of tools into bounded definitions. Pure.
 
-1. A definition is pinned by its digest, over all that the server said of the tool: consent is given to one digest.
-2. A server decides nothing for others: its names begin with its own, and what does not fit is left out, with a reason.
+1. A definition is pinned by a digest of all that the server sent about the tool; consent is given to one digest.
+2. A server cannot affect others: our names of its tools begin with its name. Unusable tools are left out with a reason.
 """
 
 import hashlib
@@ -16,19 +16,19 @@ from understudy.tools.mcp_server import McpServer
 from understudy.tools.parameters import plain_parameters, takes_object
 
 MAX_TOOLS: Final = 128
-"""Tools of one server; further ones are left out. Models choose badly among more."""
+"""Limit of one server's tools; further ones are left out. Models choose badly among more."""
 MAX_BYTES: Final = 32 * 1024
-"""Bytes as JSON of one tool's definition; a larger one is left out. Every turn of a model carries it."""
+"""Limit in bytes of JSON of one tool's definition; a larger one is left out. Every turn of a model carries it."""
 MAX_DESCRIPTION: Final = 4000
-"""Characters of a description; the rest is cut off."""
+"""Limit of a description in characters; the rest is cut off."""
 MAX_DEPTH: Final = 32
-"""Levels of a schema. A recursive one refers to itself by name, and is not unfolded."""
+"""Limit of a schema's levels. A recursive schema refers to itself by name, and is not unfolded."""
 MAX_URI: Final = 500
-"""Characters of the URI of a user interface; a tool with a longer one has none."""
+"""Limit in characters of a user interface's URI; a tool with a longer one has no user interface."""
 WIDGET_TYPE: Final = "text/html;profile=mcp-app"
 """The type of a resource that is the user interface of a tool."""
 MAX_LEFT_OUT: Final = 20
-"""Tools whose reason for being left out is kept."""
+"""Limit of the left-out tools that are listed with their reason."""
 _NAME_CHARACTERS: Final = 64
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -37,8 +37,8 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 class Definition:
     """One tool as its server defines it. `name` is ours, `remote` the server's; `by_task`: callable as a task.
 
-    `widget` is the URI of its user interface (MCP Apps), empty if it has none. `for_model` and `for_widgets` say who
-    may call it: agents, and the server's own user interfaces.
+    `widget` is the URI of its user interface (MCP Apps), or empty. `for_model`: agents may call it; `for_widgets`: the
+    server's own user interfaces may.
     """
 
     name: str
@@ -56,20 +56,20 @@ class Definition:
     for_widgets: bool = True
 
     def needs_approval(self, server: McpServer) -> bool:
-        """Return whether calls need consent: what the operator says, else what the server hints at."""
+        """Return whether calls need consent: by the operator's setting, else by the server's hints."""
         if server.approval is not None:
             return server.approval
         return self.destructive and not self.read_only
 
     @property
     def retry_safe(self) -> bool:
-        """Whether a call may be made again if it is unknown what became of it."""
+        """Whether a call with an unknown effect may be made again."""
         return self.read_only or self.idempotent
 
 
 @frozen
 class LeftOut:
-    """A tool that is not used, and why."""
+    """A tool that is not used, and the reason."""
 
     name: str
     why: str
@@ -78,7 +78,7 @@ class LeftOut:
 def read_definitions(
     server: McpServer, listed: Iterable[Mapping[str, Any]]
 ) -> tuple[dict[str, Definition], list[LeftOut]]:
-    """Return the definitions of the listed tools by our names, in the server's order, and those that are left out."""
+    """Return the definitions of the listed tools by our names, in the server's order, and the left-out tools."""
     definitions: dict[str, Definition] = {}
     left_out: list[LeftOut] = []
     for tool in listed:
@@ -88,14 +88,14 @@ def read_definitions(
         try:
             if len(definitions) >= MAX_TOOLS:
                 raise ValueError(f"a server may have {MAX_TOOLS} tools here")
-            made = _read(server, remote, tool)
-            if made.name in definitions:
-                raise ValueError(f"another tool has the name {made.name} already")
+            new = _read(server, remote, tool)
+            if new.name in definitions:
+                raise ValueError(f"another tool has the name {new.name} already")
         except ValueError as error:
             if len(left_out) < MAX_LEFT_OUT:
                 left_out.append(LeftOut(remote[:_NAME_CHARACTERS], str(error)))
         else:
-            definitions[made.name] = made
+            definitions[new.name] = new
     for missing in sorted(set(server.only or ()) - {definition.remote for definition in definitions.values()}):
         if all(omitted.name != missing for omitted in left_out):
             left_out.append(LeftOut(missing, "the server has no such tool"))
@@ -103,7 +103,7 @@ def read_definitions(
 
 
 def tool_name(server: str, remote: str) -> str:
-    """Return our name of a tool: the server's name and its own, in the characters and the length of providers."""
+    """Return our name of a tool: the server's name and its own, within the characters and length of providers."""
     plain = f"{server}_{_UNUSUAL.sub('_', remote)}"
     if len(plain) <= _NAME_CHARACTERS:
         return plain
@@ -111,25 +111,25 @@ def tool_name(server: str, remote: str) -> str:
     return f"{plain[: _NAME_CHARACTERS - 9]}_{digest}"
 
 
-def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition:
+def _read(server: McpServer, remote: str, listed: Mapping[str, Any]) -> Definition:
     """Read one tool. Raises ValueError if it cannot be used."""
     if not remote:
         raise ValueError("it has no name")
-    schema = said.get("inputSchema") or {}
+    schema = listed.get("inputSchema") or {}
     schema = {} if schema is True else schema
     if not isinstance(schema, Mapping) or not takes_object(schema.get("type", "object")):
         raise ValueError("its arguments are no JSON object")
     _check_schema(schema, 0)
     try:
-        encoded = msgspec.json.encode(said, order="deterministic")
+        encoded = msgspec.json.encode(listed, order="deterministic")
     except (TypeError, ValueError, RecursionError):
         raise ValueError("its definition is no plain JSON") from None
     if len(encoded) > MAX_BYTES:
         raise ValueError(f"its definition has {len(encoded):,} bytes, more than {MAX_BYTES:,}")
     parameters, choices = plain_parameters(schema)
-    hints, execution = (_members(said.get(name)) for name in ("annotations", "execution"))
-    title = said.get("title") or hints.get("title") or ""
-    description = " ".join(str(said.get("description") or title or remote).split())
+    hints, execution = (_members(listed.get(name)) for name in ("annotations", "execution"))
+    title = listed.get("title") or hints.get("title") or ""
+    description = " ".join(str(listed.get("description") or title or remote).split())
     return Definition(
         tool_name(server.name, remote),
         remote,
@@ -141,7 +141,7 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
         hints.get("destructiveHint") is not False,
         hints.get("idempotentHint") is True,
         execution.get("taskSupport") in ("optional", "required"),
-        *_interface(said),
+        *_interface(listed),
     )
 
 
@@ -149,12 +149,12 @@ def _members(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _interface(said: Mapping[str, Any]) -> tuple[str, bool, bool]:
+def _interface(listed: Mapping[str, Any]) -> tuple[str, bool, bool]:
     """Return the URI of a tool's user interface, and whether models and user interfaces may call it (MCP Apps).
 
-    The URI is empty if it names none, or one of another scheme. Both may call a tool that does not say who may.
+    The URI is empty without one or with another scheme. Without a visibility both may call the tool.
     """
-    interface = _members(said.get("_meta")).get("ui")
+    interface = _members(listed.get("_meta")).get("ui")
     if not isinstance(interface, Mapping):
         return "", True, True
     uri, visibility = interface.get("resourceUri"), interface.get("visibility")
@@ -162,12 +162,12 @@ def _interface(said: Mapping[str, Any]) -> tuple[str, bool, bool]:
         uri = ""
     if visibility is None:
         return uri, True, True
-    named = visibility if isinstance(visibility, list) else []
-    return uri, "model" in named, "app" in named
+    callers = visibility if isinstance(visibility, list) else []
+    return uri, "model" in callers, "app" in callers
 
 
 def _check_schema(schema: Any, depth: int) -> None:
-    """Refuse a schema that is nested too deep, or that refers to another document, which nobody would fetch."""
+    """Refuse a schema that is nested too deep, or that refers to another document, because none is fetched."""
     if depth > MAX_DEPTH:
         raise ValueError(f"its schema is nested more than {MAX_DEPTH} levels deep")
     if isinstance(schema, Mapping):

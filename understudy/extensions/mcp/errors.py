@@ -1,4 +1,4 @@
-"""The errors of connections to MCP servers, for this folder; what users read are `ToolError`."""
+"""The errors of connections to MCP servers, used within this folder; users read `ToolError`."""
 
 from attrs import field, frozen
 
@@ -7,9 +7,9 @@ from understudy.tools.errors import ToolError
 
 @frozen
 class RefusedToken:
-    """An access token that a server did not accept; `scope` are those that it said are needed, None if it said nothing.
+    """An access token that a server refused. `scope` are the scopes that it said are needed, None if it said nothing.
 
-    `final`: a refreshed token would be refused, too. `bars`: nothing at all can be done there with it.
+    `final`: a refreshed token would be refused too. `bars`: the connection could not even be made with the token.
     """
 
     token: str = field(repr=False)
@@ -19,11 +19,11 @@ class RefusedToken:
 
 
 class ConnectionLost(Exception):
-    """The connection ended, or the server does not answer; the text says why, after the server's name."""
+    """The connection ended, or the server does not answer. The text is the reason, to stand after the server's name."""
 
 
 class SessionGone(ConnectionLost):
-    """The server does not know the session of a request, which had no effect: it may be made again in a new one."""
+    """The server does not know the session of a request, which had no effect and may be repeated in a new one."""
 
 
 class Throttled(ToolError):
@@ -38,7 +38,7 @@ class Throttled(ToolError):
 
 
 class TaskLost(Exception):
-    """A server does not know a task of ours, or not any more; the text says what it answered."""
+    """A server does not know a task of ours, or not any more. The text is its answer."""
 
 
 class SignedOut(Exception):
@@ -46,4 +46,4 @@ class SignedOut(Exception):
 
 
 class McpDown(Exception):
-    """A server cannot be reached, or is gone; the text names it and says why. It restarts the server's actor."""
+    """A server cannot be reached, or is gone. The text has its name and the reason. It crashes the server's actor."""

@@ -1,8 +1,9 @@
-"""One MCP server for all agents that use it: its state, its calls, and the actor that keeps it connected.
+"""The link to one MCP server, shared by all agents that use it: its state, its calls, and the actor that connects it.
 
-1. The actor lives as long as one connection, whose end is its crash; its supervisor restarts it, with backoff.
-2. A tool runs only as it was defined when it was offered: a call of one whose definition has changed is refused.
-3. A server that cannot be reached never holds up anybody for longer than `WAIT_S`.
+1. The actor lives as long as one connection. The end of the connection crashes it, and its supervisor restarts it with
+   backoff.
+2. A call of a tool whose definition has changed since it was offered is refused.
+3. A run or a call waits for an unreachable server at most `WAIT_S`.
 """
 
 import enum
@@ -36,17 +37,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAIT_S: Final = 10.0
-"""Seconds that a run or a call waits for a server that is starting, or comes back."""
+"""Seconds that a run or a call waits for a server that starts or restarts."""
 PATIENCE: Final = 3
-"""Failed connections in a row after which a server is away: its tools are not offered until it is back."""
+"""Consecutive failed connections after which a server is away: its tools are not offered until it is back."""
 AGAIN_S: Final = 30.0
-"""Seconds until a server's tools are read again that it did not tell."""
+"""Seconds between a failed reading of a server's tools and the next."""
 MAX_WAIT_S: Final = 8.0
-"""Seconds that a call waits for a server that asks to wait; if it asks for more, its words are the result."""
+"""Longest wait in seconds that a server may ask a call for; if it asks for more, the call fails with its message."""
 SHUTDOWN_S: Final = 8.0
-"""Grace of a server's actor: a process that does not end by itself takes 3.5 s, which cannot be cancelled."""
+"""Grace of a server's actor: ending a stubborn process takes up to 3.5 s and cannot be cancelled."""
 REFRESH_S: Final = 1.0
-"""Seconds between two readings of a server's tools, however often it says that they have changed."""
+"""Least seconds between two readings of a server's tools, however often it reports changes."""
 
 
 class LinkState(enum.StrEnum):
@@ -57,16 +58,16 @@ class LinkState(enum.StrEnum):
     RESTARTING = "restarting"
     AWAY = "away"
     SIGNED_OUT = "signed_out"
-    """Its user is to sign in."""
+    """Its user has to sign in."""
     SIGNED_IN = "signed_in"
-    """Its user is signed in; it is connected when it is used."""
+    """Its user is signed in; the connection is opened when it is used."""
 
 
 @define(eq=False)
 class _Attempt:
-    """One attempt to connect, and the connection that comes of it, as long as calls can be made.
+    """One attempt to connect, and its connection while calls can be made.
 
-    `why` is the first reason for its end, and `noted` whether the link took note of that. `agreed`: on a protocol.
+    `why` is the first reason for its end; `noted`: the link has recorded the end. `agreed`: on a protocol.
     """
 
     connection: "McpSession | None" = None
@@ -94,7 +95,7 @@ class _Attempt:
 
 @define(eq=False)
 class McpLink:
-    """The server as others see it. `since` is in Unix seconds. `why` says for operators why it is not ready.
+    """The link to a server. `state` has lasted `since` (Unix seconds). `why`: for operators, why it is not ready.
 
     `widgets`: the server is told that user interfaces of its tools are shown.
     """
@@ -110,10 +111,10 @@ class McpLink:
     title: str = field(default="", init=False)
     protocol: str = field(default="", init=False)
     failures: int = field(default=0, init=False)
-    started: bool = field(default=False, init=False)  # its actor runs, and takes care of the end
+    started: bool = field(default=False, init=False)  # its actor runs, and records the end of the connection
     _attempt: _Attempt = field(factory=_Attempt, init=False, repr=False)
     _settled: trio.Event = field(factory=trio.Event, init=False, repr=False)  # no longer starting or restarting
-    _handshake: bool = field(default=False, init=False, repr=False)  # its process ends at any other first message
+    _handshake: bool = field(default=False, init=False, repr=False)  # whether `initialize` must be the first message
 
     @property
     def name(self) -> str:
@@ -122,7 +123,7 @@ class McpLink:
 
     @property
     def offered(self) -> bool:
-        """Whether its tools are offered to agents: it is ready, or expected back at once."""
+        """Whether its tools are offered to agents: it has some, and is not away."""
         return bool(self.offer.tools) and self.state is not LinkState.AWAY
 
     async def settled(self, within_s: float = WAIT_S) -> None:
@@ -133,11 +134,11 @@ class McpLink:
     async def call(self, definition: Definition, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         """Call a tool.
 
-        A call that had no effect, since the server asked to wait or did not know the session any more, is made once
-        more; so is one that may be made again, if the server died in it.
+        It is made once more if it had no effect, because the server asked to wait or did not know the session any more,
+        and if the connection was lost during a call that is safe to retry.
 
         Raises:
-            EffectUnknown: The server died in the call.
+            EffectUnknown: The connection was lost during a call that is not safe to retry.
             ToolError: The server is away or refuses, the call failed, or the tool has another definition now.
         """
         for attempt in (1, 2):
@@ -172,9 +173,9 @@ class McpLink:
         raise AssertionError("unreachable")
 
     async def ask(self, request: Callable[["McpSession"], Awaitable[Any]], context: ToolContext | None = None) -> Any:
-        """Make a request that only reads, once more if the connection was lost. Raises `ToolError`.
+        """Make a read-only request, and repeat it once if the connection was lost. Raises `ToolError`.
 
-        `context` is that of a call whose user may be asked to sign in for it.
+        `context` is that of a call, whose user may be asked to sign in.
         """
         for attempt in (1, 2):
             connection = await self.connected()
@@ -186,7 +187,7 @@ class McpLink:
         raise AssertionError("unreachable")
 
     async def connected(self) -> "McpSession":
-        """Return the connection, once there is one. Raises `ToolError` ``tool_failed`` if there is none in time."""
+        """Wait for the connection and return it. Raises `ToolError` ``tool_failed`` if there is none in time."""
         if self.state is not LinkState.AWAY:
             await self.settled()
         if self._attempt.connection is None:
@@ -194,9 +195,9 @@ class McpLink:
         return self._attempt.connection
 
     async def report(self, connection: "McpSession") -> bool:
-        """Find out whether a server on which a request failed is still there; if not, end its connection.
+        """Check after a failed request whether the server still answers; if not, end the connection.
 
-        Return whether that connection has ended. One whose server answers lives on, whatever it says.
+        Return whether that connection has ended. Any answer of the server, also a refusal, keeps it open.
         """
         if connection is not self._attempt.connection:
             return True
@@ -214,7 +215,7 @@ class McpLink:
         return False
 
     def end(self, why: str) -> None:
-        """End the connection. From now on calls wait for the next one."""
+        """End the connection. Calls from now on wait for the next one."""
         self._attempt.end(why)
         if self._attempt.connection is not None:
             self._set_lost(self._attempt.why)
@@ -226,14 +227,14 @@ class McpLink:
             why = await self._attend()
             if self.server.command and self._attempt.why and not self._attempt.agreed:
                 self._handshake = not self._handshake
-                if self._handshake:  # it may be one that ends at any other first message
+                if self._handshake:  # some processes end at any first message but `initialize`
                     why = await self._attend()
         finally:
             self._set_lost(why)
         raise McpDown(f"{self.name} ({self.server.where}): {why}")
 
     async def _attend(self) -> str:
-        """Connect once, and stay connected. Return why that ended."""
+        """Connect once, and stay connected. Return the reason for the end."""
         from understudy.extensions.mcp.connection import connect
 
         self._attempt = attempt = _Attempt()
@@ -271,7 +272,7 @@ class McpLink:
             raise McpDown(self._attempt.why)
 
     async def _refresh(self, connection: "McpSession") -> None:
-        """Read the tools again whenever they may have changed, and now and then if they could not be read."""
+        """Read the tools whenever they may have changed, and every `AGAIN_S` while they cannot be read."""
         while True:
             await self._attempt.wait_changed(AGAIN_S if self.offer.unread else math.inf)
             await self.offer.read_tools(connection)
@@ -287,12 +288,12 @@ class McpLink:
         log.info("mcp.ready", extra=extra | {"left_out": len(self.offer.left_out)})
 
     def _set_connected(self) -> None:
-        """A server that is there is ready, unless it never told its tools."""
-        never_told = self.offer.unread and not self.offer.tools
-        self._set(LinkState.AWAY if never_told else LinkState.READY, self.offer.unread)
+        """Set the state of a connected server: ready, or away if its tools could never be read."""
+        no_tools_read = self.offer.unread and not self.offer.tools
+        self._set(LinkState.AWAY if no_tools_read else LinkState.READY, self.offer.unread)
 
     def _set_lost(self, why: str) -> None:
-        """Take note of the end of the connection, or of the attempt to make one, the first time."""
+        """Record the end of the connection or of the attempt to connect; a repetition only updates the reason."""
         attempt = self._attempt
         if attempt.noted:
             self.why = why
@@ -314,7 +315,7 @@ class McpLink:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first cause of an error as part of a sentence."""
+    """Return the first error in a group as part of a sentence."""
     error = next(errors_in(error))
     if isinstance(error, FileNotFoundError):
         return f"there is no program {error.filename}"
@@ -322,13 +323,13 @@ def _reason(error: BaseException) -> str:
 
 
 class McpActor(Actor):
-    """Keeps one server connected, for as long as its connection lives; ends when that ended as it should."""
+    """Keeps one server connected while its connection lives. A lost connection crashes it; an intended end stops it."""
 
     def __init__(self, link: McpLink) -> None:
         self.link = link
 
     async def on_start(self, context: Context) -> None:
-        """Start to connect; nobody waits for it."""
+        """Start to connect in a task, so that the start of the server does not wait for it."""
         self.link.started = True
         context.start_soon(self._serve, context)
 

@@ -1,4 +1,4 @@
-"""Agents whose tools change while the server works, as their MCP servers change."""
+"""A mapping of agents whose tools follow the changing offers of their MCP servers."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -6,7 +6,7 @@ from understudy.agents.agent import Agent
 
 
 class LiveAgents(Mapping[str, Agent]):
-    """Agents by name, each with the tools that `with_tools` gives it, again whenever `stamp` returns something else."""
+    """Agents by name, each as `with_tools` returns it; it is called again when `stamp` of the agent has changed."""
 
     def __init__(
         self, agents: Mapping[str, Agent], with_tools: Callable[[Agent], Agent], stamp: Callable[[Agent], object]
@@ -16,10 +16,10 @@ class LiveAgents(Mapping[str, Agent]):
 
     def __getitem__(self, name: str) -> Agent:
         agent = self._agents[name]
-        stamp, made = self._stamp(agent), self._made.get(name)
-        if made is None or made[0] != stamp:
-            made = self._made[name] = stamp, self._with_tools(agent)
-        return made[1]
+        stamp, entry = self._stamp(agent), self._made.get(name)
+        if entry is None or entry[0] != stamp:
+            entry = self._made[name] = stamp, self._with_tools(agent)
+        return entry[1]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._agents)

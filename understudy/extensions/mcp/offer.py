@@ -1,4 +1,4 @@
-"""What one MCP server offers: its tools, as they were defined when last read, and whether it has resources."""
+"""The offer of one MCP server: its tools, as last read, and whether it has resources."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -22,16 +22,16 @@ Clean = Callable[[str], Awaitable[tuple[str, bool]]]
 
 
 async def keep(text: str) -> tuple[str, bool]:
-    """Return a text as it is."""
+    """Return a text unchanged."""
     return text, False
 
 
 @define(eq=False)
 class Offer:
-    """The offer of a server, which outlives connections. `version` rises with every change of its tools, by our names.
+    """The offer of a server, which outlives connections. `tools` are by our names; `version` rises when they change.
 
-    The `suspect` ones always need consent: they changed since this server started, or their description looks like
-    instructions. `unread` is what the server said when it did not tell its tools.
+    `suspect` are the names of tools that need consent, because they changed since this server started or their
+    description looks like instructions. `unread` is the server's error if its tools could not be read, else empty.
     """
 
     server: McpServer
@@ -42,11 +42,11 @@ class Offer:
     version: int = field(default=0, init=False)
     unread: str = field(default="", init=False)
     has_resources: bool = field(default=False, init=False)
-    made: dict[str, Any] = field(factory=dict, init=False, repr=False)  # what others make of this
-    _first: dict[str, str] = field(factory=dict, init=False, repr=False)  # digests of names, as first seen
+    made: dict[str, Any] = field(factory=dict, init=False, repr=False)  # values cached for other modules, by name
+    _first: dict[str, str] = field(factory=dict, init=False, repr=False)  # the first digest of each tool, by name
 
     def cached(self, what: str, stamp: object, make: Callable[[], T]) -> T:
-        """Return what was made of the offer under a name, made anew if the stamp is another than then."""
+        """Return the value cached under the name `what`; make it again if `stamp` has changed since."""
         if what not in self.made or self.made[what][0] != stamp:
             self.made[what] = stamp, make()
         value: T = self.made[what][1]
@@ -62,7 +62,7 @@ class Offer:
         """Read the tools, and redact the descriptions of new and changed ones. Raises `ConnectionLost`."""
         try:
             listed = await session.list_all("tools")
-        except ToolError as error:  # it is there: to restart it would change nothing
+        except ToolError as error:  # the server answers, so a restart would not help
             self.unread = error.message
             log.warning("mcp.tools_refused", extra={"server": self.server.name, "why": error.message})
             return
@@ -89,7 +89,7 @@ class Offer:
             self.tools, self.suspect, self.version = definitions, suspect, self.version + 1
 
     async def look_for_resources(self, session: "McpSession") -> None:
-        """Find out whether there are any: many servers say that they have some, and list none."""
+        """List the resources to find out whether there are any, because many servers declare some and list none."""
         try:
             self.has_resources = any([await session.list_all(kind) for kind in ("resources", "resource_templates")])
         except ToolError as error:

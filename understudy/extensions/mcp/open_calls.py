@@ -1,7 +1,7 @@
-"""The calls at work at one MCP server, and the server's questions in them, which are asked of the calls' users.
+"""Tracks the open calls at one MCP server, and passes the server's questions in them to the calls' users.
 
-A connection of the handshake era does not say in which call a question came, unless it concerns a task: then it is
-asked only if one call is at work, and else declined.
+In older protocols a question does not name its call, unless it concerns a task. It is then asked only if a single call
+is open, and else declined.
 """
 
 import logging
@@ -23,18 +23,18 @@ from understudy.tools.errors import QuestionDeclined, QuestionUnanswered, ToolEr
 log = logging.getLogger(__name__)
 
 PROGRESS_S: Final = 0.1
-"""Seconds between two progress notes of a call; a person reads no faster."""
+"""Seconds between two progress notes of a call, because nobody reads faster."""
 MAX_NOTE: Final = 300
-"""Characters of a server's progress note and log message, of an error's text, and of its own name."""
+"""Limit in characters of a server's progress note, log message, error text and title."""
 RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
-"""Key of the metadata that names the task which a question concerns."""
+"""Key of the task that a question concerns, in the question's metadata."""
 
 _open_call: Final[ContextVar["ServerCall | None"]] = ContextVar("understudy.mcp_call", default=None)
 
 
 @define(eq=False)
 class ServerCall:
-    """A call at work, with the questions in it that wait for its user; `task_id` if the server makes it as a task."""
+    """An open call. `questions` wait for its user; `task_id` is its task's, if the server makes it as a task."""
 
     context: ToolContext
     task_id: str | None = None
@@ -42,7 +42,7 @@ class ServerCall:
     noted_at: float = -math.inf
 
     async def progress(self, name: str, done: float, total: float | None, message: str | None) -> None:
-        """Show what the server says of the progress of the call, not too often."""
+        """Show the server's progress note of the call, at most one per `PROGRESS_S`."""
         now = trio.current_time()
         if now >= self.noted_at + PROGRESS_S or (total is not None and done >= total):
             self.noted_at = now
@@ -51,14 +51,14 @@ class ServerCall:
 
 @define(eq=False)
 class OpenCalls:
-    """The calls at work at the server of this name."""
+    """The open calls at the server of this name."""
 
     server: str
     all: set[ServerCall] = field(factory=set, init=False)
 
     @asynccontextmanager
     async def opened(self, call: ServerCall) -> AsyncIterator[ServerCall]:
-        """Have the questions of a call asked of its user during the block; they end with it."""
+        """Pass the questions of a call to its user during the block, and cancel them at its end."""
         self.all.add(call)
         token = _open_call.set(call)
         try:
@@ -72,7 +72,7 @@ class OpenCalls:
     async def ask_user(
         self, params: types.ElicitRequestParams, meta: Mapping[str, Any]
     ) -> types.ElicitResult | types.ErrorData:
-        """Ask the user of the call a question of the server; decline if that is unknown, or the user gives none."""
+        """Ask a question of the server to the user of its call. Decline it if the call is unknown or the user does."""
         call = _open_call.get() or self._call_of_task(meta.get(RELATED_TASK))
         if call is None and len(self.all) == 1:
             (call,) = self.all

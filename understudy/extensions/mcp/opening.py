@@ -1,4 +1,4 @@
-"""Builds the links to the MCP servers that agents name, and lets users sign in at those that want it."""
+"""Builds the links to the MCP servers that agents name, and lets users sign in at those that require it."""
 
 import time
 from functools import partial
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 async def open_catalogue(server: "WebContext") -> None:
-    """Build the links, and have agents offer the tools. The SDK is imported only if there are any.
+    """Build the links, and add the servers' tools to agents. The SDK is imported only if agents name servers.
 
     Raises:
         OSError, ValueError: The extra is not installed, two different servers have the same name, or the server has no
-            secret with which tokens are sealed.
+            secret to seal tokens with.
     """
     servers = [mcp_server for agent in with_subagents(server.agents.values()).values() for mcp_server in agent.servers]
     if servers:
         modules = ["connection", *(("oauth.flow", "oauth.keeper") if any(entry.per_user for entry in servers) else ())]
-        try:  # in a thread: it takes a second
+        try:  # in a thread, because the import takes a second
             for name in modules:
                 await trio.to_thread.run_sync(import_module, f"understudy.extensions.mcp.{name}")
         except ModuleNotFoundError as error:
@@ -58,7 +58,7 @@ async def open_catalogue(server: "WebContext") -> None:
 
 
 def _let_sign_in(server: "WebContext", catalogue: McpCatalogue, clean: Clean) -> None:
-    """Let users sign in at the servers that want it."""
+    """Let users sign in at the servers that require it. Raises ValueError without a secret to seal tokens with."""
     from understudy.extensions.mcp.oauth.accounts import Accounts
     from understudy.extensions.mcp.oauth.keeper import SignInKeeper
 
@@ -80,7 +80,7 @@ def _let_sign_in(server: "WebContext", catalogue: McpCatalogue, clean: Clean) ->
 
 
 async def _clean(content_filter: ContentFilter, text: str) -> tuple[str, bool]:
-    """Redact a text of an MCP server, as `Clean` has it."""
+    """Redact a text of an MCP server; a function of the type `Clean`."""
     clean = await content_filter.filter_value(text, content_filter.tool)
     if clean.blocked:
         raise ValueError(content_filter.blocked_error("It is left out", clean.texts).message)
@@ -88,7 +88,7 @@ async def _clean(content_filter: ContentFilter, text: str) -> tuple[str, bool]:
 
 
 def _checks(catalogue: McpCatalogue) -> dict[str, HealthCheck]:
-    """Return a check of each server; one that cannot be reached makes no server unhealthy."""
+    """Return a health check per MCP server. An unreachable one only degrades this server's health."""
     checks = {}
     for name, link in catalogue.links.items():
         lost = HealthCheck(HealthStatus.DEGRADED, link.why, time.time() - link.since, essential=False)

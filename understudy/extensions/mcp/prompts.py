@@ -1,4 +1,4 @@
-"""Prompts of MCP servers: texts that users begin a message with. Listed, and got with arguments, within bounds."""
+"""Lists and gets the prompts of MCP servers, texts with which users begin a message, within limits."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -12,19 +12,19 @@ from understudy.extensions.mcp.results import embedded, read_blocks, read_text
 from understudy.tools.errors import ToolError
 
 MAX_PROMPTS: Final = 100
-"""Prompts of one server; further ones are left out."""
+"""Limit of the prompts of one server; further ones are left out."""
 MAX_ARGUMENTS: Final = 30
 MAX_NAME: Final = 128
 MAX_DESCRIPTION: Final = 1000
-"""Characters of a description; the rest is cut off."""
+"""Limit of a description in characters; the rest is cut off."""
 MAX_ARGUMENT: Final = 8000
-"""Characters of the value of an argument; a longer one is refused."""
+"""Limit of an argument's value in characters; a longer one is refused."""
 MAX_MESSAGES: Final = 50
 MAX_TEXT: Final = 32_000
-"""Characters of all messages of a prompt together; the rest is cut off."""
+"""Limit in characters of all messages of a prompt together; the rest is cut off."""
 CUT: Final = "[The rest is cut off.]"
 FRESH_S: Final = 30.0
-"""Seconds for which a list is not read again."""
+"""Seconds for which a list of prompts is cached."""
 _KEPT: Final = "prompts"
 
 
@@ -39,81 +39,81 @@ class Argument:
 
 @frozen
 class Prompt:
-    """One prompt as its server describes it. `name` is the server's."""
+    """One prompt as its server describes it, under the server's name of it."""
 
     name: str
     title: str
     description: str = field(repr=False)
     arguments: tuple[Argument, ...] = ()
 
-    def check(self, given: Mapping[str, str]) -> None:
-        """Raise `ToolError` ``invalid_arguments``, with a sentence, unless it can be got with these arguments."""
+    def check(self, arguments: Mapping[str, str]) -> None:
+        """Raise `ToolError` ``invalid_arguments``, with a sentence, unless these arguments fit the prompt."""
         wrong = partial(ToolError, "invalid_arguments")
         names = {argument.name for argument in self.arguments}
-        for name, value in given.items():
+        for name, value in arguments.items():
             if name not in names:
                 takes = ", ".join(sorted(names)) or "none"
                 raise wrong(f"{self.name} has no argument {name[:MAX_NAME]!r}; it takes {takes}.")
             if len(value) > MAX_ARGUMENT:
                 raise wrong(f"The argument {name!r} has more than {MAX_ARGUMENT:,} characters.")
         for argument in self.arguments:
-            if argument.required and not given.get(argument.name):
+            if argument.required and not arguments.get(argument.name):
                 raise wrong(f"{self.name} needs the argument {argument.name!r}.")
 
 
 def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
-    """Return the listed prompts by name, without those whose names are too long."""
+    """Return the listed prompts by name, without those that exceed a limit."""
     prompts: dict[str, Prompt] = {}
     for prompt in listed:
         name, arguments = str(prompt.get("name") or ""), prompt.get("arguments") or []
         if name in prompts or not 0 < len(name) <= MAX_NAME or not isinstance(arguments, list):
             continue
-        made = tuple(
+        read = tuple(
             Argument(
-                str(one["name"])[:MAX_NAME], _text(one.get("description"), MAX_DESCRIPTION), one.get("required") is True
+                str(raw["name"])[:MAX_NAME], _text(raw.get("description"), MAX_DESCRIPTION), raw.get("required") is True
             )
-            for one in arguments
-            if isinstance(one, Mapping) and one.get("name")
+            for raw in arguments
+            if isinstance(raw, Mapping) and raw.get("name")
         )
-        if len(made) > MAX_ARGUMENTS:
+        if len(read) > MAX_ARGUMENTS:
             continue
         title, description = _text(prompt.get("title"), MAX_NAME), _text(prompt.get("description"), MAX_DESCRIPTION)
-        prompts[name] = Prompt(name, title, description, made)
+        prompts[name] = Prompt(name, title, description, read)
         if len(prompts) == MAX_PROMPTS:
             break
     return prompts
 
 
-def read_messages(said: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the messages of a prompt that was got: `role` (`user` or `assistant`) and `text`.
+def read_messages(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the messages in the result of getting a prompt: `role` (`user` or `assistant`) and `text`.
 
-    Embedded texts are part of it; images and other files are named, and left out.
+    Embedded texts are part of the text. Images and other files are left out, and only named.
     """
-    room, messages = MAX_TEXT, list[dict[str, str]]()
-    listed = said.get("messages")
-    for entry in listed[:MAX_MESSAGES] if isinstance(listed, list) else ():
+    chars_left, messages = MAX_TEXT, list[dict[str, str]]()
+    entries = result.get("messages")
+    for entry in entries[:MAX_MESSAGES] if isinstance(entries, list) else ():
         message = entry if isinstance(entry, Mapping) else {"content": entry}
         text = "\n".join(map(_text_of, read_blocks(message.get("content"))))
-        shown = text if len(text) <= room else f"{text[:room]}{CUT}"
+        shown = text if len(text) <= chars_left else f"{text[:chars_left]}{CUT}"
         messages.append({"role": str(message.get("role", "user")), "text": shown})
-        room -= len(text)
-        if room < 0:
+        chars_left -= len(text)
+        if chars_left < 0:
             break
     return messages
 
 
 async def prompts_of(link: McpLink) -> dict[str, Prompt]:
     """Return the prompts of a server by name, read again after `FRESH_S`. Raises `ToolError` and `SignedOut`."""
-    kept: tuple[float, dict[str, Prompt]] | None = link.offer.made.get(_KEPT)
-    if kept is not None and trio.current_time() < kept[0] + FRESH_S:
-        return kept[1]
+    cached: tuple[float, dict[str, Prompt]] | None = link.offer.made.get(_KEPT)
+    if cached is not None and trio.current_time() < cached[0] + FRESH_S:
+        return cached[1]
     prompts: dict[str, Prompt] = {}
     for name, prompt in read_prompts(await link.ask(lambda connection: connection.list_all("prompts"))).items():
         try:
-            words = [(await link.clean(text))[0] for text in _words(prompt)]
-        except ValueError:  # blocked
+            texts = [(await link.clean(text))[0] for text in _words(prompt)]
+        except ValueError:  # a text of the prompt is blocked
             continue
-        title, description, *others = words
+        title, description, *others = texts
         arguments = tuple(
             evolve(argument, description=text) for argument, text in zip(prompt.arguments, others, strict=True)
         )
@@ -123,7 +123,7 @@ async def prompts_of(link: McpLink) -> dict[str, Prompt]:
 
 
 async def get_prompt(link: McpLink, name: str, arguments: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the messages of a prompt. Raises `ToolError`, also for arguments that do not fit, and `SignedOut`."""
+    """Return the messages of a prompt. Raises `SignedOut`, and `ToolError`, also if the arguments do not fit."""
     prompt = (await prompts_of(link)).get(name)
     if prompt is None:
         raise ToolError("not_found", f"{link.name} has no prompt {name[:MAX_NAME]!r}.")
@@ -143,5 +143,5 @@ def _text_of(block: Mapping[str, Any]) -> str:
     text, inner = read_text(block), embedded(block)
     if text is None and isinstance(inner.get("text"), str):
         text = str(inner["text"])
-    named = inner.get("uri") or inner.get("mimeType") or block.get("type")
-    return f"[{_text(named, MAX_NAME)} is left out.]" if text is None else text
+    name = inner.get("uri") or inner.get("mimeType") or block.get("type")
+    return f"[{_text(name, MAX_NAME)} is left out.]" if text is None else text

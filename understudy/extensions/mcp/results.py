@@ -1,4 +1,4 @@
-"""The results of MCP servers as those of tools: texts, values, files and links. Pure but for saving files."""
+"""Converts results of MCP servers to results of tools: texts, values, files and links. Pure except for saving files."""
 
 import base64
 import binascii
@@ -12,29 +12,29 @@ from understudy.tools.errors import ToolError
 from understudy.tools.result import MAX_VALUE_BYTES, ToolResult
 
 MAX_BLOCKS: Final = 200
-"""Blocks of a result that are read; the result says how many are left out."""
+"""Limit of the blocks of a result that are read; the result says how many are left out."""
 MAX_FILES: Final = 8
-"""Images, sounds and other files of one result that are stored for the user."""
+"""Limit of the files (images, sounds and others) of one result that are stored for the user."""
 MAX_ERROR: Final = 1000
-"""Characters of an error's text."""
+"""Limit of an error's text in characters; the rest is cut off."""
 
 _NO_VALUES: Final = ("content", "structuredContent", "isError", "resultType", "_meta")
 
 
 async def to_tool_result(said: Mapping[str, Any], name: str, files: Files) -> ToolResult:
-    """Return the result of a call as a tool's: `said` is the server's, as it was sent; `files` are the user's.
+    """Convert the server's unchanged result `said` of a call. `files` stores files for the user.
 
     The value is the structured content, or else the text; with files, links or several blocks it is a list of them. A
-    block that cannot be read is named in its place: the call took effect, and the rest of its result is kept.
-    Raises `ToolError` ``tool_failed`` with the server's reason if it says that the call failed.
+    malformed block is described in its place, because the call took effect and the other blocks are still useful.
+    Raises `ToolError` ``tool_failed`` with the server's reason if the server reports a failure.
     """
     blocks, structured = read_blocks(said.get("content")), said.get("structuredContent")
-    if not blocks and structured is None:  # one of another form, as of 2024-10-07, or no form
+    if not blocks and structured is None:  # a result of another form, such as that of the protocol 2024-10-07
         structured = {name: value for name, value in said.items() if name not in _NO_VALUES} or None
     if said.get("isError") in (True, "true"):
         raise ToolError("tool_failed", f"{name} failed: {_reason(blocks, structured)[:MAX_ERROR]}")
     items: list[Any] = []
-    saved = 0
+    count = 0
     for block in blocks[:MAX_BLOCKS]:
         text = read_text(block)
         if text is not None:
@@ -45,9 +45,9 @@ async def to_tool_result(said: Mapping[str, Any], name: str, files: Files) -> To
         if content is None:
             items.append(_described(block))
             continue
-        saved += 1
+        count += 1
         left_out = {"left_out": f"a result may have {MAX_FILES} files"}
-        items.append(left_out if saved > MAX_FILES else await _save(content, media_type, f"{name}-{saved}", files))
+        items.append(left_out if count > MAX_FILES else await _save(content, media_type, f"{name}-{count}", files))
     if len(blocks) > MAX_BLOCKS:
         items.append(f"{len(blocks) - MAX_BLOCKS:,} more blocks are left out.")
     if structured is not None:
@@ -56,13 +56,13 @@ async def to_tool_result(said: Mapping[str, Any], name: str, files: Files) -> To
 
 
 def read_blocks(content: Any) -> list[Mapping[str, Any]]:
-    """Return the blocks of a content: a list of them, a single one, or a bare text."""
-    listed = content if isinstance(content, list) else [] if content is None else [content]
-    return [block if isinstance(block, Mapping) else {"type": "text", "text": block} for block in listed]
+    """Return the blocks of a content, which may be a list of blocks, a single block, or a bare text."""
+    parts = content if isinstance(content, list) else [] if content is None else [content]
+    return [block if isinstance(block, Mapping) else {"type": "text", "text": block} for block in parts]
 
 
 def read_text(block: Mapping[str, Any]) -> str | None:
-    """Return the text of a block of text, whatever its server writes for one; None for another block."""
+    """Return the text of a text block, also of a malformed one; None for a block of another type."""
     text = block.get("text")
     if block.get("type", "text") != "text" or (text is None and "type" not in block):
         return None
@@ -70,7 +70,7 @@ def read_text(block: Mapping[str, Any]) -> str | None:
 
 
 def _reason(blocks: Sequence[Mapping[str, Any]], structured: Any) -> str:
-    """Return why a call failed: all texts of its result, and its structured content unless they repeat it."""
+    """Return the reason of a failed call: all texts of its result, and its structured content if that differs."""
     words = " ".join(filter(None, map(_words, blocks[:MAX_BLOCKS])))
     if structured and not _repeats(words, structured):
         while isinstance(structured, Mapping) and len(structured) == 1:  # {"error": {"message": "…"}}
@@ -80,8 +80,8 @@ def _reason(blocks: Sequence[Mapping[str, Any]], structured: Any) -> str:
 
 
 async def _save(content: str, media_type: str, stem: str, files: Files) -> dict[str, Any]:
-    """Store an encoded file for the user. Return what the model is told of it."""
-    encoded = "".join(content.rpartition(",")[2].split())  # of a data URL, too
+    """Store an encoded file for the user. Return its description for the model, or the reason if it is left out."""
+    encoded = "".join(content.rpartition(",")[2].split())  # some servers send a data URL
     try:
         data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -96,7 +96,7 @@ async def _save(content: str, media_type: str, stem: str, files: Files) -> dict[
 
 
 def _words(block: Mapping[str, Any]) -> str:
-    """Return what a block says: its text, that of an embedded resource, or its JSON unless it has a file."""
+    """Return the text of a block or of its embedded resource, or else its JSON; empty for a block with a file."""
     text = read_text(block)
     if text is None:
         text = embedded(block).get("text")
@@ -106,7 +106,7 @@ def _words(block: Mapping[str, Any]) -> str:
 
 
 def embedded(block: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what has the members of a block: itself, or the resource that it embeds."""
+    """Return the object with the members of a block: the resource that it embeds, or the block itself."""
     inner = block.get("resource") if block.get("type") == "resource" else block
     return inner if isinstance(inner, Mapping) else {}
 
@@ -120,7 +120,7 @@ def _content(block: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def _described(block: Mapping[str, Any]) -> Any:
-    """Return a block without a file as JSON: of a link or an embedded text what is for models."""
+    """Return a block without a file as JSON; of a link or an embedded text, only the members for models."""
     inner = embedded(block) if block.get("type") in ("resource", "resource_link") else {}
     names = ("uri", "name", "title", "description", "mimeType", "text")
     return {name: inner[name] for name in names if inner.get(name) is not None} or dict(block)
@@ -131,7 +131,7 @@ def _json(value: Any) -> str:
 
 
 def _repeats(text: str, structured: Any) -> bool:
-    """Return whether a text is the structured content once more, as servers send it for older clients."""
+    """Return whether a text repeats the structured content, as servers send it for older clients."""
     if len(text) > 2 * MAX_VALUE_BYTES:
         return False
     try:

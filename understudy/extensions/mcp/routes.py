@@ -1,5 +1,5 @@
-"""`/api/threads/{id}/servers` and `…/prompts`: the MCP servers of the caller's agents, on or off per thread, and their
-prompts."""
+"""`/api/threads/{id}/servers` and `…/prompts`: the MCP servers of the caller's agents, which can be switched off in a
+thread, and their prompts."""
 
 from contextlib import suppress
 from typing import Literal, TypedDict
@@ -96,7 +96,7 @@ async def listing(thread_id: str) -> dict[Literal["servers"], list[ShownServer]]
     for link, _ in links_of_caller().values():
         if isinstance(link, UserLink):
             await link.look()
-    return {"servers": [_row(link, agents, off) for link, agents in links_of_caller().values()]}
+    return {"servers": [_shown(link, agents, off) for link, agents in links_of_caller().values()]}
 
 
 @blueprint.put("/<thread_id>/servers/<name>", body=SwitchRequest, errors=OF_ONE)
@@ -104,11 +104,11 @@ async def switch(thread_id: str, name: str) -> ShownServer:
     """Switch an MCP server off in this thread, or on again: `{"on": false}`."""
     await off_in(thread_id)
     body = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
-    linked = links_of_caller().get(name)
-    if linked is None:
+    entry = links_of_caller().get(name)
+    if entry is None:
         raise CommandRejected("not_found", "There is no MCP server of that name.")
     await web_context().parts[McpCatalogue].switch(identity().user, thread_id, name, on=body.on)
-    return _row(*linked, [] if body.on else [name])
+    return _shown(*entry, [] if body.on else [name])
 
 
 @blueprint.get("/<thread_id>/prompts", errors=STORED)
@@ -126,7 +126,7 @@ async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServe
         links = [link for link in used if link.state is not LinkState.AWAY]
         for link in links:
             nursery.start_soon(look, link)
-    return {"prompts": [_prompt(link.name, one) for link in links for one in by_server.get(link.name, ())]}
+    return {"prompts": [_prompt(link.name, prompt) for link in links for prompt in by_server.get(link.name, ())]}
 
 
 @blueprint.post(
@@ -137,11 +137,11 @@ async def prompt(thread_id: str) -> PromptText:
     """Return the messages of a prompt with these arguments."""
     off = await off_in(thread_id, must_exist=False)
     body = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
-    linked = links_of_caller().get(body.server)
-    if linked is None or body.server in off:
+    entry = links_of_caller().get(body.server)
+    if entry is None or body.server in off:
         raise CommandRejected("not_found", "There is no MCP server of that name, or it is off in this thread.")
     try:
-        messages = await get_prompt(linked[0], body.name, body.arguments)
+        messages = await get_prompt(entry[0], body.name, body.arguments)
     except ToolError as error:
         raise CommandRejected("busy" if error.code == "tool_failed" else error.code, error.message) from error
     except SignedOut as error:
@@ -154,7 +154,7 @@ async def prompt(thread_id: str) -> PromptText:
 
 
 def links_of_caller() -> dict[str, tuple[McpLink, list[str]]]:
-    """Return the links of the agents that the caller may use, with the names of these agents, by name."""
+    """Return the links to the servers of the caller's agents, by the server's name, with the names of these agents."""
     links: dict[str, tuple[McpLink, list[str]]] = {}
     for agent in agents_of_caller().values():
         for link in web_context().parts[McpCatalogue].of_agent(agent, (), identity().user):
@@ -179,9 +179,9 @@ def _prompt(server: str, offered: Prompt) -> PromptOfServer:
     return PromptOfServer(server, offered.name, offered.title, offered.description, offered.arguments)
 
 
-def _row(link: McpLink, agents: list[str], off: list[str]) -> ShownServer:
-    """Return a server as it is listed, with the tools that the caller may have called. Why it cannot be reached is for
-    operators, in the health and the log."""
+def _shown(link: McpLink, agents: list[str], off: list[str]) -> ShownServer:
+    """Return a server as it is listed, with the tools that the caller may call. The reason why it is unreachable is not
+    shown, because it is for operators, who find it in the health checks and the log."""
     permissions, caller, offer = web_context().permissions, identity(), link.offer
     offered = offer.tools.values() if link.state is not LinkState.AWAY else ()
     tools = [

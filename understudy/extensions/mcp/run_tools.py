@@ -1,4 +1,4 @@
-"""The tools of MCP servers that a run has: those that the servers of its agents offer now, before each turn."""
+"""Gives a run's agents, before each turn, the tools that their MCP servers offer now."""
 
 from attrs import define, field
 
@@ -13,30 +13,30 @@ from understudy.extensions.mcp.catalogue import McpCatalogue
 
 @define(eq=False)
 class ToolsOfServers(RunPart):
-    """Gives the agents of a run the tools of their servers, and says which are missing: `missing` are those now."""
+    """The part of a run that gives its agents their servers' tools. `missing` has a sentence per unreachable server."""
 
     catalogue: McpCatalogue
     missing: list[str] = field(factory=list, init=False)
     _settled: set[str] = field(factory=set, init=False)  # names of agents whose servers were waited for
-    _said: set[str] = field(factory=set, init=False)  # sentences that the user has
+    _said: set[str] = field(factory=set, init=False)  # sentences that were shown to the user
 
     async def begin(self, work: RunWork) -> None:
-        """Give an agent that does not ask a model turn by turn its tools."""
+        """Give a hand-written agent, which has no turns of a model, its tools."""
         if work.agent.run is not None:
             await self._use_servers(work)
 
     async def before_turn(self, work: RunWork, number: int) -> Ended | None:
-        """Give the agent the tools that its servers offer now, and say which are missing."""
+        """Give the agent the tools that its servers offer now, and tell the user which servers are missing."""
         await self._use_servers(work)
         return None
 
     async def note(self, work: RunWork) -> str:
-        """Return what is missing."""
+        """Return the sentences about missing servers, for the model."""
         return "\n".join(self.missing)
 
     async def _use_servers(self, work: RunWork) -> None:
-        """Have an agent use its servers. Those that are starting are waited for once, so that a run that goes on after
-        a crash has its tools."""
+        """Update the agent's tools. Starting servers are awaited once, so that a run resumed after a crash has its
+        tools."""
         catalogue, job, agent = self.catalogue, work.job, work.agent
         self.missing = []
         if not agent.servers:
@@ -54,11 +54,11 @@ class ToolsOfServers(RunPart):
             work.equip_with(equipped)
         self.missing = catalogue.missing(equipped, off, job.owner)
         for sentence in self.missing:
-            if sentence not in self._said and not work.past.agents:  # a resumed run has said it
+            if sentence not in self._said and not work.past.agents:  # a resumed run has shown it before
                 self._said.add(sentence)
                 work.thoughts.publish(await work.services.content_filter.filter_output(sentence))
 
 
-def tools_of_run(catalogue: McpCatalogue, _job: RunRequest, agent: Agent) -> ToolsOfServers | None:
-    """Return the part of a run whose agent has servers, or may hand it over to one that does."""
+def tools_of_run(catalogue: McpCatalogue, _request: RunRequest, agent: Agent) -> ToolsOfServers | None:
+    """Return the part of a run whose agent has servers or has colleagues, which may have some; else None."""
     return ToolsOfServers(catalogue) if agent.servers or agent.colleagues else None

@@ -12,17 +12,14 @@ from understudy.storage.write import put, write
 _c = _table.c
 
 MOST: Final = 500
-"""Servers of a thread that are read; agents name fewer."""
+"""Limit of the servers that are read of a thread; agents name fewer."""
 
 
 @write
 def set_server_on(connection: Connection, owner: str, thread_id: str, server: str, on: bool) -> bool:
-    """Switch an MCP server off in a thread, or on again. Return True.
-
-    NotStored refuses it if there is no such thread.
-    """
-    this = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
-    if connection.execute(this).first() is None:
+    """Switch an MCP server off in a thread, or on again. Return True. Raises NotStored without such a thread."""
+    thread = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
+    if connection.execute(thread).first() is None:
         raise NotStored("thread", thread_id)
     values = {"owner": owner, "thread_id": thread_id, "server": server}
     if on:

@@ -19,7 +19,7 @@ class McpSettings:
     """Whether the authorization servers of MCP servers may have private addresses, and http."""
 
     def checks(self, _: "Settings", agents: "Sequence[Agent]", offline: bool) -> "Iterator[CheckResult]":
-        """Connect to the MCP servers of agents, as the server would."""
+        """Yield the results of connecting to the MCP servers of agents, as the server would; none if `offline`."""
         if not offline:
             from understudy.extensions.mcp.check import check_mcp_servers
 

@@ -1,7 +1,7 @@
-"""`/api/mcp/{name}/…`: a user's sign-in at an MCP server: its start, the way back from there, and its end.
+"""`/api/mcp/{name}/…`: a user's sign-in at an MCP server: its start, the redirect back, and the sign-out.
 
-1. The way back is bound by a cookie to the browser in which the user began, since a navigation brings no token.
-2. It leads to a path of this origin only.
+1. A cookie binds the redirect back to the browser in which the user began, because a navigation carries no token.
+2. After the sign-in the browser is sent only to a path of this origin.
 """
 
 import logging
@@ -47,7 +47,7 @@ COOKIE: Final = "understudy_sign_in"
 COOKIE_S: Final = 600
 BODY_BYTES: Final = 4096
 MAX_CODE: Final = 4096
-"""Characters of each value that a browser brings back."""
+"""Limit in characters of each value that a browser brings back."""
 NONE: Final = "There is no MCP server of that name at which users sign in."
 FORM: Final = '{"return_to": "/#thread", "question_id": "…"}'
 
@@ -84,12 +84,12 @@ async def start(name: str) -> Response:
     back = flow.Return(body.return_to, body.question_id)
     try:
         started = await flow.start(users.accounts, caller.user, server, address, back)
-    except SignInFailed as failed:
-        raise CommandRejected(failed.code, failed.message) from None
-    answer = as_json({"url": started.url})
+    except SignInFailed as error:
+        raise CommandRejected(error.code, error.message) from None
+    response = as_json({"url": started.url})
     secure = address.startswith("https:")
-    set_cookie(answer, COOKIE, started.cookie, COOKIE_S, f"/api/mcp/{name}{WAY_BACK}", "Lax", secure=secure)
-    return answer
+    set_cookie(response, COOKIE, started.cookie, COOKIE_S, f"/api/mcp/{name}{WAY_BACK}", "Lax", secure=secure)
+    return response
 
 
 @blueprint.delete("/sign-in", errors=("not_found", "rate_limited", *STORED))
@@ -131,21 +131,21 @@ async def callback(name: str) -> Response:
     if any(len(value) > MAX_CODE for value in query.values()):
         return way_back_page("invalid_command", "This is no answer of a sign-in.")
     cookie = request.cookies.get(COOKIE, "")
-    brought = flow.Callback(query["state"], query["code"], query["iss"], query["error"], cookie)
+    callback = flow.Callback(query["state"], query["code"], query["iss"], query["error"], cookie)
     try:
-        owner, back = await flow.finish(users.accounts, server, brought)
-    except SignInFailed as failed:
-        return way_back_page(failed.code, failed.message)
+        owner, back = await flow.finish(users.accounts, server, callback)
+    except SignInFailed as error:
+        return way_back_page(error.code, error.message)
     except StorageUnavailable:
         return way_back_page("storage_unavailable", ERRORS["storage_unavailable"].text)
     await users.of(server, owner).look()
     if back.question_id:
         await _answer(Identity(owner, ""), back.question_id)
-    answer = way_back_page("", f"You are signed in to {name}. You can close this page.")
+    response = way_back_page("", f"You are signed in to {name}. You can close this page.")
     if back.path:
-        answer.status_code, answer.headers["Location"] = 303, back.path
-    answer.delete_cookie(COOKIE, path=public_path(f"/api/mcp/{name}{WAY_BACK}"))
-    return answer
+        response.status_code, response.headers["Location"] = 303, back.path
+    response.delete_cookie(COOKIE, path=public_path(f"/api/mcp/{name}{WAY_BACK}"))
+    return response
 
 
 @of_operators.get("", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("sign_ins", SignInRow))
@@ -156,10 +156,10 @@ async def of_users() -> dict[str, Any]:
 
 
 def _server_of_caller(name: str) -> tuple[McpServer, UserLinks]:
-    """Return a server at which users sign in, of an agent that the caller may use, and the users' links.
+    """Return a server of the caller's agents at which users sign in, and the links of users.
 
     Raises:
-        CommandRejected: `not_found`: There is none of that name.
+        CommandRejected: `not_found`: there is no such server.
     """
     users = web_context().parts[McpCatalogue].users
     for agent in agents_of_caller().values():
@@ -170,7 +170,7 @@ def _server_of_caller(name: str) -> tuple[McpServer, UserLinks]:
 
 
 async def _answer(caller: Identity, question_id: str) -> None:
-    """Answer the question of a run that waits for the sign-in, if it does still."""
+    """Answer the question of a run that waits for the sign-in, if it still waits."""
     try:
         await web_context().chat.answer(caller, Respond(question_id, {}))
     except CommandRejected as error:

@@ -1,5 +1,5 @@
-"""The tables of users' sign-ins at MCP servers, of those that are begun, of registered clients, and of servers that a
-user has switched off in a thread; as the newest migration leaves them."""
+"""The tables of users' sign-ins at MCP servers, unfinished sign-ins, registered clients, and servers switched off in a
+thread, as the newest migration leaves them."""
 
 from sqlalchemy import Column, Float, ForeignKeyConstraint, Index, LargeBinary, PrimaryKeyConstraint, Table, Text
 

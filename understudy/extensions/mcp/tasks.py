@@ -1,6 +1,6 @@
-"""Calls that a server makes as tasks (protocol 2025-11-25): begun, and polled by their handles.
+"""Starts calls as tasks at an MCP server (protocol 2025-11-25), and polls these by their handles.
 
-The SDK has the types of tasks, and refuses the answer that begins one: such a call is sent below its typed layer.
+The SDK has the types of tasks but refuses the answer that starts one, so such a call is sent below its typed layer.
 """
 
 from collections.abc import Mapping
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from understudy.extensions.mcp.open_calls import ServerCall
 
 PROTOCOL: Final = "2025-11-25"
-"""The only version of the protocol whose core has tasks; later ones have them as an extension, which is not spoken."""
+"""The only protocol version whose core has tasks; later ones have them as an extension, which is not supported here."""
 MAX_HANDLE: Final = 512
-"""Characters of a task's id."""
+"""Limit of a task's id in characters; the call fails beyond it."""
 KEEP_S: Final = 3600.0
-"""Seconds beyond a call's time limit that a server is to keep its task: this server may be away so long."""
+"""Seconds beyond a call's time limit for which a server should keep its task, in case this server is down."""
 POLL_S: Final = (0.2, 10.0)
 """The shortest and the longest pause between two polls, whatever the server suggests."""
 ANSWER_S: Final = 10.0
-"""Seconds that a server has for the answer to a poll."""
+"""Seconds that a server has to answer a poll."""
 
 
 async def begin(session: "McpSession", params: types.CallToolRequestParams, limit_s: float) -> str | Mapping[str, Any]:
-    """Call a tool as a task. Return the task's id, or the result if the server made the call at once.
+    """Call a tool as a task. Return the task's id, or the result if the server made the call directly.
 
-    Raises what `McpSession.request` raises.
+    Raises the errors of `McpSession.request`.
     """
     ttl = int((limit_s + KEEP_S) * 1000)
-    augmented = params.model_copy(update={"task": types.TaskMetadata(ttl=ttl)})
-    made: Mapping[str, Any] = await session.request(
-        partial(session.send_raw, types.CallToolRequest(params=augmented)), limit_s
+    task_params = params.model_copy(update={"task": types.TaskMetadata(ttl=ttl)})
+    result: Mapping[str, Any] = await session.request(
+        partial(session.send_raw, types.CallToolRequest(params=task_params)), limit_s
     )
-    task = made.get("task")
+    task = result.get("task")
     if not isinstance(task, Mapping):
-        return made
+        return result
     task_id = task.get("taskId")
     if not isinstance(task_id, str) or not 0 < len(task_id) <= MAX_HANDLE:
         raise ToolError("tool_failed", f"{session.server.name} gave its task no id that can be kept.")
@@ -49,12 +49,10 @@ async def begin(session: "McpSession", params: types.CallToolRequestParams, limi
 
 
 async def finish(session: "McpSession", task_id: str, call: "ServerCall", label: str) -> Mapping[str, Any]:
-    """Poll a task until it has ended. Return the result of the call as plain JSON.
+    """Poll a task until it has ended or needs input; the server asks for this while the result is awaited.
 
-    A task that needs its user's input asks while its result is waited for.
-
-    Raises `TaskLost` if the server does not know it, `ToolError` if it was cancelled there, and what
-    `McpSession.request` raises.
+    Return the result of the call as plain JSON. Raises `TaskLost` if the server does not know the task, `ToolError` if
+    it was cancelled there, and the errors of `McpSession.request`.
     """
     status, noted = "", 0
     get = types.GetTaskRequest(params=types.GetTaskRequestParams(task_id=task_id))

@@ -1,4 +1,4 @@
-"""Tools of MCP servers as tools of agents, and the two that read servers' resources."""
+"""Makes tools of agents from tools of MCP servers, and the two tools that list and read servers' resources."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -19,16 +19,16 @@ from understudy.tools.signature import Parameters
 from understudy.tools.tool import Tool, tool
 
 MAX_RESOURCES: Final = 200
-"""Resources that are listed at a time."""
+"""Limit of the resources that are listed at a time."""
 LIST_RESOURCES: Final = "list_resources"
 READ_RESOURCE: Final = "read_resource"
 
-_CONTEXT: Final = "*context"  # no name of an argument in any language, so no server's argument has it
+_CONTEXT: Final = "*context"  # not a valid name in any language, so no server's argument has it
 _OPEN: Final = ("patternProperties", "if", "propertyNames")
 
 
 class _AnyName(dict[str, Any]):
-    """The types of arguments by name, for a tool that takes others than those that it lists."""
+    """The types of arguments by name, for a tool that accepts arguments that its schema does not list."""
 
     def __contains__(self, name: object) -> bool:
         return True
@@ -38,7 +38,7 @@ class _AnyName(dict[str, Any]):
 
 
 def make_tool(link: McpLink, definition: Definition) -> Tool:
-    """Return a server's tool. Its arguments are checked by name here; the server checks the rest."""
+    """Return a tool of an agent that calls a server's tool. Only the names of arguments are checked here."""
     schema = definition.parameters
     types: dict[str, Any] = dict.fromkeys(schema["properties"], Any)
     if _takes_others(schema):
@@ -60,9 +60,9 @@ def make_tool(link: McpLink, definition: Definition) -> Tool:
     )
 
 
-async def _call(link: McpLink, definition: Definition, /, **given: Any) -> ToolResult:
-    context: ToolContext = given.pop(_CONTEXT)
-    return await link.call(definition, given, context)
+async def _call(link: McpLink, definition: Definition, /, **arguments: Any) -> ToolResult:
+    context: ToolContext = arguments.pop(_CONTEXT)
+    return await link.call(definition, arguments, context)
 
 
 def _takes_others(schema: Mapping[str, Any]) -> bool:
@@ -74,7 +74,7 @@ def _takes_others(schema: Mapping[str, Any]) -> bool:
 
 
 def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
-    """Return the tools that list and read the resources of these servers."""
+    """Yield the two tools that list and read the resources of these servers."""
     by_name = {link.name: link for link in links}
     names = ", ".join(by_name)
 

@@ -1,7 +1,7 @@
-"""The ways to an MCP server for the SDK's client: a process over stdio, and streamable HTTP. Both are bounded.
+"""The transports of the SDK's client to an MCP server: a process over stdio, and streamable HTTP. Both are bounded.
 
-1. A process has only the variables it is given, and ends with its group when the transport closes, within `STOP_S`.
-2. No message is larger than `MAX_MESSAGE`: what a server sends more is read past, and the one request fails.
+1. A process gets only its configured variables, and is ended with its group when the transport closes, within `STOP_S`.
+2. No message is larger than `MAX_MESSAGE`. The rest of a larger one is skipped, and only its request fails.
 """
 
 import json
@@ -31,65 +31,65 @@ from understudy.tools.mcp_server import McpServer
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE: Final = 2 * 1024 * 1024
-"""Bytes of one message from a server: eight times what a result may have, since images are encoded as text."""
+"""Limit in bytes of one message from a server: eight times that of a result, because images are encoded as text."""
 STOP_S: Final = (1.5, 1.0, 1.0)
-"""Seconds for a process to end after its input is closed, after SIGTERM, and after SIGKILL."""
+"""Seconds allowed for a process to end after its input is closed, after SIGTERM, and after SIGKILL."""
 CONNECT_S: Final = 10.0
 READ_S: Final = 300.0
 """Seconds between two pieces of a response; a call has its own deadline."""
 KEPT_S: Final = 4.0
-"""Seconds for which a connection without a request is kept. Uvicorn and Node.js close theirs after five, and a request
-that is sent at that moment is lost: whether it was served, nobody knows."""
+"""Seconds for which an idle connection is kept. Uvicorn and Node.js close theirs after five, and it is unknown whether
+a request sent at that moment was served."""
 MAX_LINE: Final = 500
-"""Characters of a line of a process's standard error that are kept."""
+"""Limit in characters of a line of a process's standard error; the rest is dropped."""
 LOGGED_PER_S: Final = 20
-"""Lines of one server that are logged in a second; further ones of that second are dropped."""
+"""Limit of one server's lines that are logged per second; further lines are dropped."""
 
 MAX_PASSED: Final = 64 * 1024 * 1024
-"""Bytes of a message that are read past; a process that sends more loses the connection: its line may never end."""
+"""Limit in bytes of a message that is skipped. Beyond it the connection is ended, because the line may never end."""
 UNREADABLE: Final = "the answer cannot be read"
 TOO_LARGE: Final = f"the answer has more than {MAX_MESSAGE:,} bytes"
-"""Messages of the JSON-RPC errors that stand for such answers of a process."""
+"""Messages of the JSON-RPC errors that replace such answers of a process."""
 MAX_ASKED: Final = 1000
-"""Requests to a process that are known to wait for an answer; those that were given up are among them."""
+"""Limit of the pending requests to a process that are tracked, cancelled ones included; the oldest is dropped."""
 _ID: Final = rb'"id"\s*:\s*(\d{1,15}|"[\w-]{1,64}")(?:\.0)?\s*'
 _VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"\s*'
 _ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%s,\s*)?%s,\s*(?:%s,\s*)?\"[re]" % (_VERSION, _ID, _VERSION))
-"""The beginning of an answer up to its id, which names its request also if the rest cannot be read."""
+"""The beginning of an answer up to its id, which identifies the request even if the rest cannot be read."""
 _ID_LAST: Final = re.compile(rb"[\]}\"]\s*,\s*(?:%s,\s*)?%s(?:,\s*%s)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
 _ANSWER: Final = re.compile(rb"\s*\{\s*(?:%s,\s*)?\"(?:result|error)\"" % _VERSION)
-"""The same at the end of an answer, as servers made with the TypeScript SDK write it, and how such a one begins."""
+"""The id at the end of an answer, where the TypeScript SDK writes it, and the beginning of such an answer."""
 _SURROGATES: Final = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-"""An escaped backslash, a pair of surrogates, or one that is alone, as JSON has them."""
+"""JSON's escape of a backslash, of a pair of surrogates, or (the group) of a lone surrogate."""
 _MESSAGE: Final = re.compile(rb"^((?:data:)? *)(\{.*\})[ \r]*$", re.MULTILINE)
-"""A message that stands in a line, also of a stream of events."""
+"""A line with a message, also of a stream of events."""
 _EDGE: Final = 256
-"""Bytes of the beginning and of the end of a message in which its id is looked for."""
+"""Bytes at the beginning and at the end of a message in which its id is searched."""
 
 Streams = tuple[Any, Any]
 TokenSource = Callable[[RefusedToken | None], Awaitable[str]]
-"""Returns an access token of a user; given one that was refused, another, or that one if there is no other.
+"""Returns an access token of a user. For a refused token it returns another one, or the same if there is no other.
 
 Raises `SignedOut` and `OAuthError`."""
 SIGNED_OUT: Final = -32099
-"""Code of the JSON-RPC error that stands for an answer if the user is not signed in."""
+"""Code of the JSON-RPC error for a request whose user is not signed in."""
 LOST: Final = -32098
-"""That of a request that did not reach the server, or whose answer did not come back."""
+"""Code of the JSON-RPC error for a request that did not reach the server, or whose answer was lost."""
 SESSION_GONE: Final = -32097
-"""That of a request whose session the server does not know."""
+"""Code of the JSON-RPC error for a request whose session the server does not know."""
 THROTTLED: Final = -32096
-"""That of a request that may be made again after the seconds in `data`."""
+"""Code of the JSON-RPC error for a request that may be repeated after the seconds in `data`."""
 ATTEMPTS: Final = 3
-"""Times that a request is made with tokens of a user: at first, with a refreshed one, and with one for more scopes."""
+"""Attempts of a request with tokens of a user: the first, with a refreshed token, and with one for more scopes."""
 CHALLENGE: Final = "www-authenticate"
 WAIT_S: Final = (1.0, 3600.0)
-"""Seconds to wait for a server that does not say for how long, and those that are believed at most."""
+"""Seconds to wait for a throttling server that does not say how long, and the longest wait that is accepted."""
 END_S: Final = 1.0
-"""Seconds for the end of a process that has closed its input or output, to say how it ended."""
+"""Seconds to wait for the end of a process that has closed its input or output, to report its exit code."""
 MAX_REASON: Final = 300
-"""Characters of a server's words beside the status of its response."""
+"""Limit in characters of a server's own words in a refusal."""
 
 
 class BadBody(httpx2.StreamError):
@@ -97,13 +97,13 @@ class BadBody(httpx2.StreamError):
 
 
 class LogPace:
-    """Says which lines of a server are logged, at most `LOGGED_PER_S` in a second."""
+    """Limits the lines of a server that are logged to `LOGGED_PER_S` per second."""
 
     def __init__(self) -> None:
         self._second, self._number = 0, 0
 
     def allows(self) -> bool:
-        """Count a line. Return whether it is logged."""
+        """Count a line. Return whether to log it."""
         now = int(trio.current_time())
         self._number = self._number + 1 if now == self._second else 1
         self._second = now
@@ -112,9 +112,10 @@ class LogPace:
 
 @asynccontextmanager
 async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], object]) -> AsyncIterator[Streams]:
-    """Start the server's process. `said` gets the last lines of its standard error, `on_end` why its output ended.
+    """Start the server's process. `said` receives the last lines of its standard error. `on_end` is called with the
+    reason when its input or output ends.
 
-    Raises OSError if it cannot be started, ValueError if a variable that it is to be given is not set.
+    Raises OSError if it cannot be started, ValueError if one of its configured variables is not set.
     """
     process = await trio.lowlevel.open_process(
         list(server.command),
@@ -127,7 +128,7 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
     )
     to_session, from_process = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_process, from_session = anyio.create_memory_object_stream[SessionMessage](0)
-    stopping, open_ids = False, dict[int | str, None]()
+    stopping, pending = False, dict[int | str, None]()
 
     def ended(why: str) -> None:
         if not stopping:
@@ -135,8 +136,8 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
 
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read, process, to_session, open_ids, ended)
-            nursery.start_soon(_write, process, from_session, to_session, open_ids, ended)
+            nursery.start_soon(_read, process, to_session, pending, ended)
+            nursery.start_soon(_write, process, from_session, to_session, pending, ended)
             nursery.start_soon(_log_errors, process, server.name, said)
             try:
                 yield from_process, to_process
@@ -155,11 +156,11 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
 
 
 async def _read(
-    process: trio.Process, to_session: Any, asked: dict[int | str, None], on_end: Callable[[str], object]
+    process: trio.Process, to_session: Any, pending: dict[int | str, None], on_end: Callable[[str], object]
 ) -> None:
-    """Hand over the messages of the process, one a line, until its output ends or a message is too large.
+    """Send the messages of the process, one per line, to the session, until its output ends or a line is endless.
 
-    `asked` are the requests that wait for an answer.
+    `pending` are the ids of the requests that wait for an answer.
     """
     why, pieces, size = "it closed its output", list[bytes](), 0
     assert process.stdout is not None  # noqa: S101 - for the type checker: it has a pipe
@@ -173,10 +174,10 @@ async def _read(
                     whole = b"".join(pieces)
                     pieces = [whole[:_EDGE], whole[-_EDGE:]]
                 for line in (b"".join(pieces), *others[:-1]) if others else ():
-                    if size > MAX_MESSAGE:  # the first of them
-                        await to_session.send(_too_large(line, asked))
+                    if size > MAX_MESSAGE:  # only the first line can be, as `size` is that of the line in `pieces`
+                        await to_session.send(_too_large(line, pending))
                     elif line.strip():
-                        await to_session.send(_message(line, asked))
+                        await to_session.send(_message(line, pending))
                     size = 0
                 if others:
                     pieces, size = others[-1:], len(others[-1])
@@ -187,37 +188,39 @@ async def _read(
 
 
 async def _end_of(process: trio.Process) -> str:
-    """Say how a process ended; empty if it has not in `END_S`."""
+    """Describe how a process ended; empty if it has not ended within `END_S`."""
     with trio.move_on_after(END_S):
         code = await process.wait()
         return f"it ended with exit code {code}" if code >= 0 else f"signal {-code} ended it"
     return ""
 
 
-def _message(line: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
-    """Return the message of a line, or an error for one that is none: programs print to their output, too.
+def _message(line: bytes, pending: dict[int | str, None]) -> SessionMessage | Exception:
+    """Return the message in a line, or an error for another line, because programs print to their output too.
 
-    A line that cannot be read ends the request whose id it has. The server's word that it could not read one of ours,
-    which names none, ends the only request that waits.
+    An unreadable line with the id of a request fails that request. A server's error without an id, by which it refuses
+    a message that it could not read, fails the only pending request, if there is just one.
     """
     try:
         message = mcp_types.jsonrpc_message_adapter.validate_json(mended(line), by_name=False)
     except ValueError:
-        return _failed_answer(_id_of(line), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE), asked)
+        return _failed_answer(
+            _id_of(line), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE), pending
+        )
     if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id is not None:
-        asked.pop(message.id, None)
-    if isinstance(message, mcp_types.JSONRPCError) and message.id is None and len(asked) == 1:
-        return _failed_answer(next(iter(asked)), message.error, asked)
+        pending.pop(message.id, None)
+    if isinstance(message, mcp_types.JSONRPCError) and message.id is None and len(pending) == 1:
+        return _failed_answer(next(iter(pending)), message.error, pending)
     return SessionMessage(message)
 
 
 def mended(data: bytes) -> bytes:
-    """Return JSON with U+FFFD in place of halves of characters and of bytes that are no UTF-8: servers cut texts.
+    """Return JSON with U+FFFD in place of lone surrogates and invalid UTF-8, which servers send when they cut texts.
 
-    An error without a code or a message gets one, so that its words are read.
+    An error without a code or a message gets one, so that the SDK accepts it.
     """
     if b"\\ud" in data or b"\\uD" in data:
-        data = _SURROGATES.sub(lambda found: b"\\ufffd" if found[1] else found[0], data)
+        data = _SURROGATES.sub(lambda match: b"\\ufffd" if match[1] else match[0], data)
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -225,68 +228,68 @@ def mended(data: bytes) -> bytes:
     return _MESSAGE.sub(_with_whole_error, data) if b'"error"' in data else data
 
 
-def _with_whole_error(found: re.Match[bytes]) -> bytes:
+def _with_whole_error(match: re.Match[bytes]) -> bytes:
     with suppress(ValueError, KeyError, TypeError, RecursionError):
-        message = json.loads(found[2])
+        message = json.loads(match[2])
         if (error := message["error"]) is not None:
             fault = error if isinstance(error, dict) else {"message": error}
             code, words = fault.get("code"), fault.get("message")
             code = code if isinstance(code, int) else mcp_types.INTERNAL_ERROR
             words = words if isinstance(words, str) else json.dumps(error)
-            return found[1] + json.dumps({**message, "error": {**fault, "code": code, "message": words}}).encode()
-    return found[0]
+            return match[1] + json.dumps({**message, "error": {**fault, "code": code, "message": words}}).encode()
+    return match[0]
 
 
-def _too_large(edges: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
-    """Return the error in place of an answer of which only the edges are there, or one for what is no answer."""
-    failed = _id_of(edges)
-    if failed is None and len(asked) == 1 and _ANSWER.match(edges):
-        failed = next(iter(asked))
-    return _failed_answer(failed, mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=TOO_LARGE), asked)
+def _too_large(edges: bytes, pending: dict[int | str, None]) -> SessionMessage | Exception:
+    """Return the error that replaces a too large answer, of which only the `edges` are left."""
+    request_id = _id_of(edges)
+    if request_id is None and len(pending) == 1 and _ANSWER.match(edges):
+        request_id = next(iter(pending))
+    return _failed_answer(request_id, mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=TOO_LARGE), pending)
 
 
 def _id_of(line: bytes) -> int | str | None:
-    """Return the id of an answer that cannot be read: it stands first or last in it."""
+    """Return the id at the beginning or at the end of an unreadable answer, or None."""
     match = _ID_FIRST.match(line) or (_ID_LAST.search(line[-_EDGE:]) if _ANSWER.match(line) else None)
     if match is None:
         return None
     number = match[1].strip(b'"').decode()
-    return int(number) if number.isdecimal() else number  # some write our numbers as texts
+    return int(number) if number.isdecimal() else number  # some servers return our numbers as texts
 
 
 def _failed_answer(
-    failed: int | str | None, error: mcp_types.ErrorData, asked: dict[int | str, None]
+    request_id: int | str | None, error: mcp_types.ErrorData, pending: dict[int | str, None]
 ) -> SessionMessage | Exception:
-    """Return an error as the answer to a request, unless that does not wait."""
-    if failed is None or failed not in asked:
+    """Return an error as the answer to a request, or a ValueError if the request is not pending."""
+    if request_id is None or request_id not in pending:
         return ValueError("a line that is no message, or an answer to nothing")
-    del asked[failed]
-    return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=failed, error=error))
+    del pending[request_id]
+    return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error))
 
 
 async def _write(
     process: trio.Process,
     from_session: Any,
     to_session: Any,
-    asked: dict[int | str, None],
+    pending: dict[int | str, None],
     on_end: Callable[[str], object],
 ) -> None:
     assert process.stdin is not None  # noqa: S101 - for the type checker: it has a pipe
     try:
         async for message in from_session:
             if isinstance(message.message, mcp_types.JSONRPCRequest):
-                asked[message.message.id] = None
-                if len(asked) > MAX_ASKED:
-                    del asked[next(iter(asked))]
+                pending[message.message.id] = None
+                if len(pending) > MAX_ASKED:
+                    del pending[next(iter(pending))]
             data = message.message.model_dump_json(by_alias=True, exclude_unset=True)
             await process.stdin.send_all(data.encode(errors="replace") + b"\n")
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         on_end(await _end_of(process) or "it closed its input")
-        to_session.close()  # the session learns of it as of the end of its input
+        to_session.close()  # for the session this is the end of its input
 
 
 async def _log_errors(process: trio.Process, name: str, said: deque[str]) -> None:
-    """Log what the process writes to its standard error, a bounded part of each line."""
+    """Log the process's standard error line by line, each cut to `MAX_LINE`, and keep the last lines in `said`."""
     rest, pace = b"", LogPace()
     assert process.stderr is not None  # noqa: S101 - for the type checker: it has a pipe
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -301,14 +304,14 @@ async def _log_errors(process: trio.Process, name: str, said: deque[str]) -> Non
 
 
 async def _stop(process: trio.Process) -> None:
-    """Close the input of the process, and end it and its group if it does not end by itself."""
+    """Close the input of the process, and kill it if it does not end by itself; in any case kill its group."""
     if process.stdin is not None:
         await process.stdin.aclose()
     for wait_s, number in zip(STOP_S, (signal.SIGTERM, signal.SIGKILL, None), strict=True):
         with trio.move_on_after(wait_s):
             await process.wait()
         if process.returncode is not None:
-            number = signal.SIGKILL  # for those that it has started
+            number = signal.SIGKILL  # for the processes that it has started
         if number is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, number)
@@ -318,10 +321,10 @@ async def _stop(process: trio.Process) -> None:
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    """A response's body, mended. It ends with `BadBody` beyond `MAX_MESSAGE` bytes, or if it is cut.
+    """A response's body, with `mended` JSON. It raises `BadBody` beyond `MAX_MESSAGE` bytes, or if it is cut.
 
-    The SDK answers the one request with that error. Any other one would end the connection, with all its requests. Of
-    `events` the SDK bounds each one; they are passed on line by line.
+    The SDK fails only the one request with this error; any other error would end the connection. A stream of `events`
+    is passed on line by line, because the SDK limits each event itself.
     """
 
     def __init__(self, stream: Any, *, events: bool) -> None:
@@ -353,15 +356,15 @@ class _BoundedStream(httpx2.AsyncByteStream):
 class BoundedTransport(httpx2.AsyncHTTPTransport):
     """Bounds and mends each response.
 
-    A request that does not reach the server is answered with a JSON-RPC error, for the reason of `_BoundedStream`; so
-    is one that is refused with a status, of which the SDK would tell nothing.
+    A request that does not reach the server is answered with a JSON-RPC error, so that the connection lives on. A
+    refusal by a status becomes such an error too, because the SDK would not report its reason.
     """
 
     def __init__(self, verify: Any) -> None:
         super().__init__(verify=verify, limits=httpx2.Limits(keepalive_expiry=KEPT_S))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request, and return its response, or an error in its place."""
+        """Send a request. Return its response, or a response with a JSON-RPC error in its place."""
         try:
             response = await super().handle_async_request(request)
         except httpx2.TransportError as error:
@@ -377,10 +380,10 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
 
 
 async def _refusal(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
-    """Return a response of a status that says that a request failed as one with a JSON-RPC error.
+    """Convert a response with an error status to one with a JSON-RPC error.
 
-    404 and 410 in a session mean that the server does not know it (MCP, 2025-11-25, session management), and so does
-    400 of servers made with the example of the TypeScript SDK, whose words name the session.
+    404 and 410 in a session mean that the server does not know the session (MCP, 2025-11-25, session management). So
+    does a 400 that mentions the session, which servers made after the example of the TypeScript SDK send.
     """
     status, body = response.status_code, b""
     with suppress(httpx2.StreamError):
@@ -406,7 +409,7 @@ async def _refusal(request: httpx2.Request, response: httpx2.Response) -> httpx2
 
 
 def _words(response: httpx2.Response, body: bytes) -> str:
-    """Return the reason that the body of a refusal gives, if it is for people to read."""
+    """Return the reason in the body of a refusal, if it is a text for people; else an empty text."""
     kind = response.headers.get("content-type", "")
     if kind.startswith("text/plain"):
         return " ".join(body.decode(errors="replace").split())[:MAX_REASON]
@@ -421,7 +424,7 @@ def _words(response: httpx2.Response, body: bytes) -> str:
 
 
 class _UserTransport(BoundedTransport):
-    """Sends each request with the token of a user, and anew with another one if that is refused: `ATTEMPTS` times."""
+    """Sends each request with a token of a user, and with another token if that is refused, up to `ATTEMPTS` times."""
 
     def __init__(self, token: TokenSource, verify: Any) -> None:
         super().__init__(verify)
@@ -463,9 +466,9 @@ def _failed(
 
 @asynccontextmanager
 async def http(server: McpServer, token: TokenSource | None) -> AsyncIterator[Streams]:
-    """Connect to an address. Redirects to other origins are refused, and proxies of the environment are not used."""
+    """Connect to the server's URL. Redirects to other origins are refused; proxies of the environment are not used."""
     timeout = httpx2.Timeout(CONNECT_S, read=READ_S)
-    verify = await trio.to_thread.run_sync(httpx2.create_ssl_context)  # it takes up to a third of a second
+    verify = await trio.to_thread.run_sync(httpx2.create_ssl_context)  # in a thread: it takes up to 0.3 s
     headers = {**server.headers, "Accept-Encoding": "identity"}
     transport = BoundedTransport(verify) if token is None else _UserTransport(token, verify)
     async with (

@@ -1,8 +1,8 @@
-"""Connections of users to servers at which each signs in: made when they are used, and closed when they are not.
+"""Connections of single users to servers at which users sign in: opened when used, and closed when idle.
 
-1. A connection sends the token of its user only, and its questions are of that user's calls.
-2. A call of a user who is signed out has had no effect: the user is asked to sign in, and the call is made then.
-3. At most `CONNECTED` are open at a time; the one that was not used for longest makes room.
+1. A connection sends only the token of its user, and carries only that user's calls and questions.
+2. A call of a user who is signed out has no effect: the user is asked to sign in, and then the call is made.
+3. At most `CONNECTED` connections are open at a time; the least recently used one is closed to make room.
 """
 
 import hashlib
@@ -40,28 +40,28 @@ IDLE_S: Final = 300.0
 AGAIN_S: Final = 2.0
 """Seconds after a failed connection before the next one is tried."""
 CONNECTED: Final = 200
-"""Connections of users at a time, each with a task or two and a socket."""
+"""Limit of open connections of users, each with a few tasks and a socket."""
 REMEMBERED: Final = 2_000
-"""Users' links that are kept, with the tools that they had; the one that was not used for longest is dropped."""
+"""Limit of users' links that are kept, with their tools; beyond it the least recently used one is dropped."""
 CHECK_S: Final = 5.0
-"""Seconds for which a token is used without looking whether its user has signed out on another node."""
+"""Seconds for which a token is used without checking whether its user has signed out on another node."""
 MAX_SCOPE: Final = 200
-"""Characters of a server's scopes in a sentence."""
+"""Limit in characters of a server's scopes in a sentence."""
 ASKS: Final = 3
-"""Times that one call asks its user to sign in."""
+"""Limit of the sign-ins that one call asks its user for."""
 
 Spawn = Callable[[ChildSpec], Awaitable[object]]
 
 
 @define(eq=False)
 class UserLink(McpLink):
-    """One user's connection to a server, whether it is open or not."""
+    """One user's link to a server, connected or not."""
 
     owner: str = field(default="", kw_only=True)
     accounts: "Accounts" = field(kw_only=True, repr=False)
     start: Callable[["UserLink"], Awaitable[object]] = field(kw_only=True, repr=False)
     used_at: float = field(factory=trio.current_time, init=False)
-    working: bool = field(default=False, init=False)  # an actor connects, or keeps connected
+    working: bool = field(default=False, init=False)  # whether an actor makes or keeps the connection
     _failed_at: float = field(default=-AGAIN_S, init=False)
     _tokens: "UserTokens | None" = field(default=None, init=False, repr=False)
     _checked_at: float = field(default=0.0, init=False)
@@ -75,11 +75,11 @@ class UserLink(McpLink):
 
     @property
     def busy(self) -> bool:
-        """Whether a call is at work."""
+        """Whether a call is open."""
         return self._attempt.connection is not None and bool(self._attempt.connection.calls.all)
 
     async def look(self) -> bool:
-        """Find out whether the user is signed in, also by another node. Return whether it is so."""
+        """Read whether the user is signed in, perhaps at another node, and update the state. Return the finding."""
         signed_in = await self.accounts.signed_in(self.owner, self.server)
         if not self.working and not signed_in:
             self._set(LinkState.SIGNED_OUT, "")
@@ -88,16 +88,16 @@ class UserLink(McpLink):
         return signed_in
 
     async def wake(self) -> None:
-        """Begin to connect if nobody does, and the user is signed in.
+        """Start to connect, unless it is connected or connecting already.
 
-        Raises `SignedOut` if not, and `ToolError` ``busy`` if there are too many connections.
+        Raises `SignedOut` if the user is not signed in, and `ToolError` ``busy`` if there are too many connections.
         """
         self.used_at = trio.current_time()
         if self.working:
             return
         if not await self.look():
             raise SignedOut
-        if not self._may_start():  # another task has, meanwhile
+        if not self._may_start():  # another task has started it meanwhile
             return
         self.working, self._closing, self._rest, self._tokens = True, False, LinkState.SIGNED_IN, None
         self.started = False
@@ -115,8 +115,8 @@ class UserLink(McpLink):
         return not self.working and self.used_at >= self._failed_at + AGAIN_S
 
     async def connected(self) -> "McpSession":
-        """Return the connection, made if there is none. Raises `SignedOut`, and `ToolError` if it cannot be made."""
-        for _ in range(2):  # it may have been closing
+        """Return the connection, opening it if necessary. Raises `SignedOut`, and `ToolError` if that fails."""
+        for _ in range(2):  # a connection that was just closing is opened again
             await self.wake()
             await self.settled()
             if self._attempt.connection is not None:
@@ -124,15 +124,15 @@ class UserLink(McpLink):
         return await super().connected()
 
     async def call(self, definition: Definition, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        """Call a tool as `McpLink` does; ask the user to sign in if need be. Raises what that raises."""
+        """Call a tool, see `McpLink.call`; ask the user to sign in if necessary. Raises EffectUnknown, ToolError."""
         return await self._signing_in(partial(super().call, definition, arguments, context), context)  # type: ignore[no-any-return]
 
     async def ask(self, request: Callable[["McpSession"], Awaitable[Any]], context: ToolContext | None = None) -> Any:
-        """Make a request that only reads; ask the user to sign in if need be. Raises `ToolError`."""
+        """Make a read-only request; ask the user to sign in if necessary. Raises `ToolError`."""
         return await self._signing_in(partial(super().ask, request), context)
 
     async def _signing_in(self, request: Callable[[], Awaitable[Any]], context: ToolContext | None) -> Any:
-        """Make a request, and anew each time that its user has signed in. Raises `ToolError` ``forbidden``."""
+        """Make a request, and repeat it each time that its user has signed in. Raises `ToolError` ``forbidden``."""
         refusal = ""
         for _ in range(ASKS):
             try:
@@ -144,9 +144,9 @@ class UserLink(McpLink):
         raise ToolError("forbidden", refusal)
 
     async def ask_to_sign_in(self, context: ToolContext) -> str:
-        """Wait until the user of a call has signed in. Return the sentence for a user to whom that does not help.
+        """Ask the user of a call to sign in, and wait for it. Return the refusal to use if the sign-in does not help.
 
-        Raises `ToolError` with it if they do not sign in, or nobody is there.
+        Raises `ToolError` with this refusal if they do not sign in, or no user is present.
         """
         refusal = await self._refusal()
         if not context.attended:
@@ -169,12 +169,12 @@ class UserLink(McpLink):
         return refusal
 
     async def signed_in_for_all(self) -> bool:
-        """Return whether the user is signed in, and for all scopes that the server has named so far."""
+        """Return whether the user is signed in with all scopes that the server has asked for so far."""
         signed_in = await self.accounts.signed_in(self.owner, self.server)
         return signed_in and await self.accounts.wanted(self.owner, self.server) is None
 
     def sign_in_tool(self) -> Tool:
-        """Return the tool that stands for those of a server at which the user is not signed in."""
+        """Return a tool that asks the user to sign in; it replaces the server's tools while they are signed out."""
 
         @tool(name=f"{self.name}_sign_in", retry_safe=True, timeout_s=60.0)
         async def sign_in(context: ToolContext) -> str:
@@ -182,11 +182,11 @@ class UserLink(McpLink):
             await self.connected()
             return f"The user is signed in to {self.name}; its tools are there from your next turn on."
 
-        about = f"Ask the user to sign in to {self.name}. Its tools cannot be used, nor seen, before that."
-        return self.offer.cached("sign_in", None, lambda: evolve(sign_in, description=about, server=self.name))
+        description = f"Ask the user to sign in to {self.name}. Its tools cannot be used, nor seen, before that."
+        return self.offer.cached("sign_in", None, lambda: evolve(sign_in, description=description, server=self.name))
 
     def close(self, rest: LinkState = LinkState.SIGNED_IN) -> None:
-        """End the connection, if there is one; the link rests in this state then."""
+        """Close the connection, if there is one. The link has the state `rest` afterwards."""
         self._rest, self._tokens, self._closing = rest, None, True
         if self.working:
             self.end("it is not used any more" if rest is LinkState.SIGNED_IN else "its user is signed out")
@@ -194,13 +194,13 @@ class UserLink(McpLink):
             self._set(rest, "")
 
     async def serve(self) -> None:
-        """Connect, and stay connected while it is used. An error is told by the state."""
+        """Connect, and stay connected while it is used. An error is not raised, but shown by the state."""
         try:
             await super().serve()
-        except McpDown as down:
+        except McpDown as error:
             if not self._closing:
                 self._rest, self._failed_at = LinkState.AWAY, trio.current_time()
-                log.warning("mcp.user_link_down", extra={"server": self.name, "why": str(down)})
+                log.warning("mcp.user_link_down", extra={"server": self.name, "why": str(error)})
         finally:
             self._set_resting(self._rest)
 
@@ -220,22 +220,22 @@ class UserLink(McpLink):
         self._settled.set()
 
     async def _token(self, refused: RefusedToken | None) -> str:
-        """Return an access token, as `TokenSource` has it.
+        """Return an access token, as a `TokenSource`.
 
-        The connection goes on if one call alone needs more scopes: one that never came about needs them at all.
+        A refusal bars the sign-in only if the connection was never made; later it concerns the scopes of one call.
         """
-        now, known = trio.current_time(), self._tokens
-        if known is None or refused is not None or now >= self._checked_at + CHECK_S or self.accounts.due(known):
+        now, tokens = trio.current_time(), self._tokens
+        if tokens is None or refused is not None or now >= self._checked_at + CHECK_S or self.accounts.due(tokens):
             refused = refused and evolve(refused, bars=self._attempt.connection is None)
             try:
-                known = self._tokens = await self.accounts.tokens(self.owner, self.server, refused)
+                tokens = self._tokens = await self.accounts.tokens(self.owner, self.server, refused)
             except SignedOut:
                 self._tokens = None
                 if not await self.accounts.signed_in(self.owner, self.server):
                     self.close(LinkState.SIGNED_OUT)
                 raise
             self._checked_at = now
-        return known.access
+        return tokens.access
 
     async def _refusal(self) -> str:
         wanted = await self.accounts.wanted(self.owner, self.server)
@@ -247,7 +247,7 @@ class UserLink(McpLink):
 
 @define(eq=False)
 class UserLinks:
-    """The links of users, by server and user. `spawn` starts the actor of one; `widgets` is as in `McpLink`."""
+    """The links of users, by server and user. `spawn` starts the actor of a link; for `widgets` see `McpLink`."""
 
     accounts: "Accounts"
     spawn: Spawn
@@ -257,7 +257,7 @@ class UserLinks:
     _numbers: "count[int]" = field(factory=count, init=False, repr=False)
 
     def of(self, server: McpServer, owner: str) -> UserLink:
-        """Return a user's link to a server."""
+        """Return a user's link to a server, making it if necessary."""
         link = self._links.get((server.name, owner))
         if link is None:
             link = UserLink(server, self.clean, self.widgets, owner=owner, accounts=self.accounts, start=self._start)
@@ -270,16 +270,16 @@ class UserLinks:
         return link
 
     async def _start(self, link: UserLink) -> None:
-        """Start the actor of a link, and close another one if there are too many. Raises `ToolError` ``busy``."""
+        """Start the actor of a link, closing an idle link if there are too many. Raises `ToolError` ``busy``."""
         working = [other for other in self._links.values() if other.working and other is not link]
         if len(working) >= CONNECTED:
             idle = min((other for other in working if not other.busy), key=lambda other: other.used_at, default=None)
             if idle is None:
                 raise ToolError("busy", f"Too many users are connected to servers like {link.name}; try again later.")
             idle.close()
-        who = hashlib.sha256(link.owner.encode(errors="replace")).hexdigest()[:8]
+        owner_digest = hashlib.sha256(link.owner.encode(errors="replace")).hexdigest()[:8]
         spec = ChildSpec(
-            f"{link.name}-{who}-{next(self._numbers)}",
+            f"{link.name}-{owner_digest}-{next(self._numbers)}",
             partial(McpActor, link),
             restart=Restart.TEMPORARY,
             shutdown_s=SHUTDOWN_S,

@@ -1,9 +1,9 @@
 """Users' sign-ins at MCP servers: tokens that are refreshed before they expire, once for all tasks and nodes.
 
-1. Whoever refreshes claims the sign-in under its stamp, and stores the new tokens under that claim: a refresh token is
-   used once, and none is lost to another node's.
-2. A refresh that was begun is finished: its caller's cancellation waits for the new tokens to be stored.
-3. A token that is refused, and cannot be refreshed, ends the sign-in: it is removed.
+1. A node that refreshes claims the sign-in under its stamp, and stores the new tokens under that claim. So a refresh
+   token is used once, and no node overwrites the tokens of another.
+2. A started refresh is finished: the caller's cancellation waits until the new tokens are stored.
+3. A sign-in whose token is refused and cannot be refreshed is removed.
 """
 
 import logging
@@ -30,23 +30,23 @@ from understudy.tools.mcp_server import McpServer
 log = logging.getLogger(__name__)
 
 EARLY: Final = (0.6, 0.8)
-"""Parts of its life after which a token is refreshed: by chance between them, so that not all are at once."""
+"""Fractions of its life between which a token is refreshed, at random, so that not all are refreshed at once."""
 CLAIM_S: Final = 40.0
 """Seconds for which a refresh is claimed: longer than a request and the attempts to store its result."""
 STORE_S: Final = 20.0
-"""Seconds for which storing new tokens is tried again while the database is away."""
+"""Seconds for which storing new tokens is retried while the database is unavailable."""
 WAIT_S: Final = 30.0
 """Seconds that a caller waits for another's refresh."""
 POLL_S: Final = 0.1
 AGAIN_S: Final = 10.0
-"""Seconds before a refresh that failed is tried again, while the token is still good."""
+"""Seconds before a failed refresh is retried while the token is still valid."""
 KEEP_S: Final = (12 * 3600.0, 16 * 3600.0)
-"""Seconds after which the tokens of a sign-in that nobody uses are refreshed: refresh tokens expire unused."""
+"""Seconds, at random between these, after which unused tokens are refreshed, because refresh tokens expire unused."""
 
 
 @define(eq=False)
 class Accounts:
-    """The sign-ins of all users. `private`: authorization servers may have private addresses. `clock` is in Unix
+    """The sign-ins of all users. `private`: authorization servers may have private addresses. `clock` returns Unix
     seconds."""
 
     store: Store
@@ -56,21 +56,21 @@ class Accounts:
     chance: random.Random = field(factory=random.Random)
 
     def http(self, server: McpServer) -> GuardedHttp:
-        """Return what makes the requests for a server's sign-ins."""
+        """Return the HTTP client for the requests of a server's sign-ins."""
         return GuardedHttp(self.private or server.is_private)
 
     def due(self, tokens: UserTokens) -> bool:
-        """Return whether tokens are to be refreshed, or have expired."""
+        """Return whether tokens must be refreshed, or have expired."""
         until = tokens.refresh_at or tokens.expires_at
         return until is not None and self.clock() >= until
 
     async def signed_in(self, owner: str, server: McpServer) -> bool:
-        """Return whether a user has a sign-in with which something can be done."""
+        """Return whether a user has a usable sign-in at a server."""
         _, tokens = await self._stored(owner, server)
         return tokens is not None and not tokens.barred
 
     async def wanted(self, owner: str, server: McpServer) -> str | None:
-        """Return the scopes for which a user is to sign in anew, empty if they are not known; None if for none."""
+        """Return the scopes for which a user must sign in again, empty if they are unknown; None if they need not."""
         _, tokens = await self._stored(owner, server)
         return None if tokens is None else tokens.wanted
 
@@ -79,7 +79,7 @@ class Accounts:
         return bool(await self.store.commit(put_sign_in(self._row(owner, server, tokens, self.clock()))))
 
     async def sign_out(self, owner: str, server: McpServer) -> bool:
-        """End a sign-in, and have its tokens revoked if their server does that. Return False if there is none."""
+        """Remove a sign-in, and revoke its tokens if their server supports that. Return False if there is none."""
         row, tokens = await self._stored(owner, server)
         if row is None or not await self.store.commit(drop_sign_in(owner, server.name)):
             return False
@@ -91,14 +91,14 @@ class Accounts:
         return True
 
     async def tokens(self, owner: str, server: McpServer, refused: RefusedToken | None = None) -> UserTokens:
-        """Return tokens that are good now, refreshed if it is time. `refused`: an access token that was not accepted.
+        """Return valid tokens, refreshed if it is time. `refused`: an access token that the server did not accept.
 
-        It is returned again if neither a refresh nor a sign-in would help.
+        The refused token is returned again if neither a refresh nor a new sign-in would help.
 
         Raises:
-            SignedOut: There are none, they are not accepted any more, or the user has to sign in for more scopes.
-            Unreachable, Untrusted: They had to be refreshed, and their server did not.
-            StorageUnavailable: They cannot be read.
+            SignedOut: There are no tokens, they are not accepted any more, or the user must sign in for more scopes.
+            Unreachable, Untrusted: The tokens had to be refreshed, and their server failed to.
+            StorageUnavailable: The tokens cannot be read.
         """
         try:
             with trio.fail_after(WAIT_S):
@@ -111,23 +111,23 @@ class Accounts:
             raise Unreachable("its sign-in is being refreshed for too long") from None
 
     async def renew(self, row: SignIn, server: McpServer) -> None:
-        """Refresh the tokens of a sign-in although they are good, unless somebody else has. Raises as `tokens` does."""
+        """Refresh the valid tokens of a sign-in, unless another task or node has. Raises the errors of `tokens`."""
         tokens = self._open(row, server)
         await self.tokens(row.owner, server, None if tokens is None else RefusedToken(tokens.access))
 
     async def _attempt(self, owner: str, server: McpServer, refused: RefusedToken | None) -> UserTokens | None:
-        """Return good tokens; None if another one is refreshing them."""
+        """Return valid tokens; None if another task or node is refreshing them."""
         row, tokens = await self._stored(owner, server)
         if row is None or tokens is None or tokens.barred:
             raise SignedOut
         now, rejected = self.clock(), refused is not None and tokens.access == refused.token
         if refused is not None and rejected and (refused.final or tokens.refresh is None):
-            wanting = tokens.wanting(refused)
-            if wanting is None and refused.final:
+            lacking = tokens.wanting(refused)
+            if lacking is None and refused.final:
                 return tokens
-            if wanting is not None:
-                wider = put_sign_in(self._row(owner, server, wanting, row.signed_in_at), replaces=row.stamp)
-                if row.claimed_until > now or not await self.store.commit(wider):
+            if lacking is not None:
+                change = put_sign_in(self._row(owner, server, lacking, row.signed_in_at), replaces=row.stamp)
+                if row.claimed_until > now or not await self.store.commit(change):
                     return None
                 raise SignedOut
         good = not rejected and (tokens.expires_at is None or now < tokens.expires_at)
@@ -139,7 +139,7 @@ class Accounts:
         claim = secrets.token_hex(16)
         if row.claimed_until > now:
             return tokens if good else None
-        with trio.CancelScope(shield=True):  # all of it has deadlines: a claim without a refresh would hold up others
+        with trio.CancelScope(shield=True):  # a claim without a refresh would block others; each step has a deadline
             if await self.store.commit(claim_sign_in(owner, server.name, row.stamp, claim, now + CLAIM_S)):
                 return await self._refresh(row, tokens, server, claim, good=good)
         return None
@@ -147,9 +147,9 @@ class Accounts:
     async def _refresh(
         self, row: SignIn, tokens: UserTokens, server: McpServer, claim: str, *, good: bool
     ) -> UserTokens:
-        """Refresh tokens under a claim. Return the new ones; if that fails, the old ones if they are `good` still."""
+        """Refresh tokens under a claim. Return the new ones; if that fails, the old ones if they are still `good`."""
         try:
-            made = await grants.refresh(tokens, self.http(server), self.clock())
+            newer = await grants.refresh(tokens, self.http(server), self.clock())
         except GrantRefused as error:
             await self._end(evolve(row, stamp=claim), server, str(error))
             if error.code == "invalid_client":
@@ -163,19 +163,19 @@ class Accounts:
             if good:
                 return tokens
             raise
-        if not await self._store(self._row(row.owner, server, made, row.signed_in_at), claim):
-            raise SignedOut  # meanwhile, or erased
+        if not await self._store(self._row(row.owner, server, newer, row.signed_in_at), claim):
+            raise SignedOut  # the user signed out meanwhile, or was erased
         log.debug("mcp.refreshed", extra={"server": server.name})
-        return made
+        return newer
 
     async def _store(self, row: SignIn, claim: str) -> bool:
-        """Store refreshed tokens, which nobody else has. Return False if the sign-in is gone."""
+        """Store refreshed tokens, which only this node has. Return False if the sign-in is gone."""
         deadline = trio.current_time() + STORE_S
         while True:
             try:
                 if await self.store.commit(put_sign_in(row, replaces=claim)):
                     return True
-                # by an attempt that was not acknowledged?
+                # An earlier attempt may have stored them without an acknowledgement.
                 stored = await self.store.read(sign_ins.sign_in, row.owner, row.server)
                 return stored is not None and stored.stamp == row.stamp
             except StorageUnavailable:
@@ -193,11 +193,11 @@ class Accounts:
         return row, None if row is None else self._open(row, server)
 
     def _open(self, row: SignIn, server: McpServer) -> UserTokens | None:
-        """Return the tokens of a sign-in; None if they are of another address, or sealed with another secret."""
+        """Return the tokens of a sign-in; None if they are for another URL, or sealed with another secret."""
         return self.seal.open(row.sealed, UserTokens, *_place(row.owner, server))
 
     def _row(self, owner: str, server: McpServer, tokens: UserTokens, signed_in_at: float) -> SignIn:
-        """Return the row of new tokens, with the times of their next refresh by chance."""
+        """Return the row of new tokens, with random times of their next refresh."""
         now, refresh_at = self.clock(), None
         if tokens.refresh is not None and tokens.expires_at is not None:
             refresh_at = now + (tokens.expires_at - now) * self.chance.uniform(*EARLY)
@@ -207,5 +207,5 @@ class Accounts:
 
 
 def _place(owner: str, server: McpServer) -> tuple[str, ...]:
-    """Return what a seal is bound to: a token is never sent to another address than it was given for."""
+    """Return the values that a seal is bound to, so that a token is only sent to the URL it was issued for."""
     return "sign-in", owner, server.name, server.url

@@ -1,6 +1,6 @@
-"""What this server says of itself as a client of authorization servers, registered there or described by a document.
+"""The metadata of this server as a client of authorization servers, for a registration or a document of its own.
 
-The document's address is the client's id (OAuth Client ID Metadata Document): it stands beside the way back.
+The document's URL is the client's id (OAuth Client ID Metadata Document); it is next to the redirect URL.
 """
 
 from contextlib import suppress
@@ -15,13 +15,13 @@ from understudy.extensions.oauth.guarded_http import GuardedHttp
 
 WAY_BACK: Final = "/callback"
 DOCUMENT: Final = "/client.json"
-"""The ends of the addresses to which a browser comes back, and at which the document is."""
+"""The ends of the redirect URL and of the document's URL."""
 WITHIN_S: Final = 3.0
-"""Seconds for the look whether the document can be read."""
+"""Seconds allowed for checking that the document can be read."""
 
 
 def describe_client(redirect_uri: str, method: str) -> dict[str, Any]:
-    """Return the metadata of a client (RFC 7591). One at a loopback address is native (RFC 8252, 7.3)."""
+    """Return the metadata of a client (RFC 7591). A client at a loopback address is native (RFC 8252, 7.3)."""
     return {
         "client_name": "understudy",
         "redirect_uris": [redirect_uri],
@@ -33,12 +33,12 @@ def describe_client(redirect_uri: str, method: str) -> dict[str, Any]:
 
 
 def document_of(redirect_uri: str) -> str:
-    """Return the address of the document that has this way back; it is https, as a client's id has to be."""
+    """Return the URL of the document with this redirect URL. It is https, because a client's id must be."""
     return "https:" + redirect_uri.removesuffix(WAY_BACK).partition(":")[2] + DOCUMENT
 
 
 async def is_readable(document: str, http: GuardedHttp) -> bool:
-    """Return whether a document can be read where an authorization server would, at a public address."""
+    """Return whether a document can be read at a public address, as an authorization server would read it."""
     with trio.move_on_after(WITHIN_S), suppress(OAuthError):
         return (await http.get(document)).status == 200
     return False

@@ -1,4 +1,4 @@
-"""Finds the authorization server of an MCP server (RFC 9728), and what that one says of itself (RFC 8414, OIDC)."""
+"""Finds the authorization server of an MCP server (RFC 9728), and reads its metadata (RFC 8414, OIDC)."""
 
 import re
 from collections.abc import Iterable
@@ -27,15 +27,15 @@ _CHALLENGE: Final = r'(?<![\w-]){}\s*=\s*(?:"([^"]{{1,2000}})"|([^\s,]{{1,2000}}
 
 
 MALFORMED: Final = (ValidationError, msgspec.DecodeError, UnicodeError, RecursionError)
-"""What is raised for an answer that is not as it should be."""
+"""The errors of parsing a malformed response."""
 
 
 @frozen
 class AuthorizationServer:
-    """What is used of an authorization server's metadata. `resource` is the MCP server, as tokens name it (RFC 8707).
+    """The needed metadata of an authorization server. `resource` is the MCP server, as tokens name it (RFC 8707).
 
-    `method` is how a client proves itself; `names_itself`: it adds its issuer to its answers (RFC 9207);
-    `takes_documents`: the address of a client's metadata may be its id.
+    `method` is the authentication of clients. `names_itself`: its redirects name the issuer (RFC 9207).
+    `takes_documents`: the URL of a client's metadata may be its id.
     """
 
     issuer: str
@@ -53,23 +53,23 @@ class AuthorizationServer:
 async def discover(server: McpServer, http: GuardedHttp, wanted: str | None = None) -> AuthorizationServer:
     """Return the authorization server of an MCP server.
 
-    `wanted` are scopes to ask for besides the first ones: empty, if they are not known, stands for all that it names.
+    `wanted` are further scopes to ask for; empty means all scopes that the MCP server names.
 
     Raises:
-        Untrusted: The metadata are malformed, name another resource or issuer, have an address that may not be called,
+        Untrusted: The metadata are malformed, name another resource or issuer, have a URL that must not be requested,
             or offer no PKCE with S256.
         Unreachable: A server does not answer, or has no metadata.
     """
-    # The developer's own address is called as it is; what it answers is another's word.
-    answer = await GuardedHttp(private=True).post_json(server.url, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
-    challenge = answer.headers.get("www-authenticate", "") if answer.status in (401, 403) else ""
+    # The URL that the developer configured may be private; URLs in its response are not trusted like that.
+    response = await GuardedHttp(private=True).post_json(server.url, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    challenge = response.headers.get("www-authenticate", "") if response.status in (401, 403) else ""
     resource, issuer, scopes = resource_url_from_server_url(server.url), "", ""
-    found = await _protected_resource(server, parameter_of(challenge, "resource_metadata"), http)
-    if found is not None:
-        if not check_resource_allowed(requested_resource=resource, configured_resource=str(found.resource)):
-            raise Untrusted(f"its metadata are of another resource, {str(found.resource)[:200]}")
-        resource, issuer = str(found.resource), str(found.authorization_servers[0])
-        scopes = " ".join(found.scopes_supported or ())
+    resource_metadata = await _protected_resource(server, parameter_of(challenge, "resource_metadata"), http)
+    if resource_metadata is not None:
+        if not check_resource_allowed(requested_resource=resource, configured_resource=str(resource_metadata.resource)):
+            raise Untrusted(f"its metadata are of another resource, {str(resource_metadata.resource)[:200]}")
+        resource, issuer = str(resource_metadata.resource), str(resource_metadata.authorization_servers[0])
+        scopes = " ".join(resource_metadata.scopes_supported or ())
     metadata = await _metadata(server, issuer, http)
     if "S256" not in (metadata.code_challenge_methods_supported or ()):
         raise Untrusted("its authorization server does not offer PKCE with S256")
@@ -100,13 +100,13 @@ async def discover(server: McpServer, http: GuardedHttp, wanted: str | None = No
 async def _protected_resource(
     server: McpServer, named: str | None, http: GuardedHttp
 ) -> ProtectedResourceMetadata | None:
-    """Return the metadata of the MCP server; None if it has none, as servers before 2025-06-18."""
+    """Return the metadata of the MCP server; None if it has none, like servers before the protocol 2025-06-18."""
     urls = build_protected_resource_metadata_discovery_urls(named, server.url)
     return await _first(urls, ProtectedResourceMetadata, urlsplit(server.url).netloc, http, "the server")
 
 
 async def _metadata(server: McpServer, issuer: str, http: GuardedHttp) -> OAuthMetadata:
-    """Return the metadata of an authorization server; without an issuer, of the one at the MCP server's origin."""
+    """Return the metadata of an authorization server; without an issuer, of that at the MCP server's origin."""
     parts = urlsplit(server.url)
     expected = issuer or f"{parts.scheme}://{parts.netloc}"
     urls = build_oauth_authorization_server_metadata_discovery_urls(issuer or None, server.url)
@@ -119,9 +119,9 @@ async def _metadata(server: McpServer, issuer: str, http: GuardedHttp) -> OAuthM
 
 
 async def _first(urls: Iterable[str], kind: type[M], own: str, http: GuardedHttp, whose: str) -> M | None:
-    """Return the metadata at the first address that has some.
+    """Return the metadata at the first URL that has some, or None.
 
-    The MCP server's `own` host is the developer's word, and may be private; an address in its answer is not.
+    The MCP server's `own` host may be private, because the developer configured it; URLs in its response may not.
     """
     for url in urls:
         response = await (GuardedHttp(private=True) if urlsplit(url).netloc == own else http).get(url)
@@ -136,6 +136,6 @@ async def _first(urls: Iterable[str], kind: type[M], own: str, http: GuardedHttp
 
 
 def parameter_of(challenge: str, name: str) -> str | None:
-    """Return a parameter of the challenge in a refusal (`WWW-Authenticate`)."""
+    """Return a parameter of the challenge in a refusal (`WWW-Authenticate`), or None."""
     match = re.search(_CHALLENGE.format(name), challenge, re.IGNORECASE)
     return None if match is None else match[1] or match[2]

@@ -1,4 +1,4 @@
-"""What is asked of an authorization server: to register this one as a client (RFC 7591), and for tokens (OAuth 2.1)."""
+"""Requests to an authorization server: registration of this server as a client (RFC 7591), and tokens (OAuth 2.1)."""
 
 from attrs import evolve, field, frozen
 from mcp.client.auth.utils import union_scopes
@@ -23,10 +23,10 @@ from understudy.extensions.oauth.token_endpoint import (
 
 @frozen
 class UserTokens:
-    """The tokens of a user at a server, with all that is needed to refresh them. `expires_at` is in Unix seconds.
+    """The tokens of a user at a server, with the data to refresh them. `expires_at` is in Unix seconds.
 
-    `scope` is what they are for. `wanted` is what a sign-in is to ask for since the server has refused them: None if it
-    has not, empty if it did not say. They are `barred` if nothing at all can be done there without it.
+    `scope` are their scopes. `wanted` are the scopes for which the user must sign in again since the server refused
+    the tokens: None if it did not, empty if it named none. `barred`: without these the tokens are of no use at all.
     """
 
     access: str = field(repr=False)
@@ -42,7 +42,7 @@ class UserTokens:
     barred: bool = False
 
     def wanting(self, refused: RefusedToken) -> "UserTokens | None":
-        """Return them as refused for want of scopes; None if they are not, so that a sign-in would not help."""
+        """Return the tokens marked as lacking scopes; None if they lack none, so that a new sign-in would not help."""
         scope = refused.scope
         if scope is None or (scope and set(scope.split()) <= set(self.scope.split())):
             return None
@@ -70,7 +70,7 @@ async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp
 def authorization_url(
     at: AuthorizationServer, client: OAuthClient, redirect_uri: str, state: str, verifier: str
 ) -> str:
-    """Return the address to which the user's browser is sent."""
+    """Return the URL to which the user's browser is redirected."""
     query = {
         "response_type": "code",
         "client_id": client.id,
@@ -102,28 +102,28 @@ async def exchange(
         "redirect_uri": redirect_uri,
         "resource": at.resource,
     }
-    answer = await ask_for_tokens(at.token_endpoint, client, form, http)
+    response = await ask_for_tokens(at.token_endpoint, client, form, http)
     return UserTokens(
-        answer.access_token,
-        answer.refresh_token,
-        answer.expires_at(now),
+        response.access_token,
+        response.refresh_token,
+        response.expires_at(now),
         client,
         at.token_endpoint,
         at.revocation_endpoint,
         at.resource,
-        scope=answer.scope.replace(",", " ") if isinstance(answer.scope, str) and answer.scope else at.scope,
+        scope=response.scope.replace(",", " ") if isinstance(response.scope, str) and response.scope else at.scope,
     )
 
 
 async def refresh(tokens: UserTokens, http: GuardedHttp, now: float) -> UserTokens:
     """Exchange a refresh token for new tokens. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
     form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh or "", "resource": tokens.resource}
-    answer = await ask_for_tokens(tokens.token_endpoint, tokens.client, form, http)
-    newer = answer.refresh_token or tokens.refresh  # it may go on with the same one
-    return evolve(tokens, access=answer.access_token, refresh=newer, expires_at=answer.expires_at(now), refresh_at=None)
+    issued = await ask_for_tokens(tokens.token_endpoint, tokens.client, form, http)
+    newer = issued.refresh_token or tokens.refresh  # without a new one the old one stays valid
+    return evolve(tokens, access=issued.access_token, refresh=newer, expires_at=issued.expires_at(now), refresh_at=None)
 
 
 async def revoke(tokens: UserTokens, http: GuardedHttp) -> None:
-    """Have the tokens revoked, if their server does that (RFC 7009). Raises `Untrusted` and `Unreachable`."""
+    """Revoke the tokens if their server supports that (RFC 7009). Raises `Untrusted` and `Unreachable`."""
     if tokens.revocation_endpoint:
         await token_endpoint.revoke(tokens.revocation_endpoint, tokens.client, tokens.refresh or tokens.access, http)

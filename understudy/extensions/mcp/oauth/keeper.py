@@ -1,4 +1,4 @@
-"""The actor that keeps unused sign-ins alive, as refresh tokens expire unused, and drops those that nobody finished."""
+"""The actor that keeps unused sign-ins alive, because refresh tokens expire unused, and drops unfinished sign-ins."""
 
 import logging
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from understudy.tools.mcp_server import McpServer
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 60.0
-"""Seconds between two looks, which vary by half: nodes look at different times."""
+"""Seconds between two passes, varied at random by half, so that nodes work at different times."""
 
 
 class _Look:
-    """To itself: refresh what is due."""
+    """Sent by the actor to itself: refresh the tokens that are due."""
 
 
 class SignInKeeper(Actor):
@@ -32,11 +32,11 @@ class SignInKeeper(Actor):
         self.accounts, self.servers = accounts, servers
 
     async def on_start(self, context: Context) -> None:
-        """Look soon: the server may have been down for long."""
+        """Schedule the first pass soon, because the server may have been down for long."""
         self._look_again(context)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Refresh what is due, and look again."""
+        """Refresh the tokens that are due, and schedule the next pass."""
         if not isinstance(message, _Look):
             context.unhandled(message)
             return
@@ -53,7 +53,7 @@ class SignInKeeper(Actor):
 
     async def _keep(self, row: SignIn) -> None:
         server = self.servers.get(row.server)
-        if server is None:  # no agent has it any more
+        if server is None:  # no agent uses the server any more
             await self.accounts.store.commit(put_sign_in(evolve(row, keep_at=None), replaces=row.stamp))
             return
         try:

@@ -1,8 +1,8 @@
-"""Reads and writes of users' sign-ins at MCP servers. What is secret is sealed by whoever writes it.
+"""Reads and writes of users' sign-ins at MCP servers. Secrets are sealed before they are stored.
 
-1. A sign-in changes only under the stamp that was read, and each change gives it a new one. So of several nodes one
-   refreshes its token, and what another stores late is dropped.
-2. A state is taken once: of two requests with it, one finds it.
+1. A sign-in is changed only if its stamp is the one that was read, and each change gives it a new stamp. So only one of
+   several nodes refreshes its token, and a late write of another is dropped.
+2. A state is taken once: of two requests with the same state, one finds it.
 """
 
 from typing import Any, Final
@@ -20,9 +20,9 @@ SIGNED_IN: Final = Act("mcp.signed_in", "server")
 SIGNED_OUT: Final = Act("mcp.signed_out", "server")
 
 MOST: Final = 500
-"""Sign-ins of a user that are read, and that are kept alive at a time; agents name fewer servers."""
+"""Limit of the sign-ins that are refreshed in one pass."""
 STARTS: Final = 20
-"""Sign-ins that a user may have begun at a time."""
+"""Limit of the unfinished sign-ins of a user."""
 
 _s = sign_ins.c
 _b = sign_in_starts.c
@@ -31,8 +31,8 @@ _c = oauth_clients.c
 
 @frozen
 class SignIn:
-    """A user's sign-in at a server. Times are Unix seconds: `claimed_until`, a node refreshes its token; at `keep_at`
-    the token is to be refreshed although nobody uses it, if it can be.
+    """A user's sign-in at a server. Times are Unix seconds: a node refreshes its token until `claimed_until`; at
+    `keep_at` the token must be refreshed although nobody uses it, None if it cannot be.
     """
 
     owner: str
@@ -55,14 +55,14 @@ class SignInRow:
 
 @write
 def put_sign_in(connection: Connection, sign_in: SignIn, replaces: str | None = None) -> bool:
-    """Store a sign-in in place of the one with the stamp `replaces`; None: in place of any, if the user exists.
+    """Store a sign-in, replacing the one with the stamp `replaces`, or, if that is None, any, if the user exists.
 
     Return whether it is stored.
     """
-    values, of_this = asdict(sign_in), _of(sign_in.owner, sign_in.server)
+    values, same = asdict(sign_in), _of(sign_in.owner, sign_in.server)
     if replaces is not None:
-        this = update(sign_ins).where(*of_this, _s.stamp == replaces)
-        return connection.execute(this.values(**values)).rowcount > 0
+        change = update(sign_ins).where(*same, _s.stamp == replaces)
+        return connection.execute(change.values(**values)).rowcount > 0
     owner = select(schema.users.c.id).where(schema.users.c.id == sign_in.owner)
     if connection.execute(owner).first() is None:
         return False
@@ -73,22 +73,21 @@ def put_sign_in(connection: Connection, sign_in: SignIn, replaces: str | None = 
 
 @write
 def claim_sign_in(connection: Connection, owner: str, server: str, replaces: str, stamp: str, until: float) -> bool:
-    """Claim the refresh of a sign-in with a stamp until a time. Return whether this is the first to do so."""
-    this = update(sign_ins).where(*_of(owner, server), _s.stamp == replaces)
-    return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
+    """Claim the refresh of a sign-in with the stamp `replaces` until a time. Return False if that has changed."""
+    claim = update(sign_ins).where(*_of(owner, server), _s.stamp == replaces)
+    return connection.execute(claim.values(stamp=stamp, claimed_until=until)).rowcount > 0
 
 
 @write
 def drop_sign_in(connection: Connection, owner: str, server: str, stamp: str | None = None) -> bool:
-    """Remove a sign-in, or only the one with a stamp. Return whether it was there."""
-    gone = delete(sign_ins).where(*_of(owner, server))
-    return connection.execute(gone if stamp is None else gone.where(_s.stamp == stamp)).rowcount > 0
+    """Remove a sign-in; with a `stamp`, only if it still has that. Return whether it was removed."""
+    query = delete(sign_ins).where(*_of(owner, server))
+    return connection.execute(query if stamp is None else query.where(_s.stamp == stamp)).rowcount > 0
 
 
 @write
 def add_start(connection: Connection, state: str, owner: str, sealed: bytes, expires_at: float, now: float) -> bool:
-    """Store a sign-in that is begun, and remove those that expired. Return whether the user has fewer than
-    `STARTS`."""
+    """Remove expired unfinished sign-ins, and store a new one. Return False if the user has `STARTS` already."""
     add_users(connection, [(owner, now)])
     connection.execute(delete(sign_in_starts).where(_b.expires_at <= now))
     mine = select(func.count()).select_from(sign_in_starts).where(_b.owner == owner)
@@ -101,26 +100,26 @@ def add_start(connection: Connection, state: str, owner: str, sealed: bytes, exp
 
 @write
 def drop_starts(connection: Connection, now: float) -> bool:
-    """Remove the sign-ins that were begun and have expired. Return whether there were any."""
+    """Remove the unfinished sign-ins that have expired. Return whether there were any."""
     return connection.execute(delete(sign_in_starts).where(_b.expires_at <= now)).rowcount > 0
 
 
 @write
 def take_start(connection: Connection, state: str) -> bool:
-    """Remove a sign-in that was begun. Return whether it was there."""
+    """Remove an unfinished sign-in. Return whether it existed."""
     return connection.execute(delete(sign_in_starts).where(_b.state == state)).rowcount > 0
 
 
 @write
 def add_client(connection: Connection, name: str, sealed: bytes) -> bool:
-    """Store a client that was registered, unless there is one. Return whether there was none."""
+    """Store a registered client. Return False if one is stored already."""
     insert = put(connection, oauth_clients).values(id=name, sealed=sealed)
     return connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount > 0
 
 
 @write
 def drop_client(connection: Connection, name: str) -> bool:
-    """Remove a registered client. Return whether it was there."""
+    """Remove a registered client. Return whether it existed."""
     return connection.execute(delete(oauth_clients).where(_c.id == name)).rowcount > 0
 
 
@@ -129,30 +128,30 @@ def _of(owner: str, server: str) -> tuple[Any, Any]:
 
 
 def sign_in(connection: Connection, owner: str, server: str) -> SignIn | None:
-    """Return a user's sign-in at a server."""
+    """Return a user's sign-in at a server, or None."""
     row = connection.execute(_ALL.where(*_of(owner, server))).first()
     return None if row is None else SignIn(*row)
 
 
 def of_all(connection: Connection, limit: int, scope: Scope) -> list[SignInRow]:
     """Return the sign-ins of these users at MCP servers, by user and server."""
-    wanted = select(_s.owner, _s.server, _s.signed_in_at).where(scope.of(_s.owner)).order_by(_s.owner, _s.server)
-    return [SignInRow(*row) for row in connection.execute(wanted.limit(limit))]
+    query = select(_s.owner, _s.server, _s.signed_in_at).where(scope.of(_s.owner)).order_by(_s.owner, _s.server)
+    return [SignInRow(*row) for row in connection.execute(query.limit(limit))]
 
 
 def to_keep(connection: Connection, now: float) -> list[SignIn]:
-    """Return sign-ins whose token is to be refreshed although nobody uses it, the most urgent first."""
+    """Return up to `MOST` sign-ins whose unused token must be refreshed, the most urgent first."""
     return [SignIn(*row) for row in connection.execute(_ALL.where(_s.keep_at <= now).order_by(_s.keep_at).limit(MOST))]
 
 
 def start(connection: Connection, state: str, now: float) -> tuple[str, bytes] | None:
-    """Return the user of a sign-in that was begun and has not expired, and what is sealed of it."""
+    """Return the user and the sealed data of an unfinished sign-in that has not expired, or None."""
     row = connection.execute(select(_b.owner, _b.sealed).where(_b.state == state, _b.expires_at > now)).first()
     return None if row is None else (row[0], row[1])
 
 
 def client(connection: Connection, name: str) -> bytes | None:
-    """Return what is sealed of a registered client."""
+    """Return the sealed data of a registered client, or None."""
     return connection.execute(select(_c.sealed).where(_c.id == name)).scalar_one_or_none()
 
 
