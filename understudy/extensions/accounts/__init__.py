@@ -22,7 +22,7 @@ class OwnAccounts(Extension):
     about = "sign users in with a password or a passkey"
 
     def settings(self) -> type:
-        """Whether users have accounts."""
+        """Return the settings of accounts."""
         from understudy.extensions.accounts.settings import AccountSettings
 
         return AccountSettings

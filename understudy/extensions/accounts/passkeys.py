@@ -95,7 +95,7 @@ class Site:
 
 @frozen
 class Ceremony:
-    """A ceremony that was begun: the options for the browser's `navigator.credentials`, and the value of its cookie."""
+    """A started ceremony: the options for the browser's `navigator.credentials`, and the value of its cookie."""
 
     options: dict[str, Any]
     cookie: str
@@ -215,7 +215,7 @@ class Passkeys:
     async def add(
         self, site: Site, cookie: str, identity: Identity, name: str, credential: dict[str, Any], address: str
     ) -> Passkey:
-        """Store another passkey of a signed-in user, and return it. Raises as `begin_add` and `join`."""
+        """Store another passkey of a signed-in user, and return it. Raises the errors of `begin_add` and `join`."""
         store, owner = self.accounts.store, (await self.of_user(identity))[0].owner
         passkey = await self._made(site, cookie, f"add {owner}", owner, name, credential)
         await say(store, Deed(ADDED, owner, PAGE, owner, detail={"passkey": public_id(passkey.id)}))

@@ -106,7 +106,7 @@ class SdkSession:
 class SdkWork(KeptWork):
     """The work of an agent on one message. `copies` are the agents that run, by the ids of the user's agents."""
 
-    made: _Agent
+    declaration: _Agent
     copies: dict[int, "Agent[Any]"] = field(factory=dict, init=False, repr=False)
     _requests: int = field(default=0, init=False)
     _speaker: tuple[int, str] | None = field(default=None, init=False)  # the request and item that spoke last
@@ -122,7 +122,7 @@ class SdkWork(KeptWork):
             {"role": message.role, "content": message.content} for message in since
         ]
         session = SdkSession(self.turn.thread_id, history)
-        context = None if self.made.context is None else self.made.context(self.turn)
+        context = None if self.declaration.context is None else self.declaration.context(self.turn)
         try:
             result = await self._stream(self.turn.message, session, context)
             while result.interruptions:
@@ -142,8 +142,8 @@ class SdkWork(KeptWork):
 
     async def _stream(self, agent_input: Any, session: SdkSession, context: Any) -> Any:
         """Run the agent until it has its output or interrupts itself. Return the SDK's result."""
-        config = replace(self.made.config, model=None)  # the copies have their models
-        agent, hooks, limit = self.copied(self.made.agent), _Ends(self), self.made.max_turns
+        config = replace(self.declaration.config, model=None)  # the copies have their models
+        agent, hooks, limit = self.copied(self.declaration.agent), _Ends(self), self.declaration.max_turns
         result = Runner.run_streamed(
             agent, agent_input, context=context, max_turns=limit, hooks=hooks, run_config=config, session=session
         )
@@ -160,7 +160,7 @@ class SdkWork(KeptWork):
             return self.copies[id(agent)]
         duplicate = self.copies[id(agent)] = copy.copy(agent)
         self.copies[id(duplicate)] = duplicate
-        config = self.made.config
+        config = self.declaration.config
         model = config.model or agent.model
         duplicate.model = _KeptModel(
             self, model if isinstance(model, Model) else config.model_provider.get_model(model)
@@ -277,10 +277,10 @@ class SdkWork(KeptWork):
 
 
 class _KeptModel(Model):
-    """A model whose streamed replies are saved and shown by `doing`."""
+    """A model whose streamed replies are saved and shown by `work`."""
 
-    def __init__(self, doing: SdkWork, model: Model) -> None:
-        self.doing, self.model = doing, model
+    def __init__(self, work: SdkWork, model: Model) -> None:
+        self.work, self.model = work, model
 
     async def get_response(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the model without saving its reply; a runner that streams does not call this."""
@@ -288,7 +288,7 @@ class _KeptModel(Model):
 
     def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Return the saved reply, or ask the model."""
-        return self.doing.request(lambda: self.model.stream_response(*args, **kwargs))
+        return self.work.request(lambda: self.model.stream_response(*args, **kwargs))
 
     def get_retry_advice(self, request: Any) -> Any:
         """Return the model's advice."""
@@ -296,15 +296,15 @@ class _KeptModel(Model):
 
 
 class _Ends(RunHooks[Any]):
-    """Hooks by which `doing` saves and shows the results of tools."""
+    """Hooks by which `work` saves and shows the results of tools."""
 
-    def __init__(self, doing: SdkWork) -> None:
-        self.doing = doing
+    def __init__(self, work: SdkWork) -> None:
+        self.work = work
 
     async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
         """Save the result of a tool. The SDK does not call this for an agent as a tool that waits for consent."""
         if isinstance(tool, FunctionTool):
-            await self.doing.ended(context.tool_call_id, result)
+            await self.work.ended(context.tool_call_id, result)
 
 
 def _arguments(text: str) -> Mapping[str, Any]:

@@ -72,7 +72,7 @@ class _Agent:
 class PydanticWork(KeptWork):
     """The work of an agent on one message."""
 
-    made: _Agent
+    declaration: _Agent
     _requests: int = field(default=0, init=False)
     _live: bool = field(default=True, init=False)  # whether the model's reply is new, not a saved one
     _apart: bool = field(default=False, init=False)  # whether text follows other text of this turn
@@ -86,9 +86,9 @@ class PydanticWork(KeptWork):
             return
         self._apart = resumed.said
         history = await self._history()
-        deps = None if self.made.deps is None else self.made.deps(self.turn)
+        deps = None if self.declaration.deps is None else self.declaration.deps(self.turn)
         try:
-            result = await self.made.agent.run(
+            result = await self.declaration.agent.run(
                 self.turn.message, message_history=history, deps=deps, capabilities=[_Steps(self)]
             )
         except exceptions.ModelAPIError as error:
@@ -103,7 +103,7 @@ class PydanticWork(KeptWork):
 
         If not, the text may only be a form of the output or accompany it, or may be refused or changed when complete.
         """
-        inner, capabilities = self.made.agent, list[AbstractCapability[Any]]()
+        inner, capabilities = self.declaration.agent, list[AbstractCapability[Any]]()
         inner.root_capability.apply(capabilities.append)
         while isinstance(inner, WrapperAgent):
             inner = inner.wrapped
@@ -256,30 +256,30 @@ class PydanticWork(KeptWork):
 
 @dataclass
 class _Steps(AbstractCapability[Any]):
-    """The capability by which `doing` saves and shows the replies of the model and the results of tools."""
+    """The capability by which `work` saves and shows the replies of the model and the results of tools."""
 
-    doing: PydanticWork
+    work: PydanticWork
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         """Return the saved reply, or ask the model."""
         outputs = {tool.name for tool in request_context.model_request_parameters.output_tools}
-        return await self.doing.request(outputs, lambda: handler(request_context))
+        return await self.work.request(outputs, lambda: handler(request_context))
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
     ) -> Any:
         """Return the saved result, or call the tool."""
-        return await self.doing.execute(call, tool_def, lambda: handler(args))
+        return await self.work.execute(call, tool_def, lambda: handler(args))
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
     ) -> DeferredToolResults:
         """Ask the user about the deferred calls."""
-        return await self.doing.decide(requests)
+        return await self.work.decide(requests)
 
     async def on_event(self, ctx: RunContext[Any], *, event: Any) -> None:
         """Show the text or the thinking in an event."""
-        await self.doing.show(event)
+        await self.work.show(event)
 
 
 def _dump(messages: list[ModelMessage]) -> bytes:

@@ -346,7 +346,7 @@ class Widgets(ClientExtension):
 @asynccontextmanager
 async def connect(
     server: McpServer,
-    said: deque[str],
+    stderr: deque[str],
     on_end: Callable[[str], object],
     on_change: Callable[[], object],
     version: str,
@@ -357,7 +357,7 @@ async def connect(
 ) -> AsyncIterator[McpSession]:
     """Connect to a server by the newest protocol that both support. `version` is ours, for the server.
 
-    `said` receives the last lines of a process's standard error; `on_end` is called with the reason when its output
+    `stderr` receives the last lines of a process's standard error; `on_end` is called with the reason when its output
     ends. `token` returns tokens of the connection's user. `widgets`: tell the server that user interfaces of its tools
     are shown. `handshake`: send `initialize` first, without the question of newer protocols that ends some servers.
 
@@ -384,7 +384,7 @@ async def connect(
             log.info("mcp.log", extra=extra)
 
     client = Client(
-        transports.stdio(server, said, ended) if server.command else transports.http(server, token),
+        transports.stdio(server, stderr, ended) if server.command else transports.http(server, token),
         client_info=types.Implementation(name="understudy", version=version),
         elicitation_callback=ask_user,
         message_handler=on_message,

@@ -42,14 +42,14 @@ class Offer:
     version: int = field(default=0, init=False)
     unread: str = field(default="", init=False)
     has_resources: bool = field(default=False, init=False)
-    made: dict[str, Any] = field(factory=dict, init=False, repr=False)  # values cached for other modules, by name
+    cache: dict[str, Any] = field(factory=dict, init=False, repr=False)  # values cached for other modules, by name
     _first: dict[str, str] = field(factory=dict, init=False, repr=False)  # the first digest of each tool, by name
 
     def cached(self, what: str, stamp: object, make: Callable[[], T]) -> T:
         """Return the value cached under the name `what`; make it again if `stamp` has changed since."""
-        if what not in self.made or self.made[what][0] != stamp:
-            self.made[what] = stamp, make()
-        value: T = self.made[what][1]
+        if what not in self.cache or self.cache[what][0] != stamp:
+            self.cache[what] = stamp, make()
+        value: T = self.cache[what][1]
         return value
 
     def needs_approval(self, definition: Definition) -> bool:

@@ -104,7 +104,7 @@ def read_messages(result: Mapping[str, Any]) -> list[dict[str, str]]:
 
 async def prompts_of(link: McpLink) -> dict[str, Prompt]:
     """Return the prompts of a server by name, read again after `FRESH_S`. Raises `ToolError` and `SignedOut`."""
-    cached: tuple[float, dict[str, Prompt]] | None = link.offer.made.get(_KEPT)
+    cached: tuple[float, dict[str, Prompt]] | None = link.offer.cache.get(_KEPT)
     if cached is not None and trio.current_time() < cached[0] + FRESH_S:
         return cached[1]
     prompts: dict[str, Prompt] = {}
@@ -118,7 +118,7 @@ async def prompts_of(link: McpLink) -> dict[str, Prompt]:
             evolve(argument, description=text) for argument, text in zip(prompt.arguments, others, strict=True)
         )
         prompts[name] = evolve(prompt, title=title, description=description, arguments=arguments)
-    link.offer.made[_KEPT] = trio.current_time(), prompts
+    link.offer.cache[_KEPT] = trio.current_time(), prompts
     return prompts
 
 

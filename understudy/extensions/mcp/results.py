@@ -21,17 +21,17 @@ MAX_ERROR: Final = 1000
 _NO_VALUES: Final = ("content", "structuredContent", "isError", "resultType", "_meta")
 
 
-async def to_tool_result(said: Mapping[str, Any], name: str, files: Files) -> ToolResult:
-    """Convert the server's unchanged result `said` of a call. `files` stores files for the user.
+async def to_tool_result(result: Mapping[str, Any], name: str, files: Files) -> ToolResult:
+    """Convert the server's unchanged `result` of a call. `files` stores files for the user.
 
     The value is the structured content, or else the text; with files, links or several blocks it is a list of them. A
     malformed block is described in its place, because the call took effect and the other blocks are still useful.
     Raises `ToolError` ``tool_failed`` with the server's reason if the server reports a failure.
     """
-    blocks, structured = read_blocks(said.get("content")), said.get("structuredContent")
+    blocks, structured = read_blocks(result.get("content")), result.get("structuredContent")
     if not blocks and structured is None:  # a result of another form, such as that of the protocol 2024-10-07
-        structured = {name: value for name, value in said.items() if name not in _NO_VALUES} or None
-    if said.get("isError") in (True, "true"):
+        structured = {name: value for name, value in result.items() if name not in _NO_VALUES} or None
+    if result.get("isError") in (True, "true"):
         raise ToolError("tool_failed", f"{name} failed: {_reason(blocks, structured)[:MAX_ERROR]}")
     items: list[Any] = []
     count = 0

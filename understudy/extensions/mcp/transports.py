@@ -111,8 +111,8 @@ class LogPace:
 
 
 @asynccontextmanager
-async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], object]) -> AsyncIterator[Streams]:
-    """Start the server's process. `said` receives the last lines of its standard error. `on_end` is called with the
+async def stdio(server: McpServer, stderr: deque[str], on_end: Callable[[str], object]) -> AsyncIterator[Streams]:
+    """Start the server's process. `stderr` receives the last lines of its standard error. `on_end` is called with the
     reason when its input or output ends.
 
     Raises OSError if it cannot be started, ValueError if one of its configured variables is not set.
@@ -138,7 +138,7 @@ async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], obj
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read, process, to_session, pending, ended)
             nursery.start_soon(_write, process, from_session, to_session, pending, ended)
-            nursery.start_soon(_log_errors, process, server.name, said)
+            nursery.start_soon(_log_errors, process, server.name, stderr)
             try:
                 yield from_process, to_process
             finally:
@@ -288,17 +288,17 @@ async def _write(
         to_session.close()  # for the session this is the end of its input
 
 
-async def _log_errors(process: trio.Process, name: str, said: deque[str]) -> None:
-    """Log the process's standard error line by line, each cut to `MAX_LINE`, and keep the last lines in `said`."""
-    rest, pace = b"", LogPace()
+async def _log_errors(process: trio.Process, name: str, stderr: deque[str]) -> None:
+    """Log the process's standard error line by line, each cut to `MAX_LINE`, and keep the last lines in `stderr`."""
+    partial, pace = b"", LogPace()
     assert process.stderr is not None  # noqa: S101 - for the type checker: it has a pipe
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         async for chunk in process.stderr:
-            *lines, rest = (rest + bytes(chunk)).split(b"\n")
-            rest = rest[:MAX_LINE]
+            *lines, partial = (partial + bytes(chunk)).split(b"\n")
+            partial = partial[:MAX_LINE]
             for line in lines:
                 if text := line[:MAX_LINE].decode(errors="replace").strip():
-                    said.append(text)
+                    stderr.append(text)
                     if pace.allows():
                         log.info("mcp.stderr", extra={"server": name, "line": text})
 
