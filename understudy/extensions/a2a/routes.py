@@ -149,17 +149,17 @@ async def _list(agent: Agent, params: a2a_params.ListTasks) -> Response:
     store, owner, size = web_context().store, identity().user, params.page_size or 50
     wanted_state = None if params.status == "TASK_STATE_UNSPECIFIED" else params.status
     since = 0.0 if params.status_timestamp_after is None else params.status_timestamp_after.timestamp()
-    before = queries.decode_cursor(params.page_token, tuple[float, str]) if params.page_token else None
+    cursor = queries.decode_cursor(params.page_token, tuple[float, str]) if params.page_token else None
     statuses = [status.value for status, state in FINAL.items() if wanted_state in (None, state)]
     thread_id = params.context_id or None
-    ended, total = await store.read(storage.ended_runs, owner, agent.name, thread_id, statuses, since, before, size + 1)
+    ended, total = await store.read(storage.ended_runs, owner, agent.name, thread_id, statuses, since, cursor, size + 1)
     dated = [(run.ended_at or 0.0, run) for run in ended]
     for run in await store.unfinished_runs(owner, thread_id):
         translator = await _replay(run)
         if (run.pillar or run.agent_type) == agent.name and wanted_state in (None, translator.state):
             at = datetime.fromisoformat(translator.status["timestamp"]).timestamp()
             total += at >= since
-            dated += [(at, run)] if at >= since and (before is None or (at, run.id) < before) else []
+            dated += [(at, run)] if at >= since and (cursor is None or (at, run.id) < cursor) else []
     dated.sort(key=lambda item: (item[0], item[1].id), reverse=True)
     tasks = [(await _replay(run, history_length=params.history_length)).task() for _, run in dated[:size]]
     for task in tasks:
@@ -267,8 +267,8 @@ async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, d
 
 def _reply(waits: Mapping[str, Wait], text: str, data: Mapping[str, Any]) -> tuple[str, Approve | Respond]:
     """Return the id of the wait that a message replies to (the oldest unless `data` names one), and the reply."""
-    named = data.get("question_id") or data.get("call_id")
-    waiting = [(name, wait) for name, wait in waits.items() if named in (None, name, wait.call_id)]
+    named_id = data.get("question_id") or data.get("call_id")
+    waiting = [(name, wait) for name, wait in waits.items() if named_id in (None, name, wait.call_id)]
     if not waiting:
         raise A2aError("UNSUPPORTED_OPERATION", "The task does not wait for a reply.")
     name, wait = waiting[0]

@@ -52,9 +52,9 @@ def add_push(connection: Connection, push: Push, types: Collection[str]) -> bool
 
     Return False, without storing it, if its run or its user has too many receivers.
     """
-    mine = _p.owner == push.owner
-    connection.execute(delete(pushes).where(mine, _p.created_at < push.created_at - OLDEST_S))
-    others = mine & ((_p.run_id != push.run_id) | (_p.id != push.id))
+    same_owner = _p.owner == push.owner
+    connection.execute(delete(pushes).where(same_owner, _p.created_at < push.created_at - OLDEST_S))
+    others = same_owner & ((_p.run_id != push.run_id) | (_p.id != push.id))
     of_user = connection.execute(select(func.count()).select_from(pushes).where(others)).scalar_one()
     of_run = connection.execute(
         select(func.count()).select_from(pushes).where(others, _p.run_id == push.run_id)

@@ -33,5 +33,5 @@ def add_challenge(connection: Connection, key: str, expires_at: float, now: floa
 @write
 def take_challenge(connection: Connection, key: str, now: float) -> bool:
     """Remove a challenge. Return whether it was stored and still valid at `now`."""
-    taken = delete(passkey_challenges).where(_c.key == key, _c.expires_at > now)
-    return connection.execute(taken).rowcount > 0
+    query = delete(passkey_challenges).where(_c.key == key, _c.expires_at > now)
+    return connection.execute(query).rowcount > 0

@@ -55,12 +55,12 @@ def add_passkey(connection: Connection, passkey: Passkey) -> bool:
 def join_by_passkey(connection: Connection, invite: str, now: float, passkey: Passkey) -> bool:
     """Store the first passkey of an account and use its invite up. Return False if the invite was not valid at `now`
     or the id is stored already."""
-    mine = _a.owner == passkey.owner
-    valid = (mine, _a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
+    same_owner = _a.owner == passkey.owner
+    valid = (same_owner, _a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
     owner = connection.scalar(select(_a.owner).where(*valid).with_for_update())
     if not invite or owner is None or not _insert(connection, passkey):
         return False
-    return connection.execute(update(accounts).where(mine).values(invite="")).rowcount > 0
+    return connection.execute(update(accounts).where(same_owner).values(invite="")).rowcount > 0
 
 
 @write
@@ -68,8 +68,8 @@ def use_passkey(connection: Connection, owner: str, passkey_id: str, sign_count:
     """Store the counter that a passkey has signed at `now`. Return whether the passkey exists and its counter has
     grown. A counter that is always 0 is accepted: such an authenticator does not count."""
     grown = _p.sign_count < sign_count if sign_count else _p.sign_count == 0
-    used = update(passkeys).where(_p.owner == owner, _p.id == passkey_id, grown)
-    return connection.execute(used.values(sign_count=sign_count, used_at=now)).rowcount > 0
+    change = update(passkeys).where(_p.owner == owner, _p.id == passkey_id, grown)
+    return connection.execute(change.values(sign_count=sign_count, used_at=now)).rowcount > 0
 
 
 @write
@@ -79,8 +79,8 @@ def remove_passkey(connection: Connection, owner: str, passkey_id: str) -> bool:
     other = select(_p.id).where(_p.owner == owner, _p.id != passkey_id).limit(1)
     if not connection.scalar(account) and connection.scalar(other) is None:
         return False
-    gone = delete(passkeys).where(_p.owner == owner, _p.id == passkey_id)
-    return connection.execute(gone).rowcount > 0
+    query = delete(passkeys).where(_p.owner == owner, _p.id == passkey_id)
+    return connection.execute(query).rowcount > 0
 
 
 def _insert(connection: Connection, passkey: Passkey) -> bool:

@@ -182,13 +182,13 @@ def _message(
     return read_message("content", content, fields, agent, agents)
 
 
-def _context(run_input: RunAgentInput, own: Any, state: dict[str, Any] | None) -> Any:
+def _context(run_input: RunAgentInput, app_context: Any, state: dict[str, Any] | None) -> Any:
     """Return the context of a message: the application's own, with the client's `context` and `state` added.
 
     A state that exceeds the limit of a context is replaced by a note, not refused, because applications share their
     state in each request, whether their agents read it or not.
     """
-    context = dict(own) if isinstance(own, dict) else own
+    context = dict(app_context) if isinstance(app_context, dict) else app_context
     if not isinstance(context, dict | None):
         return context  # it is invalid, so the message will be refused
     context = context or {}

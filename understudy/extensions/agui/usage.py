@@ -66,5 +66,5 @@ def _entry(model: str, counts: Mapping[str, int]) -> AguiEvent:
     """Return the entry of a model. `model` is `provider:model`, or the name alone; empty if it is unknown."""
     provider, colon, name = model.partition(":")
     entry: dict[str, Any] = {"provider": provider, "model": name} if colon else {"model": model} if model else {}
-    shown = {_NAMES[counter]: max(0, count) for counter, count in counts.items()}
-    return entry | shown | {"totalTokens": shown.get("inputTokens", 0) + shown.get("outputTokens", 0)}
+    tokens = {_NAMES[counter]: max(0, count) for counter, count in counts.items()}
+    return entry | tokens | {"totalTokens": tokens.get("inputTokens", 0) + tokens.get("outputTokens", 0)}

@@ -44,14 +44,14 @@ async def listing() -> AuditPage:
     entry_filter, limit = _filter(), whole_number("limit", 100, 1, MOST)
     archive, caller, cursor = web_context().store.archive, identity(), request.args.get("cursor")
     if cursor is None:
-        read_by, before = (await say(READ, roles=AUDITORS)).id, None
+        read_by, bound = (await say(READ, roles=AUDITORS)).id, None
     else:
-        before, read_by = decode_cursor(cursor, tuple[int, str])
+        bound, read_by = decode_cursor(cursor, tuple[int, str])
     read_at = await archive.read(storage.number_of, read_by, caller.user)
     if read_at is None:
         raise CommandRejected("invalid_command", "That cursor is not valid here.")
-    before = read_at if before is None else min(read_at, before)
-    rows = await archive.read(storage.entries, entry_filter, before, limit)
+    bound = read_at if bound is None else min(read_at, bound)
+    rows = await archive.read(storage.entries, entry_filter, bound, limit)
     next_cursor = encode(rows[-1].number - 1, read_by) if len(rows) == limit else None
     return AuditPage([storage.entry_of(row) for row in rows], next_cursor)
 

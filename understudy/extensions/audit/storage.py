@@ -50,8 +50,8 @@ def expire_audit(connection: Connection, before: float) -> int:
     The newest entry stays, because SQLite would use its number again."""
     connection.execute(insert(tables.audit_retention).values(before=before))
     newest = select(func.max(_a.number)).scalar_subquery()
-    old = select(_a.number).where(_a.at < before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
-    count = connection.execute(delete(tables.audit).where(_a.number.in_(old))).rowcount
+    expired = select(_a.number).where(_a.at < before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
+    count = connection.execute(delete(tables.audit).where(_a.number.in_(expired))).rowcount
     connection.execute(delete(tables.audit_retention))
     return count
 
@@ -84,19 +84,19 @@ class AuditFilter:
     until: float | None = None
 
 
-def entries(connection: Connection, wanted: AuditFilter, before: int, limit: int) -> list[StoredEntry]:
+def entries(connection: Connection, selection: AuditFilter, before: int, limit: int) -> list[StoredEntry]:
     """Return the newest entries whose number is at most `before`, newest first."""
     query = select(*_ENTRY).where(_a.number <= before)
-    if not wanted.everywhere:
-        query = query.where(_a.tenant == wanted.tenant)
-    if wanted.user is not None:
-        query = query.where(or_(_a.who == wanted.user, _a.target == wanted.user))
-    if wanted.action is not None:
-        query = query.where(_a.action == wanted.action)
-    if wanted.since is not None:
-        query = query.where(_a.at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(_a.at < wanted.until)
+    if not selection.everywhere:
+        query = query.where(_a.tenant == selection.tenant)
+    if selection.user is not None:
+        query = query.where(or_(_a.who == selection.user, _a.target == selection.user))
+    if selection.action is not None:
+        query = query.where(_a.action == selection.action)
+    if selection.since is not None:
+        query = query.where(_a.at >= selection.since)
+    if selection.until is not None:
+        query = query.where(_a.at < selection.until)
     return [StoredEntry(*row) for row in connection.execute(query.order_by(_a.number.desc()).limit(limit))]
 
 

@@ -68,7 +68,7 @@ def every_action() -> list[str]:
     return sorted(Act.known)
 
 
-def audit_entries(settings: "Settings", wanted: "AuditFilter") -> "Iterator[Sequence[StoredEntry]]":
+def audit_entries(settings: "Settings", selection: "AuditFilter") -> "Iterator[Sequence[StoredEntry]]":
     """Store an `audit.read` entry, then yield the older entries of the audit log in pages, newest first.
 
     Raises StorageError.
@@ -78,10 +78,10 @@ def audit_entries(settings: "Settings", wanted: "AuditFilter") -> "Iterator[Sequ
 
     if what_stores(settings) is None:
         raise DataCommandFailed("the extension audit is off, so nothing could say who reads the log: have it on")
-    read_deed = deed_of(READ, tenant=wanted.tenant)
+    read_deed = deed_of(READ, tenant=selection.tenant)
     commit_beside(settings, read_deed)
     with open_read_only(settings) as database, database.reading.connect() as connection:
-        before = number_of(connection, read_deed.id, read_deed.who) or 0
-        while page := entries(connection, wanted, before, AUDIT_PAGE):
+        bound = number_of(connection, read_deed.id, read_deed.who) or 0
+        while page := entries(connection, selection, bound, AUDIT_PAGE):
             yield page
-            before = page[-1].number - 1
+            bound = page[-1].number - 1

@@ -178,8 +178,8 @@ def _only_sqlite(settings: Settings) -> None:
         )
 
 
-def _describe_copy(copied: Copied, where: Path) -> OperationResult:
-    report = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
+def _describe_copy(copied: Copied, folder: Path) -> OperationResult:
+    report = f"{folder.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
     if not copied.damaged:
         return OperationResult(report)
     return OperationResult(f"{report}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False)

@@ -69,11 +69,13 @@ def steps_of_continuation(
     last = turns[-1] if turns else None
     has_answer = last is not None and not last.result["calls"] and last.result["handoff"] is None
     if last is not None and has_answer and (last.name == HAND_WRITTEN or last.result.get("cut")):
-        whole = last.result["text"].removesuffix(last.result.get("cut", ""))
-        partial = encode_partial(whole, [], taken=True) | {"found": last.result.get("found", ())}
+        # The last turn itself was cut: it becomes an unfinished turn, which begins with its text.
+        uncut_text = last.result["text"].removesuffix(last.result.get("cut", ""))
+        partial = encode_partial(uncut_text, [], taken=True) | {"found": last.result.get("found", ())}
         cut = evolve(last, result=partial, arguments=None, status="started", ended_at=None)
         kept = [cut if step is last else step for step in kept]
     elif has_answer:
+        # The last turn is whole, so no unfinished turn follows it. If its output was invalid, the turn is asked again.
         invalid = final is None and agent.output is not None
         kept = [step for step in kept if step.kind != "model" or (step.ended_at is not None and not
                  (invalid and step is last))]  # fmt: skip
@@ -96,10 +98,10 @@ def _with_text(
     """
     partial = next((step for step in kept if step.kind == "model" and step.ended_at is None), None)
     recorded = SEPARATOR.join(step.result["text"] for step in turns if step.result["text"])
-    shown = "" if partial is None or partial.result is None else partial.result["text"]
+    partial_text = "" if partial is None or partial.result is None else partial.result["text"]
     remaining = text.removeprefix(recorded).removeprefix(SEPARATOR if recorded else "")
-    if not text.startswith(recorded) or not remaining.startswith(shown):
-        remaining = shown  # a part of the answer was redacted, or is a tool's
+    if not text.startswith(recorded) or not remaining.startswith(partial_text):
+        remaining = partial_text  # a part of the answer was redacted, or is a tool's
     others = [step for step in kept if step is not partial]
     if not remaining:
         return others
@@ -113,7 +115,7 @@ def _with_text(
 
 
 def _own_step(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) -> StepRecord:
-    """Return a step as one of the run `run_id`. An unfinished turn keeps its text and its start."""
+    """Return a step as one of the run `run_id`. An unfinished turn keeps its result."""
     if step.kind == "model" and step.ended_at is None:
         return evolve(step, run_id=run_id, started_at=now)
     copy = as_own(step, ids, run_id, now)

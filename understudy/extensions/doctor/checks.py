@@ -117,8 +117,8 @@ def run_checks(agents: Sequence[Agent] = (), *, offline: bool = False, **options
 
 def _python() -> CheckResult:
     if sys.version_info < MIN_PYTHON:
-        wanted = ".".join(map(str, MIN_PYTHON))
-        return CheckResult("Python", "mend", f"{platform.python_version()} is too old: install {wanted} or later")
+        required = ".".join(map(str, MIN_PYTHON))
+        return CheckResult("Python", "mend", f"{platform.python_version()} is too old: install {required} or later")
     return CheckResult("Python", "ok", f"{platform.python_version()}, {sys.executable}")
 
 
@@ -284,10 +284,10 @@ def _keys(settings: Settings) -> CheckResult:
 
 def _clock(settings: Settings) -> CheckResult:
     now = time.time()
-    shown = f"it says {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
+    reading = f"it says {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC"
     if now < EARLIEST_S:
         return CheckResult(
-            "clock", "mend", f"{shown}, which is past: set the clock, or session tokens fail when it is set"
+            "clock", "mend", f"{reading}, which is past: set the clock, or session tokens fail when it is set"
         )
     paths = (settings.database_folder / DATABASE_FILE, settings.secret_file)
     try:
@@ -296,8 +296,8 @@ def _clock(settings: Settings) -> CheckResult:
         written = now  # an earlier check reports files that cannot be read
     if written > now + CLOCK_SLACK_S:
         later = f"{datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M}"
-        return CheckResult("clock", "mend", f"{shown}, but the data was written at {later}: set the clock")
-    return CheckResult("clock", "ok", shown)
+        return CheckResult("clock", "mend", f"{reading}, but the data was written at {later}: set the clock")
+    return CheckResult("clock", "ok", reading)
 
 
 def _port(settings: Settings) -> CheckResult:

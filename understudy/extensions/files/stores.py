@@ -81,13 +81,13 @@ class BoundedFiles:
 
     async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
         """Store an upload, see `FileStore.save`. Raises CommandRejected (`quota_exceeded`) when there is no room."""
-        taken, stored = 0, False
+        held_bytes, stored = 0, False
 
         async def counted() -> AsyncGenerator[bytes, None]:
-            nonlocal taken
+            nonlocal held_bytes
             async for chunk in chunks:
                 await self.quotas.hold(owner, len(chunk))
-                taken += len(chunk)
+                held_bytes += len(chunk)
                 yield chunk
 
         async with self._locks.hold(owner):
@@ -96,5 +96,5 @@ class BoundedFiles:
                     file = await self.files.save(owner, name, media_type, counting)
                 stored = True
             finally:
-                self.quotas.release(owner, taken, stored=stored)
+                self.quotas.release(owner, held_bytes, stored=stored)
         return file

@@ -292,8 +292,8 @@ class GraphWork(AgentWork):
         )
         question = text_question(title, text, as_json(schema) if isinstance(schema, Mapping) else None)
         answer = await self.work.ask_once(interrupt.id, question)
-        whole = isinstance(schema, Mapping) and schema.get("type") == "object"
-        return dict(answer) if whole else answer["answer"]
+        is_object = isinstance(schema, Mapping) and schema.get("type") == "object"
+        return dict(answer) if is_object else answer["answer"]
 
     async def _decide(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for the user's consent to a call that the graph will make. Return LangChain's form of the decision."""

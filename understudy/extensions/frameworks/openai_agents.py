@@ -222,14 +222,14 @@ class SdkWork(KeptWork):
 
     async def _count(self, reply: Response) -> None:
         """Count the usage of a request to a model, as far as its provider reports it."""
-        used = reply.usage
-        inputs, outputs = used and used.input_tokens_details, used and used.output_tokens_details
+        reported = reply.usage
+        inputs, outputs = reported and reported.input_tokens_details, reported and reported.output_tokens_details
         details: dict[str, int] = {
             "cached": getattr(inputs, "cached_tokens", None) or 0,
             "cache_written": getattr(inputs, "cache_write_tokens", None) or 0,
             "reasoning": getattr(outputs, "reasoning_tokens", None) or 0,
         }
-        usage = Usage(used.input_tokens if used else 0, used.output_tokens if used else 0, 1, **details)
+        usage = Usage(reported.input_tokens if reported else 0, reported.output_tokens if reported else 0, 1, **details)
         await self.work.count(str(reply.model or "unknown"), usage)
 
     async def execute(

@@ -323,8 +323,8 @@ def _failure(error: Exception) -> ModelUnavailable:
         case exceptions.UserError() | exceptions.ContentFilterError():
             return failure(read_told(None, 400, f"{kind}: {error}"), kind)
         case exceptions.ModelAPIError():
-            told = read_told(error.body, getattr(error, "status_code", 0), f"{error.provider_error_code} {error}")
-            return failure(told, kind, retry_after_s=error.retry_after)
+            refusal = read_told(error.body, getattr(error, "status_code", 0), f"{error.provider_error_code} {error}")
+            return failure(refusal, kind, retry_after_s=error.retry_after)
     return answer.unreadable(kind)
 
 

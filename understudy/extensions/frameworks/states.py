@@ -72,6 +72,6 @@ def _sizes(connection: Connection, owner: str, thread_id: str) -> list[tuple[str
 
 def state(connection: Connection, owner: str, thread_id: str, run_id: str) -> dict[str, bytes]:
     """Return the state of a run, by key."""
-    mine = (_c.owner == owner, _c.thread_id == thread_id, _c.run_id == run_id)
-    rows = connection.execute(select(_c.key, _c.body).where(*mine).order_by(_c.key))
+    this_run = (_c.owner == owner, _c.thread_id == thread_id, _c.run_id == run_id)
+    rows = connection.execute(select(_c.key, _c.body).where(*this_run).order_by(_c.key))
     return {str(key): bytes(body) for key, body in rows}

@@ -87,9 +87,9 @@ class KeptWork(AgentWork):
 
         async def found(run_id: str) -> bool:
             nonlocal history
-            kept = (await self.work.load(run_id)).get(HISTORY)
-            history = kept or history
-            return kept is not None
+            saved = (await self.work.load(run_id)).get(HISTORY)
+            history = saved or history
+            return saved is not None
 
         since = await self.messages_since(found)
         return history, since

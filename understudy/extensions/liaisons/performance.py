@@ -77,23 +77,23 @@ async def slow_operations(
     """List the slowest single commits, database reads, runs and tool calls of this server in the last minutes."""
     activity = _activity(context, minutes)
     measured = _about(aspect, activity, "slowest")
-    listed = [{**entry, "operation": _operation(entry)[0]} for entry in measured]
+    rows = [{**entry, "operation": _operation(entry)[0]} for entry in measured]
     limits = [1000 * _operation(entry)[2] if threshold_ms is None else threshold_ms for entry in measured]
-    slow = [row for row, limit_ms in zip(listed, limits, strict=True) if row["ms"] >= limit_ms]
+    slow = [row for row, limit_ms in zip(rows, limits, strict=True) if row["ms"] >= limit_ms]
     since = f"in {_span(minutes, activity)}"
     if aspect != "all":
         since = f"of {_ASPECTS[aspect]} {since}"
     limit = "their usual limits" if threshold_ms is None else f"{threshold_ms:g} ms"
     if slow:
-        count = f"{len(slow)}{' or more' if len(slow) == len(listed) else ''}"
+        count = f"{len(slow)}{' or more' if len(slow) == len(rows) else ''}"
         summary = f"{count} slow operation{'' if len(slow) == 1 else 's'} {since} (beyond {limit}): {_single(slow[0])}"
-    elif listed:
-        summary = f"No slow operations {since}: nothing exceeded {limit}. The slowest was {_single(listed[0])}"
+    elif rows:
+        summary = f"No slow operations {since}: nothing exceeded {limit}. The slowest was {_single(rows[0])}"
     elif activity["slowest"]:
         summary = f"No operation {since} is among the slowest, so none of them stands out."
     else:
         summary = f"Nothing was measured {since}."
-    shown = {"slow": len(slow), "operations": slow or listed[:5]}
+    shown = {"slow": len(slow), "operations": slow or rows[:5]}
     value = {"minutes": minutes, "scope": activity["scope"], **shown}
     steps = [NextStep("Latencies", "server_performance", {"minutes": minutes})]
     return ToolResult(value, summary, kind=DRILL_DOWN, next_steps=steps)

@@ -79,9 +79,9 @@ def _items(count: int, more: str = "") -> str:
 
 def _named(kinds: Mapping[str, int], total: int) -> str:
     """Name the most frequent kinds with their counts, and count the other items of `total`."""
-    shown = Counter(kinds).most_common(_NAMED_KINDS)
-    rest = total - sum(count for _, count in shown)
-    return ", ".join([f"{count:,} {kind}" for kind, count in shown] + ([f"{rest:,} more"] if rest else []))
+    most_frequent = Counter(kinds).most_common(_NAMED_KINDS)
+    others = total - sum(count for _, count in most_frequent)
+    return ", ".join([f"{count:,} {kind}" for kind, count in most_frequent] + ([f"{others:,} more"] if others else []))
 
 
 def _from_message(found: SanitizationSummary | None) -> dict[str, Any] | None:

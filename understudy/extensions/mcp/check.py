@@ -59,10 +59,10 @@ async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
 
 
 def _mcp_server(link: McpLink) -> CheckResult:
-    name, where = f"MCP {link.name}", link.server.where
+    name, address = f"MCP {link.name}", link.server.where
     if link.state is not LinkState.READY:
-        return CheckResult(name, "mend", f"{where} cannot be used: {link.why or 'it did not answer in time'}")
-    text = f"{link.title or where} by {link.protocol}: {len(link.offer.tools)} tools"
+        return CheckResult(name, "mend", f"{address} cannot be used: {link.why or 'it did not answer in time'}")
+    text = f"{link.title or address} by {link.protocol}: {len(link.offer.tools)} tools"
     if link.offer.left_out:
         left_out = "; ".join(f"{tool.name}: {tool.why}" for tool in link.offer.left_out[:3])
         return CheckResult(name, "note", f"{text}, {len(link.offer.left_out)} left out ({left_out})")

@@ -279,9 +279,9 @@ class McpSession:
         return ToolError("tool_failed", f"{self.server.name} refused: {why}{details}")
 
 
-def _tool_of_sdk(listed: dict[str, Any]) -> types.Tool | None:
+def _tool_of_sdk(entry: dict[str, Any]) -> types.Tool | None:
     """Return a listed tool as the SDK's type; None if the SDK does not accept its name or schema."""
-    required = {"name": listed.get("name"), "inputSchema": listed.get("inputSchema") or {}}
+    required = {"name": entry.get("name"), "inputSchema": entry.get("inputSchema") or {}}
     try:
         return types.Tool.model_validate(required, by_name=False)
     except ValidationError:

@@ -61,13 +61,13 @@ class Offer:
     async def read_tools(self, session: "McpSession") -> None:
         """Read the tools, and redact the descriptions of new and changed ones. Raises `ConnectionLost`."""
         try:
-            listed = await session.list_all("tools")
+            entries = await session.list_all("tools")
         except ToolError as error:  # the server answers, so a restart would not help
             self.unread = error.message
             log.warning("mcp.tools_refused", extra={"server": self.server.name, "why": error.message})
             return
         self.unread = ""
-        definitions, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, listed)
+        definitions, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, entries)
         suspect: set[str] = set()
         for name, definition in list(definitions.items()):
             if definition.digest == getattr(self.tools.get(name), "digest", None):

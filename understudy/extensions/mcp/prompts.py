@@ -61,10 +61,10 @@ class Prompt:
                 raise wrong(f"{self.name} needs the argument {argument.name!r}.")
 
 
-def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
+def read_prompts(entries: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
     """Return the listed prompts by name, without those that exceed a limit."""
     prompts: dict[str, Prompt] = {}
-    for prompt in listed:
+    for prompt in entries:
         name, arguments = str(prompt.get("name") or ""), prompt.get("arguments") or []
         if name in prompts or not 0 < len(name) <= MAX_NAME or not isinstance(arguments, list):
             continue
@@ -94,8 +94,8 @@ def read_messages(result: Mapping[str, Any]) -> list[dict[str, str]]:
     for entry in entries[:MAX_MESSAGES] if isinstance(entries, list) else ():
         message = entry if isinstance(entry, Mapping) else {"content": entry}
         text = "\n".join(map(_text_of, read_blocks(message.get("content"))))
-        shown = text if len(text) <= chars_left else f"{text[:chars_left]}{CUT}"
-        messages.append({"role": str(message.get("role", "user")), "text": shown})
+        cut_text = text if len(text) <= chars_left else f"{text[:chars_left]}{CUT}"
+        messages.append({"role": str(message.get("role", "user")), "text": cut_text})
         chars_left -= len(text)
         if chars_left < 0:
             break

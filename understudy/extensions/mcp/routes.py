@@ -122,8 +122,8 @@ async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServe
             by_server[link.name] = list((await prompts_of(link)).values())
 
     async with trio.open_nursery() as nursery:
-        used = [link for name, (link, _) in links_of_caller().items() if name not in off]
-        links = [link for link in used if link.state is not LinkState.AWAY]
+        links_on = [link for name, (link, _) in links_of_caller().items() if name not in off]
+        links = [link for link in links_on if link.state is not LinkState.AWAY]
         for link in links:
             nursery.start_soon(look, link)
     return {"prompts": [_prompt(link.name, prompt) for link in links for prompt in by_server.get(link.name, ())]}

@@ -23,8 +23,8 @@ def set_server_on(connection: Connection, owner: str, thread_id: str, server: st
         raise NotStored("thread", thread_id)
     values = {"owner": owner, "thread_id": thread_id, "server": server}
     if on:
-        mine = (_c.owner == owner, _c.thread_id == thread_id, _c.server == server)
-        connection.execute(delete(_table).where(*mine))
+        row = (_c.owner == owner, _c.thread_id == thread_id, _c.server == server)
+        connection.execute(delete(_table).where(*row))
     else:
         connection.execute(put(connection, _table).on_conflict_do_nothing(), values)
     return True
@@ -32,5 +32,5 @@ def set_server_on(connection: Connection, owner: str, thread_id: str, server: st
 
 def servers_off(connection: Connection, owner: str, thread_id: str) -> list[str]:
     """Return the names of the servers that are switched off in a thread."""
-    mine = select(_c.server).where(_c.owner == owner, _c.thread_id == thread_id)
-    return [str(name) for (name,) in connection.execute(mine.order_by(_c.server).limit(MOST))]
+    query = select(_c.server).where(_c.owner == owner, _c.thread_id == thread_id)
+    return [str(name) for (name,) in connection.execute(query.order_by(_c.server).limit(MOST))]

@@ -89,13 +89,13 @@ def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
     ) -> ToolResult:
         link = link_of(server)
         kinds = ("resources", "resource_templates")
-        listed = [row for kind in kinds for row in await link.ask(methodcaller("list_all", kind), context)]
+        resources = [row for kind in kinds for row in await link.ask(methodcaller("list_all", kind), context)]
         rows = [
             {name: entry[name] for name in ("uri", "uriTemplate", "name", "description", "mimeType") if entry.get(name)}
-            for entry in listed[:MAX_RESOURCES]
+            for entry in resources[:MAX_RESOURCES]
         ]
-        more = "" if len(listed) <= MAX_RESOURCES else f", of which the first {MAX_RESOURCES:,} are listed"
-        return ToolResult(rows, f"{len(listed):,} resources of {link.name}{more}")
+        note = "" if len(resources) <= MAX_RESOURCES else f", of which the first {MAX_RESOURCES:,} are listed"
+        return ToolResult(rows, f"{len(resources):,} resources of {link.name}{note}")
 
     @tool(name=READ_RESOURCE, retry_safe=True, timeout_s=30.0)
     async def read_resource(
@@ -107,6 +107,6 @@ def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
         blocks = await link.ask(methodcaller("read", uri), context)
         return await to_tool_result({"content": blocks}, READ_RESOURCE, context.files)
 
-    about = f"These servers have some: {names}."
-    yield evolve(list_resources, description=f"List the resources (documents, data) of an MCP server. {about}")
-    yield evolve(read_resource, description=f"Read a resource of an MCP server. {about}")
+    available = f"These servers have some: {names}."
+    yield evolve(list_resources, description=f"List the resources (documents, data) of an MCP server. {available}")
+    yield evolve(read_resource, description=f"Read a resource of an MCP server. {available}")

@@ -171,8 +171,8 @@ async def _read(
                 pieces.append(first)
                 size += len(first)
                 if size > MAX_MESSAGE:
-                    whole = b"".join(pieces)
-                    pieces = [whole[:_EDGE], whole[-_EDGE:]]
+                    buffer = b"".join(pieces)
+                    pieces = [buffer[:_EDGE], buffer[-_EDGE:]]
                 for line in (b"".join(pieces), *others[:-1]) if others else ():
                     if size > MAX_MESSAGE:  # only the first line can be, as `size` is that of the line in `pieces`
                         await to_session.send(_too_large(line, pending))

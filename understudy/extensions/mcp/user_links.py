@@ -152,8 +152,8 @@ class UserLink(McpLink):
         if not context.attended:
             raise ToolError("forbidden", refusal)
         name = self.title.rpartition(" ")[0] or self.name
-        wanted = await self.accounts.wanted(self.owner, self.server)
-        needs = "more rights of your account" if wanted is not None else "your account"
+        scopes = await self.accounts.wanted(self.owner, self.server)
+        needs = "more rights of your account" if scopes is not None else "your account"
         question = Question(
             f"Sign in to {name}"[:200],
             {"type": "object", "properties": {}},
@@ -238,10 +238,10 @@ class UserLink(McpLink):
         return tokens.access
 
     async def _refusal(self) -> str:
-        wanted = await self.accounts.wanted(self.owner, self.server)
-        if wanted is None:
+        scopes = await self.accounts.wanted(self.owner, self.server)
+        if scopes is None:
             return f"You are not signed in to {self.name}. Sign in under “Servers”, and ask again."
-        rights = f"more rights ({wanted[:MAX_SCOPE]})" if wanted else "more rights"
+        rights = f"more rights ({scopes[:MAX_SCOPE]})" if scopes else "more rights"
         return f"{self.name} needs {rights} for this. A chat that uses it asks you to sign in for them."
 
 

@@ -61,13 +61,13 @@ def targets(agents: Mapping[str, Agent]) -> dict[str, McpTarget]:
     for agent in agents.values():
         name = f"{ASK}{agent.name}"
         by_name[name] = McpTarget(agent, None, _asking(name, agent))
-    seen: dict[str, object] = {}
+    first_tools: dict[str, object] = {}
     for agent in agents.values():
         for tool in agent.tools:
-            if tool.agent is not None or seen.get(tool.name) is tool:
+            if tool.agent is not None or first_tools.get(tool.name) is tool:
                 continue
             name = tool.name if tool.name not in by_name else f"{agent.name}_{tool.name}"[:MAX_NAME]
-            seen.setdefault(tool.name, tool)
+            first_tools.setdefault(tool.name, tool)
             hints = ToolAnnotations(idempotent_hint=True) if tool.retry_safe else None
             described = Tool(
                 name=name, description=tool.description, input_schema=dict(tool.parameters), annotations=hints

@@ -149,7 +149,7 @@ def describe_for_model(entries: Sequence[MemoryEntry], request: str = "", *, sea
     bytes_left = FOR_MODEL_BYTES
     ordered = list(entries)
     if sum(map(_size, ordered)) > bytes_left:
-        rank = {entry.name: place for place, entry in enumerate([*ranked(ordered, request), *ordered][::-1])}
+        rank = {entry.name: index for index, entry in enumerate([*ranked(ordered, request), *ordered][::-1])}
         ordered.sort(key=lambda entry: -rank[entry.name])
     for entry in ordered:
         if (size := _size(entry)) <= bytes_left:
@@ -158,8 +158,8 @@ def describe_for_model(entries: Sequence[MemoryEntry], request: str = "", *, sea
     if not shown:
         return ""
     left_out = len(entries) - len(shown)
-    more = f" {left_out} values are left out{'; search_memory finds them' if searchable else ''}." if left_out else ""
-    return f"Remembered of this user from earlier conversations:{more}\n{fenced(shown)}"
+    note = f" {left_out} values are left out{'; search_memory finds them' if searchable else ''}." if left_out else ""
+    return f"Remembered of this user from earlier conversations:{note}\n{fenced(shown)}"
 
 
 def _size(entry: MemoryEntry) -> int:

@@ -53,8 +53,8 @@ def remember(
     """
     if by_user:
         add_users(connection, [(owner, now)])
-    mine = (_c.owner == owner, _c.agent == agent)
-    others = select(func.count()).where(*mine, _c.name != name, _c.expires_at > now)
+    same_notebook = (_c.owner == owner, _c.agent == agent)
+    others = select(func.count()).where(*same_notebook, _c.name != name, _c.expires_at > now)
     if connection.execute(others).scalar_one() >= KEPT:
         return False
     if connection.execute(select(schema.users.c.id).where(schema.users.c.id == owner)).first() is None:
@@ -92,11 +92,11 @@ def amend(
 @write
 def forget(connection: Connection, owner: str, agent: str, name: str, now: float, seen: float | None = None) -> bool:
     """Delete a value, unless it was written since `seen`. Return whether an unexpired value was deleted."""
-    this = [_c.owner == owner, _c.agent == agent, _c.name == name]
+    conditions = [_c.owner == owner, _c.agent == agent, _c.name == name]
     if seen is not None:
-        this.append(_c.updated_at == seen)
-    expires_at = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
-    deleted = connection.execute(delete(contexts).where(*this)).rowcount
+        conditions.append(_c.updated_at == seen)
+    expires_at = connection.execute(select(_c.expires_at).where(*conditions)).scalar_one_or_none()
+    deleted = connection.execute(delete(contexts).where(*conditions)).rowcount
     return deleted > 0 and expires_at is not None and expires_at > now
 
 
@@ -104,8 +104,8 @@ def forget(connection: Connection, owner: str, agent: str, name: str, now: float
 def forget_all(connection: Connection, owner: str, agent: str | None = None) -> bool:
     """Delete all values of a user, or those in one notebook if `agent` is not None. Return whether there were
     any."""
-    mine = (_c.owner == owner,) if agent is None else (_c.owner == owner, _c.agent == agent)
-    return connection.execute(delete(contexts).where(*mine)).rowcount > 0
+    conditions = (_c.owner == owner,) if agent is None else (_c.owner == owner, _c.agent == agent)
+    return connection.execute(delete(contexts).where(*conditions)).rowcount > 0
 
 
 @write
@@ -115,8 +115,8 @@ def forget_expired(connection: Connection, now: float) -> bool:
     expired = connection.execute(select(*names).where(_c.expires_at <= now).limit(FORGOTTEN)).all()
     for owner, agent, name in expired:
         # Check the time again: another node may have stored a new value meanwhile.
-        this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= now)
-        connection.execute(delete(contexts).where(*this))
+        conditions = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= now)
+        connection.execute(delete(contexts).where(*conditions))
     return len(expired) == FORGOTTEN
 
 

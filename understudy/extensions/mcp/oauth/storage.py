@@ -90,8 +90,8 @@ def add_start(connection: Connection, state: str, owner: str, sealed: bytes, exp
     """Remove expired unfinished sign-ins, and store a new one. Return False if the user has `STARTS` already."""
     add_users(connection, [(owner, now)])
     connection.execute(delete(sign_in_starts).where(_b.expires_at <= now))
-    mine = select(func.count()).select_from(sign_in_starts).where(_b.owner == owner)
-    if connection.execute(mine).scalar_one() >= STARTS:
+    count = select(func.count()).select_from(sign_in_starts).where(_b.owner == owner)
+    if connection.execute(count).scalar_one() >= STARTS:
         return False
     values = {"state": state, "owner": owner, "sealed": sealed, "expires_at": expires_at}
     connection.execute(put(connection, sign_in_starts).values(**values))
