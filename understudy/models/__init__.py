@@ -1,5 +1,5 @@
-"""What all models have in common: their names, providers, limits and retries; all use the types of `models.model`.
+"""The models of a server: names, providers, limits, prices and retries. All use the types of `models.model`.
 
-A model is given a request and streams a turn. Agents, conversations and tools are unknown here, and so are the APIs of
-providers: extensions bring their clients.
+A model is given a request and streams a turn. This package knows nothing of agents and conversations, nor of the APIs
+of providers, whose clients are in extensions.
 """

@@ -21,7 +21,7 @@ NO_TEXT: Final = "(no text)"
 
 @frozen
 class Origin:
-    """Where an item belongs: the user's message on the branch, its run, the run's step (0: none), and the agent."""
+    """The origin of an item: the user's message on the branch, its run, the run's step (0: none), and the agent."""
 
     message_id: str = ""
     run_id: str = ""

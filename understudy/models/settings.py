@@ -9,7 +9,7 @@ from understudy.models.timeouts import Timeouts
 
 @frozen
 class ModelsSettings:
-    """What holds for all models."""
+    """The settings of all models."""
 
     window_tokens: int = field(default=128_000, validator=ge(2_000))
     """The window of the language model: longer conversations are shortened."""

@@ -1,4 +1,4 @@
-"""How long a model may be silent, by its provider or its name in the settings. Pure."""
+"""The limits of a model's silence, by its provider or its name in the settings. Pure."""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias
@@ -14,7 +14,7 @@ MAX_S: Final = 3_600.0
 
 @frozen
 class Times:
-    """How long a model may be silent: until its answer begins or while it reasons, and between two pieces of text."""
+    """The limits of a model's silence: until its answer begins or while it reasons, and between two pieces of text."""
 
     first_token_s: float | None = field(default=None, validator=optional([gt(0.0), le(MAX_S)]))
     idle_s: float | None = field(default=None, validator=optional([gt(0.0), le(MAX_S)]))

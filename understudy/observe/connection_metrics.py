@@ -63,7 +63,7 @@ class PrometheusConnectionMetrics(ConnectionMetrics):
             buckets=ROWS,
         )
         self._errors = registry.counter("understudy_errors", "Errors sent to clients, WebSocket and HTTP.", "code")
-        for code in ERRORS:  # as above
+        for code in ERRORS:  # create each counter at 0
             self._errors[code].inc(0)
 
     def on_connection(self, change: int, dialect: str) -> None:

@@ -38,7 +38,7 @@ _WORDS: Final[tuple[tuple[type, str, str], ...]] = ((str, "character", "s"), (Ma
 def read_bounds(extras: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """Yield the (attribute, bound) pairs of the metadata in `Annotated`; the attribute of a predicate is ``func``."""
     for extra in extras:
-        parts = getattr(extra, "metadata", None)  # of a Pydantic field
+        parts = getattr(extra, "metadata", None)  # a Pydantic field has its constraints there
         if isinstance(parts, list):
             yield from read_bounds(parts)
         elif getattr(extra, "__is_annotated_types_grouped_metadata__", False):

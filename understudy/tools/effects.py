@@ -30,7 +30,7 @@ class NotDone:
 
 @frozen
 class Unknown:
-    """It is unknown whether the call took effect."""
+    """The tool cannot find out whether the call took effect."""
 
 
 Reconciled: TypeAlias = Done | NotDone | Unknown

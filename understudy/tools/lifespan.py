@@ -29,7 +29,7 @@ class Lifespan:
 
     @property
     def on_asyncio(self) -> bool:
-        """Whether it is opened and closed as asyncio code."""
+        """Whether the resource is opened and closed on asyncio."""
         return names_asyncio(self.open) if self.asyncio is None else self.asyncio
 
 

@@ -35,14 +35,14 @@ class NotBegun(Exception):
 
 @define(eq=False)
 class LoopCall:
-    """One call. `function` is given the context for the tools' loop, where it runs; `given` is the server's context.
+    """One call. `function` takes the context for the tools' loop, which is made from the server's `context`.
 
     The `nursery` runs the call's errands on the server's loop; it is None before and after the call.
     """
 
     name: str
     function: Callable[[Any], Awaitable[Any]]
-    given: "ToolContext"
+    context: "ToolContext"
     thread: "ToolThread"
     variables: contextvars.Context = field(factory=contextvars.copy_context)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -136,7 +136,7 @@ class LoopCall:
 
     def _context(self) -> "ToolContext":
         """Return the call's context for this thread, whose methods run on the server's loop."""
-        return self.given.elsewhere(self.on_server, self._now_on_server)
+        return self.context.elsewhere(self.on_server, self._now_on_server)
 
     async def on_server(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Await a function on the server's loop, from trio or asyncio."""

@@ -84,5 +84,5 @@ def with_table(
 
 
 def takes_table(parameters: Mapping[str, Any], name: str) -> bool:
-    """Whether a parameter takes the id of an attached table."""
+    """Return whether a parameter takes the id of an attached table."""
     return bool(parameters.get("properties", {}).get(name, {}).get("format") == TABLE_ID)
