@@ -72,12 +72,12 @@ def _listed(value: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _starters(value: Iterable[str | Starter]) -> tuple[Starter, ...]:
-    return tuple(given if isinstance(given, Starter) else Starter(given) for given in _listed(value))
+    return tuple(starter if isinstance(starter, Starter) else Starter(starter) for starter in _listed(value))
 
 
 def _translations(value: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return {
-        language: {name: _starters(given) if name == "starters" else given for name, given in texts.items()}
+        language: {name: _starters(text) if name == "starters" else text for name, text in texts.items()}
         for language, texts in value.items()
     }
 
@@ -183,10 +183,10 @@ class Agent:
         words, choice = ("auto", "required", "none"), self.settings.tool_choice
         needed = [(starter.tool, f"the starter {starter.text!r}") for starter in self.starters if starter.tool]
         needed += [] if choice in (None, *words) else [(choice, f"tool_choice={choice!r}")]
-        for name, what in needed:
+        for name, need in needed:
             if not self.may_have(name):
                 meant = did_you_mean(name, (*words, *(entry.name for entry in self.tools)))
-                raise ValueError(f"agent {self.name!r} has {what}, but no tool {name!r}{meant}")
+                raise ValueError(f"agent {self.name!r} has {need}, but no tool {name!r}{meant}")
 
     @translations.validator
     def _check_translations(self, _: Any, value: Mapping[str, Mapping[str, Any]]) -> None:
@@ -277,9 +277,9 @@ class Agent:
 
         limits = [limit for limit in (self.timeout_s, self.budget.wall_s) if limit is not None]
         label = name or f"ask_{self.name}".replace("-", "_")
-        made = tool(name=label, timeout_s=min(limits, default=math.inf), retry_safe=True, on_server_loop=True)(ask)
+        asking = tool(name=label, timeout_s=min(limits, default=math.inf), retry_safe=True, on_server_loop=True)(ask)
         about = description or self.description or f"Asks {self.display_title}."
-        return evolve(made, description=about, agent=self, history=history)
+        return evolve(asking, description=about, agent=self, history=history)
 
     def tool(self, name: str) -> Tool | None:
         """Return the agent's tool of that name, or None."""

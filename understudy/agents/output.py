@@ -97,8 +97,8 @@ class OutputType:
             raise misfit
         return fitting[0]
 
-    def _fit(self, given: Any) -> Output:
-        plain = fitted(given, self.schema)
+    def _fit(self, answer: Any) -> Output:
+        plain = fitted(answer, self.schema)
         try:
             return Output(plain, to_json(structure(plain, self.kind, "")))
         except InvalidResult as error:
@@ -113,24 +113,24 @@ def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     unions = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     if not (unions or {"type", "enum", "const"} & schema.keys()) or {"prefixItems", "allOf"} & schema.keys():
         raise Unsupported("any value, or one of places")
-    kept = {name: value for name, value in schema.items() if name in _KEPT}
+    strict = {name: value for name, value in schema.items() if name in _KEPT}
     if schema.get("format") in _FORMATS:
-        kept["format"] = schema["format"]
+        strict["format"] = schema["format"]
     if unions:
-        kept["anyOf"] = [_strict(union) for union in unions]
+        strict["anyOf"] = [_strict(union) for union in unions]
     if schema.get("type") == "array":
-        kept["items"] = _strict(schema.get("items", {}))
+        strict["items"] = _strict(schema.get("items", {}))
     if schema.get("type") == "object":
         members = schema.get("properties")
         if members is None or schema.get("additionalProperties"):
             raise Unsupported("members of any name")
         needed = schema.get("required", ())
-        kept["properties"] = {
+        strict["properties"] = {
             name: _strict(part) if name in needed or _takes_null(part) else {"anyOf": [_strict(part), {"type": "null"}]}
             for name, part in members.items()
         }
-        kept["required"], kept["additionalProperties"] = list(members), False
-    return kept
+        strict["required"], strict["additionalProperties"] = list(members), False
+    return strict
 
 
 def _takes_null(schema: Mapping[str, Any]) -> bool:

@@ -84,54 +84,54 @@ class Permissions:
 
     rules: Rules = field(factory=Rules, validator=validators.instance_of(Rules))
 
-    def may_use(self, agent: Agent, who: Principal) -> bool:
+    def may_use(self, agent: Agent, user: Principal) -> bool:
         """Return whether a user may see and use an agent, directly or by a tool that asks it."""
-        return is_allowed(agent.allow, who) and is_allowed(self.rules.agents.get(agent.name), who)
+        return is_allowed(agent.allow, user) and is_allowed(self.rules.agents.get(agent.name), user)
 
     def is_public(self, agent: Agent) -> bool:
         """Return whether everybody may see and use an agent."""
         return agent.allow is None and agent.name not in self.rules.agents
 
-    def may_name(self, tool: str, who: Principal) -> bool:
+    def may_name(self, tool: str, user: Principal) -> bool:
         """Return whether the rules let a user have a tool of this name called."""
-        return not self.rules.tools or is_allowed(self.rules.of_tool(tool), who)
+        return not self.rules.tools or is_allowed(self.rules.of_tool(tool), user)
 
-    def may_call(self, tool: Tool, who: Principal) -> bool:
+    def may_call(self, tool: Tool, user: Principal) -> bool:
         """Return whether a user may have a tool called."""
-        own = (tool.allow is None or is_allowed(tool.allow, who)) and self.may_name(tool.name, who)
-        return own and (tool.agent is None or self.may_use(tool.agent, who))
+        allowed = (tool.allow is None or is_allowed(tool.allow, user)) and self.may_name(tool.name, user)
+        return allowed and (tool.agent is None or self.may_use(tool.agent, user))
 
-    def usable(self, agents: Mapping[str, Agent], who: Principal) -> dict[str, Agent]:
+    def usable(self, agents: Mapping[str, Agent], user: Principal) -> dict[str, Agent]:
         """Return the agents that a user may see and use, in order."""
         # Each message asks for all agents, of which most are for everybody: that is decided without a call.
         return {
             name: agent
             for name, agent in agents.items()
-            if (agent.allow is None and name not in self.rules.agents) or self.may_use(agent, who)
+            if (agent.allow is None and name not in self.rules.agents) or self.may_use(agent, user)
         }
 
-    def colleagues(self, agent: Agent, agents: Mapping[str, Agent], who: Principal) -> list[Agent]:
+    def colleagues(self, agent: Agent, agents: Mapping[str, Agent], user: Principal) -> list[Agent]:
         """Return the colleagues of an agent, which is one of `agents`, that a user may see and use, in order."""
-        return [*self.usable({name: agents[name] for name in agent.colleagues if name in agents}, who).values()]
+        return [*self.usable({name: agents[name] for name in agent.colleagues if name in agents}, user).values()]
 
-    def for_user(self, agent: Agent, who: Principal) -> Agent:
+    def for_user(self, agent: Agent, user: Principal) -> Agent:
         """Return the agent without the tools that this user may not have called."""
         if not self.rules.tools and not [tool for tool in agent.tools if (tool.allow, tool.agent) != (None, None)]:
             return agent
-        tools = [tool for tool in agent.tools if self.may_call(tool, who)]
+        tools = [tool for tool in agent.tools if self.may_call(tool, user)]
         return agent if len(tools) == len(agent.tools) else agent.with_tools(tools)
 
-    def check_models(self, names: Sequence[str], who: Principal) -> None:
+    def check_models(self, names: Sequence[str], user: Principal) -> None:
         """Refuse a user who may not use one of these models. Raises NotPermitted."""
         for name in names:
-            if name in self.rules.models and not is_allowed(self.rules.models[name], who):
+            if name in self.rules.models and not is_allowed(self.rules.models[name], user):
                 raise NotPermitted(f"You may not use the model {name}: this server allows it to other users only.")
 
-    def raised(self, who: Principal) -> dict[str, float]:
+    def raised(self, user: Principal) -> dict[str, float]:
         """Return what this user may spend beyond the server's limits of each user, by the name of the bound."""
         budgets: dict[str, float] = {}
         for entry, allowance in self.rules.budgets.items():
-            for name, value in allowance.given.items() if fits(entry, who) else ():
+            for name, value in allowance.given.items() if fits(entry, user) else ():
                 budgets[name] = max(value, budgets.get(name, value))
         return budgets
 
@@ -139,11 +139,11 @@ class Permissions:
         """Return what all users of an entry may spend together, by entry and by the name of the bound."""
         return {entry: allowance.given for entry, allowance in self.rules.together.items()}
 
-    def counted(self, who: Principal) -> tuple[str, ...]:
+    def counted(self, user: Principal) -> tuple[str, ...]:
         """Return the entries for which this user's spending counts: the groups of the rules, and the roles
         that have a budget together."""
         entries = (*(f"group:{name}" for name in self.rules.groups), *self.rules.together)
-        return tuple(entry for entry in dict.fromkeys(entries) if fits(entry, who))
+        return tuple(entry for entry in dict.fromkeys(entries) if fits(entry, user))
 
 
 def refusal(tool: Tool) -> str:

@@ -158,8 +158,8 @@ class AgentTurn(ToolContext):
 
     async def visualize(self, chart: Mapping[str, Any]) -> None:
         """Show a chart with the answer: `{"spec": …, "title": …}`, as `ToolResult.visualization`."""
-        if (shown := to_result(ToolResult(visualization=dict(chart))).visualization) is not None:
-            await self.work.visualize(shown)
+        if (stored := to_result(ToolResult(visualization=dict(chart))).visualization) is not None:
+            await self.work.visualize(stored)
 
     async def handoff(self, name: str, reason: str = "") -> None:
         """Hand the run over to a colleague of the agent. The function ends here.

@@ -181,40 +181,35 @@ class CachedReads:
         """As `Store.threads`; results of a search, and of a filter by tags, are not cached."""
         if query.strip() or tags:
             return CachedRead(await self.store.threads(owner, query, cursor, limit, which, tags))
-        asked = ("threads", which, cursor, limit)
-        return await self.read(
-            owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit, which)
-        )
+        key = ("threads", which, cursor, limit)
+        return await self.read(owner, key, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit, which))
 
     async def messages(
         self, owner: str, thread_id: str, cursor: str | None, limit: int
     ) -> CachedRead[ThreadPage | None]:
         """As `queries.thread_page`."""
-        asked = ("messages", thread_id, cursor, limit)
+        key = ("messages", thread_id, cursor, limit)
         return await self.read(
-            owner,
-            asked,
-            ThreadPage | None,
-            lambda: self.store.read(queries.thread_page, owner, thread_id, cursor, limit),
+            owner, key, ThreadPage | None, lambda: self.store.read(queries.thread_page, owner, thread_id, cursor, limit)
         )
 
     async def turns_page(
         self, owner: str, thread_id: str, before: str | None, through: str | None, limit: int
     ) -> CachedRead[TurnsPage | None]:
         """As `turns.turns_page`."""
-        asked = ("turns", thread_id, before, through, limit)
+        key = ("turns", thread_id, before, through, limit)
         return await self.read(
             owner,
-            asked,
+            key,
             TurnsPage | None,
             lambda: self.store.read(turns.turns_page, owner, thread_id, before, through, limit),
         )
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> CachedRead[EventPage | None]:
         """As `queries.event_page`."""
-        asked = ("events", thread_id, after, limit)
+        key = ("events", thread_id, after, limit)
         return await self.read(
-            owner, asked, EventPage | None, lambda: self.store.read(queries.event_page, owner, thread_id, after, limit)
+            owner, key, EventPage | None, lambda: self.store.read(queries.event_page, owner, thread_id, after, limit)
         )
 
     async def invalidate(self, work: Write) -> None:
@@ -226,24 +221,24 @@ class CachedReads:
             await drop_changed_answers(self.backend, work)
 
     async def read(
-        self, owner: str, question: Question, kind: Any, ask: Callable[[], Awaitable[T]], fresh_s: float = 0.0
+        self, owner: str, question: Question, kind: Any, read: Callable[[], Awaitable[T]], fresh_s: float = 0.0
     ) -> CachedRead[T]:
-        """Read an answer of type `kind` by `ask`, or return the cached one if it is younger than `fresh_s`.
+        """Read an answer of type `kind` by `read`, or return the cached one if it is younger than `fresh_s`.
 
         While the database is away the cached one is returned, or the error raised if there is none.
         """
         began, name = trio.current_time(), _named(*question)
-        kept = await self._kept(owner, name, kind) if fresh_s else None
-        if kept is not None and (kept.age_s or 0.0) < fresh_s:
-            return kept
+        cached = await self._kept(owner, name, kind) if fresh_s else None
+        if cached is not None and (cached.age_s or 0.0) < fresh_s:
+            return cached
         try:
-            value = await ask()
+            value = await read()
         except StorageUnavailable:
-            kept = await self._kept(owner, name, kind)
-            self._count("missed" if kept is None else "stale")
-            if kept is None:
+            cached = await self._kept(owner, name, kind)
+            self._count("missed" if cached is None else "stale")
+            if cached is None:
                 raise
-            return kept
+            return cached
         self._put(owner, name, value, began)
         return CachedRead(value)
 
@@ -260,11 +255,11 @@ class CachedReads:
         if entry is None:
             return None
         try:
-            whose, asked, at, value = msgspec.msgpack.decode(entry, type=tuple[str, str, float, kind])
+            whose, key, at, value = msgspec.msgpack.decode(entry, type=tuple[str, str, float, kind])
         except (msgspec.DecodeError, UnicodeDecodeError):  # of another version, or damaged
             return None
         age_s = max(0.0, self.clock() - at)
-        if (whose, asked) != (owner, name) or age_s > TTL_S:
+        if (whose, key) != (owner, name) or age_s > TTL_S:
             return None
         return CachedRead(value, age_s)
 

@@ -61,13 +61,13 @@ def _move_end(given: Any, *, touch: bool = False, answer: bool = False) -> Any:
     rewrites its index, so a change that only appends leaves it out. `answer`: with these events an answer ends.
     """
     under = and_(_t.node == given["under"], _t.fence == given["token"])
-    this = (_t.owner == given["of"], _t.id == given["named"], _t.last_seq == given["before"])
+    unmoved = (_t.owner == given["of"], _t.id == given["named"], _t.last_seq == given["before"])
     values = {"last_seq": given["last"], "stored_bytes": _t.stored_bytes + given["grown"]}
     if touch:
         values["updated_at"] = case((_t.updated_at < given["at"], given["at"]), else_=_t.updated_at)
     if answer:
         values["answered_seq"] = given["last"]
-    return update(schema.threads).where(*this, or_(given["under"].is_(None), under)).values(values)
+    return update(schema.threads).where(*unmoved, or_(given["under"].is_(None), under)).values(values)
 
 
 def _rows(**columns: TypeEngine[Any]) -> TableValuedAlias:
@@ -369,10 +369,10 @@ def _append(connection: Connection, change: Change) -> bool:
         under = {} if fence is None else {"under": fence.node, "token": fence.token}
         if at is not None:
             without = _touch if fence is None else _touch_fenced
-            there = connection.execute(without, of_thread | under | {"at": at}).rowcount > 0
+            held = connection.execute(without, of_thread | under | {"at": at}).rowcount > 0
         else:
-            there = fence is None or connection.execute(HOLD_UNDER, of_thread | under).one_or_none() is not None
-        if there:
+            held = fence is None or connection.execute(HOLD_UNDER, of_thread | under).one_or_none() is not None
+        if held:
             return True
     place = connection.execute(PLACE, of_thread).one_or_none()
     if place is None:

@@ -43,21 +43,21 @@ def remove_user_rows(connection: Connection, owner: str) -> int:
     outside.
     """
     outside = [kept.table for kept in kept_of_users() if kept.outside is not None]
-    left = [~exists().where(table.c.owner == owner) for table in (schema.threads, *outside)]
-    if connection.execute(select(_u.id).where(_u.id == owner, *left)).one_or_none() is None:
+    empty = [~exists().where(table.c.owner == owner) for table in (schema.threads, *outside)]
+    if connection.execute(select(_u.id).where(_u.id == owner, *empty)).one_or_none() is None:
         return 0
     for table in (schema.spending, *(kept.table for kept in kept_of_users() if not kept.of_thread)):
         rows = select(*table.primary_key).where(table.c.owner == owner)
         if delete_some(connection, table, rows, EVENTS) >= EVENTS:
             return MORE
-    return GONE if connection.execute(delete(schema.users).where(_u.id == owner, *left)).rowcount else MORE
+    return GONE if connection.execute(delete(schema.users).where(_u.id == owner, *empty)).rowcount else MORE
 
 
 async def remove_user(store: "Store", owner: str) -> bool:
     """Delete the rest of a user, as `remove_user_rows` does. Return False if it refuses, or there is no such user."""
-    while (left := await store.commit(remove_user_rows(owner))) == MORE:
+    while (outcome := await store.commit(remove_user_rows(owner))) == MORE:
         pass
-    return left == GONE
+    return outcome == GONE
 
 
 @write
@@ -74,8 +74,8 @@ def kept_of_threads() -> Sequence[UserData]:
 
 def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
     """Delete a part of a thread, or all of a small one. Return GONE, MORE, or 0 if there is no such thread."""
-    this = (_t.owner == owner, _t.id == thread_id)
-    if connection.execute(select(_t.id).where(*this)).one_or_none() is None:
+    of_thread = (_t.owner == owner, _t.id == thread_id)
+    if connection.execute(select(_t.id).where(*of_thread)).one_or_none() is None:
         return 0
     for table in (kept.table for kept in kept_of_threads()):  # first: a link must not outlive the beginning
         connection.execute(delete(table).where(table.c.owner == owner, table.c.thread_id == thread_id))
@@ -94,7 +94,7 @@ def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
     ):
         if delete_some(connection, table, rows, most) >= most:
             return MORE
-    connection.execute(delete(schema.threads).where(*this))
+    connection.execute(delete(schema.threads).where(*of_thread))
     return GONE
 
 

@@ -119,8 +119,8 @@ class AlreadyOpen(DatabaseUnusable):
     pid: int | None
 
     def __str__(self) -> str:
-        who = "another understudy" if self.pid is None else f"another understudy (process {self.pid})"
-        return f"{who} uses the folder {self.folder}: stop it, or choose another folder with --data-dir"
+        holder = "another understudy" if self.pid is None else f"another understudy (process {self.pid})"
+        return f"{holder} uses the folder {self.folder}: stop it, or choose another folder with --data-dir"
 
 
 @define
@@ -209,8 +209,8 @@ class Fenced(ChangeRefused):
     node: str | None
 
     def __str__(self) -> str:
-        who = "nobody" if self.node is None else f"node {self.node}"
-        return f"the thread {self.thread_id!r} was taken away: {who} has it now"
+        holder = "nobody" if self.node is None else f"node {self.node}"
+        return f"the thread {self.thread_id!r} was taken away: {holder} has it now"
 
 
 @define

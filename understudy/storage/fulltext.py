@@ -44,9 +44,9 @@ def mark(owner: str) -> str:
 
 def for_fts5(owner: str, question: str) -> str | None:
     """Return a query for SQLite's FTS5; None if the question contains no word."""
-    asked = _asked(question)
+    words = _asked(question)
     # Words are letters and digits only, which have no special meaning to FTS5 within quotation marks.
-    parts = [f'"{word}"*' if begins else f'"{word}"' for word, begins in asked]
+    parts = [f'"{word}"*' if begins else f'"{word}"' for word, begins in words]
     return " AND ".join([f'"{mark(owner)}"', *parts]) if parts else None
 
 

@@ -160,8 +160,8 @@ def alone(address: str) -> "Callable[[str], psycopg.Connection[Any]]":
 
     It blocks, and raises the errors of psycopg. Each of its statements commits. Raises CannotConnect: no address.
     """
-    given = {**_GIVEN, **_parse(address), **_ALWAYS}
-    return lambda name: psycopg.connect(**{**given, "application_name": name})
+    parameters = {**_GIVEN, **_parse(address), **_ALWAYS}
+    return lambda name: psycopg.connect(**{**parameters, "application_name": name})
 
 
 def _move_together(*engines: Engine) -> None:
@@ -227,8 +227,8 @@ def _parse(address: str) -> dict[str, str]:
 
 
 def _where(parsed: Mapping[str, str]) -> str:
-    named = (parsed.get(name) for name in ("host", "hostaddr", "service"))
-    place = next(filter(None, named), "the local socket")
+    hosts = (parsed.get(name) for name in ("host", "hostaddr", "service"))
+    place = next(filter(None, hosts), "the local socket")
     return f"{place}/{parsed.get('dbname') or parsed.get('user', '')}"
 
 
@@ -273,23 +273,23 @@ def _engine(parsed: Mapping[str, str], begin: str, *, places: int) -> Engine:
 
 def _migrate(connection: Connection, where: str) -> None:
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
-    found = _known_revision(connection, where)
-    if schema.is_behind(found):
+    revision = _known_revision(connection, where)
+    if schema.is_behind(revision):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_S}s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")
-        found = _known_revision(connection, where)  # another server may have been faster
-    if schema.is_behind(found):
+        revision = _known_revision(connection, where)  # another server may have been faster
+    if schema.is_behind(revision):
         from .migrations import oldest_reader, upgrade  # Alembic is slow to import, and most starts do not need it
 
-        if found is not None and (running := _nodes_before(connection, oldest_reader(connection))):
-            raise SchemaInUse(where, running, found, schema.HEAD)
+        if revision is not None and (running := _nodes_before(connection, oldest_reader(connection))):
+            raise SchemaInUse(where, running, revision, schema.HEAD)
         upgrade(connection)
-    elif found != schema.HEAD:
-        log.warning("storage.newer_schema", extra={"found": found, "known": schema.HEAD})
+    elif revision != schema.HEAD:
+        log.warning("storage.newer_schema", extra={"found": revision, "known": schema.HEAD})
     if tables := schema.of_others():
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")  # another server may start, too
-        for each in tables:
-            each.create(connection, checkfirst=True)
+        for table in tables:
+            table.create(connection, checkfirst=True)
     if connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off":
         log.warning("storage.not_durable", extra={"database": where, "reason": "synchronous_commit is off"})
 
@@ -313,22 +313,22 @@ def _known_revision(connection: Connection, where: str) -> str | None:
         if "version_num" not in connection.exec_driver_sql(_COLUMNS).scalars().all():
             raise ForeignTables(where, VERSIONS)
         rows = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
-    ours = tables & set(schema.whole().tables)
-    if not rows and ours:
-        raise ForeignTables(where, min(ours))
-    found = rows[0] if rows else None
-    if found is not None and not schema.is_revision(found):
+    known = tables & set(schema.whole().tables)
+    if not rows and known:
+        raise ForeignTables(where, min(known))
+    revision = rows[0] if rows else None
+    if revision is not None and not schema.is_revision(revision):
         raise ForeignTables(where, VERSIONS)
-    if found is not None and found < schema.REVISIONS[0]:
-        raise CannotConnect(where, BEFORE_RELEASES.format(found=found))
+    if revision is not None and revision < schema.REVISIONS[0]:
+        raise CannotConnect(where, BEFORE_RELEASES.format(found=revision))
     written: dict[str, Any] = {}
     if schema.compatibility.name in tables:
         row = connection.exec_driver_sql("SELECT * FROM compatibility").mappings().first()
         written = {} if row is None else dict(row)
     oldest = written.get("oldest_revision")
-    if found is not None and not schema.is_usable(found, oldest):
-        raise SchemaTooNew(where, found, schema.HEAD, oldest, written.get("release"))
-    return found
+    if revision is not None and not schema.is_usable(revision, oldest):
+        raise SchemaTooNew(where, revision, schema.HEAD, oldest, written.get("release"))
+    return revision
 
 
 def read_server(address: str) -> ReadDatabase:
@@ -337,9 +337,9 @@ def read_server(address: str) -> ReadDatabase:
     Raises CannotConnect (also if there is no schema, or an older one), ForeignTables or SchemaTooNew.
     """
     with open_snapshot(address) as (connection, where):
-        found = _known_revision(connection, where)
-    if schema.is_behind(found):
-        raise CannotConnect(where, NO_DATABASE if found is None else OLDER_SCHEMA)
+        revision = _known_revision(connection, where)
+    if schema.is_behind(revision):
+        raise CannotConnect(where, NO_DATABASE if revision is None else OLDER_SCHEMA)
     return ReadDatabase(_engine(_parse(address), READING, places=1))
 
 
@@ -383,23 +383,23 @@ def check_cluster(address: str) -> ClusterCheck:
             nodes = int(connection.exec_driver_sql(leases).scalar_one())
         writable = bool(connection.exec_driver_sql(_WRITABLE).scalar_one())
         user = str(connection.exec_driver_sql("SELECT current_user").scalar_one())
-        behind = schema.is_behind(revision)
-        may_create = connection.exec_driver_sql(_CREATES).scalar_one() or not behind
+        outdated = schema.is_behind(revision)
+        may_create = connection.exec_driver_sql(_CREATES).scalar_one() or not outdated
         lacking = [] if may_create else ["create on the schema"]
-        asked = ([*_KINDS, "OWN"] if behind else _KINDS, [*schema.whole().tables, VERSIONS])
-        lacking += connection.exec_driver_sql(_LACKING, asked).scalars()
+        parameters = ([*_KINDS, "OWN"] if outdated else _KINDS, [*schema.whole().tables, VERSIONS])
+        lacking += connection.exec_driver_sql(_LACKING, parameters).scalars()
         return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable, user, lacking)
 
 
 def _ahead_s(connection: Connection) -> float:
     """Return the difference of the clocks by the quickest of three queries, assuming equal times there and back."""
-    found = []
+    differences = []
     for _ in range(3):
         began = time.time()
-        there = float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+        server_time = float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
         ended = time.time()
-        found.append((ended - began, (began + ended) / 2 - there))
-    return min(found)[1]
+        differences.append((ended - began, (began + ended) / 2 - server_time))
+    return min(differences)[1]
 
 
 @contextlib.contextmanager

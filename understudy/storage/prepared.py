@@ -23,7 +23,7 @@ class Prepared:
     def __init__(self, query: Select[Any] | TextClause | Insert | Update, columns: Sequence[str] | None = None) -> None:
         self._query = query
         selected = query.selected_columns if isinstance(query, Select) else ()
-        self._json_at = [place for place, each in enumerate(selected) if isinstance(each.type, JSON)]
+        self._json_at = [place for place, column in enumerate(selected) if isinstance(column.type, JSON)]
         self._columns = columns
         self._compiled: dict[str, _Compiled] = {}
 
@@ -68,14 +68,14 @@ class Prepared:
         sql, constants, _ = self._compiled.get(dialect) or self._compile(dialect)
         driver: Any = connection.connection.dbapi_connection
         # In its text format PostgreSQL would send the bytes of an event at twice their size.
-        how = {} if dialect == "sqlite" else {"binary": True}
+        options = {} if dialect == "sqlite" else {"binary": True}
         mark = ":{}_{}" if dialect == "sqlite" else "%({}_{})s"
         for name, members in [(name, each) for name, each in values.items() if isinstance(each, list)]:
             marks = ", ".join(mark.format(name, place) for place in range(len(members)))
             sql = sql.replace(f"__[POSTCOMPILE_{name}]", marks)
             del values[name]
             values |= {f"{name}_{place}": each for place, each in enumerate(members)}
-        rows: Iterator[tuple[Any, ...]] = driver.execute(sql, constants | values, **how)
+        rows: Iterator[tuple[Any, ...]] = driver.execute(sql, constants | values, **options)
         return map(self._decoded, rows) if self._json_at and dialect == "sqlite" else rows
 
     def _decoded(self, row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -204,16 +204,16 @@ def threads(
         updated_at, thread_id = decode_cursor(cursor, tuple[float, str])
         wanted = wanted.where(tuple_(_t.updated_at, _t.id) < tuple_(updated_at, thread_id))
     wanted = wanted.order_by(_t.updated_at.desc(), _t.id.desc()).limit(limit + 1)
-    found = [Thread(*row) for row in connection.execute(wanted)]
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(tuple(found[:limit]), encode(last.updated_at, last.id) if last else None)
+    page = [Thread(*row) for row in connection.execute(wanted)]
+    last = page[limit - 1] if len(page) > limit else None
+    return Page(tuple(page[:limit]), encode(last.updated_at, last.id) if last else None)
 
 
 def tags(connection: Connection, owner: str) -> list[tuple[str, int]]:
     """Return the tags of the owner's threads with the number of threads, most used first; at most LISTED_TAGS."""
     found = connection.execute(select(_t.tags).where(_t.owner == owner, text(schema.TAGGED))).scalars()
-    counted = Counter(tag for each in found for tag in each.split())
-    return sorted(counted.items(), key=lambda each: (-each[1], each[0]))[:LISTED_TAGS]
+    counted = Counter(tag for tag_list in found for tag in tag_list.split())
+    return sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))[:LISTED_TAGS]
 
 
 def runs(
@@ -237,26 +237,26 @@ def runs(
         started_at, run_id = decode_cursor(cursor, tuple[float, str])
         wanted = wanted.where(tuple_(_r.started_at, _r.id) < tuple_(started_at, run_id))
     wanted = wanted.order_by(_r.started_at.desc(), _r.id.desc()).limit(limit + 1)
-    found = [RunRecord(*row) for row in connection.execute(wanted)]
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(tuple(found[:limit]), encode(last.started_at, last.id) if last else None)
+    page = [RunRecord(*row) for row in connection.execute(wanted)]
+    last = page[limit - 1] if len(page) > limit else None
+    return Page(tuple(page[:limit]), encode(last.started_at, last.id) if last else None)
 
 
 def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool] | None:
     """Return a condition: a message of the thread contains all words of the query. None if the query has no words."""
-    found = _with_words(connection, owner, query)
+    matching = _with_words(connection, owner, query)
     threads = select(schema.words.c.thread_id).where(schema.words.c.owner == owner)
-    return None if found is None else _t.id.in_(threads.where(found))
+    return None if matching is None else _t.id.in_(threads.where(matching))
 
 
 def matches(connection: Connection, owner: str, query: str, ids: Sequence[str]) -> dict[str, Message]:
     """Return the newest message with all words of a query in each of these threads that has one, by thread id."""
-    found = _with_words(connection, owner, query.strip()[:LONGEST_QUERY].lower())
-    if found is None or not ids:
+    matching = _with_words(connection, owner, query.strip()[:LONGEST_QUERY].lower())
+    if matching is None or not ids:
         return {}
     words = schema.words.c
-    named = words.thread_id.in_(ids[:LARGEST_PAGE])
-    newest = select(func.max(words.number)).where(words.owner == owner, named, found)
+    in_page = words.thread_id.in_(ids[:LARGEST_PAGE])
+    newest = select(func.max(words.number)).where(words.owner == owner, in_page, matching)
     wanted = select(*MESSAGE).where(_m.number.in_(newest.group_by(words.thread_id)))
     rows = [Message(*row) for row in connection.execute(wanted)]
     return {row.thread_id: row for row in rows}
@@ -265,12 +265,12 @@ def matches(connection: Connection, owner: str, query: str, ids: Sequence[str]) 
 def _with_words(connection: Connection, owner: str, query: str) -> Any:
     """Return a condition on `words`: it contains all words of the query. None if the query has no words."""
     if connection.dialect.name == "sqlite":
-        asked = for_fts5(owner, query)
-        found = text("words.number IN (SELECT rowid FROM words_index WHERE words_index MATCH :asked)")
+        search = for_fts5(owner, query)
+        matching = text("words.number IN (SELECT rowid FROM words_index WHERE words_index MATCH :asked)")
     else:
-        asked = for_tsquery(owner, query)
-        found = text("array_to_tsvector(string_to_array(words.text, ' ')) @@ CAST(:asked AS tsquery)")
-    return None if asked is None else found.bindparams(asked=asked)
+        search = for_tsquery(owner, query)
+        matching = text("array_to_tsvector(string_to_array(words.text, ' ')) @@ CAST(:asked AS tsquery)")
+    return None if search is None else matching.bindparams(asked=search)
 
 
 def live_threads(connection: Connection, owner: str, limit: int = 50) -> dict[str, int]:
@@ -288,11 +288,11 @@ def begun_since(connection: Connection, owner: str, since: float, limit: int = 5
 
 def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[str, int]:
     """Return the last seq of the owner's threads among these ids, by thread id."""
-    found = {}
+    seqs = {}
     for thread_id in ids[:LARGEST_PAGE]:
         for last_seq, _ in _last_seq.rows(connection, owner=owner, thread_id=thread_id):
-            found[thread_id] = last_seq
-    return found
+            seqs[thread_id] = last_seq
+    return seqs
 
 
 def last_seqs_of_many(connection: Connection, asked: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, int]]:
@@ -338,13 +338,13 @@ def thread_page(
     connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int
 ) -> ThreadPage | None:
     """Return a page of `messages` with the thread, its newest run, and the runs that answered these messages."""
-    this = thread(connection, owner, thread_id)
-    if this is None:
+    opened = thread(connection, owner, thread_id)
+    if opened is None:
         return None
     page = messages(connection, owner, thread_id, cursor, limit)
-    said = [row.id for row in page.items if row.role == "user"]
-    newest = None if this.newest_run is None else run(connection, this.newest_run)
-    return ThreadPage(this, newest, page, tuple(runs_of(connection, owner, said)))
+    questions = [row.id for row in page.items if row.role == "user"]
+    newest = None if opened.newest_run is None else run(connection, opened.newest_run)
+    return ThreadPage(opened, newest, page, tuple(runs_of(connection, owner, questions)))
 
 
 # The path from a message to the first of its thread: each follows an answer, whose run names the message before it.
@@ -445,7 +445,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
         left_out = 0
     names = [name for said in shown for name in (said, answers[said][0]) if name is not None]
     rows = _messages_named.each(connection, owner=owner, names=names) if names else ()
-    found = {message.id: message for message in (Message(*row) for row in rows)}
+    messages = {message.id: message for message in (Message(*row) for row in rows)}
     steps: dict[str, list[StepRecord]] = {}
     if whole:
         for row in _steps_of.each(connection, runs=whole):
@@ -455,7 +455,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
         answer, run_id, status = answers[said]
         of_run = tuple(steps.get(run_id or "", ()))
         complete = run_id is None or run_id in whole
-        exchanges.append(AnsweredMessage(found[said], run_id, status, found.get(answer or ""), of_run, complete))
+        exchanges.append(AnsweredMessage(messages[said], run_id, status, messages.get(answer or ""), of_run, complete))
     return History(tuple(exchanges), left_out, sum(weights.get(run_id, 0) for run_id in whole))
 
 
@@ -484,8 +484,8 @@ def log_page(
 
 def event_page(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
     """Return a page of `events` with the thread; None if there is no such thread."""
-    this = thread(connection, owner, thread_id)
-    return None if this is None else EventPage(this, tuple(events(connection, owner, thread_id, after, limit)))
+    opened = thread(connection, owner, thread_id)
+    return None if opened is None else EventPage(opened, tuple(events(connection, owner, thread_id, after, limit)))
 
 
 def thread_with_open_runs(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
@@ -495,13 +495,13 @@ def thread_with_open_runs(connection: Connection, owner: str, thread_id: str) ->
 
 
 def many_with_open_runs(
-    connection: Connection, asked: Sequence[tuple[str, str]]
+    connection: Connection, keys: Sequence[tuple[str, str]]
 ) -> list[tuple[Thread, list[RunRecord]] | None]:
     """Return the answers of `thread_with_open_runs` for several threads."""
-    owners, ids = ({names[place] for names in asked} for place in (0, 1))
+    owners, ids = ({names[place] for names in keys} for place in (0, 1))
     rows = _held_threads.rows(connection, owners=list(owners), ids=list(ids))
-    found = {(thread.owner, thread.id): thread for thread in (Thread(*row) for row in rows)}
-    return [_with_open_runs(connection, found[names]) if names in found else None for names in asked]
+    opened = {(thread.owner, thread.id): thread for thread in (Thread(*row) for row in rows)}
+    return [_with_open_runs(connection, opened[names]) if names in opened else None for names in keys]
 
 
 def _with_open_runs(connection: Connection, held: Thread) -> tuple[Thread, list[RunRecord]]:

@@ -104,8 +104,8 @@ class Quotas:
                 if quota.stored + quota.since + quota.held + size <= quota.limit:
                     break
             else:
-                mine, here = ("Your", "you have") if quota.whose == "user" else ("Your organisation's", "it has")
-                sentence = f"{mine} {self.what} take all the space that {here} here ({_size(quota.limit)})"
+                mine, verb = ("Your", "you have") if quota.whose == "user" else ("Your organisation's", "it has")
+                sentence = f"{mine} {self.what} take all the space that {verb} here ({_size(quota.limit)})"
                 raise CommandRejected(CODE, f"{sentence}; delete what is not needed.")
         return quotas
 

@@ -226,9 +226,9 @@ def _execute(engine: Engine, errors: DriverErrors, batch: _Batch, joined: Joined
         try:
             with engine.begin() as connection:
                 for query, same in groupby(batch.reads, key=lambda read: read.query):
-                    asked, together = [read.args for read in same], joined.get(query)
-                    if together is None or len(asked) == 1 or not _join(connection, together, asked, batch.outcomes):
-                        _ask_each(connection, query, asked, errors, batch.outcomes)
+                    calls, together = [read.args for read in same], joined.get(query)
+                    if together is None or len(calls) == 1 or not _join(connection, together, calls, batch.outcomes):
+                        _ask_each(connection, query, calls, errors, batch.outcomes)
             break
         except Exception as error:  # a thread that raised would never release its slot
             if lasting or batch.outcomes or not getattr(error, "connection_invalidated", False):
@@ -239,16 +239,16 @@ def _execute(engine: Engine, errors: DriverErrors, batch: _Batch, joined: Joined
 def _join(
     connection: Connection,
     together: Callable[[Connection, Sequence[Any]], Sequence[Any]],
-    asked: Sequence[tuple[Any, ...]],
+    calls: Sequence[tuple[Any, ...]],
     outcomes: list[_Outcome],
 ) -> bool:
     """Answer reads of one kind with one query. Return False if it fails."""
     began = time.perf_counter()
     try:
-        answers = together(connection, asked)
+        answers = together(connection, calls)
     except Exception:  # of one of the reads, perhaps: asked alone, each gets its own
         return False
-    seconds = (time.perf_counter() - began) / len(asked)
+    seconds = (time.perf_counter() - began) / len(calls)
     outcomes += [(answer, None, seconds) for answer in answers]
     return True
 
@@ -256,14 +256,14 @@ def _join(
 def _ask_each(
     connection: Connection,
     query: Callable[..., Any],
-    asked: Sequence[tuple[Any, ...]],
+    calls: Sequence[tuple[Any, ...]],
     errors: DriverErrors,
     outcomes: list[_Outcome],
 ) -> None:
     """Answer reads of one kind one after the other, the same question once."""
-    for place, args in enumerate(asked):
-        if args in asked[:place]:
-            answer, failure, _ = outcomes[asked.index(args) - place]
+    for place, args in enumerate(calls):
+        if args in calls[:place]:
+            answer, failure, _ = outcomes[calls.index(args) - place]
             outcomes.append((copy(answer), failure, 0.0))
             continue
         began, answer, failure = time.perf_counter(), None, None

@@ -197,8 +197,8 @@ class History:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The messages on the path, with the answers."""
-        each = (message for pair in self.exchanges for message in (pair.message, pair.answer))
-        return tuple(message for message in each if message is not None)
+        messages = (message for pair in self.exchanges for message in (pair.message, pair.answer))
+        return tuple(message for message in messages if message is not None)
 
 
 @frozen

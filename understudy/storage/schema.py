@@ -49,14 +49,14 @@ def is_revision(name: str) -> bool:
     return len(name) == len(HEAD) and name.isdecimal()
 
 
-def is_behind(found: str | None) -> bool:
+def is_behind(revision: str | None) -> bool:
     """Return whether a schema of this revision, None for no schema, is to be migrated by this code."""
-    return found is None or found < HEAD
+    return revision is None or revision < HEAD
 
 
-def is_usable(found: str, oldest: str | None) -> bool:
+def is_usable(revision: str, oldest: str | None) -> bool:
     """Return whether this code can use a schema: it knows it, or a later release wrote that `oldest` still can."""
-    return found in REVISIONS or (found > HEAD and oldest is not None and is_revision(oldest) and oldest <= HEAD)
+    return revision in REVISIONS or (revision > HEAD and oldest is not None and is_revision(oldest) and oldest <= HEAD)
 
 
 _DEFINED: Final = re.compile(r"Table '(\w+)' is already defined")
@@ -88,13 +88,13 @@ def whole() -> MetaData:
 def of_others() -> list[Table]:
     """Return the tables of extensions of other distributions, which no migration makes. What these keep of users is
     asked for, too, as exports and erasures will. Raises ExtensionFault."""
-    others = [extension for extension in installed().values() if not is_ours(extension)]
-    for extension in others:
+    foreign = [extension for extension in installed().values() if not is_ours(extension)]
+    for extension in foreign:
         brought(extension.user_data)
-    if all(type(extension).tables is Extension.tables for extension in others):
+    if all(type(extension).tables is Extension.tables for extension in foreign):
         return []
     order = whole().sorted_tables
-    names = {table.name for extension in others for table in brought(extension.tables)}
+    names = {table.name for extension in foreign for table in brought(extension.tables)}
     return [table for table in order if table.name in names]
 
 

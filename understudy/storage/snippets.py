@@ -24,8 +24,8 @@ def snippet(text: str, query: str) -> list[tuple[str, bool]]:
     text = " ".join(_MARKS.sub(" ", text[: SEARCHED if text.isascii() else FOLDED]).split())
     folded, places = _fold(text)
     words = asked_words(query)
-    found = [match.span() for match in _pattern(words).finditer(folded)] if words else []
-    hits = [(places[first], places[last - 1] + 1) for first, last in found]
+    spans = [match.span() for match in _pattern(words).finditer(folded)] if words else []
+    hits = [(places[first], places[last - 1] + 1) for first, last in spans]
     start = 0 if not hits else max(0, hits[0][0] - BEFORE)
     if start > 0:
         start = text.find(" ", start, hits[0][0]) + 1 or start
@@ -38,8 +38,8 @@ def snippet(text: str, query: str) -> list[tuple[str, bool]]:
         pieces += [(text[at:first], False)] if first > at else []
         pieces.append((text[first:last], True))
         at = last
-    rest = text[at:end] + ("…" if end < len(text) else "")
-    return [*pieces, (rest, False)] if rest else pieces
+    excerpt = text[at:end] + ("…" if end < len(text) else "")
+    return [*pieces, (excerpt, False)] if excerpt else pieces
 
 
 def _pattern(words: list[str]) -> re.Pattern[str]:

@@ -70,21 +70,21 @@ class SqliteDatabase:
         Data written to a deleted file is lost when the process ends.
         """
         try:
-            found = os.stat(self.path)
+            status = os.stat(self.path)
         except FileNotFoundError as error:
             raise StorageUnavailable(REMOVED) from error
         except OSError as error:
             raise StorageUnavailable(f"the database file cannot be reached: {error.strerror}") from error
-        if (found.st_dev, found.st_ino) != self.identity:
+        if (status.st_dev, status.st_ino) != self.identity:
             raise StorageUnavailable(REMOVED)
 
     def stamp(self) -> tuple[int, int] | None:
         """Return the time and size of the write-ahead log."""
         try:
-            found = os.stat(f"{self.path}-wal")
+            status = os.stat(f"{self.path}-wal")
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size
+        return status.st_mtime_ns, status.st_size
 
     def interrupt(self, connection: Any) -> None:
         """Interrupt the running statement of a connection of sqlite3."""
@@ -116,7 +116,7 @@ def open_database(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        keep_private(folder, *(folder / f"{FILE_NAME}{each}" for each in ("", "-wal", "-shm")))
+        keep_private(folder, *(folder / f"{FILE_NAME}{suffix}" for suffix in ("", "-wal", "-shm")))
         beside = {child.name for child in folder.iterdir()}
         lock = FolderLock(-1) if locked else lock_folder(folder, wait_s=wait_s)
     except OSError as error:
@@ -136,7 +136,7 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
         raise
     except OSError as error:
         raise CannotOpen(path, error.strerror or str(error)) from error
-    writing, reading = (_engine(path, busy_timeout_ms, writing=way) for way in (True, False))
+    writing, reading = (_engine(path, busy_timeout_ms, writing=writable) for writable in (True, False))
     try:
         with writing.begin() as connection:  # a file that cannot be written is detected now, not at the first message
             if schema.is_behind(version):
@@ -147,8 +147,8 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
                 table.create(connection, checkfirst=True)
         if not schema.is_behind(version) and version != schema.HEAD:
             log.warning("storage.newer_schema", extra={"found": version, "known": schema.HEAD})
-        found = os.stat(path)
-        return SqliteDatabase(path.absolute(), writing, reading, (found.st_dev, found.st_ino), lock)
+        status = os.stat(path)
+        return SqliteDatabase(path.absolute(), writing, reading, (status.st_dev, status.st_ino), lock)
     except BaseException as error:
         reading.dispose()
         writing.dispose()
@@ -204,9 +204,9 @@ def read_folder(folder: Path) -> ReadDatabase:
     Raises CannotOpen (also if there is no database, or its schema is older), NotADatabase, Damaged or SchemaTooNew.
     """
     path = folder / FILE_NAME
-    found = read_revision(path, BUSY_TIMEOUT_MS) if path.is_file() else None
-    if schema.is_behind(found):
-        raise CannotOpen(path, NO_DATABASE if found is None else OLDER_SCHEMA)
+    revision = read_revision(path, BUSY_TIMEOUT_MS) if path.is_file() else None
+    if schema.is_behind(revision):
+        raise CannotOpen(path, NO_DATABASE if revision is None else OLDER_SCHEMA)
     return ReadDatabase(_engine(path, BUSY_TIMEOUT_MS, writing=False))
 
 
@@ -231,9 +231,9 @@ def read_revision(path: Path, busy_timeout_ms: int) -> str | None:
     try:
         version = _version(path, connection)
         if version is not None and path.stat().st_size < LARGEST_CHECKED_BYTES:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise Damaged(path, " ".join(str(found).split()))
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise Damaged(path, " ".join(str(verdict).split()))
     except sqlite3.OperationalError as error:
         raise CannotOpen(path, str(error)) from error
     except sqlite3.DatabaseError as error:

@@ -186,10 +186,10 @@ class Store:
         A long thread is deleted in several transactions, so that other writes need not wait; a repeated call continues
         an interrupted deletion. Raises Fenced if the thread is not under this fence.
         """
-        there = False
-        while (left := await self.commit(delete_thread(owner, thread_id, fence, unless_since))) == MORE:
-            there = True
-        return there or left == GONE
+        removed = False
+        while (outcome := await self.commit(delete_thread(owner, thread_id, fence, unless_since))) == MORE:
+            removed = True
+        return removed or outcome == GONE
 
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Delete the thread's events before `before_seq`, but none of an unfinished run. Messages, runs and steps stay.

@@ -126,5 +126,5 @@ def still_old(connection: Connection, owner: str, thread_id: str, threads_before
 
 def has_open_run(connection: Connection, owner: str, thread_id: str) -> bool:
     """Return whether a thread has an unfinished run."""
-    found = exists().where(_r.owner == owner, _r.thread_id == thread_id, _r.ended_at.is_(None))
-    return bool(connection.execute(select(found)).scalar_one())
+    open_runs = exists().where(_r.owner == owner, _r.thread_id == thread_id, _r.ended_at.is_(None))
+    return bool(connection.execute(select(open_runs)).scalar_one())

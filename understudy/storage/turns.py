@@ -153,28 +153,28 @@ def turns_page(
     else:
         open_runs = list(connection.execute(_unfinished, of_thread).scalars())
         tip = _newest(connection, [*([] if thread.newest_run is None else [thread.newest_run]), *open_runs])
-    way = connection.execute(WAY, of_thread | {"run_id": tip, "depth": limit}).all() if tip is not None else []
-    kept = _within(connection, owner, way[:limit])
-    older = way[len(kept) - 1].parent_id if 0 < len(kept) < len(way) else None
-    shown = [run_id for _, _, run_id in reversed(kept)]
-    aside = [run_id for run_id in open_runs if run_id not in shown]
-    parents = [parent_id for _, parent_id, _ in kept]
-    asked = {name for name, _, _ in kept} | set(connection.execute(_said_in(aside)).scalars() if aside else ())
-    siblings = connection.execute(_beside(owner, thread_id, parents)).all() if kept else []
+    path = connection.execute(WAY, of_thread | {"run_id": tip, "depth": limit}).all() if tip is not None else []
+    page = _within(connection, owner, path[:limit])
+    older = path[len(page) - 1].parent_id if 0 < len(page) < len(path) else None
+    run_ids = [run_id for _, _, run_id in reversed(page)]
+    aside = [run_id for run_id in open_runs if run_id not in run_ids]
+    parents = [parent_id for _, parent_id, _ in page]
+    asked = {name for name, _, _ in page} | set(connection.execute(_said_in(aside)).scalars() if aside else ())
+    siblings = connection.execute(_beside(owner, thread_id, parents)).all() if page else []
     runs = queries.runs_of(connection, owner, sorted(asked | {row.id for row in siblings}))
     firsts = dict(connection.execute(_firsts, {"runs": [run.id for run in runs]}).all())
     first_of = {run.message_id: run.id for run in reversed(runs)}
     by_id = {run.id: run for run in runs}
     continued = _continued(connection, owner, by_id)
-    turns = _stored(connection, owner, [by_id[run_id] for run_id in (*aside, *shown)], firsts, first_of, continued)
-    parent_of = {row.id: row.parent_id for row in siblings} | {name: parent_id for name, parent_id, _ in kept}
+    turns = _stored(connection, owner, [by_id[run_id] for run_id in (*aside, *run_ids)], firsts, first_of, continued)
+    parent_of = {row.id: row.parent_id for row in siblings} | {name: parent_id for name, parent_id, _ in page}
     others = [
         OtherTurn(said, parent_of[said], run, firsts.get(run.id), run.id != first_of[said])
         for run in runs
         for said in (run.message_id,)
-        if said in parent_of and run.id not in shown and run.id not in aside and run.id not in continued.values()
+        if said in parent_of and run.id not in run_ids and run.id not in aside and run.id not in continued.values()
     ]
-    return TurnsPage(thread, tuple(turns), tuple(others[-MOST_OTHERS:]), tip if way else None, older)
+    return TurnsPage(thread, tuple(turns), tuple(others[-MOST_OTHERS:]), tip if path else None, older)
 
 
 def _continued(connection: Connection, owner: str, runs: dict[str, RunRecord]) -> dict[str, str]:
@@ -196,11 +196,11 @@ def _newest(connection: Connection, runs: Sequence[str]) -> str | None:
     return max(runs, key=lambda run_id: firsts.get(run_id, 0), default=None)
 
 
-def _within(connection: Connection, owner: str, way: Sequence[Any]) -> Sequence[Any]:
+def _within(connection: Connection, owner: str, path: Sequence[Any]) -> Sequence[Any]:
     """Return the first turns of a way, newest first, that a page has room for; at least one."""
-    runs = [run_id for _, _, run_id in way]
+    runs = [run_id for _, _, run_id in path]
     if not runs:
-        return way
+        return path
     weights = dict(connection.execute(_weights, {"runs": runs}).all())
     names = [ANSWER + run_id for run_id in runs]
     texts = dict(connection.execute(_texts, {"owner": owner, "ids": names}).all())
@@ -209,8 +209,8 @@ def _within(connection: Connection, owner: str, way: Sequence[Any]) -> Sequence[
         weight += int(weights.get(run_id, 0))
         characters += texts.get(ANSWER + run_id, 0)
         if count and (weight > EVENT_BYTES or characters > TEXT_CHARACTERS):
-            return way[:count]
-    return way
+            return path[:count]
+    return path
 
 
 def _said_in(runs: Sequence[str]) -> Any:
@@ -219,8 +219,8 @@ def _said_in(runs: Sequence[str]) -> Any:
 
 def _beside(owner: str, thread_id: str, parents: Iterable[str | None]) -> Any:
     """Return the query for the user's messages that follow one of these answers; None: that begin the thread."""
-    named = [parent_id for parent_id in parents if parent_id is not None]
-    follows = [_m.parent_id.in_(named)] if named else []
+    parent_ids = [parent_id for parent_id in parents if parent_id is not None]
+    follows = [_m.parent_id.in_(parent_ids)] if parent_ids else []
     if None in parents:
         follows.append(_m.parent_id.is_(None))
     of_user = and_(_m.owner == owner, _m.thread_id == thread_id, text(schema.SAID))
@@ -243,16 +243,16 @@ def _stored(
     cut_runs = {run.id: run for run in (queries.run(connection, name) for name in cut) if run is not None}
     names = [name for run in runs for name in (run.message_id, ANSWER + run.id)]
     rows = connection.execute(_messages, {"owner": owner, "ids": names})
-    found = {row.id: Message(*row) for row in rows}
+    messages = {row.id: Message(*row) for row in rows}
     events: dict[str, list[LoggedEvent]] = {}
     for whose, *row in connection.execute(_events, {"runs": [*(run.id for run in runs), *cut_runs]}):
         if whose == owner:
             events.setdefault(row[2], []).append(LoggedEvent(*row))
     return [
         StoredTurn(
-            found[run.message_id],
+            messages[run.message_id],
             run,
-            found.get(ANSWER + run.id),
+            messages.get(ANSWER + run.id),
             tuple(events.get(run.id, ())),
             firsts.get(run.id),
             (earlier[run.id] or [run.id])[0] != first_of[run.message_id],

@@ -59,12 +59,12 @@ def thread_write(function: Callable[Concatenate[Connection, P], int]) -> Callabl
 
 
 def _made(function: Callable[Concatenate[Connection, P], int], *, of_log: bool) -> Callable[P, Call]:
-    others = signature(function)
-    others = others.replace(parameters=list(others.parameters.values())[1:])
+    parameters = signature(function)
+    parameters = parameters.replace(parameters=list(parameters.parameters.values())[1:])
 
     @wraps(function)
     def make(*args: P.args, **kwargs: P.kwargs) -> Call:
-        bound = others.bind(*args, **kwargs)
+        bound = parameters.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
         return Call(make, given, (given["owner"], given["thread_id"]) if of_log else None, function)

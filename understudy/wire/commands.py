@@ -75,15 +75,15 @@ class Say(Command):
     session_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, fields: dict[str, Any]) -> Self:
         """Add the files that `metadata` names to the references. Raises CommandRejected."""
-        if given.get("agent_type") == LIAISON and not given.get("pillar"):
+        if fields.get("agent_type") == LIAISON and not fields.get("pillar"):
             raise CommandRejected("pillar_required")
-        for name in FILE_MEMBERS if "metadata" in given else ():
-            file_id = given["metadata"].get(name)
-            if file_id is not None and file_id not in given.get("references", ()):
-                given["references"] = (*given.get("references", ()), file_id)
-        return cls(**_with_content(given))
+        for name in FILE_MEMBERS if "metadata" in fields else ():
+            file_id = fields["metadata"].get(name)
+            if file_id is not None and file_id not in fields.get("references", ()):
+                fields["references"] = (*fields.get("references", ()), file_id)
+        return cls(**_with_content(fields))
 
     @classmethod
     def names_in(cls, fields: Mapping[str, Any]) -> Mapping[str, str]:
@@ -120,9 +120,9 @@ class Steer(Command):
     session_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, fields: dict[str, Any]) -> Self:
         """Make the command. Raises CommandRejected `empty_message`."""
-        return cls(**_with_content(given))
+        return cls(**_with_content(fields))
 
     def names(self) -> Mapping[str, str]:
         """Return the steer's id as the message's."""
@@ -157,13 +157,13 @@ class Approve(Command):
     session_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, fields: dict[str, Any]) -> Self:
         """Make the command. Raises InvalidField for what only an allowed call can have."""
-        if given["decision"] is Decision.DENY:
+        if fields["decision"] is Decision.DENY:
             for name in ("parameters", "remember"):
-                if given.get(name):
+                if fields.get(name):
                     raise InvalidField("goes with the decision `allow` only", name)
-        return cls(**given)
+        return cls(**fields)
 
 
 @frozen
@@ -176,11 +176,11 @@ class Respond(Command):
     session_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, fields: dict[str, Any]) -> Self:
         """Make the command. Raises InvalidField unless it either answers or declines."""
-        if ("answer" in given) == given.get("decline", False):
-            raise InvalidField("is missing" if "answer" not in given else "goes with no `decline`", "answer")
-        return cls(**given)
+        if ("answer" in fields) == fields.get("decline", False):
+            raise InvalidField("is missing" if "answer" not in fields else "goes with no `decline`", "answer")
+        return cls(**fields)
 
 
 @frozen
@@ -211,11 +211,11 @@ class Undo(Command):
     session_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, fields: dict[str, Any]) -> Self:
         """Make the command. Raises InvalidField unless it names either a call or a run."""
-        if ("call_id" in given) == ("run_id" in given):
-            raise InvalidField("is missing" if "run_id" not in given else "goes with no `run_id`", "call_id")
-        return cls(**given)
+        if ("call_id" in fields) == ("run_id" in fields):
+            raise InvalidField("is missing" if "run_id" not in fields else "goes with no `run_id`", "call_id")
+        return cls(**fields)
 
 
 @frozen
@@ -231,9 +231,9 @@ class Edit(Command):
     references: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
+    def of(cls, fields: dict[str, Any]) -> Self:
         """Make the command. Raises CommandRejected `empty_message`."""
-        return cls(**_with_content(given))
+        return cls(**_with_content(fields))
 
     def names(self) -> Mapping[str, str]:
         """Return the new message's id."""
@@ -300,11 +300,11 @@ class UserTyping(Command):
     session_token: str | None = field(default=None, repr=False)
 
 
-def _with_content(given: dict[str, Any]) -> dict[str, Any]:
+def _with_content(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a message. Raises CommandRejected `empty_message`."""
-    if not given["content"].strip():
+    if not fields["content"].strip():
         raise CommandRejected("empty_message")
-    return given
+    return fields
 
 
 def addressee(agent_type: str | None, pillar: str | None) -> str:
