@@ -47,10 +47,10 @@ class MessageSetting:
     writes: Callable[[RunRequest, LoggedEvent], Iterable[Write]]
 
 
-def unknown_settings(given: JsonObject, others: Collection[str] = ()) -> str:
+def unknown_settings(settings: JsonObject, others: Collection[str] = ()) -> str:
     """Return the names of settings that this server does not know, as it may show them: programs send those of other
     servers along, such as `model` and `temperature`."""
-    names = [name for name in given if name not in KNOWN and name not in others]
+    names = [name for name in settings if name not in KNOWN and name not in others]
     shown = ["".join(char if char.isprintable() else "?" for char in name[:40]) for name in names[:MAX_NAMED]]
     return ", ".join(shown + [f"{len(names) - MAX_NAMED} more"] * (len(names) > MAX_NAMED))
 
@@ -103,11 +103,11 @@ def tool_names(settings: JsonObject) -> frozenset[str]:
     return frozenset(tool["name"] for tool in settings.get("tools", ()))
 
 
-def _wrong_budget(given: Any, most: Budget) -> tuple[str, str] | None:
+def _wrong_budget(budget: Any, most: Budget) -> tuple[str, str] | None:
     """Return the wrong field of the budget that a client sent for a run, and what it must be; None if all are right."""
-    if not isinstance(given, Mapping) or any(name not in LIMIT_OF for name in given):
+    if not isinstance(budget, Mapping) or any(name not in LIMIT_OF for name in budget):
         return "budget", f"must be an object with some of {', '.join(LIMIT_OF)}"
-    for name, value in given.items():
+    for name, value in budget.items():
         try:
             Budget(**{name: value})
         except TypeError:
@@ -131,10 +131,10 @@ def _wrong_written(settings: JsonObject, agent: Agent) -> tuple[str, str] | None
     return _wrong_history(settings.get("history", [])) or _wrong_tools(settings.get("tools", []), agent)
 
 
-def _wrong_history(given: Any) -> tuple[str, str] | None:
-    if not isinstance(given, list | tuple) or len(given) > MAX_EARLIER:
+def _wrong_history(value: Any) -> tuple[str, str] | None:
+    if not isinstance(value, list | tuple) or len(value) > MAX_EARLIER:
         return "history", f"must be a list of at most {MAX_EARLIER} messages"
-    for number, message in enumerate(given):
+    for number, message in enumerate(value):
         right = isinstance(message, Mapping) and isinstance(message.get("content"), str)
         if not right or message.get("role") not in ("user", "assistant", "tool"):
             return f"history.{number}", "must have a `role`, user, assistant or tool, and a text as `content`"
@@ -145,19 +145,19 @@ def _wrong_history(given: Any) -> tuple[str, str] | None:
     return None
 
 
-def _is_call(given: Any) -> bool:
-    if not isinstance(given, Mapping) or not isinstance(given.get("arguments"), Mapping):
+def _is_call(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("arguments"), Mapping):
         return False
-    return all(isinstance(given.get(name), str) for name in ("id", "name"))
+    return all(isinstance(value.get(name), str) for name in ("id", "name"))
 
 
-def _wrong_tools(given: Any, agent: Agent) -> tuple[str, str] | None:
-    if not isinstance(given, list | tuple) or len(given) > MAX_TOOLS:
+def _wrong_tools(value: Any, agent: Agent) -> tuple[str, str] | None:
+    if not isinstance(value, list | tuple) or len(value) > MAX_TOOLS:
         return "tools", f"must be a list of at most {MAX_TOOLS} tools"
-    if given and not agent.takes_client_tools:
+    if value and not agent.takes_client_tools:
         return "tools", f"cannot be given to {agent.name}: it calls the tools that it has"
     names: set[str] = set()
-    for number, tool in enumerate(given):
+    for number, tool in enumerate(value):
         name = tool.get("name") if isinstance(tool, Mapping) else None
         if not isinstance(name, str) or not _TOOL_NAME.match(name):
             return f"tools.{number}", "must have a `name` of at most 64 letters, digits, '_' and '-'"

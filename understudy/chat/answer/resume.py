@@ -95,10 +95,10 @@ class ResumedText:
         return NewText(text)
 
 
-def _overlap(begun: str, said: str) -> int:
+def _overlap(begun: str, text: str) -> int:
     """Return the length of the longest end of one text that is the beginning of the other."""
     # The prefix table of Knuth, Morris and Pratt over both texts joined: linear in their length.
-    joined = said[: len(begun)] + "\0" + begun[-len(said) :] if said else ""
+    joined = text[: len(begun)] + "\0" + begun[-len(text) :] if text else ""
     borders = [0] * len(joined)
     for place in range(1, len(joined)):
         length = borders[place - 1]

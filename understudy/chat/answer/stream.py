@@ -78,9 +78,9 @@ class SanitizedAnswer:
     async def resume(self, text: str) -> Piece:
         """Add the text that was shown before a restart. Return as much of it as may be shown without more text."""
         piece = await self.feed(text)
-        rest = await self.release()
-        stored = None if piece.stored is None and rest.stored is None else (piece.stored or "") + (rest.stored or "")
-        return Piece(piece.text + rest.text, stored)
+        end = await self.release()
+        stored = None if piece.stored is None and end.stored is None else (piece.stored or "") + (end.stored or "")
+        return Piece(piece.text + end.text, stored)
 
     async def release(self) -> Piece:
         """Return the held-back text that may be shown, because the model pauses."""
@@ -94,8 +94,8 @@ class SanitizedAnswer:
     async def finish(self) -> Piece:
         """Return the text held back until now."""
         piece = await self._sanitize(self.sanitizer.flush, long=self.sanitizer.held * FOREIGN > INLINE)
-        if self._restorer is not None and (rest := self._restorer.flush()):
-            return Piece(piece.text + rest, piece.stored)
+        if self._restorer is not None and (flushed := self._restorer.flush()):
+            return Piece(piece.text + flushed, piece.stored)
         return piece
 
     @property
@@ -217,9 +217,9 @@ class AnswerStream:
             written = self._resumed.text
         self._resumed = ResumedText(written) if written else None
 
-    def add_finished_turn(self, kept: str) -> None:
+    def add_finished_turn(self, text: str) -> None:
         """Add the text of a finished turn, as it is stored."""
-        self._finished_text = SEPARATOR.join(part for part in (self._finished_text, kept) if part)
+        self._finished_text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
 
     async def finish(self) -> tuple[str, SanitizationSummary | None]:
         """Finish the answer. Return its text and the summary of its findings. Raises `Blocked` as `feed` does."""

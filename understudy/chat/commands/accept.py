@@ -40,10 +40,10 @@ IGNORED: Final = "Settings that this server does not know are ignored: {}"
 
 async def accept_say(request: Request[Say], services: Services) -> Accepted:
     """Accept a message."""
-    say, way = await check_say(request, services)
+    say, to = await check_say(request, services)
     if isinstance(say, Version):
-        return await accept(request, say, way, services, branch_of=say.branch_of, request_id=say.request_id)
-    return await accept(request, say, way, services)
+        return await accept(request, say, to, services, branch_of=say.branch_of, request_id=say.request_id)
+    return await accept(request, say, to, services)
 
 
 async def accept_edit(request: Request[Edit], services: Services) -> Accepted:
@@ -52,11 +52,11 @@ async def accept_edit(request: Request[Edit], services: Services) -> Accepted:
     check_id("new_message_id", edit.new_message_id)
     with request.waiting(services):
         edited = await own_message(identity.user, edit.message_id, "user", services)
-        way = await route_of(identity, edited, services)
-    check_agent(identity, way.agent, services)
+        to = await route_of(identity, edited, services)
+    check_agent(identity, to.agent, services)
     files = edit.references or edited.references
-    say = Say(edit.content, way.thread_id, edit.new_message_id, parent_id=edited.parent_id, references=files)
-    return await accept(request, say, way, services, branch_of=edited.id)
+    say = Say(edit.content, to.thread_id, edit.new_message_id, parent_id=edited.parent_id, references=files)
+    return await accept(request, say, to, services, branch_of=edited.id)
 
 
 async def check_say(request: Request[Say], services: Services) -> tuple[Say, Route]:
@@ -66,19 +66,19 @@ async def check_say(request: Request[Say], services: Services) -> tuple[Say, Rou
         CommandRejected: It could not be sent now.
     """
     say, identity = request.command, request.identity
-    way = route(say, identity.session, pillars(identity, services), services.default_agent)
+    to = route(say, identity.session, pillars(identity, services), services.default_agent)
     if isinstance(name := say.settings.get("tool"), str):
-        way = _with_tool(request, way, name, services)
+        to = _with_tool(request, to, name, services)
     references = await _files(request, say, services) if say.references else ()
-    check_agent(identity, way.agent, services)
+    check_agent(identity, to.agent, services)
     settings: JsonObject = {}
     if isinstance(say, WidgetCall):
         settings = say.settings
     elif say.settings:
-        settings = _settings(request, say, way, services)
+        settings = _settings(request, say, to, services)
     if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
         raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
-    return evolve(say, references=references, settings=settings), way
+    return evolve(say, references=references, settings=settings), to
 
 
 async def _files(request: Request[Any], say: Say, services: Services) -> tuple[str, ...]:
@@ -96,9 +96,9 @@ async def _files(request: Request[Any], say: Say, services: Services) -> tuple[s
     return tuple(file_id for file_id in say.references if file_id in existing)
 
 
-def _settings(request: Request[Any], say: Say, way: Route, services: Services) -> JsonObject:
+def _settings(request: Request[Any], say: Say, to: Route, services: Services) -> JsonObject:
     """Return the settings of a message that this server knows. Raises CommandRejected (`invalid_command`)."""
-    agent, limits, rules = services.agents[way.agent], services.settings.limits, services.settings.message
+    agent, limits, rules = services.agents[to.agent], services.settings.limits, services.settings.message
     most, limit_s = agent.budget.within(limits, agent.name), agent.run_limit_s(limits.run_s)
     most = most.lowered(Budget(wall_s=limit_s))
     tools = [tool.name for tool in services.permissions.for_user(agent, request.identity).tools]
@@ -108,22 +108,22 @@ def _settings(request: Request[Any], say: Say, way: Route, services: Services) -
     return settings
 
 
-def _with_tool(request: Request[Any], way: Route, name: str, services: Services) -> Route:
+def _with_tool(request: Request[Any], to: Route, name: str, services: Services) -> Route:
     """Return the route to the agent that has a tool of this name: the addressed one, or else a colleague of it."""
     permissions, agents, identity = services.permissions, services.agents, request.identity
-    addressed = agents[way.agent]
+    addressed = agents[to.agent]
     if permissions.for_user(addressed, identity).tool(name):
-        return way  # under the agent's name that the client used
+        return to  # under the agent's name that the client used
     for agent in permissions.colleagues(addressed, agents, identity):
         if permissions.for_user(agent, identity).tool(name):
-            return evolve(way, agent=agent.name, agent_type=agent.agent_type, pillar=agent.pillar)
-    return way
+            return evolve(to, agent=agent.name, agent_type=agent.agent_type, pillar=agent.pillar)
+    return to
 
 
 async def accept(
     request: Request[Any],
     say: Say,
-    way: Route,
+    to: Route,
     services: Services,
     *,
     branch_of: str | None = None,
@@ -137,10 +137,10 @@ async def accept(
     admission, filtered = services.conversations.admission, None
     if say.context or weigh_text(say.content) > INLINE:
         admission.check()
-        filtered = await _filter(request, say, way, services)
+        filtered = await _filter(request, say, to, services)
     async with admission.admitted():
-        clean, beside = filtered or await _filter(request, say, way, services)
-        message_id, thread_id = say.message_id or uuid.uuid4().hex, way.thread_id
+        clean, beside = filtered or await _filter(request, say, to, services)
+        message_id, thread_id = say.message_id or uuid.uuid4().hex, to.thread_id
         context, settings = beside.value["context"], {**say.settings, **beside.value["settings"]}
         say_clean = Say(  # all that goes further: without what the filter removed
             clean.text, say.thread_id, message_id, say.conversation_id, parent_id=say.parent_id,
@@ -148,11 +148,11 @@ async def accept(
         )  # fmt: skip
         summary = alert = None
         if clean.findings or clean.omitted or beside.findings:
-            from_, found = services.settings.summary_from, clean.findings
-            summary = build_summary("inbound", found, from_, omitted=clean.omitted, beside=beside.findings)
-            alert = build_alert((*found, *beside.findings), summarised=summary is not None)
-        order = RunOrder(say_clean, way, request.identity, branch_of, request_id, summary, alert)
-        names = thread_id, message_id, say.conversation_id, way.agent_type, way.pillar
+            from_, findings = services.settings.summary_from, clean.findings
+            summary = build_summary("inbound", findings, from_, omitted=clean.omitted, beside=beside.findings)
+            alert = build_alert((*findings, *beside.findings), summarised=summary is not None)
+        order = RunOrder(say_clean, to, request.identity, branch_of, request_id, summary, alert)
+        names = thread_id, message_id, say.conversation_id, to.agent_type, to.pillar
         request.names = dict(zip(NAMES_SHOWN, names, strict=True))
         with request.waiting(services):
             try:
@@ -165,11 +165,11 @@ async def accept(
                 raise CommandRejected("message_id_reused") from elsewhere
 
 
-async def _filter(request: Request[Any], say: Say, way: Route, services: Services) -> tuple[Sanitized, SanitizedValue]:
+async def _filter(request: Request[Any], say: Say, to: Route, services: Services) -> tuple[Sanitized, SanitizedValue]:
     """Check a message against the limits of its user, and filter it with what came beside it."""
     content_filter = services.content_filter
     await check_limits(request.identity, services, say.content)
-    clean = await filter_text(request.identity.user, way.thread_id, say.content, services)
+    clean = await filter_text(request.identity.user, to.thread_id, say.content, services)
     written = {name: say.settings[name] for name in WRITTEN if name in say.settings}
     return clean, await content_filter.filter_context({"context": say.context, "settings": written})
 
@@ -213,18 +213,18 @@ async def regenerate(request: Request[Regenerate], services: Services) -> Accept
             if row is None or (row[1].owner, row[1].message_id) != (identity.user, message.id):
                 raise CommandRejected("not_found", "There is no tool call of that name in the work on this message.")
             again = Again(message, row[1].id, row[0].number - 1)
-        way = await route_of(identity, message, services)
+        to = await route_of(identity, message, services)
         await check_limits(identity, services, message.content)
-        return await answer_again(request, again, way, command.request_id, services)
+        return await answer_again(request, again, to, command.request_id, services)
 
 
 async def answer_again(
-    request: Request[Any], again: Again, way: Route, request_id: str | None, services: Services
+    request: Request[Any], again: Again, to: Route, request_id: str | None, services: Services
 ) -> Accepted:
     """Have a stored message answered once more, by the agent of its route."""
-    check_agent(request.identity, way.agent, services)
+    check_agent(request.identity, to.agent, services)
     stored = again.message
-    say = Say(stored.content, way.thread_id, stored.id, parent_id=stored.parent_id, references=stored.references)
-    order = RunOrder(say, way, request.identity, stored.id, request_id, again=again)
+    say = Say(stored.content, to.thread_id, stored.id, parent_id=stored.parent_id, references=stored.references)
+    order = RunOrder(say, to, request.identity, stored.id, request_id, again=again)
     async with services.conversations.admission.admitted():
-        return await ask_for_run(request, order, way.thread_id, services)
+        return await ask_for_run(request, order, to.thread_id, services)

@@ -24,7 +24,7 @@ from understudy.wire.events import ApprovalDecision
 
 async def respond(request: Request[Respond], services: Services) -> None:
     """Answer a question of a user's run."""
-    command, owner, given = request.command, request.owner, None
+    command, owner, typed = request.command, request.owner, None
     answer = command.answer
     if answer is not None and len(msgspec.json.encode(answer)) > MAX_ANSWER_BYTES:
         raise CommandRejected("message_too_large", f"An answer has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
@@ -33,10 +33,10 @@ async def respond(request: Request[Respond], services: Services) -> None:
         if answer is not None and run is not None and run.owner == owner:
             # The values of secret fields are neither stored nor shown; filtered, they would be of no use to the tool.
             secrets = await read_secret_fields(services.store, run, command.question_id)
-            shown = {name: value for name, value in answer.items() if name not in secrets}
-            clean = (await services.content_filter.filter_context(shown)).value
-            given = {**clean, **{name: answer[name] for name in secrets if name in answer}}
-        ask = partial(AnswerQuestion, command.question_id, given, request.sender, request.door)
+            visible = {name: value for name, value in answer.items() if name not in secrets}
+            clean = (await services.content_filter.filter_context(visible)).value
+            typed = {**clean, **{name: answer[name] for name in secrets if name in answer}}
+        ask = partial(AnswerQuestion, command.question_id, typed, request.sender, request.door)
         unknown = "No open question has that id; it may have been answered already."
         await ask_open(owner, run, ask, unknown, services)
 
@@ -82,6 +82,6 @@ async def disallow(request: Request[Disallow], services: Services) -> None:
 
 def consents(services: Services) -> Consents:
     """Return what remembers consents. Raises CommandRejected (`forbidden`) if this server does not."""
-    if (found := services.parts.find(Consents)) is None:
+    if (stored := services.parts.find(Consents)) is None:
         raise CommandRejected("forbidden", NOT_REMEMBERED)
-    return found
+    return stored

@@ -81,8 +81,8 @@ class Request(Generic[C]):
         if self.outbox is None:
             return
         names = {name: getattr(self.command, name, None) for name in NAMES_SHOWN} | self.names
-        shown = {name: value for name, value in names.items() if value is not None}
-        progress = Envelope(AgentProgress(0, note), services.clock(), message=note).replace(**shown)
+        present = {name: value for name, value in names.items() if value is not None}
+        progress = Envelope(AgentProgress(0, note), services.clock(), message=note).replace(**present)
         self.outbox.try_tell(Deliver(progress))
 
 
@@ -145,8 +145,8 @@ async def own_message(owner: str, message_id: str, role: str, services: Services
     """Return a message of a user, or an answer to one. Raises CommandRejected (`not_found`)."""
     message = await services.store.message(owner, message_id) if message_id else None
     if message is None or message.role != role:
-        what = "answer" if role == "assistant" else "message of yours"
-        raise CommandRejected("not_found", f"There is no {what} of that name.")
+        noun = "answer" if role == "assistant" else "message of yours"
+        raise CommandRejected("not_found", f"There is no {noun} of that name.")
     return message
 
 

@@ -43,10 +43,10 @@ async def resume(request: Request[Resume], services: Services) -> None:
         # A live conversation knows by itself whether its thread exists.
         asleep = [thread for thread in threads if conversations.peek(owner, thread) is None]
         unknown = await missing(owner, asleep, services)
-        left = iter([thread_id for thread_id in threads if thread_id not in unknown])
+        remaining = iter([thread_id for thread_id in threads if thread_id not in unknown])
 
         async def follow_some(outbox: ActorRef) -> None:
-            for thread_id in left:
+            for thread_id in remaining:
                 try:
                     await conversations.subscribe(owner, thread_id, threads[thread_id], outbox)
                 except CommandRejected:  # it was deleted, or its first message was never stored

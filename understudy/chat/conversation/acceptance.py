@@ -210,9 +210,9 @@ class Acceptance:
         thread = self.thread
         if again.forks is None:
             return ()
-        if (taken := thread.services.parts.find(EarlierWork)) is None:
+        if (earlier := thread.services.parts.find(EarlierWork)) is None:
             raise CommandRejected("invalid_command", "This server answers a message from its beginning only.")
-        steps = await taken.steps(thread, active.request, again.forks, None if again.continues else again.after_step)
+        steps = await earlier.steps(thread, active.request, again.forks, None if again.continues else again.after_step)
         active.taken_over = Past.of(RunState.read(active.request.run_id, (), steps))
         if again.continues:
             text = active.taken_over.shown_text

@@ -128,8 +128,8 @@ class ResumeAttempt:
             return "no_agent", f"{INTERRUPTED}, and the agent that was at work is not here any more."
         if unknown := self.past.calls_in_doubt(agents.get(self.past.speaker or ""), client_tools):
             names = ", ".join(dict.fromkeys(unknown))
-            was, it = ("was", "it") if len(unknown) == 1 else ("were", "they")
-            return "unknown", f"{INTERRUPTED} while {names} {was} at work: whether {it} took effect is unknown."
+            verb, pronoun = ("was", "it") if len(unknown) == 1 else ("were", "they")
+            return "unknown", f"{INTERRUPTED} while {names} {verb} at work: whether {pronoun} took effect is unknown."
         return None
 
 
@@ -215,9 +215,9 @@ def rows_of(active: ActiveRun, after: RunState, now: float, new_thread: float | 
             continues=accepted.continues,
         )
         if not again:
-            said = partial(message, id=message_id, role="user", content=accepted.content, status="accepted")
+            question = partial(message, id=message_id, role="user", content=accepted.content, status="accepted")
             above = {"parent_id": accepted.parent_id, "branch_of": accepted.branch_of}
-            rows["messages"] = (said(references=accepted.references, **above),)
+            rows["messages"] = (question(references=accepted.references, **above),)
     if before.end is None and end is not None:
         answer = partial(message, id=ANSWER + run_id, role="assistant", parent_id=message_id)
         branch_of = message_id if again else None

@@ -275,9 +275,9 @@ class Conversation(Actor):
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""
         active = next((run for run in self.thread.runs.values() if ask.call_id in run.state.calls), None)
         if active is None or not (call := active.state.calls[ask.call_id]).waits:
-            made = None if active is None or call.ended else call.decided
+            decided = None if active is None or call.ended else call.decided
             # A repeat of the decision is fine.
-            ask.reply(made is not None and (made.decision, made.parameters) == (ask.decision, ask.parameters))
+            ask.reply(decided is not None and (decided.decision, decided.parameters) == (ask.decision, ask.parameters))
             return
         self._pass_on(active, ask)
 
@@ -287,9 +287,9 @@ class Conversation(Actor):
         if active is None or not (question := active.state.questions[ask.question_id]).waits:
             answer = None if active is None else question.answered
             withheld = () if answer is None else answer.withheld or ()
-            shown = None if ask.answer is None else {k: v for k, v in ask.answer.items() if k not in withheld}
+            visible = None if ask.answer is None else {k: v for k, v in ask.answer.items() if k not in withheld}
             # A repeat of the answer is fine.
-            ask.reply(answer is not None and answer.outcome is not AnswerOutcome.EXPIRED and answer.answer == shown)
+            ask.reply(answer is not None and answer.outcome is not AnswerOutcome.EXPIRED and answer.answer == visible)
             return
         self._pass_on(active, ask)
 
@@ -329,11 +329,11 @@ class Conversation(Actor):
     async def _rate(self, ask: RateAnswer) -> None:
         answer = ask.answer
         try:
-            found = await self.thread.store.commit(give_feedback(answer.owner, answer.id, ask.rating, ask.note))
+            stored = await self.thread.store.commit(give_feedback(answer.owner, answer.id, ask.rating, ask.note))
         except StorageUnavailable as error:
             ask.fail(error)
             return
-        if not found:
+        if not stored:
             ask.fail(CommandRejected("not_found", "There is no answer of that name."))
             return
         self.services.metrics.feedback(ask.rating)

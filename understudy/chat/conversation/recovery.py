@@ -91,9 +91,9 @@ class Recovery(Actor):
                 if 0 < len(self.registry.missed) < len(missed):  # others wait, and the store answers
                     context.set_timer("look", GATHER_S, _Check())
             if self.died and self.node is not None and self.node.joined:
-                found = await self._take_over(self.node)
-                self.died = found > 0
-                if found > BATCH:
+                unfinished = await self._take_over(self.node)
+                self.died = unfinished > 0
+                if unfinished > BATCH:
                     context.set_timer("look", GATHER_S, _Check())
             if trio.current_time() >= self.checked_at + EVERY_S and not self._quiet:
                 self.checked_at = trio.current_time()
@@ -157,16 +157,16 @@ class Recovery(Actor):
         """Handle a batch. What fails is found again by the next check; all that fail for one reason are one record."""
         failed: dict[str, list[str]] = {}
 
-        async def attempt(one: T) -> None:
+        async def attempt(item: T) -> None:
             try:
-                await see_to(one)
+                await see_to(item)
             except (StorageError, ActorError) as error:
-                failed.setdefault(str(error), []).append(one.id if isinstance(one, RunRecord) else "")
+                failed.setdefault(str(error), []).append(item.id if isinstance(item, RunRecord) else "")
 
         with trio.move_on_after(LONGEST_S):
             async with trio.open_nursery() as nursery:
-                for one in batch:
-                    nursery.start_soon(attempt, one)
+                for item in batch:
+                    nursery.start_soon(attempt, item)
         for reason, names in failed.items():
             extra = {"reason": reason, "count": len(names), "run_ids": [name for name in names if name]}
             log.warning("recovery.postponed", extra=extra)

@@ -55,10 +55,10 @@ class Doubt:
     step: StepRecord
     tool: Tool
 
-    def with_attempts(self, more: int) -> "Doubt":
+    def with_attempts(self, change: int) -> "Doubt":
         """Return it with so many more attempts."""
-        kept = self.step.result
-        return evolve(self, step=evolve(self.step, result=kept | {"attempts": kept["attempts"] + more}))
+        result = self.step.result
+        return evolve(self, step=evolve(self.step, result=result | {"attempts": result["attempts"] + change}))
 
 
 @define(eq=False)
@@ -81,8 +81,8 @@ class Settling:
         for call_id, tool in tools.items():
             row = None if tool.reconcile is None else await self.thread.store.read(queries.step_of_call, call_id)
             if row is not None:
-                kept = {"attempts": 1, "agent": active.state.calls[call_id].agent_id.rpartition("-")[0]}
-                step = evolve(row[0], status=UNSETTLED, result=kept)
+                result = {"attempts": 1, "agent": active.state.calls[call_id].agent_id.rpartition("-")[0]}
+                step = evolve(row[0], status=UNSETTLED, result=result)
                 settling.append(Doubt(active.envelope_template, step, tool))
         return settling
 
@@ -133,8 +133,8 @@ class Settling:
             offered = tool.undo is not None and self.thread.services.settings.undo
             until = now + tool.undo_s if offered else None
             suspect = is_suspect(clean.findings)
-            kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=step.result["agent"])
-            settled = evolve(step, result=asdict(kept), status="ok", ended_at=now)
+            recorded = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=step.result["agent"])
+            settled = evolve(step, result=asdict(recorded), status="ok", ended_at=now)
             event = CallSettled(attempt.call_id, step.name, "done", summary, until)
         await self.store(Settled(doubt.template, event, (settled,)))
 

@@ -94,21 +94,21 @@ class Subscribers:
     @property
     def has_remote(self) -> bool:
         """Whether clients of other nodes may follow the thread."""
-        others = self.services.presence.others
-        return others is not None and others.is_followed(self.owner, self.thread_id)
+        nodes = self.services.presence.others
+        return nodes is not None and nodes.is_followed(self.owner, self.thread_id)
 
     def tell_end(self, last_seq: int) -> None:
         """Tell the nodes that follow the thread the number of its last event."""
-        if (others := self.services.presence.others) is not None:
-            others.tell_end(self.owner, self.thread_id, self.incarnation, last_seq)
+        if (nodes := self.services.presence.others) is not None:
+            nodes.tell_end(self.owner, self.thread_id, self.incarnation, last_seq)
 
     def unsubscribe_all(self) -> None:
         """Unsubscribe all: the thread is deleted, and a later thread of the same id is another one."""
         for outbox in self._outboxes:
             outbox.try_tell(UnsubscribeThread(self.thread_id, self.incarnation))
         self._outboxes.clear()
-        if (others := self.services.presence.others) is not None:
-            others.tell_deleted(self.owner, self.thread_id, self.incarnation)
+        if (nodes := self.services.presence.others) is not None:
+            nodes.tell_deleted(self.owner, self.thread_id, self.incarnation)
 
     def unsubscribe_stale(self) -> None:
         """Unsubscribe connections from a deleted thread of the same id.
@@ -127,8 +127,8 @@ class Subscribers:
         self._deliver_elsewhere(envelopes)
 
     def _deliver_elsewhere(self, envelopes: Sequence[Envelope]) -> None:
-        if (others := self.services.presence.others) is not None:
-            others.deliver(self.owner, self.thread_id, self.incarnation, envelopes)
+        if (nodes := self.services.presence.others) is not None:
+            nodes.deliver(self.owner, self.thread_id, self.incarnation, envelopes)
 
     def show(self, envelope: Envelope, outbox: ActorRef | RemoteNodes | None = None) -> None:
         """Send every subscriber, here and elsewhere, or one outbox, an event that is not logged."""
@@ -167,8 +167,8 @@ class Subscribers:
         accepted = isinstance(envelopes[0].event, MessageAccepted)
         if accepted or not self._outboxes:
             before = (envelopes[0].seq or 1) - 1
-            if (others := self.services.presence.others) is not None and (accepted or not self.has_remote):
-                others.broadcast(Active(self.owner, self.thread_id, before))
+            if (nodes := self.services.presence.others) is not None and (accepted or not self.has_remote):
+                nodes.broadcast(Active(self.owner, self.thread_id, before))
             self.subscribe_all(head, after=before)
         self.deliver(*(map(self.restore, envelopes) if self.services.content_filter.tokenises else envelopes))
         for envelope in envelopes:

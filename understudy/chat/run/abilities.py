@@ -34,8 +34,8 @@ def abilities_tool(models: Models) -> Tool:
     return abilities
 
 
-def list_abilities(context: ToolContext, how: str) -> OwnResult:
-    """List what can be done without a language model; `how` says how to connect one."""
+def list_abilities(context: ToolContext, hint: str) -> OwnResult:
+    """List what can be done without a language model; `hint` says how to connect one."""
     forms: dict[str, dict[str, object]] = {}  # by the name of the tool
     lines = []
     for agent in context.means.agents():
@@ -46,11 +46,11 @@ def list_abilities(context: ToolContext, how: str) -> OwnResult:
         if starters := [f"“{starter.text}”" for starter in agent.starters if starter.tool][:MAX_STARTERS]:
             lines.append(f"- **{agent.title or agent.name}**: {' · '.join(starters)}")
     titles = ", ".join(str(form["title"]) for form in forms.values())
-    value = {"notice": NOTICE, "how_to_connect": how, "abilities": list(forms.values())}
+    value = {"notice": NOTICE, "how_to_connect": hint, "abilities": list(forms.values())}
     steps = [NextStep(str(form["title"]), name) for name, form in forms.items()]
     understood = "These requests are understood:\n\n" + "\n".join(lines) if lines else ""
     by_form = f"By a form: {titles}." if forms else ""
-    answer = "\n\n".join(filter(None, (NOTICE, understood, by_form, how)))
+    answer = "\n\n".join(filter(None, (NOTICE, understood, by_form, hint)))
     summary = f"{len(forms)} things can be done without a language model"
     return OwnResult(value, summary, answer=answer, next_steps=steps)
 

@@ -781,7 +781,7 @@ class ToolExecutor:
         self.log.activity = f"running {', '.join(names[:CONCURRENT_CALLS])}"
         allowed = self.meter.allowed_calls(MAX_CALLS)
         self.meter.add_calls(min(allowed, sum(not record.taken for record in calls)))
-        made: list[RunCall] = []
+        todo: list[RunCall] = []
         here: list[_Make] = []
         of_client: list[_Make] = []  # the client works on these when the others have ended
         unavailable: StorageUnavailable | None = None
@@ -789,7 +789,7 @@ class ToolExecutor:
             request, tool = record.request, tools.get(record.request.name)
             if tool is not None:
                 record = evolve(record, request=evolve(request, arguments=fitted(request.arguments, tool.parameters)))
-            made.append(call := RunCall(self, context, record.call_id, agent_id, request.name, past=record, tool=tool))
+            todo.append(call := RunCall(self, context, record.call_id, agent_id, request.name, past=record, tool=tool))
             if record.result is not None and record.step is not None:
                 call.outcome = restored(record, ToolStatus(record.step.status), record.result)
                 self._count_past(record.call_id)
@@ -802,7 +802,7 @@ class ToolExecutor:
             self.scope.rests = True
         try:
             await (here[0](trio.Event().set) if len(here) == 1 else _make_all(here))  # one needs no task of its own
-            if resting := [call for call in made if call.rests]:
+            if resting := [call for call in todo if call.rests]:
                 wait = ClientWait(tuple(call.call_id for call in resting), self.answer_so_far(), self.meter.used)
                 for call in resting:
                     call.rests, call.client = False, wait
@@ -810,13 +810,13 @@ class ToolExecutor:
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         finally:
-            for call in made:
+            for call in todo:
                 call.rests = True  # one that was cut does not work any more
             if self.scope is not None:
                 self.scope.rests = False
         if unavailable is not None:
             raise unavailable
-        return [call.outcome for call in made if call.outcome is not None]
+        return [call.outcome for call in todo if call.outcome is not None]
 
     def _count_past(self, call_id: str) -> None:
         """Count what the subagent of a finished call spent, and those below it."""

@@ -75,7 +75,7 @@ def _tool(given: Mapping[str, Any]) -> Tool:
     async def call() -> str:
         raise ToolError("tool_failed", "Only the client can call this tool.")
 
-    made = tool(name=given["name"], retry_safe=True, on_server_loop=True)(call)
+    client_tool = tool(name=given["name"], retry_safe=True, on_server_loop=True)(call)
     parameters, choices = plain_parameters(given.get("parameters", {}))
     description = given.get("description") or f"{given['name']}, a tool of the user's program."
-    return evolve(made, description=f"{description} {choices}".rstrip(), parameters=parameters, client=True)
+    return evolve(client_tool, description=f"{description} {choices}".rstrip(), parameters=parameters, client=True)

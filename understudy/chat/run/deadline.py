@@ -20,13 +20,13 @@ from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
 def suspend_deadlines(scopes: Sequence[trio.CancelScope]) -> Generator[None]:
     """Suspend the deadlines of cancel scopes within the block; afterwards each has the time that it had left."""
     now = trio.current_time()
-    left = [(scope, scope.deadline - now) for scope in scopes]
+    remaining = [(scope, scope.deadline - now) for scope in scopes]
     for scope in scopes:
         scope.deadline = math.inf
     try:
         yield
     finally:
-        for scope, left_s in left:
+        for scope, left_s in remaining:
             scope.deadline = trio.current_time() + left_s
 
 

@@ -78,16 +78,16 @@ def equip(agent: Agent, job: RunRequest, services: Services, *, recalls: bool) -
 
     Without a language model it has the tool that lists what can be done by a form.
     """
-    permissions, own = services.permissions, {tool.name: tool for tool in agent.tools}
-    more = list(client_tools(job.settings["tools"], own)) if "tools" in job.settings else []
-    if recalls and RECALL not in own:
+    permissions, named = services.permissions, {tool.name: tool for tool in agent.tools}
+    more = list(client_tools(job.settings["tools"], named)) if "tools" in job.settings else []
+    if recalls and RECALL not in named:
         more.append(recall_tool(services.store))
-    if agent.run is None and ABILITIES not in own and services.models.of(agent.model).name == OFFLINE:
+    if agent.run is None and ABILITIES not in named and services.models.of(agent.model).name == OFFLINE:
         more.append(services.abilities)
     card = permissions.for_user(agent, job).card
-    shown = [ToolCard(tool.name, tool.description, tool.parameters) for tool in more if permissions.may_call(tool, job)]
-    card = evolve(card, tools=(*card.tools, *shown))
-    tools = own | {tool.name: tool for tool in more}
+    cards = [ToolCard(tool.name, tool.description, tool.parameters) for tool in more if permissions.may_call(tool, job)]
+    card = evolve(card, tools=(*card.tools, *cards))
+    tools = named | {tool.name: tool for tool in more}
     instructions = agent.instructions or f"You are {agent.display_title}. {agent.description}".strip()
     instructions = f"{instructions}\n\n{FENCE_NOTE}"
     tokens = estimate(instructions) + tools_tokens(card.tools)

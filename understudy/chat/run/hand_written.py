@@ -167,9 +167,9 @@ class RecordedWork:
 
     def take_call(self, name: str, arguments: Mapping[str, Any]) -> PastTurn | None:
         """Return the turn of a recorded call of this name with these arguments, or redacted ones, and take it out."""
-        named = [turn for turn in self.calls if turn.calls[0].request.name == name]
-        equal = [turn for turn in named if dict(turn.calls[0].request.arguments) == dict(arguments)]
-        redacted = [turn for turn in named if not turn.calls[0].whole]
+        calls = [turn for turn in self.calls if turn.calls[0].request.name == name]
+        equal = [turn for turn in calls if dict(turn.calls[0].request.arguments) == dict(arguments)]
+        redacted = [turn for turn in calls if not turn.calls[0].whole]
         turn = next(iter((*equal, *redacted)), None)
         if turn is not None:
             self.calls.remove(turn)
@@ -420,15 +420,15 @@ class HandWritten:
         work = self.work
         if await self._expect("ask", ASK_MODEL):
             work.input.add(await work.take_steers(self.number, recorded=self.number + 1))
-            asked = msgspec.convert(self.past.asks.popleft().result, RecordedAsk)
+            reply = msgspec.convert(self.past.asks.popleft().result, RecordedAsk)
             self.past.note_replayed()
-            work.meter.add_usage(asked.usage, turns=1)
+            work.meter.add_usage(reply.usage, turns=1)
             if say:
-                await self.say(asked.text)
+                await self.say(reply.text)
         else:
-            asked = await self._ask_model(prompt, instructions, items, tools, say)
-        calls = tuple(ToolRequest(call.id, call.name, call.arguments) for call in asked.calls)
-        return Reply(asked.text, calls, usage=asked.usage)
+            reply = await self._ask_model(prompt, instructions, items, tools, say)
+        calls = tuple(ToolRequest(call.id, call.name, call.arguments) for call in reply.calls)
+        return Reply(reply.text, calls, usage=reply.usage)
 
     async def _ask_model(
         self, prompt: str, instructions: str, items: Sequence[Item] | None, tools: Sequence[str], say: bool

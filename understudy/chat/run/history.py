@@ -182,8 +182,8 @@ async def load_conversation(
         history = known
     else:
         history = await services.store.read(queries.history, job.owner, job.message_id, limit)
-    named = (name for exchange in history.exchanges for name in exchange.message.references)
-    references = tuple(dict.fromkeys((*named, *job.references)))[-MAX_FILES:]
+    earlier = (name for exchange in history.exchanges for name in exchange.message.references)
+    references = tuple(dict.fromkeys((*earlier, *job.references)))[-MAX_FILES:]
     cards = await services.attachments(job.owner).cards(references) if references else ()
     files = {card.id: card for card in cards}
     given.limits = limits_of(services.models.of(agent.model))
@@ -219,9 +219,9 @@ def earlier_items(job: RunRequest) -> list[Item]:
             continue
         if message["content"]:
             items.append(MessageItem(message["role"], message["content"]))
-        made = [ToolRequest(call["id"], call["name"], call["arguments"]) for call in message.get("calls", ())]
-        calls |= {call.id: call for call in made}
-        items += [call.item() for call in made]
+        requests = [ToolRequest(call["id"], call["name"], call["arguments"]) for call in message.get("calls", ())]
+        calls |= {call.id: call for call in requests}
+        items += [call.item() for call in requests]
     return items
 
 

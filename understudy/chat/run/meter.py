@@ -92,8 +92,8 @@ class Meter:
         meter = cls(budget, whose, currency)
         if "budget" in settings or "max_turns" in settings:
             bounds = {name: value for name, value in settings.get("budget", {}).items() if name in LIMIT_OF}
-            own = Budget(turns=settings.get("max_turns")).lowered(Budget(**bounds))
-            meter._lower(own, dict.fromkeys(LIMIT_OF, "the limit of this message"))
+            bounded = Budget(turns=settings.get("max_turns")).lowered(Budget(**bounds))
+            meter._lower(bounded, dict.fromkeys(LIMIT_OF, "the limit of this message"))
         return meter
 
     def hand_over(self, agent: Agent, limits: RunLimits) -> None:
@@ -174,8 +174,8 @@ class Meter:
         if ended is not None:
             if ended.note:
                 return ended.note
-            what = self._amount(ended.ended_by, ended.limit)
-            return f"This is the last turn: the budget of {what} is spent. You have no tools now. {CLOSE}"
+            amount = self._amount(ended.ended_by, ended.limit)
+            return f"This is the last turn: the budget of {amount} is spent. You have no tools now. {CLOSE}"
         parts = []
         for name, left in self.left(worked_s).items():
             if left <= LOW * getattr(self.budget, name) or (name == "turns" and left <= LOW_TURNS):
@@ -185,8 +185,8 @@ class Meter:
     def _amount(self, name: str, value: float) -> str:
         if name == "cost":
             return f"{value:,.4g} {self.currency} of cost".replace("  ", " ")
-        shown = f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
-        return f"{shown} {WORDS[name][value != 1]}"
+        digits = f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+        return f"{digits} {WORDS[name][value != 1]}"
 
 
 @lru_cache(maxsize=256)  # few of them, and no more than data

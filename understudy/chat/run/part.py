@@ -122,8 +122,8 @@ class RunParts:
 
     def joined(self, others: "RunParts") -> "RunParts":
         """Return these parts and others, which come last."""
-        mine, theirs = astuple(self, recurse=False), astuple(others, recurse=False)
-        return RunParts(*(held + more for held, more in zip(mine, theirs, strict=True)))
+        mine, added = astuple(self, recurse=False), astuple(others, recurse=False)
+        return RunParts(*(held + more for held, more in zip(mine, added, strict=True)))
 
     async def tell_ended(self, done: Done) -> None:
         """Tell each part what has ended."""

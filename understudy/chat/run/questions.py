@@ -197,9 +197,9 @@ def form_question(name: str, question: Question, check: Check) -> OpenQuestion:
             raise CommandRejected("invalid_command", describe_misfit(misfit)) from None
         except ToolError as error:
             raise CommandRejected("busy", error.message) from None
-        shown = {key: value for key, value in reply.answer.items() if key not in secrets}
-        withheld = sorted(reply.answer.keys() - shown.keys()) or None
-        return QuestionAnswered(name, AnswerOutcome.ANSWERED, shown, reply.by, reply.door, withheld)
+        visible = {key: value for key, value in reply.answer.items() if key not in secrets}
+        withheld = sorted(reply.answer.keys() - visible.keys()) or None
+        return QuestionAnswered(name, AnswerOutcome.ANSWERED, visible, reply.by, reply.door, withheld)
 
     return OpenQuestion(name, question.title, read, QuestionAnswered(name, AnswerOutcome.EXPIRED))
 
@@ -247,8 +247,8 @@ class Questions:
     def forget(self, call_id: str) -> None:
         """Drop a call that has ended, and refuse the replies to questions that it did not ask again."""
         self.calls.pop(call_id, None)
-        own = [name for name in self.early if name == call_id or name.split(".")[1:2] == [call_id]]  # see `question_id`
-        for reply in (reply for name in own for reply in self.early.pop(name)):
+        ids = [name for name in self.early if name == call_id or name.split(".")[1:2] == [call_id]]  # see `question_id`
+        for reply in (reply for name in ids for reply in self.early.pop(name)):
             reply.reply(False)
 
     def consents(self) -> list[OpenQuestion]:
@@ -335,10 +335,10 @@ class Asker:
             if self.count > MAX_QUESTIONS:
                 raise ToolError("tool_failed", f"A tool may ask {MAX_QUESTIONS} questions in one call.")
             content_filter = executor.services.content_filter
-            shown = await content_filter.filter_value([question.title, question.text], content_filter.tool)
-            if shown.blocked:
-                raise ToolError("content_blocked", content_filter.blocked_error("Not asked", shown.texts).message)
-            question = evolve(question, title=shown.value[0], text=shown.value[1])
+            clean = await content_filter.filter_value([question.title, question.text], content_filter.tool)
+            if clean.blocked:
+                raise ToolError("content_blocked", content_filter.blocked_error("Not asked", clean.texts).message)
+            question = evolve(question, title=clean.value[0], text=clean.value[1])
             name = question_id(executor.job.run_id, self.call_id, which or self.count)
             with suspend_deadlines(self.limits):
                 try:
@@ -350,7 +350,7 @@ class Asker:
             return reply.answer
         declined = reply.outcome is AnswerOutcome.DECLINED
         sentence = f"The user {'declined to answer' if declined else 'did not answer in time'}: {question.title}"
-        if not shown.findings:  # in the title, which is the tool's; the rest is the server's own
+        if not clean.findings:  # in the title, which is the tool's; the rest is the server's own
             self.unanswered = sentence
         raise (QuestionDeclined if declined else QuestionExpired)("forbidden", sentence)
 

@@ -53,8 +53,8 @@ class Thoughts:
         if not text or self._reasoned >= MAX_REASONING_THOUGHTS:
             return
         self._reasoned, self._reasoned_at = self._reasoned + 1, now
-        shown = text if len(text) <= MAX_REASONING_TEXT else f"… {text[-MAX_REASONING_TEXT:]}"
-        self.publish(await self.services.content_filter.filter_output(shown))
+        excerpt = text if len(text) <= MAX_REASONING_TEXT else f"… {text[-MAX_REASONING_TEXT:]}"
+        self.publish(await self.services.content_filter.filter_output(excerpt))
 
     def publish(self, thought: str = "", notice: str | None = None) -> None:
         """Have a thought recorded in front of what follows, unless the log has it; `notice` as in `AgentThinking`.

@@ -110,9 +110,9 @@ def tools_tokens(tools: Iterable[ToolCard]) -> int:
     return sum(estimate(str(tool)) for tool in tools)
 
 
-def encode_compaction(made: Compaction) -> Any:
+def encode_compaction(compaction: Compaction) -> Any:
     """Return a compaction as the result of its step."""
-    return msgspec.to_builtins(made)
+    return msgspec.to_builtins(compaction)
 
 
 def read_compaction(steps: Sequence[StepRecord]) -> Compaction | None:
@@ -121,13 +121,13 @@ def read_compaction(steps: Sequence[StepRecord]) -> Compaction | None:
     Raises:
         UnreadableSteps: It cannot be decoded.
     """
-    made = [step for step in steps if step.kind == "summary" and step.ended_at is not None]
-    if not made:
+    summaries = [step for step in steps if step.kind == "summary" and step.ended_at is not None]
+    if not summaries:
         return None
     try:
-        return msgspec.convert(made[-1].result, Compaction)
+        return msgspec.convert(summaries[-1].result, Compaction)
     except (msgspec.ValidationError, TypeError) as error:
-        raise UnreadableSteps(f"step {made[-1].number} of run {made[-1].run_id}") from error
+        raise UnreadableSteps(f"step {summaries[-1].number} of run {summaries[-1].run_id}") from error
 
 
 def index_of(items: Sequence[Item], place: Place | None) -> int:
@@ -147,14 +147,14 @@ def shortened(items: Sequence[Item], by: Compaction, window_tokens: int) -> list
     if folded is not None:
         of_run = (n for n, item in enumerate(items) if item.origin.run_id == folded.run_id)
         folded_to = max((n for n in of_run if items[n].origin.step <= folded.step), default=-1)
-    shown: list[Item] = [NoteItem(by.summary)] if by.summary else []
+    items_shown: list[Item] = [NoteItem(by.summary)] if by.summary else []
     if by.start is not None and by.start.step:  # in the middle of a run: its question stays
-        shown += [item for item in items[:start] if _asks(item, by.start)]
+        items_shown += [item for item in items[:start] if _asks(item, by.start)]
     for number, item in enumerate(items[start:], start):
         if isinstance(item, ResultItem):
             item = folded_result(item) if number <= folded_to else cut_result(item, window_tokens)
-        shown.append(item)
-    return shown
+        items_shown.append(item)
+    return items_shown
 
 
 def _asks(item: Item, place: Place) -> bool:
@@ -170,8 +170,8 @@ def folded_result(item: ResultItem) -> ResultItem:
     text = ""
     if isinstance(body, dict):
         text = str(body.get("summary") or body.get("error") or "")[:FOLDED_CHARACTERS]
-    how = f'Folded. {RECALL} with call_id "{item.call_id}" shows the result.'
-    line = fenced({"summary": text, "left_out": how})
+    hint = f'Folded. {RECALL} with call_id "{item.call_id}" shows the result.'
+    line = fenced({"summary": text, "left_out": hint})
     return evolve(item, content=line) if len(line) < len(item.content) else item
 
 
@@ -181,8 +181,8 @@ def cut_result(item: ResultItem, window_tokens: int) -> ResultItem:
     if len(item.content) <= longest:
         return item
     whole = unfenced(item.content)
-    how = f'{len(whole) - longest:,} more characters. {RECALL} with call_id "{item.call_id}" shows them.'
-    return evolve(item, content=fenced({"beginning": whole[:longest], "left_out": how}))
+    hint = f'{len(whole) - longest:,} more characters. {RECALL} with call_id "{item.call_id}" shows them.'
+    return evolve(item, content=fenced({"beginning": whole[:longest], "left_out": hint}))
 
 
 def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: float) -> Compaction:
@@ -193,10 +193,10 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
     turn = max((n for n, item in enumerate(items) if isinstance(item, CallItem)), default=-1)
     newest = items[turn].origin if turn >= 0 else None
     last = items[max(turn, newest_request(items))].origin if items else None
-    shown = shortened(items, before, window_tokens)
-    total = sum(map(item_tokens, shown))
+    items_shown = shortened(items, before, window_tokens)
+    total = sum(map(item_tokens, items_shown))
     folded = before.folded
-    for item in shown:
+    for item in items_shown:
         if total <= target:
             break
         if isinstance(item, ResultItem) and item.origin != newest:
@@ -206,17 +206,17 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
     if total <= target:
         return planned
     # All results but the newest are folded, and that is not enough: leave out the oldest turns.
-    shown = shortened(items, planned, window_tokens)
-    sizes = [item_tokens(item) for item in shown]
+    items_shown = shortened(items, planned, window_tokens)
+    sizes = [item_tokens(item) for item in items_shown]
     total = sum(sizes) + SUMMARY_TOKENS
     start: Place | None = None
     questions = 0  # tokens of those of the run at hand, which stay if it is begun in its middle
-    for item, size in zip(shown, sizes, strict=True):
-        here = Place(item.origin.run_id, item.origin.step)
-        if here.run_id and here != start:
-            questions = questions if start is not None and here.run_id == start.run_id else 0
-            start = here
-            if total + (questions if here.step else 0) <= target or item.origin == last:
+    for item, size in zip(items_shown, sizes, strict=True):
+        place = Place(item.origin.run_id, item.origin.step)
+        if place.run_id and place != start:
+            questions = questions if start is not None and place.run_id == start.run_id else 0
+            start = place
+            if total + (questions if place.step else 0) <= target or item.origin == last:
                 break
         if isinstance(item, MessageItem) and item.role == "user":
             questions += size
@@ -245,8 +245,8 @@ def exchanges_compaction(summaries: Sequence[StepRecord], exchanges: Sequence[An
     """Return the newest compaction of a run's own steps, else of the runs before it; an unreadable one is skipped."""
     for steps in (summaries, *(exchange.steps for exchange in reversed(exchanges))):
         try:
-            if (made := read_compaction(steps)) is not None:
-                return made
+            if (compaction := read_compaction(steps)) is not None:
+                return compaction
         except UnreadableSteps:
             continue
     return NONE

@@ -88,10 +88,10 @@ class Gathered:
 
 def _last_of(items: Sequence[Any]) -> Sequence[Any]:
     """Return the last items that have at most `MAX_RESULTS_BYTES` as JSON."""
-    left = MAX_RESULTS_BYTES
+    free_bytes = MAX_RESULTS_BYTES
     for number in range(len(items), 0, -1):
-        left -= len(msgspec.json.encode(items[number - 1]))
-        if left < 0:
+        free_bytes -= len(msgspec.json.encode(items[number - 1]))
+        if free_bytes < 0:
             return items[number:]
     return items
 
@@ -207,10 +207,10 @@ class RunWork:
 
     def equipped(self) -> Equipped:
         """Return the agent as its model is told of it: with the tool that reads shortened results once one is shown."""
-        known, recalls, permissions = self._equipped, self.input.shortens, self.services.permissions
-        if known is None or known.recalls != recalls or known.rules is not permissions.rules:
-            known = self._equipped = equip(self.agent, self.job, self.services, recalls=recalls)
-        return known
+        equipped, recalls, permissions = self._equipped, self.input.shortens, self.services.permissions
+        if equipped is None or equipped.recalls != recalls or equipped.rules is not permissions.rules:
+            equipped = self._equipped = equip(self.agent, self.job, self.services, recalls=recalls)
+        return equipped
 
     # Turns
 

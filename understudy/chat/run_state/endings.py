@@ -99,12 +99,12 @@ def closing_events(
     if ending is Ending.CANCELLED and operator is not None:
         agent_id = agents[-1].agent_id if agents else ""
         events.append(AgentThinking(agent_id, operators_act("ended", reason), now, ENDED_BY_OPERATOR, operator, reason))
-    left = usage if usage is not None and run.usage == Usage() else Usage()  # of the one agent that was at work
+    unreported = usage if usage is not None and run.usage == Usage() else Usage()  # of the one agent that was at work
     for agent in reversed(agents):
         if error is not None and status is RunStatus.FAILED and agent.state != "failed":
             events.append(AgentError(agent.agent_id, **asdict(error)))
-        events.append(AgentCompleted(agent.agent_id, text if error is not None else "", status, left, now))
-        left = Usage()
+        events.append(AgentCompleted(agent.agent_id, text if error is not None else "", status, unreported, now))
+        unreported = Usage()
     events.append(error or FinalResponse(text, RunStatus.CANCELLED, run.usage if usage is None else usage))
     return events
 

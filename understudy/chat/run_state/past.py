@@ -117,10 +117,10 @@ class Past:
 
         Its steps are found by that id.
         """
-        taken = {agent_id for agent_id, _ in self.agents}
+        agent_ids = {agent_id for agent_id, _ in self.agents}
         ids = (str((step.arguments or {}).get("agent_id", "")) for step in self.written)
         return next(
-            (agent_id for agent_id in ids if agent_id not in taken and agent_id.rpartition("-")[0] == name), None
+            (agent_id for agent_id in ids if agent_id not in agent_ids and agent_id.rpartition("-")[0] == name), None
         )
 
     def calls_in_doubt(self, agent: Agent | None, client_tools: Collection[str] = ()) -> tuple[str, ...]:
@@ -130,8 +130,8 @@ class Past:
         """
         names = list(self.unmatched_tools)
         for wanted in self.turns[-1].calls if self.turns else ():
-            known = agent is not None and agent.may_have(wanted.request.name)
-            if wanted.in_doubt and not known and wanted.request.name not in (RECALL, *client_tools):
+            available = agent is not None and agent.may_have(wanted.request.name)
+            if wanted.in_doubt and not available and wanted.request.name not in (RECALL, *client_tools):
                 names.append(wanted.request.name)
         return tuple(names)
 
@@ -142,14 +142,14 @@ def _read(
     """Return what the steps say of these agents: those of the run, or the subagent that the call `scope` asks."""
     waiting = calls_that_ask(state.questions) & state.calls.keys()
     calls = {**state.calls, **{call_id: evolve(state.calls[call_id], asking=True) for call_id in waiting}}
-    others = state.agents.keys() - {agent.agent_id for agent in agents}
+    unlisted = state.agents.keys() - {agent.agent_id for agent in agents}
     within = [step for step in steps if step.kind != "model" or step.call_id == scope]
     read = read_turns(within, scope, calls).asked_again(within)
     return Past(
         agents=tuple((agent.agent_id, agent.name) for agent in agents),
         turns=read.turns,
         cut=read.cut,
-        thoughts=tuple(thought for agent_id, thought in state.thoughts if agent_id not in others),
+        thoughts=tuple(thought for agent_id, thought in state.thoughts if agent_id not in unlisted),
         last_step=max(state.steps, default=0),
         summaries=tuple(step for step in within if step.kind == "summary"),
         questions=state.questions,

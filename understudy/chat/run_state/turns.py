@@ -181,13 +181,13 @@ def encode_reply(
     """
     recorded = []
     for written, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
-        shown = call or ToolRequest(written.id, written.name, {})
-        whole = call is not None and shown.arguments == written.arguments
-        words = (shown.description, shown.problem)
-        recorded.append(_RecordedCall(call_id, shown.name, dict(shown.arguments), whole, *words))
+        recorded_call = call or ToolRequest(written.id, written.name, {})
+        whole = call is not None and recorded_call.arguments == written.arguments
+        words = (recorded_call.description, recorded_call.problem)
+        recorded.append(_RecordedCall(call_id, recorded_call.name, dict(recorded_call.arguments), whole, *words))
     calls_and_use = (tuple(recorded), reply.handoff, reply.usage)
-    said = _RecordedReply(text, *calls_and_use, thoughts, tuple(found), reply.reasoning, reply.state, reply.cut)
-    built: dict[str, Any] = msgspec.to_builtins(said)
+    reply_record = _RecordedReply(text, *calls_and_use, thoughts, tuple(found), reply.reasoning, reply.state, reply.cut)
+    built: dict[str, Any] = msgspec.to_builtins(reply_record)
     return built
 
 
@@ -250,8 +250,8 @@ def read_turn(
         result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
         taken = record.taken and result is not None
         call = ToolCallRecord(written.call_id, request, written.whole, began, result, taken=taken)
-        if logged and (known := logged.get(written.call_id)) is not None:
-            call = evolve(known, request=request, whole=written.whole, step=began, result=result, taken=taken)
+        if logged and (logged_call := logged.get(written.call_id)) is not None:
+            call = evolve(logged_call, request=request, whole=written.whole, step=began, result=result, taken=taken)
         calls.append(call)
     requests = tuple(call.request for call in calls)
     reply = Reply(record.text, requests, record.handoff, record.usage, record.reasoning, record.state, record.cut)
