@@ -29,8 +29,8 @@ EMPTY: Final = "(empty)"
 MAX_LABEL: Final = 80
 """Characters of the name of a group; the rest is cut off."""
 _OVER: Final = 0.7
-"""The last period counts as over if its dates reach at least this share of the usual length; not all of it, because the
-last days of a month may have no rows."""
+"""The last period counts as over if its dates reach at least this share of the median reach of the dates in other
+periods. It is below 1, because the last days of a month may have no rows."""
 
 # Words in the names of columns: of measures, the likely ones first; of columns whose numbers are no measures; and of
 # measures whose sum has no meaning.

@@ -43,8 +43,8 @@ SWITCH_S = 0.0001
 loop by this time: measured, 140 ms for another user's event at 0.5 ms, 58 ms at 0.1 ms."""
 
 LOADING_OBJECTS: Final = 2_000
-"""New objects after which the garbage collector runs while the server loads. At 500 it comes before the first copies of
-classes are garbage, at 30,000 more memory is in use at a time."""
+"""New objects after which the garbage collector runs while the server loads. At 500 it runs before classes are complete
+and misses their first copies; at 30,000 more memory is in use at a time."""
 NEVER: Final = 1_000_000
 """A threshold that the garbage collector does not reach."""
 COLLECTING_TRIES: Final = 500
