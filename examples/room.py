@@ -40,7 +40,7 @@ from transport.wire.vocabulary import Vocabulary
 
 @frozen
 class Posted(Event):
-    """A member has said a line."""
+    """A member has posted a line."""
 
     type: ClassVar[str] = "posted"
     author: str
@@ -49,7 +49,7 @@ class Posted(Event):
 
 @frozen
 class Post(Command):
-    """Say a line in a room. A client that does not hear of it sends it again, under the same `message_id`."""
+    """Post a line in a room. A client that gets no event for it sends it again, with the same `message_id`."""
 
     starts_work: ClassVar[bool] = True
     thread_id: str
@@ -69,22 +69,22 @@ register_errors([ErrorCode("shouting", "Please do not shout.", retryable=False, 
 ROOM = "room"
 ALLOWED_ORIGINS: tuple[str, ...] = ()  # pages of others that may connect; a page of this server's own always may
 LIMITS = ConnectionLimits(outbox=OutboxLimits(queue_bytes=64 * 1024, queue_events=100))
-"""What waits for one member at most; events beyond that are read from the log, when the member reads again."""
+"""Limits of the events that wait for one member; further ones are read from the log when the member reads again."""
 
 
 class Room:
-    """One thread for all: its log, and the outboxes that subscribe to it. `members` are the names of users by token."""
+    """One thread for all members: its log, and the outboxes that subscribe to it. `members` has names by token."""
 
     def __init__(self, members: Mapping[str, str], connections: ActorRef) -> None:
         self.members, self.connections = members, connections
-        self.log: list[Envelope] = []  # a database, in a room that outlives its program
+        self.log: list[Envelope] = []  # in a real program a database
         self.accepted: dict[tuple[str, str], Envelope] = {}
         self.outboxes: dict[str, ActorRef] = {}
         self.subscribed: set[ActorRef] = set()
         self.vocabulary, self.metrics, self.chunk_budget = VOCABULARY, ConnectionMetrics(), ChunkBudget()
 
     async def handle_upgrade(self, upgrade: Upgrade) -> WebSocketConnection | None:
-        """Admit a WebSocket, or say why not. The connection ends with its actor, and the actor with it."""
+        """Admit a WebSocket, or refuse it. The connection and its actor end together."""
         try:
             choice = ENDPOINTS.negotiate(upgrade.path, upgrade.subprotocols, upgrade.query)
             identity = await self.verify(find_token(upgrade.headers, upgrade.query, upgrade.subprotocols) or "")
@@ -100,7 +100,7 @@ class Room:
         await self.connections.ask(StartChild(spec))
         return connection
 
-    # What a connection calls: `transport.connection.callbacks.ConnectionCallbacks`
+    # The methods that a connection calls: `transport.connection.callbacks.ConnectionCallbacks`
 
     def clock(self) -> float:
         return time.time()
@@ -139,7 +139,7 @@ class Room:
                 raise CommandRejected("unknown_type")
 
     def say(self, user: str, text: str, message_id: str, outbox: ActorRef | None) -> None:
-        """Store a line, and then send it to everybody. A client that did not hear of it says it once more."""
+        """Store a line, and then send it to all members. A client that got no event for it sends it once more."""
         known = self.accepted.get((user, message_id))
         if known is not None:
             if outbox is not None:
@@ -157,34 +157,34 @@ class Room:
         return LogPage(self.log[after : after + limit], len(self.log))
 
     def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
-        """Nothing is written piece by piece here."""
+        """Do nothing: no text is streamed here."""
 
 
 async def not_found(scope: Mapping[str, Any], _: object, send: Callable[[Mapping[str, Any]], Any]) -> None:
-    """Answer whatever is no WebSocket. Here stands the ASGI application of your program."""
+    """Answer all requests that are no WebSocket. Replace this by the ASGI application of your program."""
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body"})
 
 
 class RoomClient(Client):
-    """A client that knows the room's words."""
+    """A client that knows the room's events and commands."""
 
     vocabulary = VOCABULARY
 
     async def post(self, text: str) -> str:
-        """Say a line, now or on the next connection. Return its id."""
+        """Post a line, now or on the next connection. Return its id."""
         message_id = uuid.uuid4().hex
         await self.send("post", thread_id=ROOM, message_id=message_id, text=text)
         return message_id
 
     async def outcome(self, text: str) -> Received:
-        """Say a line. Return the event that shows it, or refuses it."""
+        """Post a line. Return the event that shows it, or refuses it."""
         return await anext(self.exchange(await self.post(text)))
 
 
 class Line:
-    """A network between a client and the server: it can be cut, and it can stop carrying what the server sends."""
+    """A network between a client and the server. It can be cut, and it can stop carrying the server's data."""
 
     def __init__(self, port: int) -> None:
         self.port, self.connections = port, 0
@@ -208,7 +208,7 @@ class Line:
         self.scope.cancel()
 
     async def open(self, nursery: trio.Nursery, token: str) -> RoomClient:
-        """Return a client at the other end, which has been told what was said from the beginning."""
+        """Return a client at the other end, which reads the room from its first line."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, self.connect, [listener])
         url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/ws"
@@ -224,7 +224,7 @@ async def stay(url: str, token: str, *, task_status: trio.TaskStatus[RoomClient]
 
 
 async def hear(client: RoomClient, heard: list[str]) -> None:
-    """Note what is said, up to the last line."""
+    """Collect the lines that a client gets, up to the last one."""
     async for received in client:
         if isinstance(received.event, Posted):
             heard.append(received.message)
@@ -233,7 +233,7 @@ async def hear(client: RoomClient, heard: list[str]) -> None:
 
 
 async def main() -> dict[str, Any]:
-    """Return what was said, what ann and bob heard, how often bob connected, and the most that waited for ann."""
+    """Return all lines, those that ann and bob got, bob's connections, and the most bytes that waited for ann."""
     async with open_system("chat", [ChildSpec("connections", partial(Supervisor, []))]) as system:
         room = Room({"a-token": "ann", "b-token": "bob"}, system.get("/chat/connections"))
         async with trio.open_nursery() as nursery:
