@@ -98,7 +98,7 @@ AGENTS: Final = (Agent("desk", model=MarkedModel(), tools=[fill]), Agent("writte
 
 
 @define
-class Ways:
+class Outlets:
     """A server and whatever goes out of it. `texts` are what was read so far, each under where it was read;
     `of_runs` are the marks in the steps of the user's own export."""
 
@@ -138,9 +138,9 @@ class Ways:
 
 
 @pytest.fixture
-async def ways(
+async def outlets(
     serve: Any, database: dict[str, str], tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> Ways:
+) -> Outlets:
     monkeypatch.setattr("understudy.extensions.notices.webhook_sender.EVERY_S", 0.02)
     monkeypatch.setattr("understudy.extensions.notices.webhook_sender.FIRST_S", 0.02)
     collector, receiver = Collector(), Receiver()
@@ -149,40 +149,40 @@ async def ways(
     hooks = WebhookSettings([receiver.origin], SecretStr("a-secret-of-more-than-32-bytes-for-tests"), True)
     settings: dict[type[Any], Any] = {ShareSettings: ShareSettings(links=True), WebhookSettings: hooks}
     running = await serve(*AGENTS, secret=SECRET, otlp_endpoint=collector.origin, own=settings, **database)
-    return Ways(running, tmp_path, collector, receiver, database)
+    return Outlets(running, tmp_path, collector, receiver, database)
 
 
-async def talked(ways: Ways) -> dict[str, str]:
+async def talked(outlets: Outlets) -> dict[str, str]:
     """Fill every private field in the thread `t`. Read every path while its run waits. Return the names for paths."""
-    running = ways.running
+    running = outlets.running
     async with connected(running.address, ANN) as client:
-        await client.say("fill it in", agent_type="desk", thread_id="t", settings={"webhook": ways.receiver.url})
+        await client.say("fill it in", agent_type="desk", thread_id="t", settings={"webhook": outlets.receiver.url})
         question = await client.until("question_asked")
         names = {"thread_id": "t", "run_id": question["run_id"], "call_id": question["data"]["call_id"], "user": "ann"}
         names |= {"agent": "desk", "chat_id": "t", "response_id": f"resp_{question['run_id']}"}
-        await ways.walk(names)
-        await ways.read_export()
+        await outlets.walk(names)
+        await outlets.read_export()
         answer = {"question_id": question["data"]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
         await client.send({"type": "answer", "payload": answer})
         await client.until_end()
         await client.ask("work", agent_type="written", thread_id="t")
-        while f"{MARKER}-summary" not in ways.of_runs:
+        while f"{MARKER}-summary" not in outlets.of_runs:
             await client.ask("more", agent_type="desk", thread_id="t")
-            await ways.read_export()
-        ways.texts["live"] = repr(client.seen)
+            await outlets.read_export()
+        outlets.texts["live"] = repr(client.seen)
     await running.store.commit(save_state("ann", "t", "r", 6.0, (("at", MARKER.encode()),)))
     return names
 
 
-async def call_by_mcp(ways: Ways) -> None:
-    ways.texts["mcp"] = json.dumps(await Desk(ways.running, ANN).call("fill"))
+async def call_by_mcp(outlets: Outlets) -> None:
+    outlets.texts["mcp"] = json.dumps(await Desk(outlets.running, ANN).call("fill"))
 
 
-async def answer_newest(ways: Ways) -> None:
+async def answer_newest(outlets: Outlets) -> None:
     """Answer the question that waits for the user, once there is one."""
-    address = ways.running.address
+    address = outlets.running.address
     with trio.fail_after(60):
-        while not (waiting := (await get(ways.running, "/api/inbox", ANN))["needs_you"]):  # noqa: ASYNC110
+        while not (waiting := (await get(outlets.running, "/api/inbox", ANN))["needs_you"]):  # noqa: ASYNC110
             await trio.sleep(0.05)
     answer = {"question_id": waiting[0]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
     command = {"type": "answer", "payload": answer}
@@ -190,19 +190,19 @@ async def answer_newest(ways: Ways) -> None:
 
 
 @pytest.mark.blocking("every record of every package is kept")
-async def test_it_reaches_nobody(ways: Ways, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_reaches_nobody(outlets: Outlets, caplog: pytest.LogCaptureFixture) -> None:
     """Frames, streams, history, links, doors, logs, metrics, traces, webhooks, operators' and auditors' pages."""
     caplog.set_level(logging.DEBUG)
-    running = ways.running
-    names = await talked(ways)
+    running = outlets.running
+    names = await talked(outlets)
     for door in DOORS:
-        ways.texts[door] = (await say(running, ANN, door))[2]
+        outlets.texts[door] = (await say(running, ANN, door))[2]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(call_by_mcp, ways)
-        await answer_newest(ways)
+        nursery.start_soon(call_by_mcp, outlets)
+        await answer_newest(outlets)
     share = (await request(running.address, "POST", "/api/threads/t/shares", token=ANN, body={}))[2]
-    await eventually(lambda: len(ways.receiver.got) >= 2)
-    await ways.walk(names | {"token": share["path"].rpartition("/")[2]})
+    await eventually(lambda: len(outlets.receiver.got) >= 2)
+    await outlets.walk(names | {"token": share["path"].rpartition("/")[2]})
     ends = len((await get(running, "/api/runs?thread=t", ANN))["runs"])
     for dialect in ("canonical", "flat", "payload", "agent_response", "agent_events"):
         async with connected(running.address, ANN, f"/ws?dialect={dialect}", welcome=False) as client:
@@ -210,38 +210,38 @@ async def test_it_reaches_nobody(ways: Ways, caplog: pytest.LogCaptureFixture) -
             left = ends
             while left:
                 left -= (await client.read())["type"] in (*TERMINAL, "message")  # which an answer is in the latter two
-            ways.texts[f"frames as {dialect}"] = repr(client.seen)
-    await ways.read_export()
-    ways.texts["logs"] = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
-    assert "characters" in ways.texts["mcp"]
-    assert ways.marked() == {}
-    assert ways.of_runs == STORED
+            outlets.texts[f"frames as {dialect}"] = repr(client.seen)
+    await outlets.read_export()
+    outlets.texts["logs"] = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
+    assert "characters" in outlets.texts["mcp"]
+    assert outlets.marked() == {}
+    assert outlets.of_runs == STORED
 
 
-async def delete_user(ways: Ways) -> None:
+async def delete_user(outlets: Outlets) -> None:
     body = {"confirm": "ann"}
-    assert (await request(ways.running.address, "DELETE", "/api/me", token=ANN, body=body))[0] == 200
+    assert (await request(outlets.running.address, "DELETE", "/api/me", token=ANN, body=body))[0] == 200
 
 
-async def delete_thread(ways: Ways) -> None:
-    assert (await request(ways.running.address, "DELETE", "/api/threads/t", token=ANN))[0] == 204
+async def delete_thread(outlets: Outlets) -> None:
+    assert (await request(outlets.running.address, "DELETE", "/api/threads/t", token=ANN))[0] == 204
 
 
-async def let_it_expire(ways: Ways) -> None:
-    running, later = ways.running, time.time() + 31 * 24 * 3600
-    eraser = Eraser(running.store, Settings(data_dir=ways.folder / "data"), running.store.delete_thread)
+async def let_it_expire(outlets: Outlets) -> None:
+    running, later = outlets.running, time.time() + 31 * 24 * 3600
+    eraser = Eraser(running.store, Settings(data_dir=outlets.folder / "data"), running.store.delete_thread)
     assert await looked(running.system, KeepSettings(threads_days=30), running.store, eraser, now=later) == {
         "threads": 1
     }
 
 
 @pytest.mark.parametrize("erase", [delete_user, delete_thread, let_it_expire])
-async def test_nothing_of_it_is_left(ways: Ways, erase: Callable[[Ways], Awaitable[None]]) -> None:
+async def test_nothing_of_it_is_left(outlets: Outlets, erase: Callable[[Outlets], Awaitable[None]]) -> None:
     """In no table, and not in SQLite's file once its log is emptied."""
-    await talked(ways)
-    assert where_marked(ways.database, ways.folder / "data")
-    await erase(ways)
-    if not ways.database:
-        with closing(sqlite3.connect(ways.folder / "data" / "understudy.db")) as connection:
+    await talked(outlets)
+    assert where_marked(outlets.database, outlets.folder / "data")
+    await erase(outlets)
+    if not outlets.database:
+        with closing(sqlite3.connect(outlets.folder / "data" / "understudy.db")) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert where_marked(ways.database, ways.folder / "data") == []
+    assert where_marked(outlets.database, outlets.folder / "data") == []

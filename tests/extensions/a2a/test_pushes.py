@@ -154,13 +154,13 @@ async def test_only_public_addresses_are_told(tmp_path: Path) -> None:
 
 
 class Asked:
-    """A store that has receivers or not, and notes what it is asked."""
+    """A store that has receivers or not, and notes its queries."""
 
     def __init__(self) -> None:
-        self.any, self.asked = False, list[str]()
+        self.any, self.queries = False, list[str]()
 
     async def read(self, query: Any, *_: Any) -> Any:
-        self.asked.append(query.__name__)
+        self.queries.append(query.__name__)
         return [] if query is storage.due else self.any
 
 
@@ -171,7 +171,7 @@ async def test_while_there_are_no_receivers_the_sender_sleeps_longer(autojump_cl
     assert await sender.poll() == pushes.ASK_S
     store.any = True
     assert [await sender.poll() for _ in range(3)] == [pushes.EVERY_S] * 3
-    assert store.asked.count("are_any") == 2
+    assert store.queries.count("are_any") == 2
     await trio.sleep(pushes.ASK_S)
     store.any = False
     assert await sender.poll() == pushes.ASK_S

@@ -86,7 +86,7 @@ async def test_attempts_wait_longer_and_longer_also_for_names_that_nobody_has(
 ) -> None:
     await accounts.join("invite", GOOD)
     waits = {name: list[float]() for name in ("ada", "nobody")}
-    for name, seen in waits.items():
+    for name, observed in waits.items():
         for _ in range(FREE_OF_PAIR):
             assert (await refusal(accounts, name, "wrong"))[0] == "unauthenticated"
         for _ in range(3):
@@ -94,7 +94,7 @@ async def test_attempts_wait_longer_and_longer_also_for_names_that_nobody_has(
             with pytest.raises(CommandRejected) as caught:
                 await accounts.sign_in(name, GOOD, HOME)
             assert (caught.value.code, accounts.passwords.computed) == ("rate_limited", before)
-            seen.append(caught.value.retry_after)
+            observed.append(caught.value.retry_after)
             clock.now += caught.value.retry_after
             assert (await refusal(accounts, name, "wrong"))[0] == "unauthenticated"
     assert waits["ada"] == waits["nobody"] == [1.0, 2.0, 4.0]

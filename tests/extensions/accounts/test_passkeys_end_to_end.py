@@ -26,13 +26,13 @@ class Browser:
     device: Authenticator = field(init=False)
     cookies: httpx.Cookies = field(factory=httpx.Cookies)
     headers: dict[str, str] = field(factory=dict)
-    asked: int = 0
+    requests: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.device = Authenticator(f"http://localhost:{urlsplit(self.nodes[0]).port}")
 
     async def send(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        node, self.asked = self.nodes[self.asked % len(self.nodes)], self.asked + 1
+        node, self.requests = self.nodes[self.requests % len(self.nodes)], self.requests + 1
         headers = {"Host": urlsplit(self.device.origin).netloc, **self.headers}
         async with httpx.AsyncClient(timeout=60, cookies=self.cookies, verify=False) as http:
             answer = await http.request(method, f"{node}/auth/passkeys{path}", json=body, headers=headers)

@@ -59,7 +59,6 @@ def test_an_account_from_its_invite_to_its_end(place: list[str]) -> None:
     invited = understudy("invite", "Ada", "--role", "operator", "--group", "b", "--group", "a", *place)
     assert invited.exit_code == 0, invited.output
     printed = re.fullmatch(r"http://127\.0\.0\.1:8002/join#([\w-]{32})\n", invited.stdout)
-    assert printed is not None
     account = stored(place, "ada")
     assert (account.invite, account.password) == (digest_of(printed[1]), "")
     assert 71 * 3600 < account.invite_expires_at - account.created_at < 73 * 3600

@@ -65,8 +65,8 @@ class Checker:
         return texts[-1] if texts else ""
 
     @property
-    def made(self) -> list[tuple[str, str, str | None]]:
-        """The calls of the conversation: tool, arguments and result, None for one without."""
+    def calls_made(self) -> list[tuple[str, str, str | None]]:
+        """The tool, the arguments and the result of each call in the conversation; None if there is no result."""
         results = {message["toolCallId"]: message["content"] for message in self.messages if message["role"] == "tool"}
         calls = [call for message in self.messages for call in message.get("toolCalls", ())]
         return [(call["function"]["name"], call["function"]["arguments"], results.get(call["id"])) for call in calls]

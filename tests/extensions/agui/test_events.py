@@ -153,7 +153,7 @@ def test_a_run_is_joined_wherever_it_stands(name: str) -> None:
             sent += translator.translate(RUN.replace(event=event, seq=9 if event.durable else None))
         joined = check_run(sent + translator.closing_events("internal"))
         if not (sent[-1].get("outcome", {}).get("type") == "interrupt" or name == "drained"):
-            assert (joined.made, joined.state) == (complete.made, complete.state)
+            assert (joined.calls_made, joined.state) == (complete.calls_made, complete.state)
             assert joined.text == complete.text
 
 

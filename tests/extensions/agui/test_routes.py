@@ -188,7 +188,7 @@ def shape(checker: Checker) -> list[Any]:
         for message in checker.messages
         if message["role"] in ("assistant", "reasoning") and "content" in message
     )
-    return [texts, checker.made]
+    return [texts, checker.calls_made]
 
 
 @pytest.mark.promise("wire.agui-repeat")
@@ -199,7 +199,7 @@ async def test_a_run_joined_after_its_conversation_stopped_is_told_whole(tmp_pat
         _, before = await run_through(running, token, body)
     async with served(tmp_path, [script]) as running, post_run(running, token, body) as stream:
         assert shape(await read_run(stream)) == shape(before)
-    assert sorted(name for name, _, result in before.made if result) == ["echo", "refuse"]
+    assert sorted(name for name, _, result in before.calls_made if result) == ["echo", "refuse"]
 
 
 @pytest.mark.promise("wire.agui-repeat")
@@ -215,7 +215,7 @@ async def test_a_run_joined_after_its_server_died_is_told_whole(tmp_path: Path) 
         assert (await post(running, token, "approve", call_id=call_id, decision="allow"))[0] == 202
         run = await read_run(stream)
     assert run.text == "one two "
-    assert [(name, result) for name, _, result in run.made] == [
+    assert [(name, result) for name, _, result in run.calls_made] == [
         ("echo", '"hi"'),
         ("send_mail", '"sent to anna@example.org"'),
     ]
@@ -406,7 +406,10 @@ async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path
         for _ in range(2):
             stream, run = await run_through(running, token, body)
             assert (last(stream)["outcome"], run.text) == ({"type": "success"}, "sunny ")
-            assert sorted(run.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
+            assert sorted(run.calls_made) == [
+                ("echo", '{"text":"hi"}', '"hi"'),
+                ("weather", '{"place":"Bonn"}', "20 °C"),
+            ]
             assert [message["id"] for message in run.messages if message.get("toolCallId") == call_id] == ["r1"]
     assert len(script.model.inputs) == 2
 
@@ -435,7 +438,7 @@ async def test_a_hand_written_agent_calls_a_tool_of_the_client(tmp_path: Path, s
     async with served(tmp_path, [agent]) as running, post_run(running, token, body) as stream:
         run = await read_run(stream)
     assert (last(stream)["outcome"], run.text) == ({"type": "success"}, f"It has {text}.")
-    assert run.made == [("weather", '{"place":"Bonn"}', text)]
+    assert run.calls_made == [("weather", '{"place":"Bonn"}', text)]
 
 
 @pytest.mark.promise("wire.agui-client-tools")
@@ -448,7 +451,7 @@ async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
     stream, _ = await run_through(running, token, run_input(message="n"))
     assert last(stream)["type"] == "RUN_FINISHED"
     _, run = await run_through(running, token, run_input() | {"messages": []})
-    assert None not in [result for *_, result in run.made]
+    assert None not in [result for *_, result in run.calls_made]
     async with post_run(running, token, run_input() | {"tools": [WEATHER | {"name": "echo"}]}) as stream:
         assert (await refused(stream))["code"] == "invalid_command"
 
@@ -479,7 +482,7 @@ async def test_capabilities_are_told(serve_guest: Any) -> None:
 
 @pytest.mark.promise("wire.agui-refused")
 @pytest.mark.parametrize(
-    ("given", "query", "code"),
+    ("content", "query", "code"),
     [
         (b"{", "", "bad_json"),
         (b"", "", "bad_json"),
@@ -501,9 +504,9 @@ async def test_capabilities_are_told(serve_guest: Any) -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, query: str, code: str) -> None:
+async def test_what_is_refused_is_a_run_that_failed(serve: Any, content: Any, query: str, code: str) -> None:
     running = await serve(scripted(Say("one")))
-    async with post_run(running, await new_token(running), given, query) as stream:
+    async with post_run(running, await new_token(running), content, query) as stream:
         error = await refused(stream)
         assert error["code"] == code
         about = error["metadata"]["understudy"]
@@ -535,7 +538,7 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
     assert interrupts[1]["toolCallId"]
     assert (last(stream)["outcome"], last(stream)["result"]["message"]) == ({"type": "success"}, "done ")
     assert results == [[], [], []]  # of the second requests: what was there before is in their snapshots
-    assert [json.loads(result or "") for *_, result in run.made] == [
+    assert [json.loads(result or "") for *_, result in run.calls_made] == [
         "sent to eve@example.org",
         PEARS | {"express": False},
     ]

@@ -47,8 +47,8 @@ async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, he
         content: list[dict[str, Any]] = assistant["content"]
         return content
 
-    one, sealed, words, two, *calls = await answered(thought, text_item)
-    assert [one, sealed, words, two] == [
+    plan, sealed, words, more, *calls = await answered(thought, text_item)
+    assert [plan, sealed, words, more] == [
         {"type": "thinking", "thinking": "They want two orders.", "signature": "sig-1"},
         {"type": "redacted_thinking", "data": "opaque"},
         {"type": "text", "text": "I look them up."},
@@ -60,7 +60,7 @@ async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, he
     ]
     assert await answered(evolve(thought, content="(redacted)"), text_item) == [words, *calls]
     changed = {"type": "text", "text": "I look [NAME] up."}
-    assert await answered(thought, evolve(text_item, content=changed["text"])) == [one, sealed, two, changed, *calls]
+    assert await answered(thought, evolve(text_item, content=changed["text"])) == [plan, sealed, more, changed, *calls]
     assert [part["type"] for part in await answered(thought, text_item, model="m")] == ["text", "tool_use", "tool_use"]
 
 

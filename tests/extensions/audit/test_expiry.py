@@ -23,11 +23,13 @@ async def test_entries_expire_if_the_operator_says_so(store: Any, monkeypatch: p
     for _ in range(3):
         await store.commit(append_entry(Deed(SENT, "ann", PAGE)))
     removed: list[tuple[str, int]] = []
+    metrics = SimpleNamespace(removed=lambda *gone: removed.append(gone))
+
+    def server_with(settings: AuditSettings) -> Any:
+        return SimpleNamespace(store=store, settings=SimpleNamespace(of=lambda _: settings), metrics=metrics)
+
     for days, expected in ((4.0, []), (2.0, [("audit_entries", 2)]), (2.0, [("audit_entries", 2)])):
-        own, metrics = AuditSettings(days=days), SimpleNamespace(removed=lambda *gone: removed.append(gone))
-        server: Any = SimpleNamespace(store=store, settings=SimpleNamespace(of=lambda _, own=own: own), metrics=metrics)
-        (child,) = EXTENSION.children(server)
+        (child,) = EXTENSION.children(server_with(AuditSettings(days=days)))
         await child.factory().poll()
         assert removed == expected
-    own = AuditSettings()
-    assert EXTENSION.children(SimpleNamespace(settings=SimpleNamespace(of=lambda _: own), metrics=metrics)) == []
+    assert EXTENSION.children(server_with(AuditSettings())) == []

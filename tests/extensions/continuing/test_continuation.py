@@ -170,12 +170,12 @@ def calling(name: str, **arguments: object) -> ScriptedModel:
     return ScriptedModel(Call([(name, arguments)]), Say("Done."))
 
 
-@pytest.mark.parametrize(("choice", "made"), [("happened", 1), ("again", 2)])
-async def test_a_call_that_was_stopped_is_settled_first(choice: str, made: int) -> None:
+@pytest.mark.parametrize(("choice", "count"), [("happened", 1), ("again", 2)])
+async def test_a_call_that_was_stopped_is_settled_first(choice: str, count: int) -> None:
     async with open_session(Agent("guide", model=calling("send", city="Ulm"), tools=[send])) as session:
         cut = await stopped_when(session, "Send it.", lambda: MADE["Ulm"] == 1)
         run = await session.continue_answer(cut, answers=[{"choice": choice}])
-        assert (run.text, MADE["Ulm"]) == ("Done.", made)
+        assert (run.text, MADE["Ulm"]) == ("Done.", count)
         assert [question.title for question in run.of(QuestionAsked)] == ["Did send take effect?"]
         assert [call.call_id for call in run.of(ToolExecuting)] == [call.call_id for call in run.of(ToolCompleted)]
         assert len(run.of(ToolCompleted)) == 1

@@ -32,7 +32,7 @@ def nodes(shared: PostgresDatabase, tmp_path) -> list[DatabaseFiles]:
 
 
 @pytest.fixture
-def own(own_postgres: Postgres, tmp_path) -> Iterator[DatabaseFiles]:
+def own_files(own_postgres: Postgres, tmp_path) -> Iterator[DatabaseFiles]:
     """Files in a database of a server that only this test has."""
     with closing(connect_database(own_postgres.create())) as opened:
         yield DatabaseFiles(opened, FileCache(tmp_path / "copies"))
@@ -132,29 +132,29 @@ async def test_slow_readers_hold_no_session_of_a_pooler(
     opened.close()
 
 
-async def test_a_database_that_says_nothing_is_not_waited_for(own_postgres: Postgres, own: DatabaseFiles) -> None:
-    first = await own.save("ann", "a", "text/plain", stream([b"first"]))
+async def test_a_database_that_says_nothing_is_not_waited_for(own_postgres: Postgres, own_files: DatabaseFiles) -> None:
+    first = await own_files.save("ann", "a", "text/plain", stream([b"first"]))
     own_postgres.pause()
-    own.deadline_s = 0.2
+    own_files.deadline_s = 0.2
     try:
         with trio.fail_after(60):
-            for attempt in (own.save("ann", "b", "text/plain", stream([b"second"])), read_all(own, first)):
+            for attempt in (own_files.save("ann", "b", "text/plain", stream([b"second"])), read_all(own_files, first)):
                 with pytest.raises(StorageUnavailable):
                     await attempt
     finally:
         own_postgres.resume()
-    own.deadline_s = 10.0
-    assert await read_all(own, first) == b"first"
+    own_files.deadline_s = 10.0
+    assert await read_all(own_files, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
-    await nobody_at_work(own)
+    await nobody_at_work(own_files)
 
 
 async def test_a_transfer_that_is_late_is_ended_in_its_middle(
-    own_postgres: Postgres, own: DatabaseFiles, tmp_path, monkeypatch: pytest.MonkeyPatch
+    own_postgres: Postgres, own_files: DatabaseFiles, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database is held while pieces go there: the thread comes back although nobody answers, its place is free, and
     nothing of the file is there when the database goes on."""
-    own.deadline_s = 0.3
+    own_files.deadline_s = 0.3
     monkeypatch.setattr(files_in_database, "SLOWEST", 1 << 40)
     store = files_in_database._store
 
@@ -167,22 +167,22 @@ async def test_a_transfer_that_is_late_is_ended_in_its_middle(
     try:
         with trio.fail_after(60):
             with pytest.raises(StorageUnavailable):
-                await own.save("ann", "a", "text/plain", stream([b"never"]))
-            await nobody_at_work(own)
+                await own_files.save("ann", "a", "text/plain", stream([b"never"]))
+            await nobody_at_work(own_files)
     finally:
         own_postgres.resume()
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == []
     assert list((tmp_path / "copies").iterdir()) == []
 
 
-async def test_a_database_whose_disk_is_full(own_postgres: Postgres, own: DatabaseFiles, tmp_path) -> None:
-    first = await own.save("ann", "a", "text/plain", stream([b"first"]))
+async def test_a_database_whose_disk_is_full(own_postgres: Postgres, own_files: DatabaseFiles, tmp_path) -> None:
+    first = await own_files.save("ann", "a", "text/plain", stream([b"first"]))
     large = os.urandom(4 * 1024 * 1024)
     await trio.to_thread.run_sync(own_postgres.limit_files, 2 * 1024 * 1024)
     with pytest.raises(StorageUnavailable, match="could not extend file"):
-        await own.save("ann", "b", "text/plain", stream([large]))
-    assert await read_all(own, first) == b"first"
+        await own_files.save("ann", "b", "text/plain", stream([large]))
+    assert await read_all(own_files, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
     assert [path.name for path in (tmp_path / "copies").iterdir()] == [first.id]
     await trio.to_thread.run_sync(own_postgres.limit_files, -1)
-    assert await read_all(own, await own.save("ann", "b", "text/plain", stream([large]))) == large
+    assert await read_all(own_files, await own_files.save("ann", "b", "text/plain", stream([large]))) == large

@@ -9,7 +9,7 @@ CALLS = "UNDERSTUDY_TEST_CALLS"
 
 
 def note(name: str) -> None:
-    """Append the name of what is done to the file, and which server does it."""
+    """Append a name and the id of this process to the file of calls."""
     with Path(os.environ[CALLS]).open("a") as file:
         file.write(f"{name} {os.getpid()}\n")
 
@@ -20,7 +20,7 @@ def noted(calls: Path) -> list[str]:
 
 
 def only_here(name: str) -> bool:
-    """Return whether only this server has done what is noted: none was killed since."""
+    """Return whether every noted call of this name was made by this server, so that none was killed since."""
     lines = [line.split() for line in Path(os.environ[CALLS]).read_text().splitlines()]
     return {pid for noted_name, pid in lines if noted_name == name} == {str(os.getpid())}
 

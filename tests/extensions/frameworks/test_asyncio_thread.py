@@ -17,7 +17,7 @@ from understudy.tools import loop as loops
 
 
 class Given:
-    """Takes the place of a context: has a function run on the server's loop."""
+    """A stand-in for a context: has a function run on the server's loop."""
 
     def elsewhere(self, on_server: Callable[..., Any], _: Callable[..., Any]) -> "Given":
         self.on_server = on_server

@@ -92,7 +92,7 @@ async def test_a_graph_that_says_nothing_has_failed() -> None:
 
 
 class Calling(BaseChatModel):
-    """A model that calls one tool, again and again; or writes a text."""
+    """A model that calls one tool again and again, or writes a text."""
 
     tool_name: str = ""
     arguments: dict[str, Any] = Field(default_factory=dict)

@@ -99,7 +99,7 @@ async def test_an_agent_goes_on_from_what_it_has_kept(agents: Any, calls: Path) 
     ("texts", "expected"), [(("one two ", "one two three."), "one two three."), (("one two ", "Three."), "Three.")]
 )
 async def test_a_text_that_was_cut_is_written_again_in_its_place(texts: tuple[str, ...], expected: str) -> None:
-    """The request that was cut is made again, and its text replaces what was shown of it, whatever it is."""
+    """The request that was cut is made again; its text replaces the one that was shown."""
     left = list(texts)
 
     async def write(_: list[Any], __: AgentInfo) -> AsyncIterator[str]:

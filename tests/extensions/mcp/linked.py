@@ -41,7 +41,6 @@ async def over_http(script: str, *arguments: str) -> AsyncIterator[tuple[str, tr
     with trio.fail_after(120):
         command = [sys.executable, str(SERVERS / script), "http", *arguments]
         process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(await process.stdout.receive_some())}", process
         finally:

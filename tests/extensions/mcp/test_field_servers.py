@@ -148,10 +148,10 @@ async def test_the_words_of_an_error_are_kept_in_whatever_form(tmp_path: Path, b
             assert caught.value.message == f"s refused: {words}"
 
 
-@pytest.mark.parametrize("what", ["own-404", "plain-404", "example-400", "gone-410"])
-async def test_a_session_that_the_server_does_not_know_is_begun_anew(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("manner", ["own-404", "plain-404", "example-400", "gone-410"])
+async def test_a_session_that_the_server_does_not_know_is_begun_anew(tmp_path: Path, manner: str) -> None:
     """The call is made once more, since it had no effect, and only once in the new session."""
-    async with by_http(what) as (catalogue, link, address):
+    async with by_http(manner) as (catalogue, link, address):
         echo = echo_of(catalogue, link)
         assert (await echo.call({"text": "a"}, context_of(tmp_path))).value == "you said a"
         await get(f"{address}/restart")

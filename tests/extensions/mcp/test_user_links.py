@@ -164,15 +164,15 @@ async def test_a_call_that_needs_more_scopes_asks_for_all_and_is_made(
         assert await call(means=CallMeans(attended=False))
 
 
-@pytest.mark.parametrize(("grants_all", "asked"), [(True, 1), (False, user_links.ASKS)])
-async def test_a_server_that_goes_on_refusing_asks_a_few_times(tmp_path: Path, grants_all: bool, asked: int) -> None:
+@pytest.mark.parametrize(("grants_all", "refusals"), [(True, 1), (False, user_links.ASKS)])
+async def test_a_server_that_goes_on_refusing_asks_a_few_times(tmp_path: Path, grants_all: bool, refusals: int) -> None:
     """It refuses a token for all scopes that it names, or its authorization server gives no token for more."""
     provider = Provider(grants_all=grants_all, refusal=(403, 'Bearer error="insufficient_scope", scope="write"'))
     async with signed_in(tmp_path, provider) as (call, agree, _):
         provider.needs["whose"] = "write other"
         with pytest.raises(ToolError, match="HTTP 403" if grants_all else "needs more rights"):
             await call(means=CallMeans(agree))
-        assert provider.asked == 1 + asked
+        assert provider.asked == 1 + refusals
 
 
 async def test_a_server_that_does_not_tell_its_tools_without_more_scopes_has_its_user_sign_in(tmp_path: Path) -> None:

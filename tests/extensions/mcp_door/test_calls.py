@@ -24,6 +24,15 @@ NEXT = "the secret that takes the other one's place"
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 )
+FILES = {
+    "png": ("dot.png", "image/png", PNG),
+    "sound": ("beep.wav", "audio/wav", b"RIFF\xff"),
+    "text": ("note.txt", "text/plain", b"a note"),
+    "svg": ("dot.svg", "image/svg+xml", b"<svg/>"),
+    "blob": ("a.gz", "application/gzip", b"\x1f\x8b\xff"),
+    "large": ("big.png", "image/png", PNG + b"\xff" * 1_100_000),
+}
+"""The files that the tool `draw` makes by their kind; it makes the picture `png` beside any other."""
 
 
 @frozen
@@ -51,24 +60,12 @@ def agent_of(calls: list[str]) -> Agent:
     @tool
     async def draw(context: ToolContext, kind: str = "png") -> Any:
         """Make files."""
-        save = context.files.save
-        png = (await save("dot.png", "image/png", PNG)).id
-        match kind:
-            case "png":
-                return png
-            case "sound":
-                return (await save("beep.wav", "audio/wav", b"RIFF\xff")).id
-            case "text":
-                return (await save("note.txt", "text/plain", b"a note")).id
-            case "svg":
-                return (await save("dot.svg", "image/svg+xml", b"<svg/>")).id
-            case "blob":
-                return (await save("a.gz", "application/gzip", b"\x1f\x8b\xff")).id
-            case "large":
-                return (await save("big.png", "image/png", PNG + b"\xff" * 1_100_000)).id
-            case "mixed":
-                return ["a dot", {"file": png, "name": "dot.png"}, {"rows": 2}]
-        return {"rows": 2}
+        png = (await context.files.save(*FILES["png"])).id
+        if kind == "mixed":
+            return ["a dot", {"file": png, "name": "dot.png"}, {"rows": 2}]
+        if kind == "png":
+            return png
+        return (await context.files.save(*FILES[kind])).id if kind in FILES else {"rows": 2}
 
     return Agent("desk", tools=[ask, send, draw], model=ScriptedModel(Call([("draw", {})]), Say("Drawn")))
 

@@ -145,7 +145,7 @@ class Ear:
 
 
 async def until(holds: Callable[[], Any], within_s: float = 60.0) -> None:
-    """Wait until `holds()` is true, or what it has to be awaited for."""
+    """Wait until `holds()` is true; an awaitable result is awaited."""
     with trio.fail_after(within_s):
         while True:
             value = holds()

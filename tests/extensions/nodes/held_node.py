@@ -58,12 +58,9 @@ async def main(address: str, lease_s: float) -> None:
         node = Member(store)
         await join(node, lease_s=lease_s)
         conversations = system.find("/s/conversations")
-        assert conversations is not None
         fence = await nodes.claim(store, "ann", "t1", node.id)
-        assert isinstance(fence, Fence)
         await system.spawn(ChildSpec("talker", lambda: Talker(store, fence)))
         talker = system.find("/s/talker")
-        assert talker is not None
 
         def on_lapse() -> None:
             talker.tell(OwnershipLost())

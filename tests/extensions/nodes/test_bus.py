@@ -45,18 +45,21 @@ LEASE_S = nodes.LEASE_S
 
 
 class Noting(Actor):
-    """Stands for the proxy of a thread, or its conversation: remembers what it is told."""
+    """Stands for the proxy of a thread, or its conversation: keeps what it receives."""
 
-    def __init__(self, told: list[object]) -> None:
-        self.told = told
+    def __init__(self, received: list[object]) -> None:
+        self.received = received
 
     async def receive(self, message: object, context: Context) -> None:
-        self.told.append(message)
+        self.received.append(message)
 
 
 @define(eq=False)
 class Node:
-    """One node. `execute` answers its requests; `news` and `told`, of the thread `t` of the other node, are noted."""
+    """One node. `execute` answers its requests, and `news` is kept.
+
+    `received` are the messages to the proxy of the thread `t`, `requests` those to its conversation.
+    """
 
     name: str
     address: str
@@ -69,8 +72,8 @@ class Node:
     system: ActorSystem
     executed: list[RpcRequest] = field(factory=list)
     news: list[News] = field(factory=list)
-    told: list[object] = field(factory=list)
-    asked: list[object] = field(factory=list)
+    received: list[object] = field(factory=list)
+    requests: list[object] = field(factory=list)
     dropped: list[str] = field(factory=list)
     answer: Callable[[RpcRequest], Any] = lambda _: "done"
 
@@ -92,24 +95,24 @@ class Node:
         return await self.bus.ask(other.id, "ann", "t", CancelRun("r1"), timeout_s=timeout_s)
 
     def peek(self, owner: str, thread_id: str) -> ActorRef | None:
-        """As `ConversationRegistry.peek`: the conversation of the thread `t`."""
+        """Return the conversation of the thread `t`, as `ConversationRegistry.peek` does."""
         assert (owner, thread_id) == ("ann", "t")
         return self.system.find(f"/{self.name}/conversation")
 
     async def follow(self, other: "Node") -> None:
         """Have a proxy of the thread `t` here, and wait until the other node has heard of it."""
-        proxy = await self.system.spawn(ChildSpec("p", partial(Noting, self.told)))
+        proxy = await self.system.spawn(ChildSpec("p", partial(Noting, self.received)))
         self.proxies.add(("ann", "t"), proxy, other.id)
         self.proxies.check()
-        await until(lambda: other.bus.announcer.is_followed("ann", "t") and other.asked)
+        await until(lambda: other.bus.announcer.is_followed("ann", "t") and other.requests)
 
     def append(self, *envelopes: Envelope) -> None:
         """Tell of events of the thread `t`."""
         self.bus.announcer.deliver("ann", "t", 1.0, envelopes)
 
-    def told_of(self) -> list[object]:
-        """What the proxy was told, but for the checks of its log."""
-        return [message for message in self.told if not isinstance(message, LogChecked)]
+    def thread_news(self) -> list[object]:
+        """Return what the proxy received, but for the checks of its log."""
+        return [message for message in self.received if not isinstance(message, LogChecked)]
 
     async def cut_off(self) -> None:
         """Close the connections of all listeners."""
@@ -131,7 +134,7 @@ class Node:
             await ref.stop()
 
     async def leave(self) -> None:
-        """Read and answer nothing any more, and have no lease."""
+        """Stop reading and answering, and give up the lease."""
         await self.stop("membership", "receiver")
         await self.store.commit_urgent(nodes.leave_nodes(self.id))
 
@@ -150,7 +153,7 @@ async def started(address: str, name: str, redis: Redis | None = None, lease_s: 
         times = {"lease_s": lease_s, "every_s": LEASE_S / 6}
         parts = (wakeups, store, member, node.bus, proxies, node, node.execute, node.hear, listening)
         specs = [
-            ChildSpec("conversation", partial(Noting, node.asked)),
+            ChildSpec("conversation", partial(Noting, node.requests)),
             ChildSpec("membership", partial(Membership, member, lambda: None, peers, **times)),
             *node.bus.children(),
             ChildSpec("receiver", partial(BusReceiver, *parts)),
@@ -232,10 +235,9 @@ async def test_numbers_and_text_reach_the_proxy_in_order_and_news_all_others(pai
     first.append(passing(AgentProgress(1.0, "half", 2.0)))
     first.bus.tell(second.id, Passing("former", "ann", "t", 4, msgspec.Raw(b"{}")))
     first.bus.broadcast(Active("ann", "t", 3))
-    await until(lambda: len(second.told_of()) >= 2)
-    number, text = second.told_of()
+    await until(lambda: len(second.thread_news()) >= 2)
+    number, text = second.thread_news()
     assert number == Advanced(first.id, "ann", "t", 4, 1.0)
-    assert isinstance(text, Passing)
     assert from_log(bytes(text.body)) == passing(AgentProgress(1.0, "half", 2.0))
     await until(lambda: Active("ann", "t", 3) in second.news)
     assert Active("ann", "t", 3) not in first.news
@@ -247,12 +249,12 @@ async def test_a_node_whose_connections_are_cut_hears_again_and_looks_for_what_i
     first, second = pair
     await second.follow(first)
     for number in range(3):
-        second.told.clear()
+        second.received.clear()
         second.news.clear()
         await first.cut_off()
         first.bus.broadcast(Active("ann", "t", number))
         assert await first.ask(second) == "done"
-        await until(lambda: first.bus.hears and second.bus.hears and LogChecked(None) in second.told)
+        await until(lambda: first.bus.hears and second.bus.hears and LogChecked(None) in second.received)
         await until(lambda: any(isinstance(news, Missed) for news in second.news))
 
 
@@ -262,12 +264,10 @@ async def test_a_conversation_is_asked_for_its_end_and_text_when_a_node_begins_t
     first, second = pair
     await second.follow(first)
     for _ in range(2):
-        assert all(
-            isinstance(request, RequestSnapshot) and isinstance(request.outbox, RemoteNodes) for request in first.asked
-        )
-        first.asked.clear()
+        assert all(isinstance(ask, RequestSnapshot) and isinstance(ask.outbox, RemoteNodes) for ask in first.requests)
+        first.requests.clear()
         await second.cut_off()
-        await until(lambda: first.asked)
+        await until(lambda: first.requests)
 
 
 async def test_what_was_being_sent_when_its_actor_was_killed_is_sent(
@@ -288,15 +288,15 @@ async def test_what_was_being_sent_when_its_actor_was_killed_is_sent(
         first.bus.follow(second.id, "ann", "t", snapshot=True)
         second.news.clear()
         await kill_when(sending, first.system.find("/one/bus"))
-    await until(lambda: any(isinstance(message, Advanced) and message.last == 7 for message in second.told), 5.0)
+    await until(lambda: any(isinstance(message, Advanced) and message.last == 7 for message in second.received), 5.0)
     await until(lambda: any(isinstance(news, Missed) for news in second.news), 5.0)
-    await until(lambda: second.asked, 5.0)
+    await until(lambda: second.requests, 5.0)
 
 
 async def test_a_request_that_was_being_stored_when_its_actor_was_killed_fails_at_once(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what was done with then is deleted later."""
+    """Its letter is deleted later."""
     first, second = pair
     storing, commit = trio.Event(), Store.commit
 
@@ -337,7 +337,7 @@ async def test_a_request_whose_commit_is_repeated_after_it_was_executed_is_not_e
 async def test_a_listener_that_dies_in_silence_is_noticed_within_five_seconds(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its connection stays, and nothing that this node sends to itself comes of it any more."""
+    """Its connection stays open, but nothing that the node sends to itself arrives any more."""
     first, second = pair
     receiver: Any = second.system.find("/other/receiver")
     silent, on_hello = True, BusReceiver._on_hello
@@ -361,7 +361,7 @@ async def test_a_listener_that_dies_in_silence_is_noticed_within_five_seconds(
 async def test_a_node_that_hears_nothing_still_answers_and_looks(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As behind a pooler that pools transactions."""
+    """A pooler of transactions keeps notifications from it."""
     first, second = pair
 
     async def deaf(*_: object) -> None:
@@ -412,14 +412,14 @@ async def test_requests_to_a_node_that_dies_fail_and_its_proxies_stop(pair: tupl
     await second.leave()
     with pytest.raises(Moved):
         await first.ask(second, 30.0)
-    await until(lambda: OwnerDown() in first.told and any(isinstance(news, Missed) for news in first.news))
+    await until(lambda: OwnerDown() in first.received and any(isinstance(news, Missed) for news in first.news))
 
 
 @pytest.mark.parametrize("hears", [True, False])
 async def test_a_node_whose_process_ended_is_dead_before_its_lease_ends_for_those_that_hear(
     postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch, hears: bool
 ) -> None:
-    """Not while it renews the lease, nor by a node whose own session ended: that may be the database's doing."""
+    """A node that renews its lease is alive, and a node whose own session ended declares nobody dead."""
     monkeypatch.setattr(nodes, "LEASE_S", 60.0)
     monkeypatch.setattr(nodes, "SILENT_S", 2.5)  # a busy machine renews late
 
@@ -432,14 +432,14 @@ async def test_a_node_whose_process_ended_is_dead_before_its_lease_ends_for_thos
         await trio.sleep(2 * LOOK_S)  # one has seen that the other listens
         await second.stop("receiver")
         await trio.sleep(nodes.SILENT_S + 2 * LOOK_S)
-        assert OwnerDown() not in first.told
+        assert OwnerDown() not in first.received
         await first.stop(*[] if hears else ["receiver"])
         monkeypatch.setattr(second.store, "commit_urgent", renew)
         if hears:
-            await until(lambda: OwnerDown() in first.told, 30.0)
+            await until(lambda: OwnerDown() in first.received, 30.0)
         else:
             await trio.sleep(nodes.SILENT_S + 2 * LOOK_S)
-            assert OwnerDown() not in first.told
+            assert OwnerDown() not in first.received
             assert set(await first.store.read(nodes.living)) == {first.id, second.id}
 
 
@@ -453,7 +453,7 @@ async def test_a_request_without_an_answer_times_out(pair: tuple[Node, Node], mo
 async def test_the_work_of_the_dead_is_done_by_one_survivor(
     pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But not what a living node asked: that one asks again by itself; nor what is too late."""
+    """Requests of a living node, which it repeats itself, and requests that are too late are not executed."""
     first, second = pair
     monkeypatch.setattr("understudy.extensions.nodes.peers.SCAN_EVERY_S", 0.1)
     letter = codec.encode_letter(RpcRequest("w", "ann", "t", "CancelRun"))
@@ -521,7 +521,7 @@ async def test_what_has_no_room_is_refused_in_a_sentence(
 
 
 async def ask_on(first: Node, second: Node) -> None:
-    """Ask until it fails: sessions take up a setting one after the other."""
+    """Ask until it fails: sessions adopt a setting one after the other."""
     while True:
         await first.ask(second, 0.5)
 

@@ -54,7 +54,7 @@ PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "
 
 @define(eq=False)
 class Beckon(Ask[bool]):
-    """What an extension's part of a conversation handles."""
+    """A message to a conversation that a part of an extension handles."""
 
     run_id: str
     filtered: Sanitized
@@ -63,7 +63,7 @@ class Beckon(Ask[bool]):
 
 
 class Beckoning(ThreadPart):
-    """Such a part."""
+    """The part that handles `Beckon`."""
 
     messages = (Beckon,)
 
@@ -108,7 +108,6 @@ def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
     passing = Passing("a", "ann", "t", 8, msgspec.Raw(to_log(envelope)), "2")
     (part,) = codec.encode_passing(passing, 7999)
     (back,) = codec.decode_passing(f"[{part}]")
-    assert isinstance(back, Passing)
     assert (back.head, back.epoch, from_log(bytes(back.body))) == (8, "2", envelope)
 
 
@@ -162,7 +161,7 @@ def test_messages_are_put_together_so_that_each_fits() -> None:
 
 
 def test_what_does_not_fit_is_left_out() -> None:
-    """Rows are read from the log."""
+    """Rows that are left out are read from the log."""
     long = msgspec.Raw(b'"' + b"x" * 9_000 + b'"')
     assert codec.encode_passing(Passing("a", "ann", "t", 1, long), 7999) == []
     number = Advanced("a", "ann", "t", 1, 1.5)
@@ -214,7 +213,6 @@ def bare(shape: Any) -> Any:
 
 def test_a_message_of_an_extension_is_none_where_that_is_off() -> None:
     request = codec.decode_letter(letter(LETTERS[0]))
-    assert isinstance(request, RpcRequest)
     with pytest.raises(CommandRejected) as refused:
         message_of(request)
     assert refused.value.code == "unknown_type"

@@ -73,20 +73,19 @@ class OtherNode:
         store = self.rig.services.store
         await store.delete_thread("ada", "t", None)
         fence = await nodes.claim(store, "ada", "t", "other")
-        assert isinstance(fence, Fence)
         thread = Thread("ada", "t", "Title", "script", None, created_at, created_at)
         events = tuple(LoggedEvent(seq, "agent_thinking", "r", to_log(thought(seq))) for seq in range(1, count + 1))
         await store.commit(Change("ada", "t", events, thread, fence=fence))
         self.created_at, self.fence = created_at, fence
 
     async def append(self, *envelopes: Envelope) -> Advanced:
-        """Store the next events of the thread. Return how the node tells of them."""
+        """Store the next events of the thread. Return the message with which the node announces them."""
         events = [LoggedEvent(envelope.seq or 0, envelope.event.type, "r", to_log(envelope)) for envelope in envelopes]
         await self.rig.services.store.commit(Change("ada", "t", tuple(events), fence=self.fence))
         return Advanced("other", "ada", "t", events[-1].seq, self.created_at)
 
     async def checked(self) -> LogChecked:
-        """Where the log ends, as the check of all logs reads it."""
+        """Return the end of the log, as the check of all logs reads it."""
         return LogChecked((await self.rig.services.store.read(log_ends, [("ada", "t")])).get(("ada", "t")))
 
     async def ask(self, *_: object, timeout_s: float, traceparent: str = "") -> int:
@@ -156,7 +155,6 @@ async def here(rig: Rig) -> Here:
     sent, outbox = await connect(rig, "client")
     rig.services.presence = OneForAll(outbox)
     conversations = rig.system.find("/s/conversations")
-    assert conversations is not None
     desk = CommandDispatcher(rig.services, lambda: conversations)
     desk.join(node, other.make_proxy)
     rig.services.on_relocated = desk.registry.mark_relocated
@@ -179,12 +177,12 @@ NOTICES: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("how", NOTICES)
-async def test_who_followed_a_deleted_thread_gets_the_next_one_from_its_first_event(here: Here, how: str) -> None:
+@pytest.mark.parametrize("notice", NOTICES)
+async def test_who_followed_a_deleted_thread_gets_the_next_one_from_its_first_event(here: Here, notice: str) -> None:
     """The next one has four events when this node learns of it; the connection never named a cursor."""
     proxy = await at_end(here)
     await here.other.begin_thread(2.0, 4)
-    proxy.tell(NOTICES[how])
+    proxy.tell(NOTICES[notice])
     with trio.fail_after(60):
         await proxy.wait_stopped()
     for moved in here.desk.registry.relocated:
@@ -192,12 +190,12 @@ async def test_who_followed_a_deleted_thread_gets_the_next_one_from_its_first_ev
     await here.until_sent(3, 1, 2, 3, 4)
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscription(here: Here, told: bool) -> None:
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscription(here: Here, gone: bool) -> None:
     proxy, vault = await at_end(here), here.other.rig.services.content_filter.vault
     vault.get_or_create("ada", "t", is_new=True)
     await here.other.rig.services.store.delete_thread("ada", "t", None)
-    proxy.tell(ThreadGone("other", "ada", "t", 1.0) if told else OwnerDown())
+    proxy.tell(ThreadGone("other", "ada", "t", 1.0) if gone else OwnerDown())
     with trio.fail_after(60):
         await proxy.wait_stopped()
     (moved,) = here.desk.registry.relocated
@@ -229,7 +227,7 @@ async def test_a_thread_that_another_node_owns_now_is_looked_up_again(here: Here
 
 
 async def test_what_the_log_has_is_waited_for_while_it_may_be_on_its_way(here: Here) -> None:
-    """Its text would be out of date else."""
+    """Otherwise the text that follows would be out of date."""
     proxy = await at_end(here)
     stored = await here.other.append(thought(4))
     proxy.tell(await here.other.checked())
@@ -278,7 +276,7 @@ async def test_a_connection_that_is_opened_later_gets_the_thread_with_its_next_m
 
 
 async def test_a_command_to_a_node_that_has_lost_the_thread_fails_so_that_it_is_sent_again(here: Here) -> None:
-    """As one to an actor that has ended: its caller finds the next owner. Not as one that nobody handles."""
+    """It fails like a command to an ended actor, whose caller finds the next owner; not like an unhandled one."""
     await here.other.begin_thread(1.0, 2)
     proxy = await here.proxy()
     with pytest.raises(ActorDied), trio.fail_after(60):
@@ -311,7 +309,7 @@ def piece(head: int, offset: int, text: str) -> Passing:
 
 
 async def test_text_comes_after_the_events_before_it_and_not_after_those_behind_it(here: Here) -> None:
-    """A client that came back after the end of a run would show its text as new."""
+    """Otherwise a client that returns after the end of a run would show the text as new."""
     proxy = await at_end(here)
     rows = (msgspec.Raw(to_log(thought(4))),)
     proxy.tell(msgspec.structs.replace(await here.other.append(thought(4)), frames=rows))

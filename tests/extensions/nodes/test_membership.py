@@ -62,7 +62,7 @@ class Server:
         await join(self.node, lease_s=LEASE_S)
         return self
 
-    async def live(self) -> ActorRef:
+    async def start_membership(self) -> ActorRef:
         membership = partial(
             Membership,
             self.node,
@@ -94,9 +94,9 @@ def execute(address: str, statement: str) -> Any:
 async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     async with server(address) as first:
-        await (await first.join()).live()
+        await (await first.join()).start_membership()
         async with server(address) as second:
-            await (await second.join()).live()
+            await (await second.join()).start_membership()
             since = trio.current_time() + 1.5 * LEASE_S
             await until(lambda: min(first.node.renewed_at, second.node.renewed_at) > since)
             await until(partial(_alive, first.store, first.node.id, second.node.id))
@@ -109,7 +109,7 @@ async def test_a_membership_that_dies_goes_on(
 ) -> None:
     address = postgres.create(template)
     async with server(address) as first:
-        ref = await (await first.join()).live()
+        ref = await (await first.join()).start_membership()
         before, renew, crashes = first.node.id, first.store.commit_urgent, [RuntimeError("broken")]
 
         async def fails_once(*args: Any, **options: Any) -> bool:
@@ -128,13 +128,13 @@ async def test_a_membership_that_dies_goes_on(
         assert first.lapses == []
 
 
-@pytest.mark.parametrize("how", ["taken", "gone"])
-async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, template: str, how: str) -> None:
+@pytest.mark.parametrize("cause", ["taken", "gone"])
+async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, template: str, cause: str) -> None:
     address = postgres.create(template)
     async with server(address) as first, server(address) as second:
         await first.join()
         before = first.node.id
-        if how == "taken":
+        if cause == "taken":
             await first.store.commit(_running(before, "t1", "r1"))
             execute(address, "UPDATE nodes SET expires_at = 1")
             assert await second.store.commit_urgent(join_nodes(second.node.id, lease_s=60.0))
@@ -142,7 +142,7 @@ async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres,
             await second.store.commit_urgent(leave_nodes(second.node.id))
         else:
             execute(address, "DELETE FROM nodes")
-        await first.live()
+        await first.start_membership()
         await until(lambda: first.node.joined and first.node.id != before)
         assert first.lapses == [before]
         since = trio.current_time() + 2 * EVERY_S
@@ -155,10 +155,10 @@ async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres,
     address = postgres.create(template)
     async with server(address) as first, server(address) as second:
         await first.join()
-        await (await second.join()).live()
+        await (await second.join()).start_membership()
         await first.store.commit(_running(first.node.id, "t1", "r1"))
         await until(partial(_free, second.store))
-        ref = await first.live()
+        ref = await first.start_membership()
         await until(partial(_held, first.store, first.node.id))
         assert (first.lapses, first.node.lapses) == ([], 0)
         ref.kill()
@@ -172,7 +172,7 @@ async def test_a_server_that_was_silent_keeps_its_threads(postgres: Postgres, te
         execute(address, "UPDATE nodes SET expires_at = 1")
         first.node.renewed_at -= 2 * LEASE_S
         since = trio.current_time() + EVERY_S
-        await first.live()
+        await first.start_membership()
         await until(lambda: first.node.renewed_at > since)
         await until(partial(_alive, first.store, before))
         assert first.lapses == []
@@ -194,7 +194,6 @@ class Obedient(Actor):
 async def test_all_conversations_stand_down() -> None:
     async with ActorSystem("s", [ChildSpec("conversations", Supervisor)]) as system:
         conversations = system.find("/s/conversations")
-        assert conversations is not None
         refs = []
         for kind in (Deaf, Obedient):
             refs.append(await conversations.ask(StartChild(ChildSpec(kind.__name__, kind, restart=Restart.TEMPORARY))))
@@ -213,7 +212,6 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
         process: trio.Process = await nursery.start(
             partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
         )
-        assert process.stdout is not None
         lines = Lines(process.stdout)
         with trio.fail_after(60):
             _, held_id, token = (await lines.next()).split()
@@ -275,11 +273,10 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
     async with server(shared_at) as first, server(shared_at) as second:
         servers = (first, second)
         for member in servers:
-            await (await member.join()).live()
+            await (await member.join()).start_membership()
         before = [peer.node.id for peer in servers]
         thread = Thread("ann", "t1", "Title", "guide", None, 1.0, 1.0)
         fence = await nodes.claim(first.store, "ann", "t1", first.node.id)
-        assert isinstance(fence, Fence)
         event = LoggedEvent(1, "note", None, b"before")
         await first.store.commit(Change("ann", "t1", (event,), thread, fence=fence))
         for leave, come in (
@@ -306,7 +303,7 @@ async def _alive(store: Store, *names: str) -> bool:
 
 
 async def _back(server: Server, since: float) -> bool:
-    """Whether the node is alive and has renewed its lease since."""
+    """Return whether the node is alive and has renewed its lease since."""
     try:
         return server.node.renewed_at > since and server.node.id in await server.store.read(nodes.living)
     except StorageUnavailable:
@@ -318,7 +315,7 @@ class Finder:
     """A stand-in for the registry: claims the threads it is asked to run."""
 
     server: Server
-    mine: list[str] = field(factory=list)
+    claimed: list[str] = field(factory=list)
     refused: int = 0
     moved: list[tuple[tuple[str, str], ActorRef]] = field(factory=list)
     followed: list[str] = field(factory=list)
@@ -332,11 +329,11 @@ class Finder:
         return self.server.node
 
     async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
-        if run_id in self.mine:  # this node works on it already
+        if run_id in self.claimed:  # this node works on it already
             return
-        claimed = await nodes.claim(self.server.store, owner, thread_id, self.server.node.id)
-        if isinstance(claimed, Fence):
-            self.mine.append(run_id)
+        claim = await nodes.claim(self.server.store, owner, thread_id, self.server.node.id)
+        if isinstance(claim, Fence):
+            self.claimed.append(run_id)
         else:
             self.refused += 1
 
@@ -381,19 +378,19 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
         finders = [Finder(first), Finder(second)]
         assert await dead.store.commit_urgent(join_nodes(dead.node.id, lease_s=60.0))
         for finder in finders:
-            await (await finder.server.join()).live()
+            await (await finder.server.join()).start_membership()
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 nursery.start_soon(dead.store.commit, _running(dead.node.id, f"t{number}", f"r{number}"))
         assert await dead.store.commit_urgent(renew_node(dead.node.id, LEASE_S))
         survivors = [await recovering(finder.server, finder) for finder in finders]
         await trio.sleep(LEASE_S * 0.8)
-        assert not any(finder.mine for finder in finders)
+        assert not any(finder.claimed for finder in finders)
         await trio.sleep(LEASE_S * 0.4)
         for recovery in survivors:
             recovery.tell(CheckNow())
-        await until(lambda: sum(len(finder.mine) for finder in finders) >= count)
-        runs = [run for finder in finders for run in finder.mine]
+        await until(lambda: sum(len(finder.claimed) for finder in finders) >= count)
+        runs = [run for finder in finders for run in finder.claimed]
         assert sorted(runs) == sorted(f"r{number}" for number in range(count))
         assert sum(finder.refused for finder in finders) <= count // 2
 
@@ -402,19 +399,19 @@ async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str
     address = postgres.create(template)
     async with server(address) as first, server(address) as second:
         for member in (first, second):
-            await (await member.join()).live()
+            await (await member.join()).start_membership()
             await member.store.commit(_running(member.node.id, f"t-{member.node.id}", f"r-{member.node.id}"))
         finder = Finder(first)
         await recovering(first, finder)
-        await until(lambda: finder.mine)
-        assert finder.mine == [f"r-{first.node.id}"]
+        await until(lambda: finder.claimed)
+        assert finder.claimed == [f"r-{first.node.id}"]
 
 
 async def test_followers_of_threads_that_moved_come_before_those_who_may_lack_one(
     postgres: Postgres, template: str
 ) -> None:
     async with server(postgres.create(template)) as first:
-        await (await first.join()).live()
+        await (await first.join()).start_membership()
         ending = await first.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
         ending.tell(OwnershipLost())
         finder = Finder(first, moved=[(("ann", f"t{number}"), ending) for number in range(2 * BATCH)], missed=("bob",))
@@ -426,7 +423,7 @@ async def test_followers_of_threads_that_moved_come_before_those_who_may_lack_on
 async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     async with server(address) as first:
-        await (await first.join()).live()
+        await (await first.join()).start_membership()
         finder = Finder(first)
         recovery = await recovering(first, finder)
         ending = await first.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
@@ -447,7 +444,7 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, temp
 async def test_users_that_may_lack_threads_are_seen_to(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     async with server(address) as first:
-        await (await first.join()).live()
+        await (await first.join()).start_membership()
         finder = Finder(first, fails=3, missed=tuple(f"user-{number}" for number in range(2 * BATCH + 1)))
         users = set(finder.missed)
         await recovering(first, finder)

@@ -44,7 +44,7 @@ def test_an_address_is_refused_with_the_option_that_would_count_for_nothing(url:
 
 
 async def test_every_form_of_an_address_leads_to_the_place_it_names(tmp_path: Path) -> None:
-    """Over a socket, TLS (with names and certificates as the options say) and TCP, each to its own database."""
+    """A socket, TLS with names and certificates, and TCP each lead to their own database."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     for name, issued in (("server", authority.issue_cert("localhost")), ("client", authority.issue_cert("client"))):

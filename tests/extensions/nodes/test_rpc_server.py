@@ -18,7 +18,7 @@ CANCEL = {"run_id": "r1"}
 
 
 class Bag:
-    """A stand-in for the bus: what was answered, is done with, and was dropped."""
+    """A stand-in for the bus: keeps replies, finished letters and dropped ones."""
 
     def __init__(self) -> None:
         self.answers: list[RpcReply] = []
@@ -50,17 +50,17 @@ class Talk(Actor):
 
 
 class Threads:
-    """A stand-in for the registry: one conversation, or the error with which there is none."""
+    """A stand-in for the registry: returns one conversation, or raises an error."""
 
     parts = ()
 
     def __init__(self, outcome: ActorRef | Exception) -> None:
-        self.found = outcome
+        self.outcome = outcome
 
     async def get_local(self, owner: str, thread_id: str) -> ActorRef:
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
 
 
 async def answered(request: RpcRequest, bag: Bag, outcome: Exception | None = None) -> RpcReply | None:
@@ -106,7 +106,7 @@ async def test_a_request_whose_thread_is_not_to_be_had_is_answered(
 
 
 async def test_a_request_that_takes_too_long_is_done_with(autojump_clock: trio.testing.MockClock) -> None:
-    """Its sender has given it up by then."""
+    """Its sender has given up by then."""
     assert await answered(RpcRequest("1", "ann", "t", "CancelRun", {"run_id": "never"}), Bag()) is None
 
 

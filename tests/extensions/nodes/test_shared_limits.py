@@ -75,7 +75,7 @@ async def refused(node: Node, user: str, name: str) -> bool:
 
 
 async def reported(node: Node, *users: str) -> None:
-    """Wait until the database has what these users have taken: the next report begins after the one of theirs."""
+    """Wait until the database has the tokens of these users: a report begins after the one with theirs."""
     for who in (*users, "next"):
         if who == "next":
             node.take(who, 1)
@@ -236,7 +236,7 @@ async def test_a_node_that_is_alone_neither_reports_nor_asks_until_it_is_not(pai
 
 
 def plan_among_connections(address: str) -> str:
-    """How PostgreSQL looks for the counts of runs among those of many connections."""
+    """Return PostgreSQL's plan for reading the counts of runs among those of many connections."""
     with psycopg.connect(address, autocommit=True) as line:
         insertion = "SELECT 'connections', 'u' || n, 'x', 1, 0 FROM generate_series(1, 20000) AS n"
         line.execute(f"INSERT INTO shared_counts {insertion}")

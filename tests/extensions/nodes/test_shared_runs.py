@@ -41,7 +41,7 @@ def carrier() -> str:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> list[SharedLimits]:
-    """What each server counts, in the order in which they are started."""
+    """Return the limits of each server, in the order in which they are started."""
     limits = list[SharedLimits]()
 
     def record(*args: Any) -> SharedLimits:

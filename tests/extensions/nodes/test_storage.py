@@ -109,7 +109,7 @@ def test_what_brings_no_event_is_fenced_too(book: Book, make: Any) -> None:
 
 
 def test_what_was_stored_before_the_claim_is_stored(book: Book, make: Any) -> None:
-    """The answer was lost, another node has claimed the thread since: the same again is no new change."""
+    """The answer to a write was lost and another node has claimed the thread: repeating the write changes nothing."""
     book.write(under(make.opening(), "a", 1))
     change = under(make.change(events=make.events(2, 3)), "a", 1)
     assert book.does(change) is True

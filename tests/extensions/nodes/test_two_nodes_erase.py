@@ -54,9 +54,9 @@ async def erase(running: Running) -> int:
     return (await request(running.address, "DELETE", "/api/me", token=token_of(), body=b'{"confirm": "ada"}'))[0]
 
 
-@pytest.mark.parametrize("how", ["thread", "user"])
-@pytest.mark.parametrize("asked", ["a", "b"])
-async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, asked: str, how: str) -> None:
+@pytest.mark.parametrize("kind", ["thread", "user"])
+@pytest.mark.parametrize("node", ["a", "b"])
+async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, node: str, kind: str) -> None:
     two = await begin(scripted(Say(BACK)))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, f"I am {PERSON}")
@@ -64,8 +64,8 @@ async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, asked
         await talk(on_b, f"Really, I am {PERSON}")
         assert PERSON in (await on_a.until_end())["data"]["message"], "on the server that accepted it first"
         placeholder = await placeholders(two.a)
-        running = getattr(two, asked)
-        if how == "thread":
+        running = getattr(two, node)
+        if kind == "thread":
             assert await delete(running) == 204
             await nobody_known(two, on_a, on_b, placeholder)
             return

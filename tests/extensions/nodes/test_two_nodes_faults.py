@@ -168,7 +168,7 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
 
 
 async def test_a_thread_that_begins_and_ends_unheard_reaches_the_other_server(begin: Begin, wakeups: Cut) -> None:
-    """B cannot be told of it meanwhile. Its client, which never named the thread, gets all of it."""
+    """B is not told of it. Its client, which never named the thread, gets all of it."""
     two = await begin(scripted(Say(WORDS)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
@@ -230,7 +230,7 @@ async def test_a_command_that_comes_before_the_news_of_its_thread_takes_no_event
 async def test_a_client_that_connects_after_an_answer_gets_only_its_own(
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a script does that connects for each message, wherever it is led to. A page that was open has both."""
+    """A script connects for each message, to any server. A page that was open has both answers."""
     monkeypatch.setattr(MessageBus, "broadcast", lambda *_: None)
     two = await begin(scripted(Say("first"), Say("second")))
     token = token_of()

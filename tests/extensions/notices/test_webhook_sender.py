@@ -31,10 +31,10 @@ def test_delays_grow_to_an_hour_and_vary() -> None:
 
 @define
 class Queue:
-    """Stands for the store: what is due, and what was done with it."""
+    """Stands for the store: what is due, and the writes that it got."""
 
     rows: list[Delivery]
-    done: list[tuple[str, str]] = field(factory=list)
+    writes: list[tuple[str, str]] = field(factory=list)
     looked: trio.Event = field(factory=trio.Event)
 
     async def read(self, query: object, now: float) -> list[Delivery]:
@@ -45,7 +45,7 @@ class Queue:
         return batch
 
     async def commit(self, write: Call) -> bool:
-        self.done.append((write.made_by.__name__, write.given["delivery_id"]))
+        self.writes.append((write.made_by.__name__, write.given["delivery_id"]))
         return True
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
@@ -65,7 +65,7 @@ async def sent(*rows: Delivery, now: float = 0.0) -> list[tuple[str, str]]:
     with trio.fail_after(60):
         async with ActorSystem("s", [spec]):
             await queue.looked.wait()
-    return list(queue.done)
+    return list(queue.writes)
 
 
 def closed_port() -> str:

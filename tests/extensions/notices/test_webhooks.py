@@ -43,7 +43,7 @@ def test_any_other_is_refused(url: object) -> None:
 
 
 def test_a_private_host_is_refused_unless_the_settings_allow_it() -> None:
-    """What may be named without a look-up of the host: any public address with https."""
+    """A public address with https may be named without a look-up of its host."""
     rules = WebhookRules([], b"")
     assert rules.check_public("https://example.org/in") == "https://example.org/in"
     with pytest.raises(WebhookRefused, match="private address"):

@@ -70,7 +70,7 @@ async def test_unknown_and_damaged_events_are_passed_over(provider: Provider, he
 
 
 async def test_a_state_goes_back_to_its_model_and_only_beside_what_followed_it(provider: Provider) -> None:
-    """Not to another model, not one of chat completions, and no reasoning whose text or call is gone."""
+    """Another model and chat completions get none; reasoning whose text or call is gone is left out."""
     sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
     called = {"type": "function_call"}
     complete = [sealed, {"type": "message", "phase": "commentary"}, {**sealed, "id": "rs_2"}, called]

@@ -28,7 +28,7 @@ class Forger:
     token: dict[str, Any] = field(factory=dict)
     userinfo: dict[str, Any] | None = None
     answers: dict[str, Any] = field(factory=dict)
-    asked: list[tuple[str, dict[str, str]]] = field(factory=list)
+    requests: list[tuple[str, dict[str, str]]] = field(factory=list)
     key: Any = field(factory=rsa_key)
     kid: str = "one"
     hang: bool = False
@@ -75,7 +75,7 @@ class Forger:
                 body += await self._more(stream)
             path = head.split()[1].decode().partition("?")[0]
             form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-            self.asked.append((path, form))
+            self.requests.append((path, form))
             status, payload = self.answer(path, form)
             text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
             kind = b"application/json"

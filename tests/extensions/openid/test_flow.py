@@ -19,7 +19,7 @@ REDIRECT = "https://chat.example.org/auth/callback"
 
 
 def back(started: BegunSignIn, forger: Forger, **changes: str) -> BroughtBack:
-    """Come back with an answer; what is in it has the nonce of the sign-in."""
+    """Return the browser's return from the provider, whose answer has the nonce of the sign-in."""
     query = {name: values[0] for name, values in parse_qs(urlsplit(started.url).query).items()}
     forger.claims = {"nonce": query["nonce"]}
     cookies = {started.cookie: started.value}
@@ -45,7 +45,7 @@ async def test_the_request_has_state_nonce_and_challenge_and_the_answer_leads_on
             )  # fmt: skip
             answer, leads_to = await finish(provider, SEAL, back(started, forger))
             assert (leads_to, answer.user is not None) == ("/#thread", True)
-            form = dict(forger.asked)["/token"]
+            form = dict(forger.requests)["/token"]
             assert (challenge_of(form["code_verifier"]), form["redirect_uri"]) == (query["code_challenge"], REDIRECT)
             assert form["code_verifier"] not in started.url + started.value
 
@@ -78,7 +78,7 @@ async def test_an_answer_of_another_issuer_or_with_a_fault_signs_nobody_in() -> 
             ):
                 refusal, sentence = await refused(provider, back(started, forger, **changes))
                 assert (refusal, words in sentence) == (code, True), sentence
-            assert "/token" not in dict(forger.asked)
+            assert "/token" not in dict(forger.requests)
             brought_back = back(started, forger)
             forger.claims = {"nonce": "another"}
             assert "cannot be trusted" in (await refused(provider, brought_back))[1]

@@ -88,7 +88,7 @@ async def ended(oidc: ProviderSessions, session: IssuedSession) -> bool:
 async def test_a_session_outlives_an_outage_for_a_while(
     clock: Clock, forger: Forger, oidc: ProviderSessions, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a provider that is away, or takes this server for another client, says of a user is nothing."""
+    """A provider that is away, or takes this server for another client, has said nothing of the user."""
     monkeypatch.setattr(guarded_http, "WITHIN_S", 1.0)
     forger.claims = {"roles": ["operator"]}
     session = await signed_in(oidc)
@@ -137,7 +137,7 @@ async def test_the_refresh_token_that_was_given_last_is_used(
         clock.now += RECHECK_S * 0.8
         await oidc.provider.metadata()
         session = await renewed(oidc, session)
-    used = [form["refresh_token"] for _, form in forger.asked if form.get("grant_type") == "refresh_token"]
+    used = [form["refresh_token"] for _, form in forger.requests if form.get("grant_type") == "refresh_token"]
     assert used == ["r1", "r2", "r3", "r3"]
 
 
@@ -163,7 +163,7 @@ async def test_a_tab_that_leaves_after_its_claim_holds_up_no_other(
     monkeypatch.undo()
     with trio.fail_after(5):
         await renewed(oidc, session)
-    assert [form.get("grant_type") for _, form in forger.asked].count("refresh_token") == 1
+    assert [form.get("grant_type") for _, form in forger.requests].count("refresh_token") == 1
 
 
 async def test_tabs_that_renew_at_once_ask_once(clock: Clock, forger: Forger, oidc: ProviderSessions) -> None:
@@ -178,10 +178,10 @@ async def test_tabs_that_renew_at_once_ask_once(clock: Clock, forger: Forger, oi
         for _ in range(5):
             nursery.start_soon(tab)
     assert len({answer.token for answer in renewals}) == 5
-    assert [path for path, _ in forger.asked].count("/token") == 2
+    assert [path for path, _ in forger.requests].count("/token") == 2
     clock.now += RECHECK_S * 0.8
     await renewed(oidc, renewals[-1])
-    assert [path for path, _ in forger.asked].count("/token") == 3
+    assert [path for path, _ in forger.requests].count("/token") == 3
 
 
 async def test_an_expired_token_asks_if_it_is_one_of_the_last(clock: Clock, oidc: ProviderSessions) -> None:
@@ -217,7 +217,7 @@ async def test_without_a_refresh_token_a_session_lasts_as_long_as_the_access_tok
 async def test_a_node_that_died_while_it_asked_holds_nobody_up_for_long(
     clock: Clock, oidc: ProviderSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others wait for it, are told to come again, and ask once its claim is over."""
+    """Other nodes wait for it, refuse with a time to retry, and ask once its claim is over."""
     monkeypatch.setattr(module, "WAIT_S", 0.5)
     session = await signed_in(oidc)
     clock.now += RECHECK_S * 0.8
@@ -274,7 +274,7 @@ async def test_a_sign_out_revokes_at_the_provider_and_waits_for_it_shortly(
     url = await oidc.logout_url(first.identity, "https://chat.example.org/")
     assert url.startswith(f"{forger.issuer}/end?id_token_hint=ey")
     await oidc.sessions.end_session(first.token)
-    assert [form["token"] for path, form in forger.asked if path == "/revoke"] == ["r1"]
+    assert [form["token"] for path, form in forger.requests if path == "/revoke"] == ["r1"]
     forger.hang = True
     clock.now += RECHECK_S * 0.8
     await oidc.sessions.end_all_sessions("ann")

@@ -38,7 +38,6 @@ async def until_change(stream: Stream, path: str, **wanted: Any) -> dict[str, An
     while True:
         for change in (await stream.until("changes"))["changes"]:
             if change["path"] == path and wanted.items() <= change.items():
-                assert isinstance(change, dict)
                 return change
 
 
@@ -52,7 +51,6 @@ class Sitter(Actor):
 async def crowd(running: Running, count: int, prefix: str = "c") -> None:
     """Start as many actors below the connections as that many sockets would."""
     connections = running.system.find("/system/connections")
-    assert connections is not None
     for number in range(count):
         await connections.ask(StartChild(ChildSpec(f"{prefix}{number:05}", Sitter, restart=Restart.TRANSIENT)))
 

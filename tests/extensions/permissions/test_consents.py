@@ -1,15 +1,18 @@
 """Remembered consents: on both databases, and through a server that has permissions on, off, and on again."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.rigs.approvals import approve, asked, completed, mailing
-from tests.rigs.chat_client import connected
+from tests.rigs.chat_client import ChatClient, connected
 from tests.rigs.http import get, new_token, request
 from tests.rigs.serving import serving
 from tests.rigs.tokens import SECRET, token
+from understudy.app.server import Running
 from understudy.chat.consents import NOT_REMEMBERED
 from understudy.extensions.permissions.consents import Consent, allow_tool, disallow_tool, of_thread
 from understudy.storage.errors import NotStored
@@ -37,17 +40,25 @@ async def test_a_tool_is_allowed_in_one_thread_of_one_user(store, make) -> None:
     assert await store.read(of_thread, "ann", "t1") == []
 
 
+async def allow_always(client: ChatClient, required: dict[str, Any]) -> None:
+    payload = {"call_id": required["data"]["call_id"], "decision": "allow", "remember": True}
+    await client.send({"type": "approve", "payload": payload})
+
+
+def decision(client: ChatClient) -> Any:
+    """Return the first decision about a call that the client has seen."""
+    return next(event["data"] for event in client.seen if event["type"] == "approval_decided")
+
+
 @pytest.mark.promise("wire.approve-always")
 async def test_a_tool_is_allowed_always_in_one_thread_until_that_is_taken_back(serve_guest: Any) -> None:
     running, token = await serve_guest(mailing())
     async with connected(running.address, token) as client:
-        required = await asked(client, thread_id="a")
-        payload = {"call_id": required["data"]["call_id"], "decision": "allow", "remember": True}
-        await client.send({"type": "approve", "payload": payload})
+        await allow_always(client, await asked(client, thread_id="a"))
         await client.until_end()
         client.seen.clear()
         await client.ask("again", agent_type="script", thread_id="a", checked=True)
-        decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
+        decided = decision(client)
         assert (decided["decision"], decided["door"], completed(client)["status"]) == ("allow", "remembered", "ok")
         other = await asked(client, thread_id="b")
         await approve(client, other, "deny")
@@ -61,33 +72,38 @@ async def test_a_tool_is_allowed_always_in_one_thread_until_that_is_taken_back(s
         assert (await request(running.address, "DELETE", f"{path}/send_mail", token=token))[0] == 404
 
 
-async def test_off_each_call_is_asked_about_and_on_again_what_was_allowed_is_there(tmp_path: Path) -> None:
-    ada, path, held = token("ada"), "/api/threads/a/consents", dict[str, Any]()
-    for off in ((), ("-permissions",), ()):
+async def test_consents_are_kept_but_not_used_while_permissions_are_off(tmp_path: Path) -> None:
+    ada, path = token("ada"), "/api/threads/a/consents"
+
+    @asynccontextmanager
+    async def chat(*extensions: str) -> AsyncIterator[tuple[Running, ChatClient]]:
+        folder = tmp_path / "data"
         async with (
-            serving(tmp_path / "data", mailing(), secret=SECRET, extensions=off) as running,
+            serving(folder, mailing(), secret=SECRET, extensions=extensions) as running,
             connected(running.address, ada) as client,
         ):
-            assert (await get(running, "/api/agents", ada))["allow_always"] is not bool(off)
-            if held and not off:
-                await client.ask("go", agent_type="script", thread_id="a")
-                decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
-                assert decided["door"] == "remembered"
-                assert await get(running, path, ada) == held
-                continue
-            required = await asked(client, thread_id="a")
-            always = {"call_id": required["data"]["call_id"], "decision": "allow", "remember": True}
-            await client.send({"type": "approve", "payload": always})
-            if off:
-                for command in (None, {"type": "disallow", "thread_id": "a", "tool_name": "send_mail"}):
-                    if command is not None:
-                        await client.send(command)
-                    refused = (await client.until("error"))["data"]
-                    assert (refused["code"], refused["message"]) == ("forbidden", NOT_REMEMBERED)
-                assert (await request(running.address, "GET", path, token=ada))[0] == 404
-                await approve(client, required, "allow")
-            await client.until_end()
-            exported = await get(running, "/api/threads/a/export", ada)
-            held = held or await get(running, path, ada)
-            assert exported["consents"] == held["consents"]
-            assert [consent["tool_name"] for consent in exported["consents"]] == ["send_mail"]
+            assert (await get(running, "/api/agents", ada))["allow_always"] is not bool(extensions)
+            yield running, client
+
+    async with chat() as (running, client):
+        await allow_always(client, await asked(client, thread_id="a"))
+        await client.until_end()
+        stored = await get(running, path, ada)
+        assert [consent["tool_name"] for consent in stored["consents"]] == ["send_mail"]
+        assert (await get(running, "/api/threads/a/export", ada))["consents"] == stored["consents"]
+    async with chat("-permissions") as (running, client):
+        required = await asked(client, thread_id="a")
+        await allow_always(client, required)
+        refused = [await client.until("error")]
+        await client.send({"type": "disallow", "thread_id": "a", "tool_name": "send_mail"})
+        refused.append(await client.until("error"))
+        for error in refused:
+            assert (error["data"]["code"], error["data"]["message"]) == ("forbidden", NOT_REMEMBERED)
+        assert (await request(running.address, "GET", path, token=ada))[0] == 404
+        await approve(client, required, "allow")
+        await client.until_end()
+        assert (await get(running, "/api/threads/a/export", ada))["consents"] == stored["consents"]
+    async with chat() as (running, client):
+        await client.ask("go", agent_type="script", thread_id="a")
+        assert decision(client)["door"] == "remembered"
+        assert await get(running, path, ada) == stored

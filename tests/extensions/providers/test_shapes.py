@@ -335,8 +335,8 @@ MESSAGES_TEXTS: list[list[bytes]] = [
 ]
 
 
-def row(api: str, what: str, events: list[bytes], expected: Any) -> Row:
-    return Row(what, events, api=api, **{"fails" if isinstance(expected, str) else "calls": expected})
+def row(api: str, label: str, events: list[bytes], expected: Any) -> Row:
+    return Row(label, events, api=api, **{"fails" if isinstance(expected, str) else "calls": expected})
 
 
 ROWS = [

@@ -55,7 +55,6 @@ async def stock_server(folder: Path, *options: str) -> AsyncIterator[Stock]:
         process: trio.Process = await nursery.start(
             partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
         )
-        assert process.stdout is not None
         with trio.fail_after(60):
             address = (await process.stdout.receive_some()).decode().strip()
         try:
@@ -196,6 +195,11 @@ CARD = {
 }  # fmt: skip
 
 
+def frame(**outcome: Any) -> bytes:
+    """Return an event of a stream with a response of JSON-RPC."""
+    return b"data: %s\n\n" % json.dumps({"jsonrpc": "2.0", "id": "1", **outcome}).encode()
+
+
 async def serve_badly(events: Sequence[Any], elsewhere: str, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     """Serve a card, and answer each message with these events; None repeats the last one for ever, `...` waits.
 
@@ -219,22 +223,15 @@ async def serve_badly(events: Sequence[Any], elsewhere: str, task_status: Any = 
                 return
             await stream.send_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\r\n")
             block = b""
-            try:
+            with suppress(trio.BrokenResourceError):
                 for event in events:
                     if event is ...:
                         await trio.sleep_forever()
                     if event is not None:
-                        block = (
-                            event
-                            if isinstance(event, bytes)
-                            else b"data: %s\n\n" % json.dumps({"jsonrpc": "2.0", "id": "1", "result": event}).encode()
-                        )
+                        block = event if isinstance(event, bytes) else frame(result=event)
+                    await stream.send_all(block)
+                    while event is None:
                         await stream.send_all(block)
-                        continue
-                    while True:
-                        await stream.send_all(block)
-            except trio.BrokenResourceError:
-                pass
 
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     address = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
@@ -258,8 +255,7 @@ def text(words: str, name: str = "t") -> dict[str, Any]:
 
 
 def failed(code: int, message: str | None, data: Any = None) -> bytes:
-    error = {"code": code, "message": message, "data": data}
-    return b"data: %s\n\n" % json.dumps({"jsonrpc": "2.0", "id": "1", "error": error}).encode()
+    return frame(error={"code": code, "message": message, "data": data})
 
 
 BAD = {

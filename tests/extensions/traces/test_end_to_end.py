@@ -59,6 +59,14 @@ def no_orphans(spans: list[Received]) -> None:
     assert [span.name for span in spans if span.parent and span.parent not in ids] == []
 
 
+async def whole_trace(collector: Collector, run_id: str, agents: int = 1) -> list[Received]:
+    """Wait until the run, and the work of this many agents, have ended. Return its spans, after a check of the tree."""
+    await collector.until_it(lambda c: run_ended(c, run_id) and len(c.named("invoke_agent")) == agents)
+    spans = collector.of_run(run_id)
+    no_orphans(spans)
+    return spans
+
+
 async def say(address: str, token: str | None = None, agent: str = "script", text: str = "go", **payload: Any) -> Any:
     async with connected(address, token) as client:
         return await client.ask(text, agent_type=agent, thread_id="t", **payload)
@@ -69,10 +77,7 @@ async def test_a_trace_goes_from_the_socket_to_the_store(serve: Any, collector: 
     running = await serve(agent, otlp_endpoint=collector.origin)
     end = await say(running.address, text="a secret question", metadata={"traceparent": CALLER.header})
     run_id = end["run_id"]
-    await collector.until_it(lambda c: run_ended(c, run_id))
-    spans = collector.of_run(run_id)
-    assert spans == collector.spans, "one trace"
-    no_orphans(spans)
+    assert await whole_trace(collector, run_id) == collector.spans, "one trace"
     root, worker, tool = collector.one("message"), collector.one("invoke_agent"), collector.one("execute_tool")
     assert (root.trace, root.id, root.kind) == (run_id, span_of(run_id).span_id, "SERVER")
     assert root.links == (CALLER.span_id,)
@@ -130,8 +135,7 @@ async def test_a_handoff_is_two_agents_below_one_message(serve: Any, collector: 
     first = Agent("first", colleagues=["other"], model=ScriptedModel(Hand("other")))
     running = await serve(first, scripted(Say("here"), name="other"), otlp_endpoint=collector.origin)
     end = await say(running.address, agent="first")
-    await collector.until_it(lambda c: len(c.named("invoke_agent")) == 2)
-    no_orphans(collector.of_run(end["run_id"]))
+    await whole_trace(collector, end["run_id"], agents=2)
     assert [span.name for span in collector.named("invoke_agent")] == ["invoke_agent first", "invoke_agent other"]
 
 
@@ -194,8 +198,7 @@ async def test_a_run_that_crashes_goes_on_in_its_trace(serve: Any, collector: Co
     running = await serve(Agent("script", tools=[echo], model=model), otlp_endpoint=collector.origin)
     end = await say(running.address)
     assert end["type"] == "final_response"
-    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 2)
-    no_orphans(collector.of_run(end["run_id"]))
+    await whole_trace(collector, end["run_id"], agents=2)
     first, second = collector.named("invoke_agent")
     assert (first.error, second.error, second.links) == ("RuntimeError", "", (first.id,))
     assert [span.parent for span in collector.named("chat")] == [first.id, first.id, second.id]
@@ -215,8 +218,7 @@ async def test_a_run_that_is_killed_with_a_subagent_goes_on_in_its_trace(serve: 
         gate.opened.set()
         end = await client.until_end()
     assert end["type"] == "final_response"
-    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 4)
-    no_orphans(collector.of_run(end["run_id"]))
+    await whole_trace(collector, end["run_id"], agents=4)
     for name in ("invoke_agent script", "invoke_agent helper", "execute_tool ask_helper"):
         cut, completed = collector.named(name)
         assert (cut.error, completed.error, completed.links) == (INTERRUPTED, "", (cut.id,)), name
@@ -230,8 +232,7 @@ async def test_a_call_that_is_out_of_time_ends_its_agent_too(serve: Any, collect
     asking = Agent("script", tools=[helper.as_tool()], model=ScriptedModel(calls, Say("done")))
     running = await serve(asking, otlp_endpoint=collector.origin)
     end = await say(running.address)
-    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 2)
-    no_orphans(collector.of_run(end["run_id"]))
+    await whole_trace(collector, end["run_id"], agents=2)
     assert collector.one("execute_tool ask_helper").error == "timed_out"
     assert collector.one("execute_tool wait").error
     assert collector.one("invoke_agent helper").error
@@ -243,8 +244,7 @@ async def test_a_run_that_its_user_cancels_ends_its_spans(serve_client: Any, col
         begun = await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
         await client.send({"type": "cancel", "payload": {"run_id": begun["run_id"]}})
         await client.until_end()
-    await collector.until_it(lambda c: run_ended(c, begun["run_id"]))
-    no_orphans(collector.of_run(begun["run_id"]))
+    await whole_trace(collector, begun["run_id"])
     assert collector.one("execute_tool wait").error == collector.one("invoke_agent script").error == "cancelled"
 
 
@@ -372,8 +372,7 @@ async def test_a_collector_with_a_certificate_of_a_private_authority_gets_traces
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", str(tmp_path / "client.pem"))
     running = await serve(scripted(Say("here")), otlp_endpoint=collector.secure)
     end = await say(running.address)
-    await collector.until_it(lambda c: run_ended(c, end["run_id"]))
-    no_orphans(collector.of_run(end["run_id"]))
+    await whole_trace(collector, end["run_id"])
     assert collector.broken == 0
 
 

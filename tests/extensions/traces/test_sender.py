@@ -18,25 +18,25 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 @define(eq=False)
 class Sink:
-    """Takes spans in the place of a collector, while `open` is set, and answers `taken`."""
+    """Takes spans in the place of a collector, while `open` is set, and answers `accepts`."""
 
-    taken: bool = True
-    got: list[TraceSpan] = field(factory=list)
+    accepts: bool = True
+    received: list[TraceSpan] = field(factory=list)
     open: threading.Event = field(factory=threading.Event)
-    asked: threading.Event = field(factory=threading.Event)
+    requested: threading.Event = field(factory=threading.Event)
     fails: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.open.set()
 
     def __call__(self, spans: Sequence[TraceSpan]) -> bool:
-        self.asked.set()
+        self.requested.set()
         assert len(spans) <= BATCH
         self.open.wait()
         if self.fails:
             raise RuntimeError("not a collector")
-        self.got += spans
-        return self.taken
+        self.received += spans
+        return self.accepts
 
 
 def fill(traces: SentTraces, count: int) -> None:
@@ -54,7 +54,7 @@ async def test_spans_come_in_order_and_closing_sends_the_rest() -> None:
     traces.start()
     fill(traces, 3 * BATCH + 5)
     await traces.aclose(30)
-    assert [span.name for span in sink.got] == [f"span {number}" for number in range(3 * BATCH + 5)]
+    assert [span.name for span in sink.received] == [f"span {number}" for number in range(3 * BATCH + 5)]
     assert not dropped
 
 
@@ -68,7 +68,7 @@ async def test_a_collector_that_hangs_delays_nobody_and_is_counted_and_logged_on
     with caplog.at_level(logging.INFO):
         fill(traces, 1)
         traces.hurry()
-        await until_set(sink.asked)
+        await until_set(sink.requested)
         fill(traces, 50)
         assert dropped == {"queue": 30}
         began = time.monotonic()
@@ -77,7 +77,7 @@ async def test_a_collector_that_hangs_delays_nobody_and_is_counted_and_logged_on
         assert 0.15 < time.monotonic() - began < 10
     assert dropped == {"queue": 30, "shutdown": 21}
     fill(traces, 1)
-    sink.taken = False
+    sink.accepts = False
     sink.open.set()
     await trio.to_thread.run_sync(traces._thread.join, 30)
     assert dropped == {"queue": 30, "shutdown": 22}, "what it refuses now was counted when it was left"
@@ -88,7 +88,7 @@ async def test_a_collector_that_hangs_delays_nobody_and_is_counted_and_logged_on
 async def test_refused_spans_are_counted_and_the_end_of_the_outage_is_logged(
     fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink, dropped, counted = Sink(taken=False, fails=fails), Counter[str](), threading.Event()
+    sink, dropped, counted = Sink(accepts=False, fails=fails), Counter[str](), threading.Event()
 
     def count(why: str, spans: int) -> None:
         dropped[why] += spans
@@ -102,7 +102,7 @@ async def test_refused_spans_are_counted_and_the_end_of_the_outage_is_logged(
             fill(traces, 2)
             traces.hurry()
             await until_set(counted)
-        sink.taken, sink.fails = True, False
+        sink.accepts, sink.fails = True, False
         fill(traces, 1)
         await traces.aclose(30)
     assert dropped == {"collector": 4}
@@ -117,7 +117,7 @@ async def test_a_span_that_would_end_before_it_began_has_no_length() -> None:
     traces.start()
     traces.add("back", SpanContext(TRACE, "1" * 16), None, 5.0, 4.0, {"a": 1}, error="broken")
     await traces.aclose(30)
-    (span,) = sink.got
+    (span,) = sink.received
     assert (span.started_at, span.ended_at) == (5.0, 5.0)
     assert (span.attributes, span.error) == ({"a": 1, "error.type": "broken"}, "broken")
 

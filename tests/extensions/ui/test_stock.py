@@ -1,22 +1,20 @@
 """The stock client of the Vercel AI SDK (`ai` from npm) against a server."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from tests.extensions.agui.stock_client import node
 from tests.rigs.http import new_token, request
 from tests.rigs.scripted_model import Call, Gate, Say, scripted
-from tests.servers.needed import program
 from tests.servers.npm import install
 from understudy.app.server import Running
 
 pytestmark = pytest.mark.proof("clients")
 
 STOCK = Path(__file__).resolve().parents[2] / "stock_ui"
-RUN_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +25,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def play(stock: Path, running: Running, scenario: str, token: str | None = None) -> Any:
     token = token or await new_token(running)
-    command = [str(program("node")), str(stock), running.address, token, scenario]
-    with trio.fail_after(RUN_S):
-        result = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    assert result.returncode == 0, result.stderr.decode()[-2000:]
-    return json.loads(result.stdout)
+    return await node(str(stock), running.address, token, scenario)
 
 
 def parts(output: Any) -> list[str]:

@@ -44,14 +44,14 @@ class Player(Caller):
         body = {"call_id": self.call_id, "name": name, "arguments": {}, "request_id": name} | more
         return await self.post(f"/api/threads/{thread}/widget/calls", status, **body)
 
-    async def said(self, run_id: str) -> list[dict[str, Any]]:
+    async def events_of(self, run_id: str) -> list[dict[str, Any]]:
         await self.ended(run_id)
         events: list[dict[str, Any]] = (await self.get(f"/api/runs/{run_id}/events"))["events"]
         check_arc(events)
         return events
 
     async def result(self, run_id: str) -> Any:
-        (completed,) = [event["data"] for event in await self.said(run_id) if event["type"] == "tool_completed"]
+        (completed,) = [event["data"] for event in await self.events_of(run_id) if event["type"] == "tool_completed"]
         return completed
 
 
@@ -75,7 +75,7 @@ async def test_a_widget_calls_the_tools_that_its_server_lets_it_call(player: Pla
     assert (shown["frame"], shown["arguments"], shown["result"]) == (f"{ORIGIN}/widgets/frame", {}, {"result": "four"})
     first = await player.ask("tally", arguments={"more": 3})
     assert await player.ask("tally", arguments={"more": 3}) == first
-    events = await player.said(first["run_id"])
+    events = await player.events_of(first["run_id"])
     accepted = events[0]["data"]
     assert accepted["message_id"] == first["message_id"] == "widget-tally"
     assert accepted["settings"] == {"tool": "dice_tally", "widget": {"server": "dice", "call_id": player.call_id}}
