@@ -58,7 +58,7 @@ def test_the_page_has_a_field_of_lines_for_costs() -> None:
         (5, COSTS, 0, "limit_percent must be above 0"),
         (5, ["Rent: -5"], 50, "“Rent” must be an amount above 0"),
         (5, ["Rent 12000"], 50, "“Rent 12000” needs a name .* as in Rent: 12000"),
-        (5, ["Rent: 12000", "Rent: 5"], 50, "“Rent” is there twice"),
+        (5, ["Rent: 12000", "Rent: 5"], 50, "“Rent” occurs twice"),
         (5, ["Rent: 12000; Travel: 5000"], 50, "is not an amount"),
         (5, [f"{n}: 1" for n in range(101)], 50, "101 lines, and at most 100"),
     ],

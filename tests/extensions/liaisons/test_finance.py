@@ -85,7 +85,7 @@ def test_scenarios_side_by_side() -> None:
         (["a: -1, , 2"], 8, "not an amount"),
         (["a: " + "1, " * 600 + "1"], 8, "more than 600"),
         (["a: -1" + ", 1000000000000000" * 599], -99, "more than can be calculated"),
-        (["a: -1, 2"] * 2, 8, "“a” is there twice"),
+        (["a: -1, 2"] * 2, 8, "“a” occurs twice"),
         ([f"{n}: -1, 2" for n in range(21)], 8, "21 lines, and at most 20"),
     ],
 )

@@ -25,7 +25,7 @@ def read(params: Any, kind: type[P]) -> P:
     try:
         return msgspec.convert({} if params is None else _with_camel_names(params), kind)
     except msgspec.ValidationError as error:
-        raise A2aError("INVALID_PARAMS", f"The params do not fit: {error}.") from None
+        raise A2aError("INVALID_PARAMS", f"The params are not valid: {error}.") from None
 
 
 def _with_camel_names(value: Any) -> Any:

@@ -180,7 +180,7 @@ async def _cancel(_: Agent, params: OfTask) -> Response:
 
 
 async def _extended_card(_: Agent, __: Any) -> Response:
-    raise A2aError("UNSUPPORTED_OPERATION", "The card is all there is.")
+    raise A2aError("UNSUPPORTED_OPERATION", "There is no extended card.")
 
 
 _Method = Callable[[Agent, Any], Awaitable[Response]]

@@ -159,8 +159,8 @@ def _link(settings: Settings, url: str | None) -> Callable[[str], str]:
     """Return a function that makes a link of an invite. Raises FixableError if no server would accept the link."""
     if not settings.of(AccountSettings).enabled:
         raise FixableError(
-            "the users of this server have no accounts, so nobody could use the link: set accounts.enabled "
-            "(UNDERSTUDY_ACCOUNTS_ENABLED=true) for the server and this command, or say --accounts if it was started "
+            "the users of this server have no accounts, so the link would not work: set accounts.enabled "
+            "(UNDERSTUDY_ACCOUNTS_ENABLED=true) for the server and this command, or pass --accounts if it was started "
             "with that"
         )
     base = url or settings.public_url

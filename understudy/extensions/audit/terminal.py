@@ -77,7 +77,7 @@ def audit_entries(settings: "Settings", selection: "AuditFilter") -> "Iterator[S
     from understudy.extensions.audit.storage import READ, entries, number_of
 
     if what_stores(settings) is None:
-        raise DataCommandFailed("the extension audit is off, so nothing could say who reads the log: have it on")
+        raise DataCommandFailed("the extension audit is off, so this reading could not be recorded: turn it on")
     read_deed = deed_of(READ, tenant=selection.tenant)
     commit_beside(settings, read_deed)
     with open_read_only(settings) as database, database.reading.connect() as connection:

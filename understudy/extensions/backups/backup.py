@@ -66,7 +66,7 @@ def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
     """
     source = backup / FILE_NAME
     if not source.is_file():
-        raise BackupError(f"{backup.absolute()} is no backup: it has no {FILE_NAME}")
+        raise BackupError(f"{backup.absolute()} is not a backup: it has no {FILE_NAME}")
     read_revision(source, BUSY_TIMEOUT_MS)
     try:
         database_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -182,4 +182,6 @@ def _describe_copy(copied: Copied, folder: Path) -> OperationResult:
     report = f"{folder.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
     if not copied.damaged:
         return OperationResult(report)
-    return OperationResult(f"{report}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False)
+    return OperationResult(
+        f"{report}; already missing or damaged in the source: {', '.join(copied.damaged)}", complete=False
+    )

@@ -22,6 +22,6 @@ async def continue_run(request: Request[Continue], services: Services) -> Accept
         if run.ended_at is None:
             raise CommandRejected(CODE, "That run is still at work.")
         if (agent := services.agents.get(route.agent)) is None or agent.remote is not None:
-            raise CommandRejected(CODE, "This agent cannot go on with an answer; have the message answered again.")
+            raise CommandRejected(CODE, "This agent cannot continue an answer; have the message answered again.")
         await check_limits(identity, services)
         return await answer_again(request, Again(message, run.id, continues=True), route, command.key, services)

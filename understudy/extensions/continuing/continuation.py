@@ -51,11 +51,11 @@ def steps_of_continuation(
     data: Mapping[str, Any] = {} if final is None else final.data or {}
     closed = "budget" in data
     if final is not None and final.status is RunStatus.SUCCESS and not (closed or "cut" in data):
-        raise CommandRejected(CODE, "That answer is whole; there is nothing to go on with.")
+        raise CommandRejected(CODE, "That answer is complete; there is nothing to continue.")
     try:
         past = Past.of(RunState.read(run_id, events, steps))
     except UnreadableSteps as error:
-        raise CommandRejected(CODE, "The work on that answer cannot be read any more.") from error
+        raise CommandRejected(CODE, "The steps of that answer can no longer be read.") from error
     kept = [step for step in steps if step.kind in (*TAKEN_OVER, *WRITTEN_KINDS) and not is_cut(step)]
     kept = [step for step in kept if step.kind != "model" or step.call_id is None]  # else it is a subagent's
     turns = [step for step in kept if step.kind == "model" and step.ended_at is not None]

@@ -148,7 +148,7 @@ class _Transfer:
             with self.engine.begin() as connection:
                 self.connection = connection.connection.driver_connection
                 if self.over:
-                    raise StorageUnavailable("it came too late")
+                    raise StorageUnavailable("the transaction began after its deadline")
                 return work(connection, *args)
         finally:
             self.connection = None

@@ -89,7 +89,7 @@ async def download_of(row: File) -> Response:
     try:
         first = await anext(content, b"")  # read before the response begins, so that a refusal is still possible
     except NotStored:
-        raise CommandRejected("not_found", "That file is there no more.") from None
+        raise CommandRejected("not_found", "That file is no longer stored.") from None
     response = Response(_whole(first, content), content_type="application/octet-stream")
     response.headers["Content-Length"] = str(row.size)
     response.headers.set("Content-Disposition", "attachment", **_names(row.name))
@@ -113,7 +113,7 @@ async def preview_for(row: File) -> ShownPreview:
                 if len(head) >= HEAD_BYTES:
                     break
     except NotStored:
-        raise CommandRejected("not_found", "That file is there no more.") from None
+        raise CommandRejected("not_found", "That file is no longer stored.") from None
     shown = preview_of(row.name, head[:HEAD_BYTES], row.size)
     return ShownPreview(id=row.id, name=row.name, media_type=row.media_type, size=row.size, **asdict(shown))
 

@@ -28,7 +28,7 @@ def split_lines(lines: Sequence[str], example: str, most: int) -> dict[str, str]
                 f"“{_short(line)}” needs a name of at most {MAX_NAME} characters and a colon, as in {example}"
             )
         if name in texts:
-            raise _refused(f"“{name}” is there twice; give each line its own name.")
+            raise _refused(f"“{name}” occurs twice; give each line its own name.")
         texts[name] = text
     if len(texts) > most:
         raise _refused(f"There are {len(texts):,} lines, and at most {most} can be worked out at once.")

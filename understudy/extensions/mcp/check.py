@@ -54,7 +54,9 @@ async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
     except OAuthError as error:
         return CheckResult(f"MCP {server.name}", "mend", f"users cannot sign in at {server.where}: {error}")
     if not provider.registration_endpoint and not server.client_id:
-        return CheckResult(f"MCP {server.name}", "mend", f"{provider.issuer} registers nobody: give mcp(…) a client_id")
+        return CheckResult(
+            f"MCP {server.name}", "mend", f"{provider.issuer} registers no clients: give mcp(…) a client_id"
+        )
     return CheckResult(f"MCP {server.name}", "ok", f"users sign in at {provider.issuer}")
 
 

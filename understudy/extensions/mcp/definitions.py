@@ -123,7 +123,7 @@ def _read(server: McpServer, remote: str, listed: Mapping[str, Any]) -> Definiti
     try:
         encoded = msgspec.json.encode(listed, order="deterministic")
     except (TypeError, ValueError, RecursionError):
-        raise ValueError("its definition is no plain JSON") from None
+        raise ValueError("its definition is not plain JSON") from None
     if len(encoded) > MAX_BYTES:
         raise ValueError(f"its definition has {len(encoded):,} bytes, more than {MAX_BYTES:,}")
     parameters, choices = plain_parameters(schema)

@@ -145,7 +145,7 @@ class McpLink:
             connection = await self.connected()
             current = self.offer.tools.get(definition.name)
             if current is None or current.digest != definition.digest:
-                raise ToolError("tool_failed", f"{self.name} has changed {definition.name}; look at it anew.")
+                raise ToolError("tool_failed", f"{self.name} has changed {definition.name}; see its new definition.")
             try:
                 answer = await make_call(self, connection, definition, arguments, context)
             except TaskLost as lost:
@@ -259,7 +259,7 @@ class McpLink:
                     await self._serve(connection)
         except Exception as error:
             why = attempt.why or _reason(error)
-            return f"{why}; it said last: {lines[-1]}" if lines else why
+            return f"{why}; its last output was: {lines[-1]}" if lines else why
         return f"it did not answer within {start_s:g} s"
 
     async def _serve(self, connection: "McpSession") -> None:

@@ -56,9 +56,9 @@ async def mcp() -> Response:
     try:
         msgspec.json.decode(body, type=JsonRpcMessage)
     except msgspec.ValidationError as error:
-        return _refused(INVALID_REQUEST, f"This is no single message of JSON-RPC 2.0: {error}")
+        return _refused(INVALID_REQUEST, f"This is not a single JSON-RPC 2.0 message: {error}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _refused(PARSE_ERROR, f"This is no JSON: {error}")
+        return _refused(PARSE_ERROR, f"This is not JSON: {error}")
     exchange = AsgiExchange(request.scope, body)
     exchange.scope["state"] = {"caller": caller, "exchange": exchange, "url": own_url()}
     name = f"mcp-{uuid.uuid4().hex}"

@@ -232,7 +232,7 @@ async def _recognise_answers(ctx: Context, call_next: CallNext) -> HandlerResult
 
 
 def _gone() -> MCPError:
-    return MCPError(INVALID_PARAMS, "The call is there no more.", {"reason": "invalid_request_state"})
+    return MCPError(INVALID_PARAMS, "The call is no longer in the log.", {"reason": "invalid_request_state"})
 
 
 def _note(envelope: Envelope) -> str:

@@ -81,7 +81,7 @@ async def discover(server: McpServer, http: GuardedHttp, wanted: str | None = No
     methods = metadata.token_endpoint_auth_methods_supported or METHODS
     method = next((method for method in METHODS if method in methods), "")
     if not method:
-        raise Untrusted("its authorization server knows no way of this server to prove itself")
+        raise Untrusted("its authorization server offers no method by which this server can authenticate")
     registration, revocation = metadata.registration_endpoint, metadata.revocation_endpoint
     return AuthorizationServer(
         str(metadata.issuer),
@@ -112,7 +112,7 @@ async def _metadata(server: McpServer, issuer: str, http: GuardedHttp) -> OAuthM
     urls = build_oauth_authorization_server_metadata_discovery_urls(issuer or None, server.url)
     metadata = await _first(urls, OAuthMetadata, parts.netloc, http, "its authorization server")
     if metadata is None:
-        raise Unreachable("it names no authorization server that says how to sign in")
+        raise Unreachable("it names no authorization server with metadata about the sign-in")
     if not issuers_match(str(metadata.issuer), expected):
         raise Untrusted(f"its authorization server calls itself {str(metadata.issuer)[:200]}, not {expected[:200]}")
     return metadata

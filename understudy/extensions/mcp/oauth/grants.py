@@ -52,7 +52,7 @@ class UserTokens:
 async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp) -> OAuthClient:
     """Register this server at an authorization server. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
     if not at.registration_endpoint:
-        raise GrantRefused("invalid_client", "its authorization server registers nobody: give mcp(…) a client_id")
+        raise GrantRefused("invalid_client", "its authorization server registers no clients: give mcp(…) a client_id")
     scope = {"scope": at.scope} if at.scope else {}
     response = await http.post_json(at.registration_endpoint, describe_client(redirect_uri, at.method) | scope)
     if response.status not in (200, 201):
@@ -63,7 +63,7 @@ async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp
         raise Untrusted("the answer to the registration is malformed") from None
     method = registered.token_endpoint_auth_method or at.method
     if method not in METHODS or (method != "none" and not registered.client_secret):
-        raise Untrusted("its authorization server registers clients that prove themselves in another way")
+        raise Untrusted("its authorization server registers clients with a method that is not supported here")
     return OAuthClient(registered.client_id, registered.client_secret or "", method)
 
 
