@@ -62,21 +62,22 @@ async def agui() -> Response:
     web_context().chat.check_rate(caller, Say(""))  # before the body is read
     body = await read_body(web_context().settings.limits.chunks_bytes)
     run_input = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
-    resumed = [name for reply in run_input.replies if (name := await carry_out(caller, reply, LABEL)) is not None]
+    interrupt_ids = [await carry_out(caller, reply, LABEL) for reply in run_input.replies]
     target = await _target(caller, run_input)
-    new = isinstance(target, Say | Regenerate)
-    results, waiting_run = await results_of_client(caller, run_input.thread_id, run_input.results, give_up=new)
-    resumed += [name for result in results if (name := await carry_out(caller, result, LABEL)) is not None]
+    is_new = isinstance(target, Say | Regenerate)
+    results, waiting_run = await results_of_client(caller, run_input.thread_id, run_input.results, give_up=is_new)
+    interrupt_ids += [await carry_out(caller, result, LABEL) for result in results]
+    resumed = frozenset(interrupt_id for interrupt_id in interrupt_ids if interrupt_id is not None)
     translator = AguiTranslator(
         run_input.thread_id,
         run_input.run_id,
         (target.message_id or "") if isinstance(target, Say | Regenerate) else "",
         run_input.parent_run_id,
         run_input.pauses,
-        Interrupts(frozenset() if new else frozenset(resumed)),
+        Interrupts(frozenset() if is_new else resumed),
         None if run_input.state is None else SharedState(run_input.state),
         UsageByModel(_models()),
-        {call_id: name for call_id, (name, _) in run_input.results.items()},
+        {call_id: message_id for call_id, (message_id, _) in run_input.results.items()},
     )
     if isinstance(target, Say | Regenerate):
         stream = AguiStream(translator)

@@ -55,13 +55,13 @@ class FileRetention(Poller):
     def __init__(
         self,
         store: Store,
-        kept: FileStore,
+        file_store: FileStore,
         node: "Node | None",
         count: Callable[[int], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
-        self.kept = kept
+        self.file_store = file_store
         self.node = node
         self.count = count
         self.clock = clock
@@ -75,8 +75,8 @@ class FileRetention(Poller):
         before = self.clock() - AGE_S
         try:
             await self._orphans(before)
-            if isinstance(self.kept, FolderFiles):
-                await self._strays(self.kept, before)
+            if isinstance(self.file_store, FolderFiles):
+                await self._strays(self.file_store, before)
         except (StorageError, ActorError) as error:
             log.warning("retention.postponed", extra={"reason": str(error)})
         return EVERY_S
@@ -89,7 +89,7 @@ class FileRetention(Poller):
             await rest(began)
             for owner, file_id in orphans:
                 began = trio.current_time()
-                await self.kept.remove(owner, [file_id])
+                await self.file_store.remove(owner, [file_id])
                 await self.store.commit(remove_rows(files, ((owner, file_id),)))
                 self.count(1)
                 await rest(began)

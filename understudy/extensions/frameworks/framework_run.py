@@ -103,6 +103,7 @@ class FrameworkRun(HandWritten):
         for turn in self.past.calls:
             work.stream.add_finished_turn(turn.reply.text)
             self.number += 1
+        # For a call with a result `execute` returns the recorded outcome. Other calls stay in `past.calls`.
         for turn in [past_turn for past_turn in self.past.calls if past_turn.calls[0].result is not None]:
             self.past.calls.remove(turn)
             (outcome,) = await work.tools.execute(turn.calls, work.equipped().tools, work.agent_id, self.context)

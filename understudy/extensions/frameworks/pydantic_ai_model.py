@@ -287,6 +287,7 @@ def reply_parts(reply: Sequence[items.ReasoningItem | items.MessageItem | items.
         is_unchanged = items.digest(reasoning.content) == value["reasoning"]  # else a part was redacted
         thought = reasoning.content if is_unchanged else ""
         shapes = [part for part in value["parts"] if is_unchanged or part["kind"] != "thinking" or not part["size"]]
+    # If the stored shapes do not fit the calls or the text (redacted, or edited), these lose their opaque members.
     if sum(part["kind"] == "tool-call" for part in shapes) != len(calls):
         shapes = [{"kind": "tool-call"} for _ in calls]
     if sum(part["size"] for part in shapes if part["kind"] == "text") != len(text):
