@@ -53,8 +53,7 @@ LOCAL: Final = "local-"
 FREE_OF_PAIR: Final = 5
 FREE_OF_NAME: Final = 50
 FREE_OF_ADDRESS: Final = 30
-"""Free attempts before waits begin, for a pair of name and address, a name, and an address (an office may share one).
-"""
+"""Free attempts before waits begin: for a pair of name and address, for a name, and for an address (of an office)."""
 LATER_S: Final = 0.002
 """Seconds to wait after a sign-out so that the next token is newer: times of issue are in whole milliseconds."""
 NOT_HERE: Final = "You are not signed in with a password of this server."
@@ -195,8 +194,7 @@ class LocalAccounts(UserSignIn):
         return await self._checked(account, self.sessions.renew(token, account.roles, account.groups))
 
     async def count_address(self, address: str) -> None:
-        """Count an attempt of an address, for any user. Raises CommandRejected (`rate_limited`) if it comes too
-        soon."""
+        """Count an attempt of an address, for any user. Raises CommandRejected (`rate_limited`) if it is too soon."""
         await self._count((self._key("address", address), FREE_OF_ADDRESS))
 
     async def forgive_address(self, address: str) -> None:

@@ -85,8 +85,7 @@ def add_account(connection: Connection, account: Account) -> bool:
 
 @write
 def invite_again(connection: Connection, owner: str, invite: str, expires_at: float) -> bool:
-    """Replace password and passkeys of an account by an invite, and enable the account. Return whether the account
-    exists."""
+    """Replace password and passkeys of an account by an invite, and enable it. Return whether it exists."""
     values = {"password": "", "invite": invite, "invite_expires_at": expires_at, "disabled_at": None}
     connection.execute(delete(passkeys).where(passkeys.c.owner == owner))
     return _change(connection, owner, values)

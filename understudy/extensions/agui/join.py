@@ -20,8 +20,7 @@ from understudy.wire.vocabulary import from_log
 MAX_MESSAGES: Final = 200
 """Limit of messages in the snapshot; a client can read older ones from `/api/threads/{id}/messages`."""
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
-"""Limit in bytes of logged events that are read for the snapshot, newest runs first. Older runs have only their texts.
-"""
+"""Limit in bytes of logged events that are read for the snapshot, newest runs first. Older runs have only texts."""
 
 
 @frozen

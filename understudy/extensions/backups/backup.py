@@ -66,7 +66,7 @@ def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
     """
     source = backup / FILE_NAME
     if not source.is_file():
-        raise BackupError(f"{backup.absolute()} is not a backup: it has no {FILE_NAME}")
+        raise BackupError(f"{backup.absolute()} is no backup: it has no {FILE_NAME}")
     read_revision(source, BUSY_TIMEOUT_MS)
     try:
         database_folder.mkdir(parents=True, exist_ok=True, mode=0o700)

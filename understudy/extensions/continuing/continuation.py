@@ -55,7 +55,7 @@ def steps_of_continuation(
     try:
         past = Past.of(RunState.read(run_id, events, steps))
     except UnreadableSteps as error:
-        raise CommandRejected(CODE, "The steps of that answer can no longer be read.") from error
+        raise CommandRejected(CODE, "The steps of that answer cannot be read any more.") from error
     kept = [step for step in steps if step.kind in (*TAKEN_OVER, *WRITTEN_KINDS) and not is_cut(step)]
     kept = [step for step in kept if step.kind != "model" or step.call_id is None]  # else it is a subagent's
     turns = [step for step in kept if step.kind == "model" and step.ended_at is not None]

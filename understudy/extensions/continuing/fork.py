@@ -30,7 +30,7 @@ def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: floa
         check_kinds(steps)
         read_turns(steps)
     except UnreadableSteps as error:
-        raise CommandRejected("invalid_command", "The steps of that run can no longer be read.") from error
+        raise CommandRejected("invalid_command", "The steps of that run cannot be read any more.") from error
     if any(step.kind in WRITTEN_KINDS and not is_cut(step) for step in steps):
         raise CommandRejected("invalid_command", "A run of a hand-written agent can only be forked from its message.")
     taken = [step for step in steps if step.number <= last and step.kind in TAKEN_OVER and step.ended_at is not None]

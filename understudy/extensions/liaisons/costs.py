@@ -65,8 +65,7 @@ def reduce_costs(
 
 
 def largest_first(costs: Mapping[str, float], target: float, limit: float) -> dict[str, float]:
-    """Return the cut of each line: largest lines first, none by more than the share `limit`, until they sum to
-    `target`."""
+    """Return the cut of each line, up to the sum `target`: largest lines first, none by more than the share `limit`."""
     remaining, cuts = target, dict.fromkeys(costs, 0.0)
     for name, amount in sorted(costs.items(), key=lambda line: -line[1]):
         cuts[name] = min(max(0.0, remaining), amount * limit)

@@ -35,8 +35,7 @@ class ToolsOfServers(RunPart):
         return "\n".join(self.missing)
 
     async def _use_servers(self, work: RunWork) -> None:
-        """Update the agent's tools. Starting servers are awaited once, so that a run resumed after a crash has its
-        tools."""
+        """Update the agent's tools. Starting servers are awaited once, so that a resumed run has its tools."""
         catalogue, job, agent = self.catalogue, work.job, work.agent
         self.missing = []
         if not agent.servers:

@@ -102,8 +102,7 @@ def forget(connection: Connection, owner: str, agent: str, name: str, now: float
 
 @write
 def forget_all(connection: Connection, owner: str, agent: str | None = None) -> bool:
-    """Delete all values of a user, or those in one notebook if `agent` is not None. Return whether there were
-    any."""
+    """Delete all values of a user, or only those in the notebook `agent`. Return whether there were any."""
     conditions = (_c.owner == owner,) if agent is None else (_c.owner == owner, _c.agent == agent)
     return connection.execute(delete(contexts).where(*conditions)).rowcount > 0
 
@@ -152,6 +151,5 @@ CHANGES: Final = (remember, amend, forget, forget_all)
 
 
 def question_of(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the key in `CachedReads` of the read that a write with these arguments changes; None for all reads of
-    the owner."""
+    """Return the key in `CachedReads` of the read that a write changes; None for all reads of its owner."""
     return None if arguments["agent"] is None else ("remembered", arguments["agent"])

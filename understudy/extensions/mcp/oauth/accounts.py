@@ -46,8 +46,7 @@ KEEP_S: Final = (12 * 3600.0, 16 * 3600.0)
 
 @define(eq=False)
 class Accounts:
-    """The sign-ins of all users. `private`: authorization servers may have private addresses. `clock` returns Unix
-    seconds."""
+    """The sign-ins of all users. `private`: authorization servers may have private addresses. `clock`: Unix seconds."""
 
     store: Store
     seal: Seal

@@ -91,7 +91,7 @@ async def start(accounts: Accounts, owner: str, server: McpServer, redirect_uri:
     now, name = accounts.clock(), _digest(state)
     sealed = accounts.seal.seal(pending, "start", owner, name)
     if not await accounts.store.commit(add_start(name, owner, sealed, now + START_S, now)):
-        raise SignInFailed("busy", "You have too many unfinished sign-ins; finish one, or try again in some minutes.")
+        raise SignInFailed("busy", "Too many unfinished sign-ins; finish one, or try again in some minutes.")
     return Started(grants.authorization_url(provider, client, redirect_uri, state, verifier), cookie)
 
 
