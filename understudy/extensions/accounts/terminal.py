@@ -21,7 +21,7 @@ URL = click.option("--url", help="Address of the server in the link [public_url,
 ACCOUNTS = click.option(
     "--accounts", "accounts_enabled", is_flag=True, default=None, help="The server was started with --accounts."
 )
-FORCE = click.option("--force", is_flag=True, help="Do it also if no operator can sign in afterwards.")
+FORCE = click.option("--force", is_flag=True, help="Proceed even if no operator can sign in afterwards.")
 
 
 @click.command()
@@ -41,7 +41,7 @@ def invite(
     url: str | None,
     **options: Any,
 ) -> None:
-    """Make an account for NAME, and print a link with which they set their password, once. Works beside a server."""
+    """Create an account for NAME, and print a link to set its password, valid once. The server may be running."""
     from understudy.extensions.accounts.offline import invite_user
 
     settings = load_settings(**options)
@@ -81,7 +81,7 @@ def list_accounts(data_dir: Path | None, database_url: str | None) -> None:
 @DATA_DIR
 @DATABASE_URL
 def disable_account(name: str, force: bool, data_dir: Path | None, database_url: str | None) -> None:
-    """Let nobody sign in as NAME, and end all their sessions: running servers do so within a second."""
+    """Disable the account NAME, and end its sessions. Running servers end them within a second."""
     from understudy.extensions.accounts.offline import disable
 
     _on_account(partial(disable, force=force), name, data_dir, database_url)
@@ -96,7 +96,7 @@ def disable_account(name: str, force: bool, data_dir: Path | None, database_url:
 @DATA_DIR
 @DATABASE_URL
 def reset_account(name: str, hours: int, url: str | None, **options: Any) -> None:
-    """Take the password of NAME away, end all their sessions, and print a new link. Enables a disabled account."""
+    """Remove the password of NAME, end all their sessions, and print a new link. Enables a disabled account."""
     from understudy.extensions.accounts.offline import reset
 
     settings = load_settings(**options)

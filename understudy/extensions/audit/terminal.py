@@ -35,7 +35,7 @@ def audit(
     data_dir: Path | None,
     database_url: str | None,
 ) -> None:
-    """Print who did, allowed, changed, exported, erased or killed what: a JSON object a line, the newest first."""
+    """Print the audit log, newest first: a JSON object per line with who did what to whom, and when."""
     import msgspec
 
     from understudy.extensions.audit.storage import AuditFilter, entry_of

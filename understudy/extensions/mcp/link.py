@@ -151,6 +151,7 @@ class McpLink:
             except TaskLost as lost:
                 if not definition.retry_safe or attempt == 2:
                     raise EffectUnknown("tool_failed", str(lost)) from None
+                # The next attempt starts a new task, so it must not find the handle of the lost one.
                 handle = context.means.handle and evolve(context.means.handle, value=None)
                 context = evolve(context, means=evolve(context.means, handle=handle))
             except Throttled as throttled:

@@ -49,7 +49,7 @@ def export_users(owner: str | None, tenant: str | None, **options: Any) -> None:
 @click.argument("owner", required=False)
 @TENANT
 @click.option("--yes", is_flag=True, help="Confirm: this cannot be undone.")
-@click.option("--force", is_flag=True, help="Do it also if no operator can sign in afterwards.")
+@click.option("--force", is_flag=True, help="Proceed even if no operator can sign in afterwards.")
 @DATA_DIR
 @DATABASE_URL
 def delete_users(
