@@ -112,9 +112,9 @@ class LogOfRun:
     def of(self, kind: type[Event]) -> list[tuple[float, Any]]:
         return [(at, event) for at, event in self.events if isinstance(event, kind)]
 
-    def of_run(self, job: RunRequest, agent: Agent, kind: type[RunLog] = RunLog, last_step: int = 0) -> RunLog:
+    def of_run(self, request: RunRequest, agent: Agent, kind: type[RunLog] = RunLog, last_step: int = 0) -> RunLog:
         """Return what a run at work writes here."""
-        live = ActiveRun(job, self.state, Envelope(Typing(), 0.0, agent_type=agent.agent_type), started=True)
+        live = ActiveRun(request, self.state, Envelope(Typing(), 0.0, agent_type=agent.agent_type), started=True)
         run_log = kind(live, cast("Any", self), last_step)
         run_log.speaker = agent
         return run_log
@@ -189,13 +189,13 @@ async def started(
     log = LogOfRun(trio.current_time(), RunState("r"))
     log.state.apply(MessageAccepted("m", "r", "go"))
     log.services = services = FakeServices({agent.name: agent}, limits, limiter)
-    job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
+    request = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
     listener = ChildSpec("conversation", Idle, restart=Restart.TEMPORARY)
     async with ActorSystem("s", [listener]) as system:
         conversation = system.find("/s/conversation")
         assert conversation is not None
         limiter.acquire("r", "ada", conversation)
-        spec = ChildSpec("run", lambda: Run(log.of_run(job, agent)), restart=Restart.TEMPORARY)
+        spec = ChildSpec("run", lambda: Run(log.of_run(request, agent)), restart=Restart.TEMPORARY)
         run = await system.spawn(spec)
         run.tell(Begin())
         with trio.fail_after(1000):

@@ -163,9 +163,9 @@ async def played(
         arc.apply(event)
     where = past_of([ASKED, *recorded.events], recorded.steps)
     waits = [call.call_id for call in arc.calls.values() if call.waits]
-    job = RunRequest("r", "ada", "t", "m", "go", (), agents[0].name)
+    request = RunRequest("r", "ada", "t", "m", "go", (), agents[0].name)
     first = named.get(where.speaker or "", agents[0])
-    run_log = Recording(recorded, arc).of_run(job, first, AtOnce, where.last_step)
+    run_log = Recording(recorded, arc).of_run(request, first, AtOnce, where.last_step)
     async with ActorSystem("s", [ChildSpec("conversation", Idle, restart=Restart.TEMPORARY)]) as system:
         ref = system.find("/s/conversation")
         assert ref is not None

@@ -1,5 +1,4 @@
-"""What users have allowed always, as commands and runs use it. A server without the extension `permissions` asks about
-each call."""
+"""Permissions that users have given for good. A server without the extension `permissions` asks about each call."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

@@ -36,8 +36,7 @@ event, so the cost of a release does not grow with the queue."""
 
 @define
 class RunCounts:
-    """Numbers of runs by owner, and by tenant if `tenants`. Zeros are removed, or these would grow with every user that
-    ever came."""
+    """Numbers of runs by owner, and by tenant if `tenants`. Zeros are removed, so only users with runs take memory."""
 
     tenants: bool
     by_owner: Counter[str] = field(factory=Counter, init=False)

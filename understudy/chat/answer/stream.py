@@ -118,7 +118,7 @@ class SanitizedAnswer:
 class AnswerStream:
     """The text of one run, turn by turn, in its log."""
 
-    job: RunRequest
+    request: RunRequest
     log: RunLog
     answer: SanitizedAnswer = field(init=False)
     _finished_text: str = field(default="", init=False, repr=False)  # the text of the finished turns
@@ -133,8 +133,8 @@ class AnswerStream:
 
     @answer.default
     def _new_answer(self) -> SanitizedAnswer:
-        content_filter, job = self.log.services.content_filter, self.job
-        placeholders = content_filter.vault.get(job.owner, job.thread_id) if content_filter.tokenises else None
+        content_filter, request = self.log.services.content_filter, self.request
+        placeholders = content_filter.vault.get(request.owner, request.thread_id) if content_filter.tokenises else None
         return SanitizedAnswer(content_filter.outbound.stream(), placeholders)
 
     @property

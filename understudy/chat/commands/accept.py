@@ -1,5 +1,4 @@
-"""Accepts what starts a run: a new message or an edit, which is checked and filtered; or a stored message that is
-answered again."""
+"""Accepts commands that start a run: a new message or an edit, checked and filtered, or a stored message once more."""
 
 import uuid
 from typing import Any, Final

@@ -230,8 +230,7 @@ class Conversation(Actor):
                 await thread.store.commit(release_thread(thread.owner, thread.thread_id, thread.fence))
 
     async def suspend(self) -> None:
-        """Take back the attempts that were recorded, at runs and their effects: a stop of the server is no failed
-        one."""
+        """Take back the recorded attempts at runs and effects: a stop of the server is no failed attempt."""
         thread = self.thread
         for run_id, active in thread.runs.items():
             if active.state.end is not None:

@@ -111,8 +111,7 @@ class Recovery(Actor):
 
     @property
     def _quiet(self) -> bool:
-        """Whether nothing can be unfinished: it was so, and no conversation was started since. Other nodes start some,
-        too."""
+        """Whether no run can be unfinished: this is the only node, and no conversation has started since none was."""
         return self.node is None and self.quiet_since == self.registry.starts
 
     async def _unfinished(self) -> Sequence[RunRecord]:

@@ -55,8 +55,8 @@ def list_abilities(context: ToolContext, hint: str) -> OwnResult:
     return OwnResult(value, summary, answer=answer, next_steps=steps)
 
 
-def reachable(services: "Services", agent: Agent, job: RunRequest) -> list[AgentCard]:
+def reachable(services: "Services", agent: Agent, request: RunRequest) -> list[AgentCard]:
     """Return an agent and its colleagues, with the tools that a run's user may use: what `CallMeans.agents` gives."""
     permissions = services.permissions
-    agents = (agent, *permissions.colleagues(agent, services.agents, job))
-    return [permissions.for_user(allowed, job).card for allowed in agents]
+    agents = (agent, *permissions.colleagues(agent, services.agents, request))
+    return [permissions.for_user(allowed, request).card for allowed in agents]

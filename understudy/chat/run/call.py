@@ -202,7 +202,7 @@ class ToolCall(Actor):
         given_up = lambda: executor.stopped or any(limit.cancel_called for limit in call.limits)  # noqa: E731
         handle = CallHandle(call.handle if call.step.result else None, call.keep_handle, given_up)
         queued = functools.partial(_while_queued, call, self.progress)
-        files = SavedFiles(executor.services.attachments(executor.job.owner), attempt.files)
+        files = SavedFiles(executor.services.attachments(executor.request.owner), attempt.files)
         show = functools.partial(self._show_partial, context)
         means = CallMeans(call.ask, while_queued=queued, handle=handle)
         call_context = executor.context(call.call_id, self.progress, means, show_partial=show, files=files)
@@ -347,7 +347,7 @@ class RunCall(Asker):
                 sentence, self.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True
         elif stops.in_force and (stop := stops.find(*stoppable(tool))) is not None:
             code, sentence = "stopped", stop_sentence(stop)
-        elif not logged and not permissions.may_call(tool, executor.job):
+        elif not logged and not permissions.may_call(tool, executor.request):
             code, sentence = FORBIDDEN, refusal(tool)
         elif past.request.problem:
             sentence = past.request.problem
@@ -371,18 +371,18 @@ class RunCall(Asker):
 
     async def _consent_request(self, tool: Tool) -> ApprovalRequired | None:
         """Return the request for the user's approval; None if the call needs none, or failed when that was asked."""
-        job, services = self.executor.job, self.executor.services
+        request, services = self.executor.request, self.executor.services
         try:
-            if not await needs_approval(tool, dict(self.past.request.arguments), job.owner):
+            if not await needs_approval(tool, dict(self.past.request.arguments), request.owner):
                 return None
-            present = bool(services.presence.outboxes(job.owner, job.thread_id))
-            expires_at = services.clock() + services.patience.wait_s(job.owner, present=present)
+            present = bool(services.presence.outboxes(request.owner, request.thread_id))
+            expires_at = services.clock() + services.patience.wait_s(request.owner, present=present)
             shown = copy_arguments(self.step.arguments)
             return ApprovalRequired(self.agent_id, self.call_id, tool.name, shown, expires_at, tool.parameters)
         except ToolError as error:
             self.fail(ToolStatus.FAILED, error.code, error.message)
         except Exception as error:  # of the tool's own `approval`
-            self.outcome = crash(self.past, error, job.run_id)
+            self.outcome = crash(self.past, error, request.run_id)
         return None
 
     async def _get_consent(
@@ -415,16 +415,16 @@ class RunCall(Asker):
         has them. A tool that the user has allowed always in this thread is allowed at once, unless its arguments were
         redacted.
         """
-        job, services, run_log = self.executor.job, self.executor.services, self.executor.log
-        consents, of_thread = services.parts.find(Consents), (job.owner, job.thread_id)
+        request, services, run_log = self.executor.request, self.executor.services, self.executor.log
+        consents, of_thread = services.parts.find(Consents), (request.owner, request.thread_id)
         whole = bool(start) and required.parameters == self.past.request.arguments
         remembered = whole and consents is not None and await consents.covers(*of_thread, tool)
         next_begins()
         if remembered:
-            decided = ApprovalDecided(self.call_id, ApprovalDecision.ALLOW, by=job.owner, door=REMEMBERED)
+            decided = ApprovalDecided(self.call_id, ApprovalDecision.ALLOW, by=request.owner, door=REMEMBERED)
             await run_log.record(*start, required, decided, steps=(self.step,))
             return decided
-        question = consent_question(tool, required, job.owner)
+        question = consent_question(tool, required, request.owner)
 
         async def begin() -> None:
             if start:
@@ -434,11 +434,11 @@ class RunCall(Asker):
 
         async def store(decided: ApprovalDecided) -> None:
             if decided.decision is not ApprovalDecision.EXPIRED and decided.by is not None:
-                detail: dict[str, str | bool] = {"run": job.run_id, "tool": required.tool_name}
+                detail: dict[str, str | bool] = {"run": request.run_id, "tool": required.tool_name}
                 allowed = decided.decision is ApprovalDecision.ALLOW
                 detail |= {"always": bool(decided.remember)} if allowed else {}
                 act = ALLOWED if allowed else DENIED
-                await say(services.store, Deed(act, decided.by, decided.door or "", job.owner, detail=detail))
+                await say(services.store, Deed(act, decided.by, decided.door or "", request.owner, detail=detail))
             if decided.remember and consents is not None:  # first: an acknowledged decision is remembered
                 await consents.add(*of_thread, tool)
             await run_log.record(decided)
@@ -493,7 +493,7 @@ class RunCall(Asker):
     async def _attempt(self, tool: Tool, arguments: dict[str, Any]) -> CallAttempt:
         """Run the tool in an actor of its own. Return the attempt when it has ended, even if the actor hangs."""
         executor, services = self.executor, self.executor.services
-        self.attempt = attempt = CallAttempt(self.past, executor.job.run_id)
+        self.attempt = attempt = CallAttempt(self.past, executor.request.run_id)
         self.limits, self.count = [], 0
         if services.stops.in_force and (stop := services.stops.find(*stoppable(tool))) is not None:
             attempt.fail(ToolStatus.FAILED, "stopped", stop_sentence(stop))
@@ -577,7 +577,7 @@ class RunCall(Asker):
         services.metrics.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
         widget = undo_until = counts = redactions = None
         if tool is not None and outcome.status is ToolStatus.OK:
-            if tool.widget and WIDGET_SETTING not in executor.job.settings:
+            if tool.widget and WIDGET_SETTING not in executor.request.settings:
                 widget = {"server": tool.server, "uri": tool.widget}
             if tool.undo is not None and services.settings.undo and not outcome.by_user:
                 undo_until = now + tool.undo_s
@@ -675,7 +675,7 @@ class CallDoubt:
                 return await tool.settle(call_id, self.arguments, context, executor.services.parts.find(ToolLoop))
 
         for _ in range(MAX_ASKED if tool.reconcile is not None else 0):
-            attempt = Attempt("reconcile", tool.name, executor.job.run_id, call_id, tool.timeout_s, ask)
+            attempt = Attempt("reconcile", tool.name, executor.request.run_id, call_id, tool.timeout_s, ask)
             ref = await attempt.start(self.call.context)
             executor.actors[ref] = attempt
             with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
@@ -709,7 +709,7 @@ class CallDoubt:
 
         # A call that was made again at the user's wish, and interrupted again, is a new question.
         for number in itertools.count(1):
-            name = question_id(call.executor.job.run_id, call.call_id, f"effect{number}")
+            name = question_id(call.executor.request.run_id, call.call_id, f"effect{number}")
             logged = call.executor.questions.logged.get(name)
             if logged is None or logged.answered is None or logged.answered.answer != {"choice": "again"}:
                 break
@@ -752,7 +752,7 @@ class ToolExecutor:
     approval are denied.
     """
 
-    job: RunRequest
+    request: RunRequest
     services: Services
     log: RunLog
     questions: Questions
@@ -831,14 +831,15 @@ class ToolExecutor:
 
     def context(self, call_id: str, progress: CallProgress, means: CallMeans, **fields: Any) -> ToolContext:
         """Return the context of a call; `fields` are further ones of it, such as `files`."""
-        job, speaker = self.job, self.log.speaker
-        names = (job.owner, job.thread_id, job.run_id, call_id)
-        context = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
-        findings, references = job.findings_summary, job.references
+        request, speaker = self.request, self.log.speaker
+        names = (request.owner, request.thread_id, request.run_id, call_id)
+        book, roles = speaker.notebook, request.roles
+        context = tool_context(self.services, *names, agent=speaker.name, notebook=book, roles=roles)
+        findings, references = request.findings_summary, request.references
         for part in self.parts.call_fields:
             fields |= part.call_fields(call_id)
-        agents = functools.partial(reachable, self.services, speaker, job)
-        means = evolve(means, attended=job.attended, agents=agents)
+        agents = functools.partial(reachable, self.services, speaker, request)
+        means = evolve(means, attended=request.attended, agents=agents)
         return evolve(context, progress=progress, references=references, found=findings, means=means, **fields)
 
     def exited(self, ref: ActorRef, reason: Exit) -> None:

@@ -46,8 +46,7 @@ def client_tools(given: Iterable[JsonObject], own: Container[str]) -> tuple[Tool
 
 
 def open_calls(events: Iterable[Event]) -> dict[str, str]:
-    """Return the calls of the client's tools for whose results a run with these events waits, by the ids of their
-    questions."""
+    """Return the open calls of the client's tools in a run with these events, by the ids of their questions."""
     waiting: dict[str, str] = {}
     for event in events:
         match event:

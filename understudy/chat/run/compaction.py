@@ -66,7 +66,7 @@ async def shorten_input(work: "RunWork", model: Model, instructions: str, fixed:
         check_models(work)
         scope = trio.CancelScope()
         with Enforcement(services.stops, partial(model_names, work, model), scope), scope:
-            summary, usage = await summarise(model, turn, model_input, services, work.job.run_id)
+            summary, usage = await summarise(model, turn, model_input, services, work.request.run_id)
         planned = evolve(planned, summary=summary)
         if usage is not None:
             used = priced(work, model, usage)

@@ -73,19 +73,20 @@ class Equipped:
     tokens: int
 
 
-def equip(agent: Agent, job: RunRequest, services: Services, *, recalls: bool) -> Equipped:
+def equip(agent: Agent, request: RunRequest, services: Services, *, recalls: bool) -> Equipped:
     """Describe an agent to its model. It takes as long as its tools have schemas, so it is done once for many turns.
 
     Without a language model it has the tool that lists what can be done by a form.
     """
     permissions, named = services.permissions, {tool.name: tool for tool in agent.tools}
-    more = list(client_tools(job.settings["tools"], named)) if "tools" in job.settings else []
+    more = list(client_tools(request.settings["tools"], named)) if "tools" in request.settings else []
     if recalls and RECALL not in named:
         more.append(recall_tool(services.store))
     if agent.run is None and ABILITIES not in named and services.models.of(agent.model).name == OFFLINE:
         more.append(services.abilities)
-    card = permissions.for_user(agent, job).card
-    cards = [ToolCard(tool.name, tool.description, tool.parameters) for tool in more if permissions.may_call(tool, job)]
+    card = permissions.for_user(agent, request).card
+    callable_tools = (tool for tool in more if permissions.may_call(tool, request))
+    cards = [ToolCard(tool.name, tool.description, tool.parameters) for tool in callable_tools]
     card = evolve(card, tools=(*card.tools, *cards))
     tools = named | {tool.name: tool for tool in more}
     instructions = agent.instructions or f"You are {agent.display_title}. {agent.description}".strip()

@@ -118,7 +118,8 @@ class RecordedWork:
         """Return what the log has of the agent at work, from turn `number` on."""
         own = [step for step in work.past.written if step.arguments == {"agent_id": work.agent_id}]
         asks = deque(step for step in own if step.kind == "ask")
-        recorded = cls(work.job.run_id, work.agent.name, asks, {step.name: step for step in own if step.kind == "step"})
+        steps = {step.name: step for step in own if step.kind == "step"}
+        recorded = cls(work.request.run_id, work.agent.name, asks, steps)
         for turn in work.past.turns[number:]:
             counts = turn.arguments or {}
             recorded.says = max(recorded.says, counts.get("says", 0))
@@ -317,11 +318,11 @@ class HandWritten:
         return self.number, self.handed
 
     async def _run_function(self, progress: CallProgress) -> None:
-        work, job, agent = self.work, self.work.job, self.work.agent
-        files = SavedFiles(work.services.attachments(job.owner), work.gathered.files)
+        work, request, agent = self.work, self.work.request, self.work.agent
+        files = SavedFiles(work.services.attachments(request.owner), work.gathered.files)
         basis = work.tools.context(work.agent_id, progress, CallMeans(self.doing.in_order(self.asker.ask)), files=files)
         fields = {member.name: getattr(basis, member.name) for member in attrs.fields(type(basis))}
-        make = partial(AgentTurn, message=job.content, items=tuple(work.input.items), data=job.context or {})
+        make = partial(AgentTurn, message=request.content, items=tuple(work.input.items), data=request.context or {})
         of_client = tuple(name for name, tool in work.equipped().tools.items() if tool.client)
         turn = make(**fields, client_tools=of_client, work=self._means(), given_up=self.doing.given_up)
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
@@ -331,7 +332,8 @@ class HandWritten:
                 await self._call_function(agent.run, turn)
         except ToolError as error:
             if self.doing.failure is None:
-                log.warning("agent.tool_error", extra={"run_id": job.run_id, "agent": agent.name, "code": error.code})
+                about = {"run_id": request.run_id, "agent": agent.name, "code": error.code}
+                log.warning("agent.tool_error", extra=about)
                 raise
         finally:
             work.tools.questions.forget(work.agent_id)
@@ -485,7 +487,7 @@ class HandWritten:
         name = name[:MAX_STEP_NAME]
         self._names[name] += 1
         name = name if self._names[name] == 1 else f"{name}#{self._names[name]}"
-        step = OwnStep(name, f"{self.work.job.run_id}.{self.work.agent_id}.{name}", self.work.services.clock())
+        step = OwnStep(name, f"{self.work.request.run_id}.{self.work.agent_id}.{name}", self.work.services.clock())
         if (recorded := self.past.steps.pop(name, None)) is not None:
             self.past.note_replayed()
             return evolve(step, done=True, value=recorded.result["value"])

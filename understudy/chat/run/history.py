@@ -167,7 +167,7 @@ _PICTURES = (
 
 
 async def load_conversation(
-    job: RunRequest, services: Services, before: Past, given: ModelInput, agent: Agent, known: History | None = None
+    request: RunRequest, services: Services, before: Past, given: ModelInput, agent: Agent, known: History | None = None
 ) -> History:
     """Load the conversation and the message to answer, with its files, into `given`. Return the history.
 
@@ -181,18 +181,18 @@ async def load_conversation(
     if known is not None and len(known.messages) <= limit:
         history = known
     else:
-        history = await services.store.read(queries.history, job.owner, job.message_id, limit)
+        history = await services.store.read(queries.history, request.owner, request.message_id, limit)
     earlier = (name for exchange in history.exchanges for name in exchange.message.references)
-    references = tuple(dict.fromkeys((*earlier, *job.references)))[-MAX_FILES:]
-    cards = await services.attachments(job.owner).cards(references) if references else ()
+    references = tuple(dict.fromkeys((*earlier, *request.references)))[-MAX_FILES:]
+    cards = await services.attachments(request.owner).cards(references) if references else ()
     files = {card.id: card for card in cards}
     given.limits = limits_of(services.models.of(agent.model))
-    parts = await _parts(job, services, cards, given.limits) if cards else {}
+    parts = await _parts(request, services, cards, given.limits) if cards else {}
     compaction = exchanges_compaction(before.summaries, history.exchanges)
-    question = question_item(job.message_id, job.run_id, job.content, job.references, files, parts)
+    question = question_item(request.message_id, request.run_id, request.content, request.references, files, parts)
 
     def load() -> None:
-        items = earlier_items(job) if "history" in job.settings else []
+        items = earlier_items(request) if "history" in request.settings else []
         if history.left_out:
             items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
         for exchange in history.exchanges:
@@ -204,15 +204,15 @@ async def load_conversation(
         await run_off_loop(load)
     else:
         load()
-    given.files = tuple(files[file_id] for file_id in job.references if file_id in files)
+    given.files = tuple(files[file_id] for file_id in request.references if file_id in files)
     return history
 
 
-def earlier_items(job: RunRequest) -> list[Item]:
+def earlier_items(request: RunRequest) -> list[Item]:
     """Return the earlier messages that the client sent along, which precede those of the thread."""
     items: list[Item] = []
     calls: dict[str, ToolRequest] = {}
-    for message in job.settings["history"]:
+    for message in request.settings["history"]:
         if message["role"] == "tool":
             if (call := calls.get(message["call_id"])) is not None:
                 items.append(tool_result(call, "ok", message["content"]))
@@ -226,7 +226,7 @@ def earlier_items(job: RunRequest) -> list[Item]:
 
 
 async def _parts(
-    job: RunRequest, services: Services, cards: Sequence[FileCard], limits: ModelLimits
+    request: RunRequest, services: Services, cards: Sequence[FileCard], limits: ModelLimits
 ) -> dict[str, Part]:
     """Return the newest of these files that are images or PDF files, for a model that takes them.
 
@@ -236,7 +236,7 @@ async def _parts(
     documents = [card for card in cards if card.media_type == DOCUMENT_TYPE and card.size <= MAX_DOCUMENT_BYTES]
     wanted = images[-MAX_IMAGES:] if limits.images else []
     wanted += documents[-MAX_DOCUMENTS:] if limits.documents else []
-    attachments = services.attachments(job.owner)
+    attachments = services.attachments(request.owner)
     parts: dict[str, Part] = {}
     for card in wanted:
         if (content := await attachments.content(card.id)) is None:

@@ -47,8 +47,7 @@ class ModelAsked:
 
 @frozen
 class CallMade:
-    """A tool call has ended that worked from `began_at` to `ended_at` (Unix seconds): with the stored `result`, or with
-    an `error`, its status."""
+    """An ended tool call, from `began_at` to `ended_at` (Unix seconds): its stored `result`, or the status of its error."""
 
     call: "RunCall"
     began_at: float
@@ -138,9 +137,9 @@ class RunParts:
 NO_PARTS: Final = RunParts()
 
 
-def parts_of(makers: Iterable[MakePart], job: RunRequest, agent: Agent) -> RunParts:
+def parts_of(makers: Iterable[MakePart], request: RunRequest, agent: Agent) -> RunParts:
     """Return the parts of a run that an agent begins."""
-    parts = [part for make in makers if (part := make(job, agent)) is not None]
+    parts = [part for make in makers if (part := make(request, agent)) is not None]
     return RunParts(**by_hook(parts, RunPart, RunParts)) if parts else NO_PARTS
 
 

@@ -327,7 +327,7 @@ class Asker:
         executor, label = self.executor, f"form of {self.name}"
 
         async def check_aside(answer: Mapping[str, Any]) -> None:
-            await tool_threads().run(functools.partial(check, answer), executor.job.owner, label, CHECK_S)
+            await tool_threads().run(functools.partial(check, answer), executor.request.owner, label, CHECK_S)
 
         self._one_at_a_time = self._one_at_a_time or trio.Lock()
         async with self._one_at_a_time:
@@ -339,7 +339,7 @@ class Asker:
             if clean.blocked:
                 raise ToolError("content_blocked", content_filter.blocked_error("Not asked", clean.texts).message)
             question = evolve(question, title=clean.value[0], text=clean.value[1])
-            name = question_id(executor.job.run_id, self.call_id, which or self.count)
+            name = question_id(executor.request.run_id, self.call_id, which or self.count)
             with suspend_deadlines(self.limits):
                 try:
                     asked_by = "tool" if wait is None else CLIENT
@@ -366,10 +366,10 @@ class Asker:
             StorageUnavailable: The question or its answer could not be recorded.
             ToolError: `tool_failed`: the log has another question under that id.
         """
-        executor, questions, job = self.executor, self.executor.questions, self.executor.job
+        executor, questions, request = self.executor, self.executor.questions, self.executor.request
         began, services = executor.services.clock(), executor.services
         # A client's program answers at once, or not any more.
-        present = wait is not None or bool(services.presence.outboxes(job.owner, job.thread_id))
+        present = wait is not None or bool(services.presence.outboxes(request.owner, request.thread_id))
         while (logged := await self._logged(name)) and logged.answered and logged.answered.withheld:
             name = f"{name}.again"
         if logged is not None and logged.asked.schema != question.schema:
@@ -382,7 +382,7 @@ class Asker:
             agent_id=self.agent_id,
             title=question.title,
             schema=question.schema,
-            expires_at=began + services.patience.wait_s(job.owner, present=present),
+            expires_at=began + services.patience.wait_s(request.owner, present=present),
             asked_by=asked_by,
             call_id=None if self.call_id == self.agent_id else self.call_id,
             text=question.text or None,
@@ -425,7 +425,7 @@ class Asker:
         `begin` commits the question, unless the log has it, and `store` the outcome. Raises `StorageUnavailable`.
         """
         executor, questions = self.executor, self.executor.questions
-        patience, owner = executor.services.patience, executor.job.owner
+        patience, owner = executor.services.patience, executor.request.owner
         left_s = min(max(0.0, expires_at - executor.services.clock()), patience.longest_s())
         deadline = trio.current_time() + left_s
         questions.calls.setdefault(self.call_id, self)

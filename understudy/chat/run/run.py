@@ -84,33 +84,34 @@ class Run(Actor):
     supervision = Supervision()
 
     def __init__(self, run_log: RunLog, past: Past | None = None, history: History | None = None) -> None:
-        job, services = run_log.active.request, run_log.services
-        agent, past = services.agents[job.agent], past or Past()
-        if (tool := job.settings.get("tool")) is not None:
-            agent = calling(agent, tool, says=WIDGET_SETTING not in job.settings)
+        request, services = run_log.active.request, run_log.services
+        agent, past = services.agents[request.agent], past or Past()
+        if (tool := request.settings.get("tool")) is not None:
+            agent = calling(agent, tool, says=WIDGET_SETTING not in request.settings)
         speaker = agent if past.speaker == agent.name else services.agents.get(past.speaker or "", agent)
         # A structured answer is checked as a whole, and a framework asks its model anew for another run's cut text.
         if (cut := past.cut) is not None:
             goes_on = cut.continues and speaker.output is None and not (cut.taken and is_of_framework(speaker.run))
             past = evolve(past, cut=evolve(cut, continues=goes_on))
-        self.job = job
-        self.limit_s = min(agent.run_limit_s(services.settings.limits.run_s), job.settings.get("timeout_s") or math.inf)
+        self.request = request
+        wished_s = request.settings.get("timeout_s") or math.inf
+        self.limit_s = min(agent.run_limit_s(services.settings.limits.run_s), wished_s)
         self.title = agent.display_title
         self.log = run_log
         self.log.speaker = agent
-        meter = Meter.of(agent, services.settings.limits, job.settings, services.models.prices.currency)
-        if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:
+        meter = Meter.of(agent, services.settings.limits, request.settings, services.models.prices.currency)
+        if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in request.settings:
             # When the time of its budget is spent, a run closes with one last turn; this limit ends one that does not.
             self.limit_s = max(self.limit_s, meter.budget.wall_s + meter.grace_s + TURN_S)
         self.deadline = PausableDeadline(
-            job.run_id, job.owner, services.limiter, self.log.send_heartbeat, past.worked_s
+            request.run_id, request.owner, services.limiter, self.log.send_heartbeat, past.worked_s
         )
         questions = Questions(self.deadline, dict(past.questions))
-        parts = parts_of(services.parts.of_runs, job, agent)
-        self.tools = ToolExecutor(job, services, self.log, questions, meter, past.subagents, parts=parts)
+        parts = parts_of(services.parts.of_runs, request, agent)
+        self.tools = ToolExecutor(request, services, self.log, questions, meter, past.subagents, parts=parts)
         self.log.waiting_note = questions.note
-        self.stream = AnswerStream(job, self.log)
-        self.work = RunWork(job, services, self.log, self.tools, self.stream, agent, past, meter)
+        self.stream = AnswerStream(request, self.log)
+        self.work = RunWork(request, services, self.log, self.tools, self.stream, agent, past, meter)
         self.history = history
 
     async def receive(self, message: object, context: Context) -> None:
@@ -145,7 +146,7 @@ class Run(Actor):
 
     def _agents(self) -> tuple[tuple[str, str], ...]:
         """Return the names of the agents at work: the one that was asked, and the one that it handed over to."""
-        return ("agent", self.job.agent), ("agent", self.log.speaker.name)
+        return ("agent", self.request.agent), ("agent", self.log.speaker.name)
 
     async def _work(self, context: Context) -> None:
         """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
@@ -154,7 +155,7 @@ class Run(Actor):
         try:
             try:
                 scope, finish = self.deadline.scope, None
-                with Enforcement(self.log.services.stops, self._agents, scope), scope, contained(self.job.agent):
+                with Enforcement(self.log.services.stops, self._agents, scope), scope, contained(self.request.agent):
                     history, self.history = self.history, None  # not kept: the input has it
                     await answer(self.work, context, history)
                 if scope.cancelled_caught:
@@ -180,13 +181,13 @@ class Run(Actor):
     def _cut_short(self) -> FinishRun:
         """Return the request to finish a run that its user has stopped, or whose time is over."""
         if self.deadline.stopped:
-            return FinishRun(self.job.run_id, Ending.CANCELLED)
+            return FinishRun(self.request.run_id, Ending.CANCELLED)
         sentence = f"{self.title} did not finish within {self.limit_s:g} s."
-        return FinishRun(self.job.run_id, Ending.TIMED_OUT, sentence, new_error_id())
+        return FinishRun(self.request.run_id, Ending.TIMED_OUT, sentence, new_error_id())
 
     async def _failed(self, error: Exception) -> FinishRun:
         """Return the request to finish a run whose work raised one of `FAILURES`."""
-        (ending, sentence), run_id = ending_of(error), self.job.run_id
+        (ending, sentence), run_id = ending_of(error), self.request.run_id
         error_id = error.error_id if isinstance(error, Blocked | AgentFailed) else new_error_id()
         if not isinstance(error, ModelUnavailable):
             retryable = ending not in (Ending.STOPPED, Ending.FORBIDDEN)

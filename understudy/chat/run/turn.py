@@ -132,7 +132,7 @@ class ModelRequest:
                         )
                 if (output := work.agent.output) is not None:
                     ask = partial(self._ask_again, reply)
-                    reply = await fitting_reply(work.agent, output, work.job.owner, turn, reply, ask)
+                    reply = await fitting_reply(work.agent, output, work.request.owner, turn, reply, ask)
                 if work.thoughts.reasoning:
                     await work.thoughts.flush_reasoning(whole=True)
                 if reply.text and (output is not None or not (self.silent or self._written)):
@@ -264,7 +264,7 @@ def check_models(work: "RunWork") -> None:
     """Raise `NotPermitted` if the user may not use the agent's model. An agent that has worked in the run before keeps
     its model: a resumed run does not know its user's groups."""
     if all(name != work.agent.name for _, name in work.past.agents):
-        work.services.permissions.check_models(work.services.models_of(work.agent), work.job)
+        work.services.permissions.check_models(work.services.models_of(work.agent), work.request)
 
 
 def _is_empty(reply: Reply) -> bool:

@@ -107,7 +107,7 @@ class RunWork:
     """The work on one message. `agent` is at work, and `agent_ids` has the ids of those that have begun, of which one
     follows the other by a handoff."""
 
-    job: RunRequest
+    request: RunRequest
     services: Services
     log: RunLog
     tools: ToolExecutor
@@ -151,15 +151,15 @@ class RunWork:
         The items are those of the branch from the root of the thread, as far as they are read, and the message to
         answer.
         """
-        job, before = self.job, self.past
-        self.input.origin = Origin(job.message_id, job.run_id)
+        request, before = self.request, self.past
+        self.input.origin = Origin(request.message_id, request.run_id)
         await self.stream.restore(before)
         await self._start_agent()
-        if job.lost_server and before.agents:
+        if request.lost_server and before.agents:
             self.thoughts.publish(RESUMED, "resumed")
-        history = await load_conversation(job, self.services, before, self.input, self.agent, known)
+        history = await load_conversation(request, self.services, before, self.input, self.agent, known)
         if history is not known:
-            self.log.thread.branch.read(job.run_id, history)
+            self.log.thread.branch.read(request.run_id, history)
         self.meter.add_usage(before.summary_usage)
         if (left_out := history.left_out) and not before.turns:
             read = f"Only the last {len(history.messages):,} messages of this conversation were read"
@@ -171,14 +171,14 @@ class RunWork:
         agent, number, now = self.agent, len(self.agent_ids), self.services.clock()
         self.log.speaker = agent
         logged = [agent_id for agent_id, _ in self.past.agents]
-        if not logged and self.job.agent_id is not None:
-            logged.append(self.job.agent_id)
+        if not logged and self.request.agent_id is not None:
+            logged.append(self.request.agent_id)
         event = logged[number] if number < len(logged) else None
         started = agent_started(agent, now, event or self.past.taken_agent(agent.name))
         self.agent_ids.append(started.agent_id)
         self.thoughts.agent_id = started.agent_id
         if event is None:
-            found = self.job.findings_summary if number == 0 else None
+            found = self.request.findings_summary if number == 0 else None
             await self.log.record(started, *([] if found is None else [found]))
         for part in self.tools.parts.begin:
             await part.begin(self)
@@ -198,7 +198,7 @@ class RunWork:
     def colleagues(self) -> dict[str, AgentCard]:
         """Return the descriptions, by name, of the colleagues of the agent that the user may use."""
         services = self.services
-        usable = services.permissions.colleagues(self.agent, services.agents, self.job)
+        usable = services.permissions.colleagues(self.agent, services.agents, self.request)
         return {agent.name: agent.card for agent in usable}
 
     def equip_with(self, agent: Agent) -> None:
@@ -209,7 +209,7 @@ class RunWork:
         """Return the agent as its model is told of it: with the tool that reads shortened results once one is shown."""
         equipped, recalls, permissions = self._equipped, self.input.shortens, self.services.permissions
         if equipped is None or equipped.recalls != recalls or equipped.rules is not permissions.rules:
-            equipped = self._equipped = equip(self.agent, self.job, self.services, recalls=recalls)
+            equipped = self._equipped = equip(self.agent, self.request, self.services, recalls=recalls)
         return equipped
 
     # Turns
@@ -218,7 +218,8 @@ class RunWork:
         """Return whether a part ends the run before turn `number`; until one does, each is told of the turn."""
         if number >= LONG and not self.is_long:
             self.is_long = True
-            self.tools.parts = self.tools.parts.joined(parts_of(self.services.parts.of_long_runs, self.job, self.agent))
+            added = parts_of(self.services.parts.of_long_runs, self.request, self.agent)
+            self.tools.parts = self.tools.parts.joined(added)
         for part in self.tools.parts.before_turn:
             if (bound := await part.before_turn(self, number)) is None:
                 continue
@@ -253,11 +254,12 @@ class RunWork:
 
         They follow the conversation, so that prompt caches of providers keep it.
         """
-        job = self.job
+        request = self.request
         notes = [await part.note(self) for part in self.tools.parts.note]
-        if job.context:
-            notes.append(f"The program that the user writes in sent this data with the message:\n{fenced(job.context)}")
-        if wishes := job.settings.get("instructions"):
+        if request.context:
+            data = fenced(request.context)
+            notes.append(f"The program that the user writes in sent this data with the message:\n{data}")
+        if wishes := request.settings.get("instructions"):
             notes.append(f"The program that the user writes in asks for this answer:\n{wishes}")
         notes.append(self.meter.note(self.worked_s, ended))
         return tuple(NoteItem(note) for note in notes if note)
@@ -285,10 +287,10 @@ class RunWork:
         last_text = "" if last is None else last.reply.text
         output, form = None, self.agent.output
         if form is not None:
-            output = await read_output(self.agent, form, self.job.owner, last_text, self.meter.closed_by)
+            output = await read_output(self.agent, form, self.request.owner, last_text, self.meter.closed_by)
         if (closing := self.meter.closing) is not None and output is None and not last_text.strip():
             error_id = new_error_id()
-            extra = {"run_id": self.job.run_id, "agent": self.agent.name, "error_id": error_id}
+            extra = {"run_id": self.request.run_id, "agent": self.agent.name, "error_id": error_id}
             log.error("agent.no_answer", extra=extra)
             raise AgentFailed(closing.message, error_id)
         if self.meter.closed_by is not None and output is None:

@@ -1,5 +1,4 @@
-"""The steps of a run, encoded and decoded: turns of its model with their calls, the text of one that is not finished,
-and steers. Pure."""
+"""Encodes and decodes the steps of a run: its model's turns with their calls, unfinished text, and steers. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar

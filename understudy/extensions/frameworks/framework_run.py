@@ -72,7 +72,7 @@ class FrameworkRun(HandWritten):
         )
 
     async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
-        agent, run_id = self.work.agent, self.work.job.run_id
+        agent, run_id = self.work.agent, self.work.request.run_id
         try:
             await self.work.services.parts[AsyncioLoop].run(agent.name, function, turn)
         except ModelUnavailable:
@@ -120,15 +120,15 @@ class FrameworkRun(HandWritten):
 
     async def _take_state(self) -> None:
         """Copy the state of the run that this one continues, unless this one has state of its own."""
-        job, store = self.work.job, self.work.services.store
-        run = None if self.work.log.scope else await store.run(job.run_id)
+        request, store = self.work.request, self.work.services.store
+        run = None if self.work.log.scope else await store.run(request.run_id)
         if run is None or run.continues is None:
             return
-        own_state = await store.read(states.state, job.owner, job.thread_id, job.run_id)
-        entries = tuple((await store.read(states.state, job.owner, job.thread_id, run.continues)).items())
+        own_state = await store.read(states.state, request.owner, request.thread_id, request.run_id)
+        entries = tuple((await store.read(states.state, request.owner, request.thread_id, run.continues)).items())
         if entries and not own_state:
             now = self.work.services.clock()
-            await store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries))
+            await store.commit(save_state(request.owner, request.thread_id, request.run_id, now, entries))
 
     async def show_call(self, call: OwnCall) -> None:
         """Record a call that the agent makes, and wait for its end. Raises ToolError if it is denied."""
@@ -169,13 +169,13 @@ class FrameworkRun(HandWritten):
     async def load(self, run_id: str) -> dict[str, bytes]:
         """Return the state that the agent has saved in a run of this thread, by key."""
         state = await self._state(run_id)
-        if run_id == self.work.job.run_id:
+        if run_id == self.work.request.run_id:
             self._sizes = {key: len(body) for key, body in state.items()}
         return {key: body for key, body in state.items() if key != SAID}
 
     async def _state(self, run_id: str = "") -> dict[str, bytes]:
-        job, scope = self.work.job, self._scope
-        state = await self.work.services.store.read(states.state, job.owner, job.thread_id, run_id or job.run_id)
+        request, scope, store = self.work.request, self._scope, self.work.services.store
+        state = await store.read(states.state, request.owner, request.thread_id, run_id or request.run_id)
         return {key.removeprefix(scope): body for key, body in state.items() if key.startswith(scope)}
 
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
@@ -188,11 +188,11 @@ class FrameworkRun(HandWritten):
             if (size := sum(sizes.values())) > MAX_RUN_BYTES:
                 sentence = f"The agent's state has {size:,} bytes; {MAX_RUN_BYTES:,} is the limit."
                 raise ToolError("message_too_large", sentence)
-            job, scope, now = self.work.job, self._scope, self.work.services.clock()
+            request, scope, now = self.work.request, self._scope, self.work.services.clock()
             entries = tuple((scope + key, body) for key, body in put.items())
             removed = tuple(scope + key for key in drop)
             await self.work.services.store.commit(
-                save_state(job.owner, job.thread_id, job.run_id, now, entries, removed)
+                save_state(request.owner, request.thread_id, request.run_id, now, entries, removed)
             )
             self._sizes = sizes
 

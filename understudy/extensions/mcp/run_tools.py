@@ -36,22 +36,22 @@ class ToolsOfServers(RunPart):
 
     async def _use_servers(self, work: RunWork) -> None:
         """Update the agent's tools. Starting servers are awaited once, so that a resumed run has its tools."""
-        catalogue, job, agent = self.catalogue, work.job, work.agent
+        catalogue, request, agent = self.catalogue, work.request, work.agent
         self.missing = []
         if not agent.servers:
             return
-        off = await catalogue.off_in(job.owner, job.thread_id)
+        off = await catalogue.off_in(request.owner, request.thread_id)
         if agent.name not in self._settled:
             self._settled.add(agent.name)
-            await catalogue.settle(agent, off, job.owner)
-        widget = job.settings.get(WIDGET_SETTING)
+            await catalogue.settle(agent, off, request.owner)
+        widget = request.settings.get(WIDGET_SETTING)
         if widget is None:
-            equipped = catalogue.with_tools(agent, off, job.owner)
+            equipped = catalogue.with_tools(agent, off, request.owner)
         else:
-            equipped = catalogue.for_widget(agent, widget["server"], off, job.owner)
+            equipped = catalogue.for_widget(agent, widget["server"], off, request.owner)
         if [id(tool) for tool in equipped.tools] != [id(tool) for tool in agent.tools]:
             work.equip_with(equipped)
-        self.missing = catalogue.missing(equipped, off, job.owner)
+        self.missing = catalogue.missing(equipped, off, request.owner)
         for sentence in self.missing:
             if sentence not in self._said and not work.past.agents:  # a resumed run has shown it before
                 self._said.add(sentence)

@@ -20,8 +20,8 @@ class MemoryOfRun(RunPart):
         agent = work.agent
         if not agent.remembers:
             return ""
-        memory = self.memories.of(work.job.owner, agent.notebook)
-        return await memory.for_model(work.job.content, searchable=agent.tool("search_memory") is not None)
+        memory = self.memories.of(work.request.owner, agent.notebook)
+        return await memory.for_model(work.request.content, searchable=agent.tool("search_memory") is not None)
 
 
 def memory_of_run(memories: AgentMemories, _request: RunRequest, agent: Agent) -> MemoryOfRun | None:

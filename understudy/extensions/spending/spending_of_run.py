@@ -34,7 +34,7 @@ class SpendingOfRun(RunPart):
         model = work.services.models.of(work.agent.model)
         longest = work.agent.settings.output_limit(limits_of(model))
         most = priced(work, model, Usage(work.input.tokens, longest))
-        reached = await self.spending.reserve(work.job, self, most.input + most.output, most.cost or 0.0)
+        reached = await self.spending.reserve(work.request, self, most.input + most.output, most.cost or 0.0)
         if reached is None:
             return None
         return Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")

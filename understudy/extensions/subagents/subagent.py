@@ -144,16 +144,16 @@ class SubagentWork(RunWork):
 
     async def begin(self, known: History | None = None) -> None:
         """Make the request the model's input."""
-        job, services, before = self.job, self.services, self.past
-        self.input.origin = Origin(job.message_id, job.run_id)
+        request, services, before = self.request, self.services, self.past
+        self.input.origin = Origin(request.message_id, request.run_id)
         self.log.speaker = self.agent
         for part in self.tools.parts.begin:
             await part.begin(self)
-        cards = await services.attachments(job.owner).cards(job.references) if job.references else ()
+        cards = await services.attachments(request.owner).cards(request.references) if request.references else ()
         files = {card.id: card for card in cards}
         self.input.limits = limits_of(services.models.of(self.agent.model))
-        request = question_item(job.message_id, job.run_id, job.content, job.references, files)
-        self.input.compact(NONE, [*self.before, request])
+        item = question_item(request.message_id, request.run_id, request.content, request.references, files)
+        self.input.compact(NONE, [*self.before, item])
         for turn in before.turns:
             await self.stream.feed(turn.reply.text)
             await self.stream.end_turn()
@@ -189,7 +189,7 @@ class SubagentWork(RunWork):
         """Keep the answer."""
         if (form := self.agent.output) is not None:
             text = "" if last is None else last.reply.text
-            output = await read_output(self.agent, form, self.job.owner, text, self.meter.closed_by)
+            output = await read_output(self.agent, form, self.request.owner, text, self.meter.closed_by)
             self.value = output.value
             return
         if self.meter.closed_by is not None:
@@ -202,22 +202,23 @@ class Subagent(Actor):
 
     supervision = Supervision()
 
-    def __init__(self, call: RunCall, attempt: CallAttempt, tool: Tool, request: str) -> None:
+    def __init__(self, call: RunCall, attempt: CallAttempt, tool: Tool, content: str) -> None:
         asking, subagent, agent = call.executor, call.subagent, tool.agent
         assert subagent is not None  # noqa: S101 - for the type checker: the call asks it
         services, before = asking.services, asking.subagents.get(call.call_id) or Past()
-        job = evolve(asking.job, content=request, agent=agent.name, settings={})
+        request = evolve(asking.request, content=content, agent=agent.name, settings={})
         active, queue = asking.log.active, asking.log.queue
         run_log = SubagentLog(active=active, queue=queue, asking=asking.log, scope=call.call_id)
         meter = Meter.of(agent, services.settings.limits, {}, services.models.prices.currency)
         meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
         meter.within = asking.meter
-        parts = parts_of(services.parts.of_runs, job, agent)
+        parts = parts_of(services.parts.of_runs, request, agent)
         self.tools = subagent.tools = ToolExecutor(
-            job, services, run_log, asking.questions, meter, asking.subagents, call, parts
+            request, services, run_log, asking.questions, meter, asking.subagents, call, parts
         )
         stream: Any = CollectedText()
-        self.work = SubagentWork(job, services, run_log, self.tools, stream, agent, before, meter, [subagent.agent_id])
+        ids = [subagent.agent_id]
+        self.work = SubagentWork(request, services, run_log, self.tools, stream, agent, before, meter, ids)
         self.work.before = tuple(asking.conversation.items) if tool.history else ()
         self.asked, self.attempt = subagent, attempt
 

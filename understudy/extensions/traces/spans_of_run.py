@@ -25,9 +25,9 @@ from understudy.observe.spans import INTERRUPTED, Attribute, SpanContext, SpanKi
 from understudy.wire.events import Usage
 
 
-def spans_of_run(traces: SentTraces, services: Services, job: RunRequest, _agent: Agent) -> "SpansOfRun | None":
+def spans_of_run(traces: SentTraces, services: Services, request: RunRequest, _agent: Agent) -> "SpansOfRun | None":
     """Return the part of a run that is traced, or of a subagent of it."""
-    return SpansOfRun(traces, services, job) if traces.of_run(job.run_id) else None
+    return SpansOfRun(traces, services, request) if traces.of_run(request.run_id) else None
 
 
 @define(eq=False)
@@ -40,7 +40,7 @@ class SpansOfRun(RunPart):
 
     traces: SentTraces
     services: Services
-    job: RunRequest
+    request: RunRequest
     scope: str = field(default="", init=False)
     above: SpanContext = field(init=False)
     agent: SpanContext = field(init=False)
@@ -51,11 +51,11 @@ class SpansOfRun(RunPart):
     _cut_calls: frozenset[str] = field(default=frozenset(), init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.agent = self.above = self._above(self.job.attempt)
+        self.agent = self.above = self._above(self.request.attempt)
         self._begun_at = self.services.clock()
 
     def _above(self, attempt: str) -> SpanContext:
-        return span_of(self.job.run_id, attempt, self.scope) if self.scope else span_of(self.job.run_id)
+        return span_of(self.request.run_id, attempt, self.scope) if self.scope else span_of(self.request.run_id)
 
     def call_fields(self, call_id: str) -> Mapping[str, Any]:
         """Return the header by which other servers' spans join the trace of a call."""
@@ -63,7 +63,7 @@ class SpansOfRun(RunPart):
 
     def _of_attempt(self, name: str) -> SpanContext:
         """Return the span of an agent or a tool call of this attempt, by its id."""
-        return span_of(self.job.run_id, self.job.attempt, name)
+        return span_of(self.request.run_id, self.request.attempt, name)
 
     async def ended(self, done: Done) -> None:
         """Record the span of what has ended."""
@@ -91,15 +91,15 @@ class SpansOfRun(RunPart):
         if len(work.agent_ids) < len(past.agents):
             return  # it has handed over
         self.scope, self.before = work.log.scope, live.attempt
-        self.above, self.agent = self._above(self.job.attempt), self._of_attempt(agent_id)
+        self.above, self.agent = self._above(self.request.attempt), self._of_attempt(agent_id)
         for observer in () if self.scope else work.log.thread.hooks.committed:
             if isinstance(observer, SpansOfCommits):
                 observer.agents[live] = self.agent
         self._links, self._attributes = (), self._of_agent(agent.name, agent_id)
         if self.traces.content and not self.scope:  # a subagent's request is among the call's arguments
-            self._attributes[names.INPUT_MESSAGES] = as_messages("user", self.job.content)
+            self._attributes[names.INPUT_MESSAGES] = as_messages("user", self.request.content)
         if (before := self.before) is not None and past.agents and past.agents[-1][0] == agent_id:
-            span = span_of(self.job.run_id, before.before, agent_id)
+            span = span_of(self.request.run_id, before.before, agent_id)
             self._links = (span,)
             calls = past.turns[-1].calls if past.turns else ()
             cut = {call.call_id: call.step for call in calls if call.step is not None and call.result is None}
@@ -108,7 +108,8 @@ class SpansOfRun(RunPart):
                 about = self._of_agent(agent.name, agent_id)
                 self._record_cut(agent.name, span, self._above(before.before), before.began_at, about)
                 for call_id, step in cut.items():
-                    of_call, about = span_of(self.job.run_id, before.before, call_id), self._of_call(step.name, call_id)
+                    of_call = span_of(self.request.run_id, before.before, call_id)
+                    about = self._of_call(step.name, call_id)
                     self._record_cut(step.name, of_call, span, step.started_at, about)
                 self.traces.hurry()  # nobody records them again
 
@@ -117,8 +118,8 @@ class SpansOfRun(RunPart):
             names.OPERATION: names.INVOKE_AGENT,
             names.AGENT_NAME: name,
             names.AGENT_ID: agent_id,
-            names.CONVERSATION: actor_name(self.job.owner, self.job.thread_id),
-            names.RUN: self.job.run_id,
+            names.CONVERSATION: actor_name(self.request.owner, self.request.thread_id),
+            names.RUN: self.request.run_id,
         }
 
     def _record_cut(
@@ -148,7 +149,7 @@ class SpansOfRun(RunPart):
             names.OPERATION: names.CHAT,
             names.PROVIDER: provider.removesuffix("-chat") if name else "understudy",
             names.REQUEST_MODEL: shown,
-            names.CONVERSATION: actor_name(self.job.owner, self.job.thread_id),
+            names.CONVERSATION: actor_name(self.request.owner, self.request.thread_id),
             names.INPUT_TOKENS: asked.usage.input,
             names.OUTPUT_TOKENS: asked.usage.output,
         }
@@ -174,7 +175,7 @@ class SpansOfRun(RunPart):
             attributes[names.TOOL_RESULT] = as_text(made.result)
         links: tuple[SpanContext, ...] = ()
         if self.before is not None and call.call_id in self._cut_calls:
-            links = (span_of(self.job.run_id, self.before.before, call.call_id),)
+            links = (span_of(self.request.run_id, self.before.before, call.call_id),)
         name, span = f"{names.EXECUTE_TOOL} {tool}", self._of_attempt(call.call_id)
         self.traces.add(name, span, self.agent, made.began_at, now, attributes, links=links, error=made.error)
 

@@ -83,10 +83,10 @@ async def test_a_piece_is_published_whole_whenever_the_time_ends(
     agent = Agent("slow", model=model, budget=Budget(wall_s=WALL_S), timeout_s=2 * WALL_S)
     limiter = one_permit()
     log.services = FakeServices({agent.name: agent}, Limits(), limiter)
-    job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
+    request = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
     async with ActorSystem("s", [ChildSpec("conversation", Idle, restart=Restart.TEMPORARY)]) as system:
         limiter.acquire("r", "ada", system.root.children()[0])
-        spec = ChildSpec("run", lambda: Run(log.of_run(job, agent)), restart=Restart.TEMPORARY)
+        spec = ChildSpec("run", lambda: Run(log.of_run(request, agent)), restart=Restart.TEMPORARY)
         run = await system.spawn(spec)
         run.tell(Begin())
         with trio.move_on_after(2 * WALL_S):

@@ -56,9 +56,9 @@ async def test_each_part_is_told_of_an_end_whatever_another_raises(caplog: pytes
 
 def test_a_run_has_the_parts_that_its_agent_asks_for() -> None:
     makers = [
-        lambda job, agent: Noting(f"{job.run_id}.{agent.name}") if agent.remembers else None,
-        lambda job, agent: Telling(),
-        lambda job, agent: Telling(),
+        lambda request, agent: Noting(f"{request.run_id}.{agent.name}") if agent.remembers else None,
+        lambda request, agent: Telling(),
+        lambda request, agent: Telling(),
     ]
     parts = parts_of(makers, JOB, Agent("a", remembers=True))
     assert [part.agent for part in parts.after_turn if isinstance(part, Noting)] == ["r.a"]
