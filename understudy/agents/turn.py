@@ -110,7 +110,7 @@ class AgentTurn(ToolContext):
         """Show a thought: what the agent does next, as a sentence."""
         await self.work.think(str(thought))
 
-    async def call(self, tool: str, **arguments: Any) -> Any:
+    async def call(self, tool: str, /, **arguments: Any) -> Any:
         """Call a tool of the agent, by name, as a model does: with events, approval, undo. Return its result.
 
         Raises `ToolError` if the call fails or is not allowed.

@@ -22,7 +22,7 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
 
 
-def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **values: Any) -> Any:
+def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], /, **values: Any) -> Any:
     """Run a generator in this thread, and show each value that it yields. Return its result: see `tool`."""
     yielded = Yielded()
     stream = function(**values)
@@ -40,7 +40,7 @@ def collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]]
     return yielded.result()
 
 
-async def collect_async(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **values: Any) -> Any:
+async def collect_async(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], /, **values: Any) -> Any:
     """Run an async generator, and show each value that it yields. Return its result: see `tool`."""
     yielded = Yielded()
     async with aclosing(function(**values)) as stream:

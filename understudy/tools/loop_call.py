@@ -138,7 +138,7 @@ class LoopCall:
         """Return the call's context for this thread, whose methods run on the server's loop."""
         return self.context.elsewhere(self.on_server, self._now_on_server)
 
-    async def on_server(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+    async def on_server(self, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
         """Await a function on the server's loop, from trio or asyncio."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         self.thread.tell_server(partial(self._start_errand, future, partial(function, *args, **kwargs)))

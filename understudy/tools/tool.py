@@ -225,7 +225,7 @@ class Tool:
             return await take_back(context)
         return await loop.run(f"undo of {self.name}", take_back, context)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function without checks, as before it was decorated."""
         return self.function(*args, **kwargs)
 

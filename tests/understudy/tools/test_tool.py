@@ -544,12 +544,12 @@ async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
             yield Point(number)
 
     @tool
-    def summed(count: int) -> Any:
+    def summed(count: int, function: int = 0, show: int = 0) -> Any:
         yield from range(count)
         return {"sum": sum(range(count))}
 
     @tool
-    async def steps(count: int) -> Any:
+    async def steps(count: int, function: int = 0, show: int = 0) -> Any:
         for number in range(count):
             await trio.lowlevel.checkpoint()
             yield "x" * 5000 if number == 1 else number

@@ -47,7 +47,7 @@ class ModelAsked:
 
 @frozen
 class CallMade:
-    """An ended tool call, from `began_at` to `ended_at` (Unix seconds): its stored `result`, or the status of its error."""
+    """A call of a tool ended that began at `began_at` (Unix seconds). `error`: the status of one without `result`."""
 
     call: "RunCall"
     began_at: float
