@@ -1,4 +1,4 @@
-"""A2A: a server for the agent-to-agent protocol: a card and an address per agent, tasks, and push notifications.
+"""A2A: a server for the agent-to-agent protocol, with a card and an address per agent, tasks and push notifications.
 
 A task is a run, and `tasks` translates its events. Asking agents of other servers is the extension `remote`.
 """

@@ -1,4 +1,4 @@
-"""The commands `understudy invite` and `accounts`: the users who sign in with a password."""
+"""The commands `understudy invite` and `understudy accounts`, for the accounts of users of this server."""
 
 import time
 from collections.abc import Callable

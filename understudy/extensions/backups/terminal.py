@@ -1,4 +1,4 @@
-"""`understudy backup` and `understudy restore`."""
+"""The commands `understudy backup` and `understudy restore`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The command `continue`."""
+"""The command `continue`: starts a run that goes on with an unfinished answer."""
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.accept import answer_again

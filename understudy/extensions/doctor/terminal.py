@@ -1,4 +1,4 @@
-"""`understudy doctor`."""
+"""The command `understudy doctor`."""
 
 import sys
 from typing import Any

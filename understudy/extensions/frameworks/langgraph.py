@@ -1,4 +1,4 @@
-"""`langgraph`: a compiled graph of LangGraph as an agent.
+"""Adapts a compiled graph of LangGraph to the `run` of an agent.
 
 1. The graph's checkpoints are stored as state of the run. After a crash the graph resumes from the last checkpoint:
    finished nodes are not run again, an unfinished one is.

@@ -1,4 +1,4 @@
-"""`openai_agents`: an agent of the OpenAI Agents SDK as an agent here.
+"""Adapts an agent of the OpenAI Agents SDK to the `run` of an agent here.
 
 A copy of the user's agent runs, whose model and tools save their results as `KeptWork` describes. Its history is that
 of a session of the SDK.

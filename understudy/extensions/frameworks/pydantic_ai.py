@@ -1,4 +1,4 @@
-"""`pydantic_ai`: an agent of Pydantic AI as an agent here.
+"""Adapts an agent of Pydantic AI to the `run` of an agent here.
 
 A capability is added to each run, which saves replies and results as `KeptWork` describes.
 """

@@ -1,4 +1,4 @@
-"""`understudy admin sign-ins`."""
+"""The command `understudy admin sign-ins`."""
 
 import click
 
