@@ -15,8 +15,10 @@ from understudy.app.server import Running
 WORDS = "do not show these words"
 
 
-async def read(running: Running, path: str, who: str | None = OPERATOR) -> tuple[int, Any]:
-    return (await request(running.address, "GET", f"/api/observer/{path}", token=who))[::2]
+async def read(running: Running, path: str, expected: int = 200) -> Any:
+    status, _, body = await request(running.address, "GET", f"/api/observer/{path}", token=OPERATOR)
+    assert status == expected, body
+    return body
 
 
 @pytest.mark.promise("wire.endpoint-observer")
@@ -26,9 +28,9 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     async with connected(running.address, token("ada")) as client:
         await client.say(WORDS, agent_type="script", thread_id="t1")
         await gate.reached.wait()
-        _, runs = await read(running, "runs")
-        _, connections = await read(running, "connections")
-        _, users = await read(running, "users")
+        runs = await read(running, "runs")
+        connections = await read(running, "connections")
+        users = await read(running, "users")
         gate.opened.set()
         await client.until("final_response")
     (row,) = runs["open"]
@@ -39,9 +41,9 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     assert (connection["user"], connection["events"], connections["total"]) == ("ada", 0, 1)
     assert connection["dialect"] is not None
     assert [(user["user"], user["connections"], user["open_runs"]) for user in users["users"]] == [("ada", 1, 1)]
-    _, after = await read(running, "runs")
+    after = await read(running, "runs")
     assert (after["open"], after["ended"][0]["run_id"], after["ended"][0]["outcome"]) == ([], row["run_id"], "success")
-    _, detail = await read(running, f"runs/{row['run_id']}")
+    detail = await read(running, f"runs/{row['run_id']}")
     assert [span["kind"] for span in detail["spans"]] == ["queue", "agent", "model"]
     assert all(span["ended"] is not None for span in detail["spans"])
     text = json.dumps([runs, connections, users, after, detail])
@@ -59,8 +61,8 @@ async def test_a_queued_run_waits_for_its_turn_also_after_its_user_has_steered_i
         run_id = (await client.until("message_accepted", message_id="m2"))["run_id"]
         await client.send({"type": "steer", "payload": {"run_id": run_id, "content": "shorter", "steer_id": "s1"}})
         await client.until("steer_accepted")
-        _, runs = await read(running, "runs")
-        _, detail = await read(running, f"runs/{run_id}")
+        runs = await read(running, "runs")
+        detail = await read(running, f"runs/{run_id}")
         gate.opened.set()
         for _ in range(2):
             await client.until("final_response")
@@ -83,12 +85,12 @@ async def test_a_run_waits_for_its_tool_again_once_the_call_is_allowed(serve: An
     running = await serve(agent, secret=SECRET)
     async with connected(running.address, token("ada")) as client:
         required = await client.ask("go", agent_type="script", thread_id="t1", until="approval_required")
-        _, before = await read(running, "runs")
+        before = await read(running, "runs")
         payload = {"call_id": required["data"]["call_id"], "decision": "allow"}
         await client.send({"type": "approve", "payload": payload})
         await gate.reached.wait()
-        _, after = await read(running, "runs")
-        _, detail = await read(running, f"runs/{required['run_id']}")
+        after = await read(running, "runs")
+        detail = await read(running, f"runs/{required['run_id']}")
         gate.opened.set()
         await client.until("final_response")
     rows = [(row["last_event"], row["waits_for"], row["waits_for_name"]) for (row,) in (before["open"], after["open"])]
@@ -103,7 +105,7 @@ async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pyte
     async with connected(running.address, token("ada")) as client:
         for number in range(3):
             await client.ask("go", agent_type="script", thread_id=f"t{number}", until="message_accepted")
-        _, users = await read(running, "users")
+        users = await read(running, "users")
         assert [(user["user"], user["open_runs"]) for user in users["users"]] == [("ada", 3)]
         gate.opened.set()
         for _ in range(3):
@@ -120,21 +122,20 @@ async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None
         error = await client.ask("go", agent_type="cut", thread_id="another", until="error")
     run_id = ended["run_id"]
     for text in ("ada", "thread-of-a", run_id, run_id[:12]):
-        _, matches = await read(running, f"find?text={text}")
+        matches = await read(running, f"find?text={text}")
         assert run_id in [run["run_id"] for run in matches["runs"]], text
-    _, matches = await read(running, f"find?text={error['data']['error_id']}")
+    matches = await read(running, f"find?text={error['data']['error_id']}")
     assert [run["run_id"] for run in matches["runs"]] == [error["run_id"]]
     assert WORDS not in json.dumps(matches)
-    assert (await read(running, "find?text="))[0] == 400
-    assert (await read(running, "find?text=" + "x" * 201))[0] == 400
-    assert (await read(running, "runs/none"))[0] == 404
+    for path, expected in (("find?text=", 400), ("find?text=" + "x" * 201, 400), ("runs/none", 404)):
+        await read(running, path, expected)
 
 
 async def test_health_has_pools_breakers_and_operations(serve: Any) -> None:
     running = await serve(scripted(Say("one")), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
         await client.ask("go", agent_type="script", thread_id="t1", until="final_response")
-    _, body = await read(running, "health")
+    body = await read(running, "health")
     assert body["health"]["status"] == "ok"
     assert "database" in " ".join(body["health"]["checks"])
     assert body["pools"]["runs"] == {"at_work": 0, "waiting": 0, "total": 1000}

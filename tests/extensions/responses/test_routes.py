@@ -376,7 +376,6 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
             first = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
             assert first.choices[0].finish_reason == "tool_calls"
             message = first.choices[0].message
-            assert message.tool_calls is not None
             messages.append(message.model_dump(exclude_none=True))
             messages.append({"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "see the picture"})
             messages.append({"role": "user", "content": [{"type": "text", "text": "This is it:"}, picture]})
