@@ -112,11 +112,9 @@ async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskRe
                 _, _, task_id = await told(agent.send_message(message("go")))
                 saved = await agent.create_task_push_notification_config(config(receiver.url, task_id, "c1"))
                 assert (saved.id, saved.url, saved.task_id) == ("c1", receiver.url, task_id)
-                assert (saved.token, saved.authentication.credentials, saved.authentication.scheme) == (
-                    "",
-                    "",
-                    "Bearer",
-                )
+                assert saved.token == ""
+                assert saved.authentication.credentials == ""
+                assert saved.authentication.scheme == "Bearer"
                 named = a2a.GetTaskPushNotificationConfigRequest(task_id=task_id, id="c1")
                 assert await agent.get_task_push_notification_config(named) == saved
                 listed = a2a.ListTaskPushNotificationConfigsRequest(task_id=task_id)

@@ -17,6 +17,7 @@ from understudy.extensions.liaisons.performance import (
 from understudy.observe.actor_events import Incident
 from understudy.observe.health import RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
+from understudy.storage.owners import owner_of
 from understudy.tools import ToolContext, ToolError
 from understudy.tools.tool import Tool
 from understudy.wire.events import AgentStarted, Envelope, FinalResponse, MessageAccepted, RunStatus, Usage
@@ -124,6 +125,17 @@ async def test_a_user_sees_only_the_own_runs(attach: Attach) -> None:
     assert work.value["open_runs"] == []
     assert "queues" not in work.summary
     with pytest.raises(ToolError, match="operator"):
+        await recent_crashes.call({}, context)
+
+
+async def test_an_operator_of_a_tenant_sees_its_runs_and_nothing_of_the_server(attach: Attach) -> None:
+    server = BusyServer()
+    server.status.tenants = True
+    server.run(owner_of("cy", "acme"), "c-1", 5.0, None)
+    context = attach(server=server.view(owner_of("op", "acme"), "operator"))
+    assert [run["run_id"] for run in (await open_work.call({}, context)).value["open_runs"]] == ["c-1"]
+    assert (await errors_by_code.call({}, context)).value["errors"] == []
+    with pytest.raises(ToolError, match="server_operator"):
         await recent_crashes.call({}, context)
 
 

@@ -55,11 +55,9 @@ def test_a_run_is_handed_back_once(shell: Shell) -> None:
     assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == ["taken_over"]
     assert answers(shell.handle(HandBack("r1", "other"))) == [True]
     notice = shell.published[-1].event
-    assert (notice.thought, notice.notice, notice.by) == (
-        "An operator has handed back this run",
-        "handed_back",
-        "other",
-    )
+    assert notice.thought == "An operator has handed back this run"
+    assert notice.notice == "handed_back"
+    assert notice.by == "other"
     assert answers(shell.handle(HandBack("r1", "op"))) == [False]
     assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == [True]
     shell.handle(CancelRun("r1"))

@@ -142,10 +142,8 @@ async def test_a_run_at_work_is_not_undone(serve_client: Any) -> None:
         call = await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
         await client.send({"type": "undo", "payload": {"run_id": call["run_id"]}})
         refused = (await client.until("error"))["data"]
-        assert (refused["code"], refused["message"]) == (
-            "busy",
-            "The run is still at work: stop it, or wait for its end.",
-        )
+        assert refused["code"] == "busy"
+        assert refused["message"] == "The run is still at work: stop it, or wait for its end."
 
 
 @pytest.mark.promise("wire.undo")
