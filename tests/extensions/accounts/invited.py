@@ -39,7 +39,6 @@ async def accounts(migrated_before: None, tmp_path: Path, clock: Clock) -> Async
 
 
 async def code_of(use: Awaitable[object]) -> str:
-    """Return the code with which this is refused."""
     with pytest.raises((Unauthenticated, CommandRejected)) as caught:
         await use
     return str(caught.value.code)

@@ -46,7 +46,6 @@ def post_run(running: Running, token: str | None, content: Any, query: str = "")
 
 
 async def read_run(stream: Stream) -> Checker:
-    """Read a run to its end and check it."""
     assert stream.status == 200, stream.body
     await stream.until_end()
     return check_run([event.body for event in stream.seen])
@@ -59,7 +58,6 @@ async def run_through(running: Running, token: str | None, content: Any, query: 
 
 
 async def refused(stream: Stream) -> dict[str, Any]:
-    """Read a refused run: its one event."""
     await read_run(stream)
     assert [event.body["type"] for event in stream.seen] == ["RUN_ERROR"]
     return last(stream)

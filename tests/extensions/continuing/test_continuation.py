@@ -207,7 +207,6 @@ async def count_slowly(turn: AgentTurn) -> None:
 
 
 async def begin() -> str:
-    """Do something that is recorded."""
     MADE["begin"] += 1
     return "one"
 

@@ -8,7 +8,6 @@ import trio
 
 
 async def stream(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """The body of an upload as a server hands it over."""
     for chunk in chunks:
         await trio.lowlevel.checkpoint()
         yield chunk

@@ -16,7 +16,6 @@ from understudy.extensions.mcp.open_calls import ServerCall
 
 
 def session_of(pinged: Callable[..., Awaitable[object]], protocol: str = "2025-11-25") -> McpSession:
-    """Return a session whose server answers pings so."""
     sdk = {"session": SimpleNamespace(send_request=pinged), "server_capabilities": SimpleNamespace(tools=None)}
     return McpSession(mcp("it"), SimpleNamespace(**sdk, protocol_version=protocol), lambda: False)  # type: ignore[arg-type]
 

@@ -43,8 +43,6 @@ class Ok:
 
 
 def agent_of(calls: list[str]) -> Agent:
-    """Return an agent with the tools."""
-
     @tool
     async def ask(context: ToolContext, note: str = "") -> str:
         """Ask a form."""
@@ -83,7 +81,6 @@ def code_of(response: Any) -> int | None:
 
 
 def text_of(response: dict[str, Any]) -> str:
-    """Return the text of a result."""
     return str(response["result"]["content"][0]["text"])
 
 

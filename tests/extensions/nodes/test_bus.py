@@ -107,7 +107,6 @@ class Node:
         await until(lambda: other.bus.announcer.is_followed("ann", "t") and other.requests)
 
     def append(self, *envelopes: Envelope) -> None:
-        """Tell of events of the thread `t`."""
         self.bus.announcer.deliver("ann", "t", 1.0, envelopes)
 
     def thread_news(self) -> list[object]:
@@ -115,7 +114,6 @@ class Node:
         return [message for message in self.received if not isinstance(message, LogChecked)]
 
     async def cut_off(self) -> None:
-        """Close the connections of all listeners."""
         if self.redis is not None:
             await trio.to_thread.run_sync(self.redis.command, "CLIENT", "KILL", "TYPE", "pubsub")
             return
@@ -128,7 +126,6 @@ class Node:
         )
 
     async def stop(self, *names: str) -> None:
-        """End these actors."""
         for name in names:
             ref = self.system.find(f"/{self.name}/{name}")
             await ref.stop()
@@ -190,7 +187,6 @@ def execute(address: str, statement: str, *values: object) -> None:
 async def pair(
     postgres: Postgres, template: str, redis: Redis, request: pytest.FixtureRequest
 ) -> AsyncIterator[tuple[Node, Node]]:
-    """Two nodes that know of each other."""
     address, by = postgres.create(template), redis if request.param == "redis" else None
     async with started(address, "one", by) as first, started(address, "other", by) as second:
         await until(lambda: first.bus.peers and second.bus.peers)

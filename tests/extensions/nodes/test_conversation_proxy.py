@@ -89,7 +89,6 @@ class OtherNode:
         return LogChecked((await self.rig.services.store.read(log_ends, [("ada", "t")])).get(("ada", "t")))
 
     async def ask(self, *_: object, timeout_s: float, traceparent: str = "") -> int:
-        """The node does not own the thread any more."""
         raise Moved("it went on")
 
     def follow(self, node: str, owner: str, thread_id: str, *, snapshot: bool) -> None:

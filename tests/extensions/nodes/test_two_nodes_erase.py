@@ -77,7 +77,6 @@ async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, node:
 
 
 async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, placeholder: str) -> None:
-    """Check that neither server resolves the placeholders."""
     for client, other in ((on_a, on_b), (on_b, on_a)):
         end = await talk(client, f"Who am I? {placeholder}")
         assert await other.until_end() == end

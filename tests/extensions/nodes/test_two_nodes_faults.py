@@ -41,7 +41,6 @@ class Cut:
 
 @pytest.fixture
 def wakeups(monkeypatch: pytest.MonkeyPatch, carrier: str) -> Cut:
-    """All wakeups of this process."""
     kind: Any = RedisWakeups if carrier == "redis" else NotifyWakeups
     state, publish, listen = Cut(), kind.publish, kind.listen
 

@@ -35,7 +35,6 @@ LIMITS = SpendingSettings(user_tokens_per_day=100)
 
 
 def rules(text: str) -> Rules:
-    """Return the rules of a file with this text."""
     return parse_rules(tomllib.loads(text))
 
 

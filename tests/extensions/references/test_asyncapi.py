@@ -35,7 +35,6 @@ def resolved(reference: str) -> Any:
 
 
 def references(value: Any) -> Iterator[str]:
-    """Yield every reference in the document."""
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
             yield value["$ref"]

@@ -77,8 +77,6 @@ def test_the_commands_over_http_are_those_the_server_takes() -> None:
 
 
 def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
-    """Compares an answer with the document."""
-
     def check(method: str, path: str, status: int, body: Any) -> None:
         answers = document["paths"][path][method.lower()]["responses"]
         assert str(status) in answers, (method, path, status, body)
@@ -163,7 +161,6 @@ _CHANGES_OF_OPERATORS: tuple[tuple[str, str, Any], ...] = (
 
 
 async def _ask_as_openai(ask: Any, token: str) -> None:
-    """Request the routes for clients of OpenAI's API."""
     wanted = {"model": "guide", "input": "What is 2 + 2?"}
     name = (await ask("POST", "/v1/responses", token, body=wanted))["id"]
     talk = {"model": "guide", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
@@ -185,7 +182,6 @@ async def _ask_as_openai(ask: Any, token: str) -> None:
 
 
 async def _ask_for_shares(ask: Any, token: str) -> None:
-    """Request the routes of links to conversations."""
     links = "/api/threads/{thread_id}/shares"
     share = await ask("POST", links, token, body={})
     for body in ({"days": 0}, {"run_id": "none"}):
@@ -239,7 +235,6 @@ async def _ask_for_runs(ask: Any, token: str) -> None:
 
 
 async def _ask_in_a_thread(ask: Any, token: str) -> None:
-    """Request the routes of a thread, and of its files."""
     of = "/api/threads/{thread_id}"
     for part in ("messages", "turns", "events"):
         for query in ("", "?limit=none"):

@@ -15,7 +15,6 @@ async def look(at: int) -> str:
 
 
 async def run_of(model: ScriptedModel, *extensions: str) -> AgentRun:
-    """Return the run of an agent with this model."""
     agent = Agent("seeker", model=model, tools=[look], budget=Budget(turns=7))
     async with open_session(agent, extensions=extensions) as session:
         return await session.say("Find it")
