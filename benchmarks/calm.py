@@ -61,8 +61,8 @@ def figures(minutes: float | None = None) -> Iterator[Figure]:
         stores = {"UNDERSTUDY_DATABASE_URL": database.create(), "UNDERSTUDY_NODES_REDIS_URL": bus.url}
         given = (("sqlite", {}), ("postgresql", stores))
         nodes = [
-            stack.enter_context(Node(folder / kind, None, agents=f"{agents.__name__}:AGENTS", **each))
-            for kind, each in given
+            stack.enter_context(Node(folder / kind, None, agents=f"{agents.__name__}:AGENTS", **figure))
+            for kind, figure in given
         ]
         addresses = [f"http://127.0.0.1:{node.port}" for node in nodes]
         operator = Tokens(SECRET, time.time).issue("operator", "operator", roles=[OPERATOR], ttl_s=TOKEN_S)
@@ -100,8 +100,8 @@ def seen(prometheus: Prometheus, seconds: float) -> dict[str, dict[str, float]]:
     """Return the names of the alerts that were `firing` or `pending` in the last seconds, with the seconds for which
     one of their series was."""
     found: dict[str, dict[str, float]] = {"firing": {}, "pending": {}}
-    for each in prometheus.query(f"count_over_time(ALERTS[{seconds:.0f}s])"):
-        labels, (_, count) = each["metric"], each["value"]
+    for alert in prometheus.query(f"count_over_time(ALERTS[{seconds:.0f}s])"):
+        labels, (_, count) = alert["metric"], alert["value"]
         names = found[labels["alertstate"]]
         names[labels["alertname"]] = max(names.get(labels["alertname"], 0.0), float(count))
     return found

@@ -182,15 +182,15 @@ def figures(
     counted = {kind: count(recorder) for kind, recorder in record(asked)}
     plain = counted[PLAIN]
     for figure, unit in UNITS.items():
-        beside = {kind: each.counts[figure] for kind, each in counted.items() if kind != PLAIN}
+        beside = {kind: count_of_kind.counts[figure] for kind, count_of_kind in counted.items() if kind != PLAIN}
         yield Figure(f"path_{figure}", unit, plain.counts[figure], beside)
     if keep:
-        kept = json.loads(KEPT.read_text()) | {kind: each.counts for kind, each in counted.items()}
+        kept = json.loads(KEPT.read_text()) | {kind: count_of_kind.counts for kind, count_of_kind in counted.items()}
         lines = (f"  {json.dumps(kind)}: {json.dumps(kept[kind])}" for kind in KINDS)
         KEPT.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     if list:
-        for kind, each in counted.items():
-            named = each.functions if kind == PLAIN else each.functions - plain.functions
+        for kind, count_of_kind in counted.items():
+            named = count_of_kind.functions if kind == PLAIN else count_of_kind.functions - plain.functions
             print(f"# {kind}: {len(named)} functions" + ("" if kind == PLAIN else " beside those of the plain message"))
             modules = Counter(code.co_filename for code in named)
             for module in sorted(modules):

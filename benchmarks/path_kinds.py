@@ -82,7 +82,7 @@ class Typed(OfflineModel):
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Call the tool, then write the answer as JSON."""
-        if not any(isinstance(each, ResultItem) for each in turn.work):
+        if not any(isinstance(item, ResultItem) for item in turn.work):
             return await super().respond(evolve(turn, output=None), emit)
         return await self._say(f'{{"text": "{ANSWER}"}}', turn, emit)
 

@@ -91,10 +91,10 @@ def metrics() -> str:
     redis_up(kept)
     labels = (
         {
-            each._name: list(each._labelnames)
+            metric._name: list(metric._labelnames)
             for group in (kept, kept.connections, kept.runs, kept.runs.models, kept.findings, kept.storage, kept.actors)
-            for each in (getattr(var, "_metric", var) for var in vars(group).values())
-            if hasattr(each, "_labelnames")
+            for metric in (getattr(var, "_metric", var) for var in vars(group).values())
+            if hasattr(metric, "_labelnames")
         }
         | {counter.name: [counter.label] for counter in brought}
         | {
@@ -104,11 +104,11 @@ def metrics() -> str:
         }
     )
     rows = []
-    for each in kept.registry.collect():
-        if not each.name.startswith("process_"):
-            name = f"{each.name}_info" if each.type == "info" else each.name
-            named = ", ".join(f"`{label}`" for label in labels.get(each.name, []))
-            rows.append((f"`{name}`", each.type, named, each.documentation))
+    for metric in kept.registry.collect():
+        if not metric.name.startswith("process_"):
+            name = f"{metric.name}_info" if metric.type == "info" else metric.name
+            named = ", ".join(f"`{label}`" for label in labels.get(metric.name, []))
+            rows.append((f"`{name}`", metric.type, named, metric.documentation))
     return as_markdown(("metric", "kind", "labels", "what"), rows)
 
 
@@ -282,7 +282,7 @@ def _visibly(letter: str) -> str:
 def as_markdown(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a table of Markdown that every viewer reads alike."""
     lines = [titles, ("---",) * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(_cell(each) for each in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:

@@ -131,7 +131,7 @@ def digests(table: Table) -> dict[str, str]:
         content = sha256((ROOT / path).read_bytes()).digest() if parts else b""
         for name in parts or ():
             made[name].update(path.encode() + b"\0" + content)
-    return {name: each.hexdigest()[:DIGITS] for name, each in made.items()}
+    return {name: digest.hexdigest()[:DIGITS] for name, digest in made.items()}
 
 
 def recorded(page: str) -> dict[str, str]:

@@ -33,8 +33,8 @@ def requirements() -> Iterator[Requirement]:
     """Yield the requirements of all manifests, with those of extras."""
     for manifest in MANIFESTS:
         project = tomllib.loads(manifest.read_text())["project"]
-        for each in (project.get("dependencies", ()), *project.get("optional-dependencies", {}).values()):
-            yield from map(Requirement, each)
+        for requirement in (project.get("dependencies", ()), *project.get("optional-dependencies", {}).values()):
+            yield from map(Requirement, requirement)
 
 
 @pytest.mark.parametrize("name", REACHED_INTO)

@@ -24,7 +24,7 @@ def faults(body: Mapping[str, Any]) -> list[str]:
 
 def _completions(body: Mapping[str, Any]) -> Iterator[str]:
     """Chat completions: roles, contents, and calls that are followed by one result each."""
-    names = [each.get("function", {}).get("name") for each in body.get("tools", ())]
+    names = [tool.get("function", {}).get("name") for tool in body.get("tools", ())]
     if len(names) > MAX_TOOLS or len(set(names)) != len(names):
         yield "tools: too many, or a name twice"
     yield from (f"tools: bad name {name!r}" for name in names if not (isinstance(name, str) and NAME.match(name)))
@@ -130,7 +130,7 @@ def _messages(body: Mapping[str, Any]) -> Iterator[str]:
         wanted = [block["id"] for block in blocks if block["type"] == "tool_use"]
         if side == "assistant" and wanted and blocks[-1]["type"] != "tool_use":
             yield "messages: text after a call"
-        if any(not ID.match(each) for each in wanted):
+        if any(not ID.match(call_id) for call_id in wanted):
             yield "messages: an id with other characters"
         if wanted and not body.get("tools"):
             yield "messages: calls without tools in the request"

@@ -32,7 +32,7 @@ def _types(body: Mapping[str, Any]) -> Iterator[str]:
     try:
         read = _plain(_adapter().validate_python(body, strict=True))
     except ValidationError as error:
-        yield from (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:5])
+        yield from (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()[:5])
         return
     if read != body:  # the types leave out what they do not know
         yield f"unknown fields: {json.dumps(body)[:300]}"
@@ -41,14 +41,14 @@ def _types(body: Mapping[str, Any]) -> Iterator[str]:
 def _plain(value: Any) -> Any:
     """Return a validated value as plain data; iterables are validated by this only."""
     if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _plain(member) for name, member in value.items()}
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         return value
-    return [_plain(each) for each in value]
+    return [_plain(member) for member in value]
 
 
 def _order(body: Mapping[str, Any]) -> Iterator[str]:
-    names = [each["name"] for each in body.get("tools", ())]
+    names = [tool["name"] for tool in body.get("tools", ())]
     if len(set(names)) != len(names):
         yield "tools: a name twice"
     choice = body.get("tool_choice", "auto")

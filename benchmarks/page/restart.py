@@ -59,7 +59,7 @@ def figures(extent: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
     online, said = _took_ms(Understudy(), away_s, _SEND)
     others = {peer.name: _took_ms(peer, away_s, None)[0] for peer in peers}
     for name, whole in {"online_after_restart_ms": median, "online_after_restart_worst_ms": max}.items():
-        yield Figure(name, "ms", whole(online), {peer: whole(each) for peer, each in others.items()}, AIM_MS)
+        yield Figure(name, "ms", whole(online), {peer: whole(figure) for peer, figure in others.items()}, AIM_MS)
     for name, whole in {"said_after_restart_ms": median, "said_after_restart_worst_ms": max}.items():
         yield Figure(name, "ms", whole(said), {}, AIM_MS)
 

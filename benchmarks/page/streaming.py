@@ -143,7 +143,7 @@ def task_cpu_ms(trace: bytes) -> list[float]:
     """Return the milliseconds of processor time of each task of the main thread of a page, from Chromium's trace."""
     events = json.loads(trace)["traceEvents"]
     named = [event for event in events if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"]
-    threads = {(each["pid"], each["tid"]) for each in named}
+    threads = {(entry["pid"], entry["tid"]) for entry in named}
     tasks = [event for event in events if event["name"] == "RunTask" and (event["pid"], event["tid"]) in threads]
     return [task["tdur"] / 1_000 for task in tasks if "tdur" in task]
 

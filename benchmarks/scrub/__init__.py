@@ -76,8 +76,8 @@ def _judged(judged: Report, *, listed: bool) -> Iterator[Figure]:
     if listed:
         for miss in judged.misses():
             say(f"missed  {miss.line()}")
-        for each in judged.inexact() if name in SPANS else ():
-            say(f"inexact {each.line()}")
+        for verdict in judged.inexact() if name in SPANS else ():
+            say(f"inexact {verdict.line()}")
     yield Figure(f"recall_{name}", "%", judged.recall)
     yield Figure(f"false_alarms_{name}", "%", judged.false_alarms)
     if name in SPANS:

@@ -65,8 +65,8 @@ class Verdict:
 
     def line(self) -> str:
         """The row with the expected and the actual findings."""
-        expected = " ".join(f"{each.kind}[{each.start}:{each.end}]" for each in self.row.spans) or "clean"
-        found = " ".join(f"{each.kind}[{each.start}:{each.end}]" for each in self.found) or "nothing"
+        expected = " ".join(f"{span.kind}[{span.start}:{span.end}]" for span in self.row.spans) or "clean"
+        found = " ".join(f"{span.kind}[{span.start}:{span.end}]" for span in self.found) or "nothing"
         return f"{self.row.id}  {self.row.text!r}  expected {expected}, found {found}"
 
 
@@ -81,33 +81,33 @@ class Report:
     @property
     def recall(self) -> float:
         """Share of attacks that passed, in per cent; 0 without any."""
-        return _per_cent(sum(each.passed for each in self.attacks), len(self.attacks))
+        return _per_cent(sum(row.passed for row in self.attacks), len(self.attacks))
 
     @property
     def false_alarms(self) -> float:
         """Share of look-alikes that did not pass, in per cent."""
-        return _per_cent(sum(not each.passed for each in self.benign), len(self.benign))
+        return _per_cent(sum(not row.passed for row in self.benign), len(self.benign))
 
     @property
     def exact(self) -> float:
         """Share of spans that a finding matches to the character, in per cent."""
-        return _per_cent(sum(each.exact for each in self.attacks), sum(len(each.row.spans) for each in self.attacks))
+        return _per_cent(sum(row.exact for row in self.attacks), sum(len(row.row.spans) for row in self.attacks))
 
     def categories(self) -> Mapping[str, tuple[int, int]]:
         """The number of rows that passed, and of all rows, by category."""
         counts: dict[str, tuple[int, int]] = {}
-        for each in (*self.attacks, *self.benign):
-            passed, rows = counts.get(each.row.category, (0, 0))
-            counts[each.row.category] = (passed + each.passed, rows + 1)
+        for row in (*self.attacks, *self.benign):
+            passed, rows = counts.get(row.row.category, (0, 0))
+            counts[row.row.category] = (passed + row.passed, rows + 1)
         return counts
 
     def misses(self) -> list[Verdict]:
         """The rows that did not pass."""
-        return [each for each in (*self.attacks, *self.benign) if not each.passed]
+        return [row for row in (*self.attacks, *self.benign) if not row.passed]
 
     def inexact(self) -> list[Verdict]:
         """The rows that passed although not all their spans were exact."""
-        return [each for each in self.attacks if each.passed and each.exact < len(each.row.spans)]
+        return [row for row in self.attacks if row.passed and row.exact < len(row.row.spans)]
 
 
 FAMILIES: Final = (
@@ -165,13 +165,13 @@ def _covered(family: Family, row: Row) -> Verdict:
 def _clean(family: Family, row: Row) -> Verdict:
     found = _of(family, EVERYTHING.sanitize(row.text))
     if row.only_for != "*":
-        found = [each for each in found if _is_kind(each.kind, row.only_for)]
+        found = [span for span in found if _is_kind(span.kind, row.only_for)]
     unchanged = family.name != "unicode" or ORDINARY.sanitize(row.text).text == row.text
     return Verdict(row, not found and unchanged, found=tuple(found))
 
 
 def _of(family: Family, sanitized: Sanitized) -> list[Finding]:
-    return [each for each in sanitized.findings if each.category in family.categories]
+    return [find for find in sanitized.findings if find.category in family.categories]
 
 
 def _is_kind(kind: str, name: str) -> bool:

@@ -70,11 +70,11 @@ def _presidio() -> tuple[str, Peer]:
     # The one for e-mail addresses would fetch the list of public suffixes from the network.
     made = [value for name, value in sorted(vars(predefined_recognizers).items()) if name != "EmailRecognizer"]
     chosen = [
-        each()
-        for each in made
-        if isinstance(each, type) and issubclass(each, PatternRecognizer) and each is not PatternRecognizer
+        result()
+        for result in made
+        if isinstance(result, type) and issubclass(result, PatternRecognizer) and result is not PatternRecognizer
     ]
-    english = [each for each in chosen if each.supported_language == "en"]
+    english = [result for result in chosen if result.supported_language == "en"]
     return "Presidio's patterns, PII only", lambda text: [
-        each.analyze(text, each.supported_entities) for each in english
+        result.analyze(text, result.supported_entities) for result in english
     ]

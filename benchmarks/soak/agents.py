@@ -89,7 +89,7 @@ class _Allocated(ctypes.Structure):
 
 def held() -> dict[str, int]:
     """Count what this process holds: objects by type, and bytes of the allocators."""
-    found = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    found = Counter(f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.get_objects())
     malloc = ctypes.CDLL(None).mallinfo2
     malloc.restype = _Allocated
     allocated = malloc()

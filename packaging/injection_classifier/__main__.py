@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name:<26} {percent:5.1f} %", flush=True)
         return 0
     found = examples(texts())
-    print(f"{len(found)} windows, {sum(each.order for each in found)} of them orders", file=sys.stderr)
+    print(f"{len(found)} windows, {sum(text.order for text in found)} of them orders", file=sys.stderr)
     written = dump(in_steps(*train(found)), source_of(found))
     if given.check:
         same = written == WEIGHTS.read_text("ascii")

@@ -59,9 +59,9 @@ def measured(sizes: Sizes | None = None) -> Iterator[tuple[str, float]]:
     for number, family in enumerate(english.ATTACKS):
         # The harmless families are distributed, so that each is left out once as well.
         without = {family, *harmless[number :: len(english.ATTACKS)]}
-        both = finder(trained([each for each in made if each.family not in without], epochs=sizes.epochs))
+        both = finder(trained([text for text in made if text.family not in without], epochs=sizes.epochs))
         for name in sorted(without):
-            left_out = [each for each in made if each.family == name]
+            left_out = [text for text in made if text.family == name]
             share, by_rules = per_cent(left_out, both), per_cent(left_out, rules)
             is_order = left_out[0].order
             (found if is_order else alarms).append(share)
@@ -74,9 +74,9 @@ def measured(sizes: Sizes | None = None) -> Iterator[tuple[str, float]]:
     foreign = list[float]()
     for first in range(0, len(tongues), TONGUES):
         away = set(tongues[first : first + TONGUES])
-        both = finder(trained([each for each in made if each.language not in away], epochs=sizes.epochs))
+        both = finder(trained([text for text in made if text.language not in away], epochs=sizes.epochs))
         for name in sorted(away):
-            left_out = [each for each in made if each.language == name and each.order]
+            left_out = [text for text in made if text.language == name and text.order]
             foreign.append(per_cent(left_out, both))
             say(f"language  {name:<14} {len(left_out):>5} texts: {foreign[-1]:5.1f} % found")
     yield "recall_unseen_families", mean(found)
@@ -96,7 +96,7 @@ def finder(model: Classifier) -> Finds:
 
 def per_cent(made: Sequence[Text], finds: Finds) -> float:
     """Return the percentage of these texts in which something is found."""
-    return share_of([each.text for each in made], finds)
+    return share_of([text.text for text in made], finds)
 
 
 def share_of(said: Sequence[str], finds: Finds) -> float:

@@ -58,7 +58,7 @@ def texts(seed: int = SEED, scale: float = 1.0) -> list[Text]:
                 said = _filled(patterns[number % len(patterns)], chance)
                 made.append(Text(_dressed(said, chance), family, "en", order))
     chance = random.Random(f"{seed} quoted")
-    patterns = [each for family in english.ATTACKS.values() for each in family if "\n" not in each]
+    patterns = [pattern for family in english.ATTACKS.values() for pattern in family if "\n" not in pattern]
     for _ in range(int(ENGLISH_EACH * scale * 1.4)):
         quoted = chance.choice(english_harmless.QUOTES).replace("{order}", _filled(chance.choice(patterns), chance))
         made.append(Text(_dressed(quoted, chance), "quoted", "en", False))
@@ -76,7 +76,7 @@ def texts(seed: int = SEED, scale: float = 1.0) -> list[Text]:
         for _ in range(int(TONGUE_EACH * scale * 4)):
             made.append(Text(_dressed(_harmless(language, tongue, chance), chance), "foreign", language, False))
     seen: set[str] = set()
-    return [each for each in made if not (each.text in seen or seen.add(each.text))]
+    return [pattern for pattern in made if not (pattern.text in seen or seen.add(pattern.text))]
 
 
 def _filled(pattern: str, chance: random.Random) -> str:

@@ -122,6 +122,6 @@ def trained(made: Iterable[Text], *, epochs: int = EPOCHS) -> Classifier:
 def source_of(found: Sequence[Example]) -> str:
     """Return a checksum of examples, stored with the weights."""
     crc = 0
-    for each in found:
-        crc = zlib.crc32(repr((each.buckets, each.order)).encode(), crc)
+    for weight in found:
+        crc = zlib.crc32(repr((weight.buckets, weight.order)).encode(), crc)
     return f"{crc:08x}"

@@ -71,8 +71,8 @@ async def test_texts_of_the_table_stay_data_and_titles(attach: Attach, kind: str
     def look(value: Any) -> None:
         if isinstance(value, dict):
             names.update(value)
-        for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            look(each)
+        for member in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            look(member)
 
     look(result.visualization["spec"])
     assert not names & ACTIVE

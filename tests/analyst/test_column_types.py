@@ -25,7 +25,7 @@ def table_of(folder: Path, content: str, name: str = "t.csv") -> Table:
 
 
 def types(table: Table) -> dict[str, str]:
-    return {each.name: each.type for each in table.columns}
+    return {column.name: column.type for column in table.columns}
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_the_table_decides_what_a_point_is(
     """Where it does not, the column stays text, and the profile says both readings."""
     table = table_of(tmp_path, content)
     found = profile(table)
-    column = next(each for each in found["columns"] if each["name"] == "v")
+    column = next(entry for entry in found["columns"] if entry["name"] == "v")
     assert (column["type"], column.get("sum")) == (kind, total)
-    assert any(each.startswith(note) for each in found["notes"]) if note else not found["notes"]
+    assert any(entry.startswith(note) for entry in found["notes"]) if note else not found["notes"]
     assert query(table, "SELECT * FROM data", 10).notes == tuple(found["notes"])
 
 
@@ -123,7 +123,7 @@ def test_what_stands_above_the_heads_is_no_row(
     tmp_path: Path, content: str, names: list[str], rows: int, note: str
 ) -> None:
     table = table_of(tmp_path, content)
-    assert ([each.name for each in table.columns], table.row_count) == (names, rows)
+    assert ([column.name for column in table.columns], table.row_count) == (names, rows)
     assert note in " ".join(table.notes)
     assert bool(table.notes) == bool(note)
 
@@ -178,12 +178,12 @@ def drawn(seed: int) -> Drawn:
             values[0] = "9" + values[0][1:]
         columns[name] = texts[name] = values
     barcodes = [chance.randrange(10**12, 10**13) for _ in range(rows)]
-    columns["ean"], sums["ean"] = [str(each) for each in barcodes], Decimal(sum(barcodes))
+    columns["ean"], sums["ean"] = [str(cell) for cell in barcodes], Decimal(sum(barcodes))
     for name in ("price", "stock")[: chance.randrange(1, 3)]:
         places = chance.choice([0, 2, 3]) if name == "price" else 0
         amounts = [Decimal(chance.randrange(1, 10**7)).scaleb(-places) for _ in range(rows)]
         grouped = chance.random() < 0.5 and (habit == "european" or delimiter != ",")
-        columns[name], sums[name] = [written(each, habit, grouped=grouped) for each in amounts], sum(amounts, Decimal())
+        columns[name], sums[name] = [written(cell, habit, grouped=grouped) for cell in amounts], sum(amounts, Decimal())
     order = chance.sample(sorted(columns), len(columns))
     lines = [delimiter.join(order), *(delimiter.join(columns[name][row] for name in order) for row in range(rows))]
     return Drawn("\n".join(lines) + "\n", texts, sums)
@@ -200,13 +200,13 @@ def test_no_drawn_table_is_read_wrong(tmp_path: Path, seed: int) -> None:
     """Identifiers keep their text; sums are exact, or the column is text and a note says how it could be read."""
     asked = drawn(seed)
     table = table_of(tmp_path, asked.content)
-    found = {each["name"]: each for each in profile(table)["columns"]}
+    found = {entry["name"]: entry for entry in profile(table)["columns"]}
     for name, values in asked.texts.items():
         assert found[name]["kind"] == "text", name
         assert [row[0] for row in query(table, f'SELECT "{name}" FROM data', 1_000).rows] == values
     for name, total in asked.sums.items():
         if found[name]["kind"] == "text":
-            assert any(f"“{name}” is read as text" in each for each in table.notes), name
+            assert any(f"“{name}” is read as text" in entry for entry in table.notes), name
         else:
             assert abs(Decimal(str(found[name]["sum"])) - total) <= abs(total) * Decimal("1e-11"), name
 
@@ -216,8 +216,8 @@ def test_a_sign_for_no_value_leaves_numbers_and_dates_what_they_are(tmp_path: Pa
     """The cell is empty, and the profile says how many there are; in a column of text the sign is a value."""
     content = f"d,n,t\n2024-01-01,5,a\n{mark},7,{mark}\n2024-01-03,{mark},b\n{mark},{mark},c\n"
     found = profile(table_of(tmp_path, content))
-    assert [each["type"] for each in found["columns"]] == ["DATE", "BIGINT", "VARCHAR"]
-    assert [each["nulls"] for each in found["columns"]] == [2, 2, 0]
+    assert [column["type"] for column in found["columns"]] == ["DATE", "BIGINT", "VARCHAR"]
+    assert [column["nulls"] for column in found["columns"]] == [2, 2, 0]
     assert found["notes"] == [
         f"“d”: 2 cells have no value, such as “{mark}”.",
         f"“n”: 2 cells have no value, such as “{mark}”.",

@@ -344,7 +344,7 @@ def query(file: StoredFile, sql: str, owner: str = "ada", **limits: Any) -> Any:
 )
 async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(file: StoredFile, sql: str) -> None:
     """The process's limit covers strings within an expression, which DuckDB's own limit does not."""
-    before, children = (resource.getrusage(each).ru_maxrss for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    before, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     used_s = children_cpu_s()
     with pytest.raises(ToolError, match="more memory than a query may use") as caught:
         await query(file, sql, memory=300 * MIB, limit_s=60.0)

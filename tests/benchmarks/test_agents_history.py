@@ -128,20 +128,20 @@ def as_they_are(items: Iterable[Item], *_: str) -> list[Item]:
 
 def test_no_random_history_is_refused_and_without_order_most_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(refused(range(150))) == []
-    for each in (openai_chat_request, openai_request, anthropic_request):
+    for build in (openai_chat_request, openai_request, anthropic_request):
         with monkeypatch.context() as broken:
-            broken.setattr(each, "settled", as_they_are)
+            broken.setattr(build, "settled", as_they_are)
             assert len(list(refused(range(150)))) > 50
 
 
 def test_no_random_history_is_refused_by_the_responses_api(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judged by the types of the `openai` package, and by the order of items. Some have encrypted reasoning."""
     asked = [turn(random.Random(number)) for number in range(300)]
-    sent = [each for every in asked for each in openai_request.build_request(every, "m")["input"]]
-    assert sum(each.get("type") == "reasoning" for each in sent) > 20
-    assert [found for each in asked if (found := response_faults(each))] == []
+    sent = [item for every in asked for item in openai_request.build_request(every, "m")["input"]]
+    assert sum(item.get("type") == "reasoning" for item in sent) > 20
+    assert [found for item in asked if (found := response_faults(item))] == []
     monkeypatch.setattr(openai_request, "settled", as_they_are)
-    assert sum(bool(response_faults(each)) for each in asked) > 100
+    assert sum(bool(response_faults(item)) for item in asked) > 100
 
 
 def test_most_of_a_request_is_the_beginning_of_the_one_before() -> None:

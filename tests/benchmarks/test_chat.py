@@ -20,7 +20,7 @@ def test_messages_cost_time() -> None:
     """One server answers both kinds: its processor time is counted, and its users are searched for."""
     with servers.ours() as ours:
         bench = chat.Bench(QUICK, time.monotonic() + 600, {chat.OURS: ours})
-        found = {each.figure: each.ours for each in chat.compared(bench, "burst", bench.burst)}
+        found = {figure.figure: figure.ours for figure in chat.compared(bench, "burst", bench.burst)}
         assert 0 < found["burst_accepted_s"] <= found["burst_answered_s"]
         found = bench.cpu("tool", chat.OURS, ours)
         assert 0 < found["chat_event_us_tool"] / 1e3 < found["chat_cpu_ms_tool"]

@@ -26,7 +26,7 @@ def measured(name: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks", "page", "--only", name, "--small", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr
-    return {each["figure"]: each["ours"] for each in map(json.loads, done.stdout.splitlines())}
+    return {figure["figure"]: figure["ours"] for figure in map(json.loads, done.stdout.splitlines())}
 
 
 def test_the_first_visit_is_measured() -> None:

@@ -47,7 +47,7 @@ ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 def corpora(tmp_path: Path) -> Path:
     """Return a folder with these rows."""
     for name, rows in ROWS.items():
-        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows))
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return tmp_path
 
 
@@ -67,7 +67,7 @@ def test_a_span_is_found_exactly_or_covered_or_not(corpora: Path) -> None:
         ("wide", False, 0),
         ("none", False, 0),
     ]
-    assert [each.passed for each in report.benign] == [True, False]
+    assert [verdict.passed for verdict in report.benign] == [True, False]
     assert (round(report.recall), round(report.exact), report.false_alarms) == (33, 33, 50)
     assert report.categories() == {"attack": (1, 3), "benign": (1, 2)}
     assert [miss.row.id for miss in report.misses()] == ["wide", "none", "real"]
@@ -94,7 +94,7 @@ def test_a_look_alike_of_one_kind_may_be_of_another(corpora: Path) -> None:
             f"{json.dumps(row(kind, TOKEN, only_for=kind))}\n" for kind in ("github_token", "github", "npm_token", "*")
         )
     )
-    assert [each.passed for each in judged(corpora, "secrets").benign] == [False, True, True, False]
+    assert [verdict.passed for verdict in judged(corpora, "secrets").benign] == [False, True, True, False]
 
 
 def test_a_row_that_is_none_is_an_error(corpora: Path) -> None:

@@ -78,7 +78,7 @@ def _story(server: Server, shots: Path | None) -> None:
         _choose(page, "another " + GOOD)
         expect(page.get_by_role("button", name="Account: ada")).to_be_visible()
         _operate(page, server, shots)
-        refused = [each for each in problems if "401" not in each and "404" not in each and "400" not in each]
+        refused = [line for line in problems if "401" not in line and "404" not in line and "400" not in line]
         assert not refused, refused
 
 

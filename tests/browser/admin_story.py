@@ -73,7 +73,7 @@ def _story(server: Server, folder: Path, shots: Path | None) -> None:
         expect(page.get_by_label("Token")).to_be_focused()
         page.reload()
         expect(page.get_by_label("Token")).to_be_visible()
-        refused = [each for each in problems if "401" not in each and "403" not in each and "400" not in each]
+        refused = [line for line in problems if "401" not in line and "403" not in line and "400" not in line]
         assert not refused, refused
 
 
@@ -139,7 +139,7 @@ def _hand_back(page: Page, user: Page, server: Server, folder: Path) -> None:
     )
     user.goto(f"{server.address}/#bea")
     taken, back = (
-        user.get_by_text(each) for each in ("An operator has taken over", "An operator has handed this back")
+        user.get_by_text(notice) for notice in ("An operator has taken over", "An operator has handed this back")
     )
     for count, waits in enumerate(("count_pots", "its turn"), start=1):
         page.get_by_role("row", name="bea").filter(has_text=waits).get_by_role("button", name="Take it over").click()

@@ -44,7 +44,7 @@ class ParcelDelivery:
 async def deliver(context: ToolContext) -> str:
     """Have parcels delivered."""
     order = await context.ask(ParcelDelivery)
-    more = "".join(f", {each}" for each in order.extras) + (f", from {order.sender.name}" if order.sender else "")
+    more = "".join(f", {extra}" for extra in order.extras) + (f", from {order.sender.name}" if order.sender else "")
     return f"{order.parcels} {order.size.value} to {order.city} on {order.day:%d %B}{more}"
 
 

@@ -166,11 +166,11 @@ class Widget:
     def look(self, page: Page, name: str) -> None:
         """Check the page and the frame, if it is shown, with axe, and take a picture."""
         picture(page, self.shots, name)
-        for each in page.frames if page.locator("understudy-chat iframe").is_visible() else [page.main_frame]:
-            each.evaluate(SETTLED)  # a message that fades in has less contrast for a moment
-            each.evaluate(f"{AXE}; null")
-            broken = each.evaluate(CHECK, RULES)
-            assert not broken, (name, each.url, broken)
+        for frame in page.frames if page.locator("understudy-chat iframe").is_visible() else [page.main_frame]:
+            frame.evaluate(SETTLED)  # a message that fades in has less contrast for a moment
+            frame.evaluate(f"{AXE}; null")
+            broken = frame.evaluate(CHECK, RULES)
+            assert not broken, (name, frame.url, broken)
 
     def chat(self) -> None:
         """A message, a streamed answer with a tool, a picture of each scheme, reconnecting, the API, the keyboard."""

@@ -27,7 +27,7 @@ def finding(kind: str, action: str) -> dict[str, Any]:
 
 def summary(direction: str, *found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the `sanitization_summary` event with these findings."""
-    kinds = {each["kind"]: 1 for each in found}
+    kinds = {finding["kind"]: 1 for finding in found}
     counts = {kind.partition(".")[0]: 1 for kind in kinds}
     return "sanitization_summary", {
         "direction": direction, "counts": counts, "kinds": kinds, "findings": list(found), "threshold": 1

@@ -331,7 +331,7 @@ def found(browser: Browser, server: Server, shots: Path | None, problems: list[s
     assert other.url.endswith(thread)
     shown = other.locator(".turn", has_text="albatross").first.locator("time")
     expect(shown).to_have_count(2)
-    assert all(re.match(r"\d{4}-\d\d-\d\dT", str(each.get_attribute("datetime"))) for each in shown.all())
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", str(element.get_attribute("datetime"))) for element in shown.all())
     other.locator(".turn", has_text="albatross").first.hover()
     expect(shown.first).to_have_css("opacity", "1")
     picture(other, shots, "revealed")

@@ -141,7 +141,7 @@ class _Answer(BaseHTTPRequestHandler):
             body, status = b"<!doctype html><meta charset=utf-8><body><div id=given>" + page + b"</div>", 200
         elif address.path.startswith("/hold/"):
             held = address.path.removeprefix("/hold/").split(",")
-            body, status = "".join(f"<iframe src=/page/{each}></iframe>" for each in held).encode(), 200
+            body, status = "".join(f"<iframe src=/page/{text}></iframe>" for text in held).encode(), 200
         self.send_response(status)
         if status == 200:
             self.send_header("Content-Type", "text/html; charset=utf-8")

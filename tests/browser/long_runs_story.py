@@ -321,7 +321,7 @@ def processor_time(page: Page) -> Callable[[], float]:
 
     def read() -> float:
         metrics = session.send("Performance.getMetrics")["metrics"]
-        return float(next(each["value"] for each in metrics if each["name"] == "ThreadTime"))
+        return float(next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime"))
 
     began = read()
     return lambda: read() - began

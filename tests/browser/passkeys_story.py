@@ -71,7 +71,7 @@ def _story(server: Server, shots: Path | None) -> None:
         expect(dialog).to_be_visible()
         dialog.get_by_role("button", name="Use a passkey").click()
         expect(dialog.get_by_role("alert")).to_have_text("This passkey does not fit any account here.")
-        refused = [each for each in problems if "401" not in each and "403" not in each]
+        refused = [problem for problem in problems if "401" not in problem and "403" not in problem]
         assert not refused, refused
 
 

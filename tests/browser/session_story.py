@@ -143,7 +143,7 @@ def main(folder: Path) -> None:
             page.get_by_role("dialog").wait_for()
             refused = "() => { try { document.body.innerHTML = '<b>x</b>'; return false } catch { return true } }"
             assert page.evaluate(refused), "markup gets in past the one policy"
-            assert [each for each in problems if "TrustedHTML" not in each] == []
+            assert [problem for problem in problems if "TrustedHTML" not in problem] == []
             runs_out(browser.new_context(), server.address, problems)
     finally:
         server.stop(signal.SIGTERM)

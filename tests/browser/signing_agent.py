@@ -14,7 +14,7 @@ class SigningModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Call the one tool that there is, then the other."""
-        known = [each.name for each in turn.tools]
+        known = [tool.name for tool in turn.tools]
         if turn.rounds < 2 and known:
             return Reply(calls=(ToolRequest(f"c{turn.rounds}", known[0], {}),))
         await emit(TextDelta("These are yours."))

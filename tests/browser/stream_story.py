@@ -167,7 +167,7 @@ def have_no_libraries(page: Page, server: Server) -> None:
     page.reload()
     expect(page.locator(".reply .prose h2").first).to_have_text("Section 1")
     assert page.evaluate(LOOK)["formulas"] == 3
-    problems = [each for each in problems if "ERR_FAILED" not in each]
+    problems = [problem for problem in problems if "ERR_FAILED" not in problem]
     assert not problems, problems
 
 
@@ -304,7 +304,7 @@ def catch_up(page: Page, server: Server) -> None:
     expect(page.locator(".reply .block.is-open")).to_have_count(0)
     total = page.evaluate("blocks()")
     assert before < first < total, f"{before} blocks, and {first} of {total} after one frame"
-    shown = [int(each) for each in re.findall(r"Section (\d+)", page.locator(".reply .prose").text_content() or "")]
+    shown = [int(number) for number in re.findall(r"Section (\d+)", page.locator(".reply .prose").text_content() or "")]
     assert shown == list(range(1, 47)), shown
     assert not problems, problems
 

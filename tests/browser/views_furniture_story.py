@@ -152,7 +152,7 @@ def main(folder: Path, shots: Path | None) -> None:
     with notes() as url:
         server = Server(
             folder / "data",
-            options=[f"tests.browser.{each}" for each in AGENTS],
+            options=[f"tests.browser.{agent}" for agent in AGENTS],
             UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_SHARES_LINKS="true", UNDERSTUDY_PAGE_VOICE_INPUT="true",
             UNDERSTUDY_FILES_MAX_BYTES="1000000", NOTES_URL=url,
         )  # fmt: skip
@@ -170,7 +170,7 @@ def main(folder: Path, shots: Path | None) -> None:
                 answer_views(page, server, look)
                 shared_views(page, browser, look)
                 page_views(page, look)
-                look.end([each for each in problems if WIDGET_TRIES not in each])
+                look.end([agent for agent in problems if WIDGET_TRIES not in agent])
         finally:
             server.stop(signal.SIGTERM)
 

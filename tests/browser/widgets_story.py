@@ -36,7 +36,7 @@ def roll(page: Page, address: str) -> None:
 def widget_of(page: Page) -> Frame:
     """Return the document of the first widget, once it was told of its call."""
     expect(page.frame_locator("iframe.widget-frame").first.locator("#said")).to_contain_text("structured")
-    return next(each for each in page.frames if each.url.endswith("/widgets/frame"))
+    return next(frame for frame in page.frames if frame.url.endswith("/widgets/frame"))
 
 
 def acts(page: Page, server: Server, shots: Path | None) -> None:
@@ -219,7 +219,7 @@ def main(folder: Path, shots: Path | None) -> None:
             acts(page, server, shots)
             assert "https://example.org/?stolen" not in left
             harms_nothing(page, server)
-            assert not [each for each in problems if "example.org" not in each], problems
+            assert not [problem for problem in problems if "example.org" not in problem], problems
     finally:
         server.stop()
 

@@ -43,8 +43,8 @@ class SteeredModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Call the tool; report without an end; answer the interruption."""
-        said = [each.content for each in turn.items if isinstance(each, MessageItem) and each.role == "user"]
-        if not any(isinstance(each, CallItem) for each in turn.items):
+        said = [item.content for item in turn.items if isinstance(item, MessageItem) and item.role == "user"]
+        if not any(isinstance(item, CallItem) for item in turn.items):
             return Reply(calls=(ToolRequest("c0", "count_pots", {"colour": "red"}, "Count the red pots"),))
         if len(said) < 3:
             await emit(TextDelta("There are 17 red pots, of which a few are cracked. "))

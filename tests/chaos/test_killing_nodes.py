@@ -21,7 +21,7 @@ ROUNDS: Final = 6
 
 
 def victims(two: ServerPair, part: str) -> list[ActorRef]:
-    return [ref for each in two.both if (ref := each.system.find(f"/system/cluster/{part}")) is not None]
+    return [ref for node in two.both if (ref := node.system.find(f"/system/cluster/{part}")) is not None]
 
 
 async def ends(client: ChatClient, count: int) -> None:

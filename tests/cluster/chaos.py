@@ -144,7 +144,7 @@ class Chaos(Soak):
         self.counts["messages"] = len(self.ledger.said)
         self.counts["messages that ended once"] = checker.ended_once()
         self.counts["median start of a server, ms"] = round(
-            1000 * statistics.median(each for node in servers for each in node.start_s)
+            1000 * statistics.median(seconds for node in servers for seconds in node.start_s)
         )
 
     async def _begin(self, servers: list[Node], balancer: Balancer, nursery: trio.Nursery) -> None:
@@ -270,8 +270,8 @@ class Chaos(Soak):
 
     def _order_soon(self, tab: Tab, chance: Random, kind: str, **payload: Any) -> None:
         """Send a command in the background, sometimes from another tab too."""
-        for each in {tab, self._beside(tab, chance)} if chance.random() < 0.3 else {tab}:
-            each.nursery.start_soon(functools.partial(each.order, kind, **payload))
+        for screen in {tab, self._beside(tab, chance)} if chance.random() < 0.3 else {tab}:
+            screen.nursery.start_soon(functools.partial(screen.order, kind, **payload))
 
     async def _answer(self, tab: Tab) -> None:
         """Answer every question that a tab shows, again until the answer is in the log."""
@@ -287,7 +287,7 @@ class Chaos(Soak):
         """Return a line for each kind of kill and each count, and the verdict."""
         for kind, times in sorted(self.done.items()):
             back = sorted(self.back_s[kind])
-            late = sum(each == float("inf") for each in back)
+            late = sum(seconds == float("inf") for seconds in back)
             rest = f", {late} times not within {PACE_S[1]:g} s" if late else ""
             yield f"{times:>6} x {kind:<28} answered again after {statistics.median(back):.2f} s{rest}"
         for name, count in sorted(self.counts.items()):

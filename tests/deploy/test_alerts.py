@@ -58,10 +58,10 @@ async def test_prometheus_finds_what_rules_and_dashboards_ask_for(tmp_path: Path
             await client.until_end()
         with Prometheus(tmp_path / "prometheus", [server.address], [FOLDER / "alerts.yml"]) as prometheus:
             await eventually(lambda: prometheus.query('up{job="understudy"} == 1'), SCRAPED_S)
-            named = {each for rule in RULES for each in re.findall(r"\b(?:understudy|process)_\w+", rule["expr"])}
-            assert {each for each in named if not prometheus.query(each)} == NO_SERIES_YET
+            named = {name for rule in RULES for name in re.findall(r"\b(?:understudy|process)_\w+", rule["expr"])}
+            assert {name for name in named if not prometheus.query(name)} == NO_SERIES_YET
             await eventually(
-                lambda: {(each["health"], each["state"]) for each in prometheus.rules()} == QUIET, SCRAPED_S
+                lambda: {(name["health"], name["state"]) for name in prometheus.rules()} == QUIET, SCRAPED_S
             )
             for expression in expressions():
                 await eventually(partial(prometheus.query, expression), SCRAPED_S)

@@ -55,11 +55,11 @@ def filled(text: str, given: dict[str, str]) -> str:
 def strings(node: Any) -> Iterator[str]:
     match node:
         case dict():
-            for each in node.values():
-                yield from strings(each)
+            for member in node.values():
+                yield from strings(member)
         case list():
-            for each in node:
-                yield from strings(each)
+            for member in node:
+                yield from strings(member)
         case str():
             yield node
 
@@ -161,7 +161,7 @@ def test_the_service_runs_a_command_that_is_one() -> None:
     (start,) = [value for key, value in unit if key == "ExecStart"]
     parsed(shlex.split(start)[1:])
     (variables,) = [shlex.split(value) for key, value in unit if key == "Environment"]
-    assert {each.partition("=")[0] for each in variables} <= SETTINGS
+    assert {variable.partition("=")[0] for variable in variables} <= SETTINGS
     credentials = [value.partition(":")[0] for key, value in unit if key == "LoadCredential"]
     assert set(credentials) <= SETTINGS | {"settings"}
     (stop_s,) = [float(value) for key, value in unit if key == "TimeoutStopSec"]

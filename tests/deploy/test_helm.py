@@ -51,16 +51,16 @@ def labels_of(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
 
 def properties(schema: dict[str, Any], where: str = "") -> Iterator[str]:
     """Yield the names of the values that a closed schema knows."""
-    for name, each in schema.get("properties", {}).items():
+    for name, part in schema.get("properties", {}).items():
         yield f"{where}{name}"
-        yield from properties(each, f"{where}{name}.")
+        yield from properties(part, f"{where}{name}.")
 
 
 def keys(values: dict[str, Any], where: str = "") -> Iterator[str]:
-    for name, each in values.items():
+    for name, value in values.items():
         yield f"{where}{name}"
-        if isinstance(each, dict):
-            yield from keys(each, f"{where}{name}.")
+        if isinstance(value, dict):
+            yield from keys(value, f"{where}{name}.")
 
 
 @pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
@@ -71,10 +71,10 @@ def test_helm_and_kubernetes_accept_the_chart(helm: Helm, values: dict[str, Any]
     found = helm.render(values)
     assert found.keys() >= {"Deployment", "Job", "Service", "PodDisruptionBudget"}
     assert ("Ingress" in found, "ServiceMonitor" in found, "ConfigMap" in found) == (values is EVERYTHING,) * 3
-    for kind, each in found.items():
+    for kind, documents in found.items():
         for release in (OLDEST, NEWEST):
             if kind != "ServiceMonitor":  # of the operator of Prometheus, and not of Kubernetes
-                kubernetes_validate.validate(each, release, strict=True)
+                kubernetes_validate.validate(documents, release, strict=True)
 
 
 @pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
@@ -102,7 +102,7 @@ def test_pods_have_no_rights_and_are_found_by_what_selects_them(helm: Helm, valu
         found["Deployment"]["spec"]["selector"]["matchLabels"],
         found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
         found["Service"]["spec"]["selector"],
-        *(each["labelSelector"]["matchLabels"] for each in spread),
+        *(constraint["labelSelector"]["matchLabels"] for constraint in spread),
     ]:
         assert set(selector.items()) <= nodes
         assert not set(selector.items()) <= migration
@@ -209,9 +209,9 @@ def test_the_schema_knows_the_values_and_every_secret_setting() -> None:
     }
     settings = schema["properties"]["settings"]
     refused = settings["propertyNames"]["not"]["enum"]
-    assert refused == sorted(each.name for each in attrs.fields(Settings) if not each.repr)
+    assert refused == sorted(setting.name for setting in attrs.fields(Settings) if not setting.repr)
     secret = {
-        name: sorted(each.name for each in attrs.fields(kind) if not each.repr)
+        name: sorted(setting.name for setting in attrs.fields(kind) if not setting.repr)
         for name, kind in setting_tables().items()
     }
     expected = {name: {"propertyNames": {"not": {"enum": names}}} for name, names in secret.items() if names}

@@ -19,4 +19,4 @@ def test_every_alert_has_an_incident() -> None:
 async def test_each_alert_fires_in_its_incident_and_clears(tmp_path: Path) -> None:
     """PostgreSQL crashes, machines sleep, tools leak: with the durations of the rules cut short, side by side."""
     played = await play_all(tmp_path)
-    assert sorted(each.alert for each in played) == sorted([*CAUSES, NOBODY_SERVES])
+    assert sorted(outcome.alert for outcome in played) == sorted([*CAUSES, NOBODY_SERVES])

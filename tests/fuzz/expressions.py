@@ -69,10 +69,10 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
     re._compile = note  # type: ignore[attr-defined]
     for package in PACKAGES:
         for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
-            if not module.name.endswith("__main__") and not any(each in module.name for each in NOT_IMPORTED):
+            if not module.name.endswith("__main__") and not any(thing in module.name for thing in NOT_IMPORTED):
                 importlib.import_module(module.name)
-    for each in [each for each in gc.get_objects() if isinstance(each, late.Late)]:
-        assert each.compiled.pattern
+    for thing in [thing for thing in gc.get_objects() if isinstance(thing, late.Late)]:
+        assert thing.compiled.pattern
     _use()
     for path in _sources():
         for pattern, _ in _given(path.read_text()):
@@ -212,7 +212,7 @@ def _members(operation: Any, argument: Any) -> list[str]:
     if operation is constants.ANY:
         return ["a", " "]
     if operation is constants.NOT_LITERAL:
-        return [each for each in _TRIED if ord(each) != argument]
+        return [member for member in _TRIED if ord(member) != argument]
     negated = argument[0][0] is constants.NEGATE
     named = [chr(value) for kind, value in argument if kind is constants.LITERAL]
     named += [chr(value[0]) for kind, value in argument if kind is constants.RANGE]
@@ -221,7 +221,7 @@ def _members(operation: Any, argument: Any) -> list[str]:
             named += _CATEGORIES.get(value, "")
     if not negated:
         return named
-    return [each for each in _TRIED if not _holds(argument, each)]
+    return [member for member in _TRIED if not _holds(argument, member)]
 
 
 def _holds(argument: Any, character: str) -> bool:

@@ -47,7 +47,7 @@ class Load:
 
     def roles(self) -> list[Behaviour]:
         """Return the behaviour of each user, in the order of their numbers."""
-        once = [each for each, weight in self.behaviours.items() for _ in range(weight)]
+        once = [behaviour for behaviour, weight in self.behaviours.items() for _ in range(weight)]
         return list(islice(cycle(once), self.users))
 
 
@@ -57,7 +57,7 @@ async def run_load(load: Load, sign_in: Callable[[int], Awaitable[str]], show: C
     SIGINT ends it early. Raises LoadFailed, and what `sign_in` raises.
     """
     roles = load.roles()
-    _need_files(sum(TABS.get(each, 1) for each in roles))
+    _need_files(sum(TABS.get(role, 1) for role in roles))
     tally = LoadTally()
     script = Script(load.url, load.every_s, load.texts, load.agent, tally, load.at_once)
     persons: list[Person] = []
@@ -78,7 +78,7 @@ async def run_load(load: Load, sign_in: Callable[[int], Awaitable[str]], show: C
         "users": load.users,
         "every_s": load.every_s,
         "seconds": round(seconds, 3),
-        "behaviours": dict(Counter(each.value for each in roles)),
+        "behaviours": dict(Counter(role.value for role in roles)),
         "seed": load.seed,
         "whole": whole,
         "client_cpu_s": round(cpu, 3),

@@ -114,7 +114,7 @@ def report_text(report: Mapping[str, Any]) -> str:
     for title in ("errors", "violations"):
         told = ", ".join(f"{count:,} {name}" for name, count in report[title].items()) or "none"
         lines.append(f"{'broken promises' if title == 'violations' else title}: {told}")
-    lines += [f"  {each}" for each in report["examples"]]
+    lines += [f"  {example}" for example in report["examples"]]
     if not report["whole"]:
         lines.append("Interrupted: messages without an end were not judged.")
     late = report["latency_ms"]["sent"]["p99"]

@@ -80,7 +80,7 @@ async def test_all_messages_are_due_at_once_if_asked(serve: Any) -> None:
 @pytest.mark.proof("operations")
 async def test_promises_hold_for_every_behaviour(serve: Any) -> None:
     report = await loaded(await serve(models_words_per_s=20.0), *Behaviour, users=12, every_s=3.0, for_s=6.0)
-    assert report["behaviours"] == {each.value: 2 for each in Behaviour}
+    assert report["behaviours"] == {behaviour.value: 2 for behaviour in Behaviour}
     assert report["messages"]["answered"] == report["messages"]["due"] == 24
     assert report["reconnects"] >= 4  # of the reloaders alone: one for each message
     assert report["latency_ms"]["reconnect"]["count"] == report["reconnects"]

@@ -44,15 +44,15 @@ class Caller:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Take a turn."""
-        tools = {each.name: each.parameters for each in turn.tools if each.name not in OF_OURS}
-        done = {getattr(each, "name", "") for each in turn.work}
-        if f"{NAME}_sign_in" in {each.name for each in turn.tools} - done:
+        tools = {part.name: part.parameters for part in turn.tools if part.name not in OF_OURS}
+        done = {getattr(part, "name", "") for part in turn.work}
+        if f"{NAME}_sign_in" in {part.name for part in turn.tools} - done:
             return Reply(calls=(ToolRequest("s", f"{NAME}_sign_in", {}),))
         if not tools or done - OF_OURS:
             await emit(TextDelta("Done."))
             return Reply("Done.")
-        calls = [(f"{NAME}_{each['name']}", each["arguments"]) for each in self.wanted or ()] or [
-            (name, {key: value_for(each) for key, each in schema.get("properties", {}).items()})
+        calls = [(f"{NAME}_{part['name']}", part["arguments"]) for part in self.wanted or ()] or [
+            (name, {key: value_for(part) for key, part in schema.get("properties", {}).items()})
             for name, schema in tools.items()
         ]
         return Reply(calls=tuple(ToolRequest(str(at), *call) for at, call in enumerate(calls)))
@@ -89,7 +89,7 @@ async def talk(client: ChatClient, running: Any, token: str, *, calls: bool) -> 
                     await signed_in(running, token, question_id=data["question_id"])
             case "question_asked":
                 fields = data["schema"].get("properties", {}).items()
-                given = {key: value_for(each) for key, each in fields}
+                given = {key: value_for(field) for key, field in fields}
                 answer = {"question_id": data["question_id"], "answer": given}
                 await client.send({"type": "answer", "payload": answer})
             case "tool_completed":

@@ -145,7 +145,7 @@ def read(root: Path) -> Results:
             out = root / f"{side}-{revision}"
             for file in sorted(out.rglob("checks.json")):
                 scenario = re.sub(r"-\d{4}-\d\d-\d\dT.*", "", str(file.parent.relative_to(out))).removeprefix("server-")
-                checks = [each for each in json.loads(file.read_text()) if each["status"] in BROKEN]
+                checks = [check for check in json.loads(file.read_text()) if check["status"] in BROKEN]
                 found.setdefault((side, scenario), {})[revision] = checks
     return found
 

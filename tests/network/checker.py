@@ -91,10 +91,10 @@ class Checker:
         digests = {key: [received_event(event) for event in log] for key, log in self.logs.items()}
         for held, user, threads in self.ledger.received:
             self.faults += held.faults
-            for each in held.mismatches:
-                self._check_text(each, self.logs[user, _thread_of(held, each.run_id)])
+            for mismatch in held.mismatches:
+                self._check_text(mismatch, self.logs[user, _thread_of(held, mismatch.run_id)])
             for thread_id in threads:
-                self._check_received(held, thread_id, [each.digest for each in digests[user, thread_id]])
+                self._check_received(held, thread_id, [mismatch.digest for mismatch in digests[user, thread_id]])
         accepted = Counter(
             event["data"]["message_id"]
             for log in self.logs.values()
@@ -110,9 +110,9 @@ class Checker:
 
     def check_notes(self, notes: Sequence[str]) -> None:
         """Check the calls of the tool that is not retry-safe (`run_id call_id` for each call) against the logs."""
-        done, runs = Counter(notes), Counter(each.partition(" ")[0] for each in notes)
-        self.faults += [f"the call {each} was made {times} times" for each, times in done.items() if times > 1]
-        self.faults += [f"run {each} made its call {times} times" for each, times in runs.items() if times > 1]
+        done, runs = Counter(notes), Counter(name.partition(" ")[0] for name in notes)
+        self.faults += [f"the call {name} was made {times} times" for name, times in done.items() if times > 1]
+        self.faults += [f"run {name} made its call {times} times" for name, times in runs.items() if times > 1]
         ended = {
             f"{event['run_id']} {event['data']['call_id']}"
             for log in self.logs.values()
@@ -120,7 +120,7 @@ class Checker:
             if (event["type"], event["data"].get("tool_name"), event["data"].get("status"))
             == ("tool_completed", "note", "ok")
         }
-        self.faults += [f"the call {each} has a result and was not made" for each in ended - done.keys()]
+        self.faults += [f"the call {name} has a result and was not made" for name in ended - done.keys()]
         self.ledger.counts["calls that must not be made twice"] += len(done)
 
     def check_bank(self, asked: Sequence[str], booked: Collection[str]) -> None:
@@ -167,17 +167,17 @@ class Checker:
 
     def _check_received(self, held: ReceivedLog, thread_id: str, log: list[str]) -> None:
         events = held.events.get(thread_id, [])
-        numbers, start = [each.seq for each in events], held.starts.get(thread_id, 0) + 1
+        numbers, start = [event.seq for event in events], held.starts.get(thread_id, 0) + 1
         if numbers != list(range(start, len(numbers) + start)):
             wrong = next(n for n, seq in enumerate(numbers, start) if seq != n)
             self.faults.append(f"{held.name} in {thread_id}: {numbers[wrong - start]} is in the place of {wrong}")
         if held.current and held.last(thread_id) < len(log):
             self.faults.append(f"{held.name} has {held.last(thread_id)} of {len(log)} events of {thread_id}")
-        for each in events:
-            if each.seq > len(log):
-                self.faults.append(f"{held.name} was given {each.seq} of {thread_id}, which has {len(log)}")
-            elif each.digest != log[each.seq - 1]:
-                self.faults.append(f"{held.name}: {each.seq} of {thread_id} ({each.kind}) is another one in the log")
+        for event in events:
+            if event.seq > len(log):
+                self.faults.append(f"{held.name} was given {event.seq} of {thread_id}, which has {len(log)}")
+            elif event.digest != log[event.seq - 1]:
+                self.faults.append(f"{held.name}: {event.seq} of {thread_id} ({event.kind}) is another one in the log")
 
     def _check_text(self, mismatch: TextMismatch, log: Sequence[JsonObject]) -> None:
         """Report a text that is no part of its answer, unless it is what the run had shown before it was resumed.
@@ -185,19 +185,19 @@ class Checker:
         A server that dies takes the text since the last checkpoint with it. A client that gets none of the text of the
         next one before the answer still shows the old text: not a mixture of both.
         """
-        events = [each for each in log if each["run_id"] == mismatch.run_id]
+        events = [event for event in log if event["run_id"] == mismatch.run_id]
         content = events[0]["data"].get("content", "") if events else ""
-        steers = [each["data"]["steer_id"] for each in events if each["type"] == "steer_taken"]
+        steers = [event["data"]["steer_id"] for event in events if event["type"] == "steer_taken"]
         said = answer_to(content) if content else ""
         answers = [said] + [f"{said} read: {','.join(steers[:n])}" for n in range(1, len(steers) + 1)]
         if events and events[0]["data"].get("message_id") in self._successors():
             answers.append(mismatch.whole.rpartition("\n\n")[2])  # its plan is that of an earlier message
         parts = mismatch.text.split("\n\n")
-        if mismatch.run_id in self.resumed and all(any(each.startswith(part) for each in answers) for part in parts):
+        if mismatch.run_id in self.resumed and all(any(event.startswith(part) for event in answers) for part in parts):
             self.ledger.counts["texts of a server that had died"] += 1
             self.outdated.append(str(mismatch))
             return
-        kinds = [f"{each['seq']} {each['type']}" for each in events]
+        kinds = [f"{event['seq']} {event['type']}" for event in events]
         resumed = "resumed" if mismatch.run_id in self.resumed else "not resumed"
         self.faults.append(f"{mismatch}; {resumed}, events: {kinds}")
 
@@ -254,7 +254,7 @@ class Checker:
 
 def _thread_of(held: ReceivedLog, run_id: str) -> str:
     """Return the thread of a run whose end a client has received."""
-    return next(name for name, events in held.events.items() if any(each.run_id == run_id for each in events))
+    return next(name for name, events in held.events.items() if any(event.run_id == run_id for event in events))
 
 
 def _is_paid(event: JsonObject) -> bool:

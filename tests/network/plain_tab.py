@@ -157,7 +157,7 @@ class PlainTab(Tab):
 
     def _events(self, value: Any) -> list[JsonObject]:
         if isinstance(value, list):
-            return [event for each in value for event in self._events(each)]
+            return [event for frame in value for event in self._events(frame)]
         if value["type"] != "chunk":
             return [value]
         parts = self._parts.setdefault(value["id"], [])

@@ -269,7 +269,7 @@ class SubscriptionSoak:
                     f"{message_id}: {screen.name} has {screen.last.get(thread_id, 0)} of {last} of {thread_id}, "
                     f"connected {before} times, then {screen.connections}"
                 )
-                self.faults += [f"    {each}" for each in screen.said]
+                self.faults += [f"    {item}" for item in screen.said]
                 screen.last[thread_id] = max(last, screen.last.get(thread_id, 0))
         self.late_s = max(self.late_s, trio.current_time() - began)
 
@@ -301,13 +301,13 @@ class SubscriptionSoak:
         with trio.move_on_after(ENDED_S):
             while True:
                 events = await store.events(user, thread_id, 0, 1000)
-                mine = [each for each in events if each.type == "message_accepted" and message_id in each.body.decode()]
+                mine = [item for item in events if item.type == "message_accepted" and message_id in item.body.decode()]
                 if mine:
                     run_id = mine[0].run_id
-                    if any(each.run_id == run_id and each.type in TERMINAL for each in events):
+                    if any(item.run_id == run_id and item.type in TERMINAL for item in events):
                         return events[-1].seq
                 await trio.sleep(0.02)
-        kinds = [each.type for each in await store.events(user, thread_id, 0, 1000)]
+        kinds = [item.type for item in await store.events(user, thread_id, 0, 1000)]
         self.faults.append(f"{message_id} has no end: {own.outbox}, {own.last.get(thread_id)}, {own.refused}, {kinds}")
         return 0
 

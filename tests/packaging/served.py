@@ -34,4 +34,4 @@ def served(command: list[str], variables: dict[str, str], folder: Path) -> Itera
 
 
 def agents_of(found: Any) -> list[str]:
-    return [each["name"] for each in found["agents"]]
+    return [agent["name"] for agent in found["agents"]]

@@ -17,5 +17,5 @@ def test_each_family_is_left_out_once(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_same_texts_are_made_each_time() -> None:
     made = texts(scale=0.01)
     assert made == texts(scale=0.01)
-    assert {each.order for each in made} == {True, False}
-    assert len({each.text for each in made}) == len(made)
+    assert {text.order for text in made} == {True, False}
+    assert len({text.text for text in made}) == len(made)

@@ -103,7 +103,7 @@ def test_the_first_visit_is_small(files: PageFiles) -> None:
     """
     page = files.page("index.html")
     named = re.findall(r'(?:src|href)="(?:\.\./)?page/(bundle/[^"]+)"', page.body.decode())
-    assert sum(len(each.forms["br"]) for each in [page, *(files.files[name] for name in named)]) < 92_000
+    assert sum(len(file.forms["br"]) for file in [page, *(files.files[name] for name in named)]) < 92_000
 
 
 @pytest.fixture(scope="module")

@@ -61,26 +61,26 @@ def test_it_lists_all_that_the_wheels_bring_with_pinned_versions_and_licences(bi
     pins = {normal(name): version for name, version in PINS.items()}
     ours = {name_of(package): manifest(package)["version"] for package in SOURCES}
     listed = [bill["metadata"]["component"], *bill["components"]]
-    of_python = {normal(each["name"]): each for each in listed if each["purl"].startswith("pkg:pypi/")}
+    of_python = {normal(part["name"]): part for part in listed if part["purl"].startswith("pkg:pypi/")}
     expected = closure(requirements)
     assert len(expected) > 60
     assert of_python.keys() == expected.keys() | ours.keys()
-    for name, each in of_python.items():
-        assert each["version"] == (ours.get(name) or pins[name])
-        assert each["purl"] == f"pkg:pypi/{name}@{each['version']}"
-        assert each["licenses"]
+    for name, part in of_python.items():
+        assert part["version"] == (ours.get(name) or pins[name])
+        assert part["purl"] == f"pkg:pypi/{name}@{part['version']}"
+        assert part["licenses"]
     assert bill["metadata"]["component"]["name"] == "understudy-server"
-    (needs,) = [each["dependsOn"] for each in bill["dependencies"] if each["ref"].startswith("understudy-server==")]
+    (needs,) = [part["dependsOn"] for part in bill["dependencies"] if part["ref"].startswith("understudy-server==")]
     assert f"trio=={pins['trio']}" in needs
 
 
 def test_it_lists_the_bundler_of_the_page_as_what_is_not_shipped(bill: dict[str, Any]) -> None:
     lock = json.loads((ROOT / "packaging" / "page" / "package-lock.json").read_text())["packages"]
-    of_npm = {each["name"]: each for each in bill["components"] if each["purl"].startswith("pkg:npm/")}
+    of_npm = {part["name"]: part for part in bill["components"] if part["purl"].startswith("pkg:npm/")}
     assert of_npm.keys() == {path.rpartition("node_modules/")[2] for path in lock if path}
     assert of_npm["esbuild"]["version"] == lock["node_modules/esbuild"]["version"]
-    assert {each["scope"] for each in of_npm.values()} == {"excluded"}
-    assert all(each["licenses"] for each in of_npm.values())
+    assert {part["scope"] for part in of_npm.values()} == {"excluded"}
+    assert all(part["licenses"] for part in of_npm.values())
 
 
 def test_it_is_valid_and_names_no_path_of_the_machine(text: str, bill: dict[str, Any], environment: Path) -> None:
@@ -91,9 +91,9 @@ def test_it_is_valid_and_names_no_path_of_the_machine(text: str, bill: dict[str,
     for path in (str(ROOT), sys.prefix, str(environment.parents[2]), tempfile.gettempdir(), os.path.expanduser("~")):
         assert path + "/" not in text, path
     assert "file:" not in text
-    refs = [each["bom-ref"] for each in [bill["metadata"]["component"], *bill["components"]]]
+    refs = [part["bom-ref"] for part in [bill["metadata"]["component"], *bill["components"]]]
     assert len(set(refs)) == len(refs)
-    assert {each["ref"] for each in bill["dependencies"]} <= set(refs)
+    assert {part["ref"] for part in bill["dependencies"]} <= set(refs)
 
 
 def test_it_is_the_same_each_time(environment: Path, text: str, tmp_path: Path) -> None:

@@ -57,13 +57,13 @@ async def test_the_unit_serves_the_shipped_agents_with_its_credentials(
         f'port = 0\n[understudy.nodes]\nredis_url = "{redis.url}"\n',
         "/etc/understudy/secret": SECRET,
     }
-    for name, _, source in (each.partition(":") for each in unit("LoadCredential")):
+    for name, _, source in (word.partition(":") for word in unit("LoadCredential")):
         (credentials / name).write_text(texts.pop(source))
         (credentials / name).chmod(0o400)
     assert texts == {}
     (given,), (start,) = unit("Environment"), unit("ExecStart")
     filled = given.replace("%d", str(credentials)).replace("%S", str(state))
-    variables = dict(each.split("=", 1) for each in shlex.split(filled))
+    variables = dict(word.split("=", 1) for word in shlex.split(filled))
     command = shlex.split(start.replace("/opt/understudy", str(environment), 1))
     assert command[1:] == ["serve", *AGENTS]
     with served(command, variables | {"CREDENTIALS_DIRECTORY": str(credentials)}, state / "understudy") as address:

@@ -43,4 +43,4 @@ def test_a_package_that_is_not_of_the_wheels_is_refused(wheels: Path, tmp_path: 
 
 
 def test_every_story_is_there() -> None:
-    assert [each for each in stories.STORIES if not (ROOT / each.partition("::")[0]).exists()] == []
+    assert [story for story in stories.STORIES if not (ROOT / story.partition("::")[0]).exists()] == []

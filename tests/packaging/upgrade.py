@@ -74,7 +74,7 @@ class Server:
 
     def events(self, thread: str = "t") -> list[dict[str, Any]]:
         log: list[dict[str, Any]] = self.ask("GET", f"threads/{thread}/events").json()["events"]
-        assert [each["seq"] for each in log] == list(range(1, len(log) + 1))
+        assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
         return log
 
     def answered(self, count: int, thread: str = "t") -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ class Server:
         deadline = time.monotonic() + WAIT_S
         while True:
             log = self.events(thread)
-            ends = [each["type"] for each in log if each["type"] in kept.ENDS]
+            ends = [event["type"] for event in log if event["type"] in kept.ENDS]
             if len(ends) >= count:
                 assert ends == ["final_response"] * count, ends
                 return log
@@ -91,13 +91,13 @@ class Server:
 
     def kept(self) -> dict[str, Any]:
         """Return what the user has beside conversations, and the texts of these."""
-        files = [each["id"] for each in self.ask("GET", "me/export").json()["files"]]
+        files = [entry["id"] for entry in self.ask("GET", "me/export").json()["files"]]
         return {
             "memory": self.ask("GET", "memory").json()["memory"],
-            "schedules": [each["id"] for each in self.ask("GET", "schedules").json()["schedules"]],
+            "schedules": [entry["id"] for entry in self.ask("GET", "schedules").json()["schedules"]],
             "files": {name: self.ask("GET", f"files/{name}").content for name in files},
-            "texts": [each["content"] for each in self.ask("GET", "threads/t/messages").json()["messages"]],
-            "shares": [each["share_id"] for each in self.ask("GET", "threads/t/shares").json()["shares"]],
+            "texts": [entry["content"] for entry in self.ask("GET", "threads/t/messages").json()["messages"]],
+            "shares": [entry["share_id"] for entry in self.ask("GET", "threads/t/shares").json()["shares"]],
         }
 
     def terminate(self) -> None:

@@ -160,7 +160,7 @@ def test_close_codes_are_those_of_the_registry() -> None:
         r"STAY_AWAY = new Set\(\[([^]]+)\]",
         (PAGE / "client" / "connection" / "close_codes.js").read_text(encoding="utf-8"),
     )
-    ours = {number for number, each in CLOSES.items() if number >= 4000 and not each.reconnect}
+    ours = {number for number, close in CLOSES.items() if number >= 4000 and not close.reconnect}
     assert {int(code) for code in codes.split(",")} == ours - {4401}  # after which it has its token renewed
 
 

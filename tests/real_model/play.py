@@ -151,7 +151,7 @@ async def stream_history_title(folder: Path, server: ModelServer) -> None:
     async with chat(folder, server, "first", models_window_tokens=str(WINDOW)) as (talk, running, token):
         first = await talk.ask("My name is Ann and I live in Oslo. What is the capital of Norway?")
         assert first["data"]["status"] == "success"
-        assert sum(each["type"] == "partial_result" for each in talk.client.seen) > 1
+        assert sum(event["type"] == "partial_result" for event in talk.client.seen) > 1
         with trio.fail_after(ANSWER_S):
             while "title.not_made" not in _log(folder) and not _titled(talk.client):
                 with trio.move_on_after(1):
@@ -166,7 +166,7 @@ async def stream_history_title(folder: Path, server: ModelServer) -> None:
 
 
 def _titled(client: ChatClient) -> bool:
-    return any(each["type"] == "thread_titled" for each in client.seen)
+    return any(event["type"] == "thread_titled" for event in client.seen)
 
 
 async def stopped(folder: Path, server: ModelServer) -> None:
@@ -177,7 +177,7 @@ async def stopped(folder: Path, server: ModelServer) -> None:
         await talk.client.send({"type": "cancel", "payload": {"run_id": began["run_id"]}})
         end = await talk.end()
         assert end["data"]["status"] == "cancelled"
-        ended = [each for each in talk.client.seen if each["type"] == "agent_completed"]
+        ended = [event for event in talk.client.seen if event["type"] == "agent_completed"]
         assert ended[-1]["data"]["usage"]["output"] > 0
         end = await talk.ask("Thank you. Say goodbye.")
         assert end["data"]["status"] == "success"

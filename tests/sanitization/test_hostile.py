@@ -89,9 +89,9 @@ OVERLAPPING = [
 def test_all_that_any_category_covers_is_acted_on(parts: list[str]) -> None:
     """Every span found with one category alone is covered with all categories: no find shields another."""
     text = "".join(parts)
-    together = {place for each in Sanitizer(REMOVE).sanitize(text).findings for place in range(each.start, each.end)}
+    together = {place for find in Sanitizer(REMOVE).sanitize(text).findings for place in range(find.start, find.end)}
     hidden = {Category.TERMINAL: Action.REMOVE, Category.INVISIBLE: Action.REMOVE}
     for category in Category:
         alone = Sanitizer(everywhere({**hidden, category: Action.REMOVE})).sanitize(text)
-        for each in alone.findings:
-            assert together.issuperset(range(each.start, each.end)), each
+        for find in alone.findings:
+            assert together.issuperset(range(find.start, find.end)), find

@@ -64,7 +64,7 @@ def test_the_same_text_has_the_same_placeholder() -> None:
     other = SECRETS["secret.github.token"]
     first = sanitizer.sanitize(f"{TOKEN} {other} {TOKEN} Casey", known)
     assert first.text == "[token-1] [token-2] [token-1] [full_name-1]"
-    assert [each.replacement for each in first.findings] == first.text.split()
+    assert [finding.replacement for finding in first.findings] == first.text.split()
     stream = sanitizer.stream(known)
     assert "".join(map(stream.feed, f"Casey {TOKEN}")) + stream.flush() == "[full_name-1] [token-1]"
     assert len(known) == 3

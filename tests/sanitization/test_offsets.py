@@ -35,7 +35,7 @@ def test_a_slice_of_the_units_is_the_slice_of_the_text(text: str, data: st.DataO
     encoded = text.encode("utf-16-le", "surrogatepass")
     places = data.draw(st.lists(st.tuples(st.integers(0, len(text)), st.integers(0, len(text))).map(sorted)))
     for (start, end), (first, last) in zip(
-        places, utf16_offsets(text, [finding(*each) for each in places]), strict=True
+        places, utf16_offsets(text, [finding(*place) for place in places]), strict=True
     ):
         assert encoded[2 * first : 2 * last] == text[start:end].encode("utf-16-le", "surrogatepass")
 

@@ -70,7 +70,7 @@ def test_it_stands_beside_the_others() -> None:
     secret = SECRETS["secret.npm.token"]
     word = Pattern("words", Category.PII, "pii.word", r"npm_\w+|secret word", score=0.7)
     found = Sanitizer(REMOVE, extra=[word]).sanitize(f"{secret} secret word").findings
-    assert [each.kind for each in found] == ["secret.npm.token", "pii.word"]
+    assert [finding.kind for finding in found] == ["secret.npm.token", "pii.word"]
     assert (found[1].detector, found[1].score) == ("words", 0.7)
     assert Sanitizer(STANDARD, extra=[word]).sanitize("secret word").findings[0].action is Action.FLAG
 
@@ -112,7 +112,7 @@ def test_a_check_that_raises_blocks_the_text() -> None:
     broken = Pattern("broken", Category.PII, "pii.n", "[0-9]+", check=lambda text: text[99] == "1")
     sanitized = Sanitizer(REMOVE, extra=[broken]).sanitize("number 17")
     assert (sanitized.text, sanitized.blocked) == ("", True)
-    assert [(each.detector, each.error) for each in sanitized.failures] == [("broken", "IndexError")]
+    assert [(failure.detector, failure.error) for failure in sanitized.failures] == [("broken", "IndexError")]
     assert REMOVE.failing is Failing.BLOCK
 
 

@@ -13,4 +13,4 @@ SANITIZER = Sanitizer(everywhere({Category.PII: Action.REMOVE}))
 def test_personal_data_is_found_with_exact_ends(kind: str, text: str, spans: list[tuple[int, int]]) -> None:
     """The marked span is found with its kind and exact ends, and nothing else."""
     findings = SANITIZER.sanitize(text).findings
-    assert [(each.kind, each.start, each.end) for each in findings] == [(f"pii.{kind}", *span) for span in spans]
+    assert [(find.kind, find.start, find.end) for find in findings] == [(f"pii.{kind}", *span) for span in spans]

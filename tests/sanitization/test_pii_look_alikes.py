@@ -258,5 +258,5 @@ def test_look_alikes_of_personal_data_are_unchanged(text: str) -> None:
     """Alone and in a sentence, nothing is found."""
     for whole in (text, f"I read: {text} and went on"):
         sanitized = SANITIZER.sanitize(whole)
-        assert [(each.kind, whole[each.start : each.end]) for each in sanitized.findings] == []
+        assert [(finding.kind, whole[finding.start : finding.end]) for finding in sanitized.findings] == []
         assert sanitized.text == whole

@@ -83,12 +83,12 @@ def test_each_part_of_a_find_that_lies_around_another_is_reported(action: Action
     placeholders = Placeholders()
     sanitized = Sanitizer(policy, extra=more).sanitize(text, placeholders)
     assert sanitized.text == clean
-    places = [(each.kind, each.start, each.end) for each in sanitized.findings]
+    places = [(find.kind, find.start, find.end) for find in sanitized.findings]
     if action is Action.FLAG:
         assert places == [("pii.l", 4, 15), ("pii.x", 9, 11)]
     else:
         assert places == [("pii.l", 4, 9), ("pii.x", 9, 11), ("pii.l", 11, 15)]
-        assert {each.detector for each in sanitized.findings if each.kind == "pii.l"} == {"l"}
+        assert {find.detector for find in sanitized.findings if find.kind == "pii.l"} == {"l"}
     if action is Action.TOKENISE:
         assert placeholders.restore(sanitized.text) == "say ab cd<x> efg!"
 
@@ -98,7 +98,7 @@ def test_a_part_of_a_find_blocks_as_the_whole_does() -> None:
     more = [marks("x", "1+"), marks("l", "ab.{0,12}g")]
     sanitized = Sanitizer(evolve(PII, kinds={"pii.l": Action.BLOCK}), extra=more).sanitize("say 1 ab cd11 efg!")
     assert (sanitized.text, sanitized.blocked) == ("", True)
-    assert [(each.kind, each.action) for each in sanitized.findings] == [
+    assert [(find.kind, find.action) for find in sanitized.findings] == [
         ("pii.x", Action.REMOVE),
         ("pii.l", Action.BLOCK),
     ]
@@ -158,10 +158,10 @@ def test_any_cut_of_any_overlap_gives_the_whole(
 def test_all_that_any_detector_covers_is_acted_on(text: str, order: list[int]) -> None:
     """Each detector's finds alone are covered when all run together, each character once."""
     more = [FAKES[place] for place in order]
-    alone = [Sanitizer(PII, extra=[each]).sanitize(text).findings for each in more]
-    covered = [place for found in alone for each in found for place in range(each.start, each.end)]
+    alone = [Sanitizer(PII, extra=[find]).sanitize(text).findings for find in more]
+    covered = [place for found in alone for find in found for place in range(find.start, find.end)]
     together = [
-        place for each in Sanitizer(PII, extra=more).sanitize(text).findings for place in range(each.start, each.end)
+        place for find in Sanitizer(PII, extra=more).sanitize(text).findings for place in range(find.start, find.end)
     ]
     assert sorted(together) == sorted(set(covered))
 
@@ -211,7 +211,7 @@ def test_a_detector_that_fails_blocks_the_text(at: str, cut: int) -> None:
     assert stream.failures == (Failure("breaks", "RuntimeError"),)
     assert "# one two # [redacted] ! ".startswith("".join(out))
     assert stream.result("".join(out)).text == ""
-    assert "pii.unread" in {each.kind for each in stream.findings}
+    assert "pii.unread" in {find.kind for find in stream.findings}
 
 
 @pytest.mark.parametrize("at", ["find", "next", "settled"])
@@ -225,7 +225,7 @@ def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None
     out = "".join(stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)) + stream.flush()
     assert out[1:] == " one [redacted] ! x three [redacted] x"
     assert out[0] in "x#"
-    (unread,) = [each for each in stream.findings if each.kind == "pii.unread"]
+    (unread,) = [find for find in stream.findings if find.kind == "pii.unread"]
     assert (unread.action, unread.start, unread.detector) == (Action.FLAG, unread.end, "breaks")
     assert unread.start <= text.index("x three")
     assert stream.failures == (Failure("breaks", "RuntimeError"),)
@@ -311,7 +311,7 @@ def test_blocking_reports_up_to_the_find_that_blocked() -> None:
         out = "".join(stream.feed(text[place : place + cut]) for place in range(0, len(text), cut)) + stream.flush()
         assert stream.blocked
         assert "<b> then ".startswith(out)
-        assert [each.kind for each in stream.findings] == ["pii.b", "pii.v"]
+        assert [find.kind for find in stream.findings] == ["pii.b", "pii.v"]
         assert stream.findings[-1].action is Action.BLOCK
 
 
@@ -332,7 +332,7 @@ def test_a_find_may_be_reported_as_part_of_more() -> None:
         text = "an index of boxes"
         out = "".join(stage.feed(text[at : at + size], {0: ["x"]}) for at in range(0, len(text), size))
         assert out + stage.flush({0: ["x"]}) == "an inde# of bo#es"
-        assert [(each.start, each.end, each.replacement) for each in stage.findings] == [
+        assert [(find.start, find.end, find.replacement) for find in stage.findings] == [
             (3, 8, "inde#"),
             (12, 15, "bo#"),
         ]
@@ -361,7 +361,7 @@ def test_findings_keep_their_places_through_every_disguise() -> None:
         for start in range(0, len(text), size):
             stream.feed(text[start : start + size])
         stream.flush()
-        found = [(each.start, each.end) for each in stream.findings if each.category is Category.SECRET]
+        found = [(find.start, find.end) for find in stream.findings if find.category is Category.SECRET]
         assert found == expected
 
 
@@ -444,7 +444,7 @@ def test_a_find_far_into_a_stream_has_its_place(size: int) -> None:
     assert "AKIA" not in out + stream.flush()
     hidden = [place for place, letter in enumerate(text) if letter == "\u200b"]
     expected = sorted((start, end) for at in hidden for start, end in ((at, at + 1), (at + 3, at + 3 + len(TOKEN))))
-    assert [(each.start, each.end) for each in stream.findings] == expected
+    assert [(find.start, find.end) for find in stream.findings] == expected
 
 
 def test_a_blocked_stage_returns_nothing_more() -> None:

@@ -27,10 +27,10 @@ REMOVE = everywhere({Category.SECRET: Action.REMOVE})
 
 def test_each_direction_has_its_rules() -> None:
     policy = Policy(inbound={Category.SECRET: Action.REMOVE}, tool={Category.SECRET: Action.FLAG})
-    texts = {each: Sanitizer(policy, each).sanitize(TOKEN) for each in Direction}
+    texts = {direction: Sanitizer(policy, direction).sanitize(TOKEN) for direction in Direction}
     assert texts[Direction.INBOUND].text == "[redacted]"
     assert texts[Direction.TOOL].text == TOKEN
-    assert [each.action for each in texts[Direction.TOOL].findings] == [Action.FLAG]
+    assert [direction.action for direction in texts[Direction.TOOL].findings] == [Action.FLAG]
     assert texts[Direction.OUTBOUND].findings == ()
 
 
@@ -96,6 +96,6 @@ def test_presets() -> None:
         for direction in Direction:
             rules = policy.rules(direction)
             kept_out = {Category.TERMINAL, Category.INVISIBLE, Category.SECRET}
-            assert {each for each in kept_out if rules.get(each) is Action.REMOVE} == kept_out
+            assert {part for part in kept_out if rules.get(part) is Action.REMOVE} == kept_out
     assert STRICT.inbound[Category.INJECTION] is Action.BLOCK
-    assert [dict(OFF.rules(each)) for each in Direction] == [{}, {}, {}]
+    assert [dict(OFF.rules(part)) for part in Direction] == [{}, {}, {}]

@@ -134,7 +134,7 @@ def test_either_way_of_re2_matches_what_rules_need(monkeypatch: pytest.MonkeyPat
 def test_random_letters_do_not_slow_all_prefilters_down() -> None:
     """Many bounded repeats side by side, each begun at every place."""
     letters = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=400_000))
-    find_active = build_prefilter(tuple(each.prefilters for each in DETECTORS))
+    find_active = build_prefilter(tuple(detector.prefilters for detector in DETECTORS))
 
     def read(text: str) -> None:
         for start in range(0, len(text), 4_096):

@@ -38,13 +38,13 @@ def test_findings_account_for_every_change(text: str) -> None:
     original is the result."""
     sanitized = Sanitizer().sanitize(text)
     expected, place = "", 0
-    changes = [each for each in sanitized.findings if each.action is not Action.FLAG]
-    for each in sorted(changes, key=lambda each: (each.start, -each.end)):
-        if each.start >= place:  # or else it lies within another
-            expected, place = expected + text[place : each.start] + each.replacement, each.end
+    changes = [finding for finding in sanitized.findings if finding.action is not Action.FLAG]
+    for finding in sorted(changes, key=lambda finding: (finding.start, -finding.end)):
+        if finding.start >= place:  # or else it lies within another
+            expected, place = expected + text[place : finding.start] + finding.replacement, finding.end
     # NEL becomes U+2028 as a control, and then a line end.
     assert sanitized.text == (expected + text[place:]).replace("\u2028", "\n")
-    assert list(sanitized.findings) == sorted(sanitized.findings, key=lambda each: (each.start, each.end))
+    assert list(sanitized.findings) == sorted(sanitized.findings, key=lambda finding: (finding.start, finding.end))
 
 
 def test_a_policy_chooses_what_is_scanned_for() -> None:
@@ -52,7 +52,7 @@ def test_a_policy_chooses_what_is_scanned_for() -> None:
     text = f"\x1b[1m\u200b{SECRETS['secret.npm.token']}"
     for category in (Category.TERMINAL, Category.INVISIBLE):
         policy = Policy(outbound={category: Action.REMOVE})
-        assert {each.category for each in Sanitizer(policy).sanitize(text).findings} == {category}
+        assert {finding.category for finding in Sanitizer(policy).sanitize(text).findings} == {category}
     assert Sanitizer(OFF).sanitize(text).text == text
 
 
@@ -134,7 +134,7 @@ def test_a_clean_text_is_not_scanned_again_for_fewer_categories() -> None:
     policy = Policy(inbound=rules, outbound={Category.PII: Action.REMOVE}, failing=Failing.MARK)
     wide = Sanitizer(policy, Direction.INBOUND, extra=[detector], clean=clean)
     narrow = Sanitizer(policy, Direction.OUTBOUND, extra=[detector], clean=clean)
-    assert [each.sanitize("one two").text for each in (wide, narrow, wide)] == ["one two"] * 3
+    assert [sanitizer.sanitize("one two").text for sanitizer in (wide, narrow, wide)] == ["one two"] * 3
     assert detector.read == ["one two"]
     narrow.sanitize("three")
     wide.sanitize("three")

@@ -256,8 +256,8 @@ def test_a_pause_changes_no_finding(chunks: list[str], pauses: int, action: Acti
             out += shown
             early += len(shown.rpartition(" ")[2])
     out += stream.flush()
-    assert [(each.kind, each.start, each.end) for each in stream.findings] == [
-        (each.kind, each.start, each.end) for each in whole.findings
+    assert [(finding.kind, finding.start, finding.end) for finding in stream.findings] == [
+        (finding.kind, finding.start, finding.end) for finding in whole.findings
     ]
     assert stream.held == 0
     if action in (Action.FLAG, Action.MASK):

@@ -309,9 +309,9 @@ def append_all(connection: Connection, changes: Sequence[Change], *, alone: bool
 
 def _store_once(connection: Connection, changes: Sequence[Change]) -> None:
     """Insert what turns cost, unless it is there already, and what extensions store beside it."""
-    if spent := [_row(each) for change in changes for each in change.spent]:
+    if spent := [_row(row) for change in changes for row in change.spent]:
         _inserts(connection.dialect.name).spent.run(connection, spent)
-    for write in [each for change in changes for each in change.also]:
+    for write in [row for change in changes for row in change.also]:
         write.apply(connection)
 
 

@@ -60,8 +60,8 @@ def _fold(text: str) -> tuple[str, "range | list[int]"]:
         return text.lower(), range(len(text))
     folded, places = [], []
     for place, letter in enumerate(text):
-        for each in _fold_letter(letter):
-            folded.append(each)
+        for char in _fold_letter(letter):
+            folded.append(char)
             places.append(place)
     return "".join(folded), places
 
@@ -69,4 +69,4 @@ def _fold(text: str) -> tuple[str, "range | list[int]"]:
 @lru_cache(maxsize=4096)
 def _fold_letter(letter: str) -> str:
     split = unicodedata.normalize("NFKD", letter.casefold())
-    return "".join(each for each in split if not unicodedata.combining(each))
+    return "".join(char for char in split if not unicodedata.combining(char))

@@ -201,9 +201,9 @@ class StoreWriter(Actor):
         self.statistics.groups += 1
         events = sum([len(write.events) for write in writes if isinstance(write, Change)])
         self.on_commit(events, trio.current_time() - began)
-        for each, outcome in zip(later, outcomes[: len(later)], strict=True):
+        for later_write, outcome in zip(later, outcomes[: len(later)], strict=True):
             if isinstance(outcome, Exception):
-                each.refused(outcome)
+                later_write.refused(outcome)
         for ask, outcome in zip(group, outcomes[len(later) :], strict=True):
             if outcome is LEFT:
                 self.waiting.append(ask)

@@ -77,8 +77,8 @@ class Helm:
         """Return what is rendered, hooks too, each by its kind, of which there is one."""
         done = self.run("template", "chat", values=values)
         assert done.returncode == 0, done.stderr
-        documents = [each for each in yaml.safe_load_all(done.stdout) if each]
-        found = {each["kind"]: each for each in documents}
+        documents = [document for document in yaml.safe_load_all(done.stdout) if document]
+        found = {document["kind"]: document for document in documents}
         assert len(found) == len(documents)
         return found
 
@@ -90,7 +90,7 @@ def container(found: dict[str, Any], kind: str, root: Path, secrets: dict[str, s
     """
     pod = found[kind]["spec"]["template"]["spec"]
     (only,) = pod["containers"]
-    volumes = {each["name"]: each for each in pod["volumes"]}
+    volumes = {entry["name"]: entry for entry in pod["volumes"]}
     for mount in only["volumeMounts"]:
         volume, target = volumes.pop(mount["name"]), root / mount["mountPath"].lstrip("/")
         target.mkdir(parents=True)
@@ -104,8 +104,8 @@ def container(found: dict[str, Any], kind: str, root: Path, secrets: dict[str, s
             (target / name).write_text(text)
             (target / name).chmod(0o440)
     assert volumes == {}
-    folders = tuple(each["mountPath"] for each in only["volumeMounts"])
-    variables = {each["name"]: each["value"] for each in only["env"]}
+    folders = tuple(entry["mountPath"] for entry in only["volumeMounts"])
+    variables = {entry["name"]: entry["value"] for entry in only["env"]}
     for name, value in variables.items():
         if value.startswith(folders):
             variables[name] = str(root / value.lstrip("/"))

@@ -192,7 +192,7 @@ class Site:
         )
 
     def _scrape(self) -> None:
-        self.prometheus.scrape(each.address for each in self.nodes)
+        self.prometheus.scrape(node.address for node in self.nodes)
 
 
 @asynccontextmanager

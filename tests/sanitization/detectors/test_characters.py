@@ -69,7 +69,7 @@ def of_each(field: str) -> pytest.MarkDecorator:
 )
 def test_every_kind_is_found_in_its_example(name: str, kind: object) -> None:
     found = Sanitizer(SUBJECTS[name].policy).sanitize(kind.example).findings  # type: ignore[attr-defined]
-    assert [each.kind for each in found] == [kind.name]  # type: ignore[attr-defined]
+    assert [finding.kind for finding in found] == [kind.name]  # type: ignore[attr-defined]
 
 
 @of_each("honest")

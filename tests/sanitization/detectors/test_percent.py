@@ -11,7 +11,7 @@ SANITIZER = Sanitizer(STRICT)
 
 
 def found(text: str) -> list[str]:
-    return [text[each.start : each.end] for each in SANITIZER.sanitize(text).findings]
+    return [text[finding.start : finding.end] for finding in SANITIZER.sanitize(text).findings]
 
 
 @given(st.text(alphabet="aé€😀%+4F", max_size=40))

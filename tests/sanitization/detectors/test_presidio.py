@@ -128,7 +128,7 @@ def test_finds_of_recognisers_are_reported(text: str, found: list[tuple[str, str
 def test_a_language_brings_its_recognisers() -> None:
     """Recognisers of other languages are left out."""
     number = join("12345", "678Z")
-    kinds = [{hit.kind for hit in Presidio(languages=[each]).find(number)} for each in ("en", "es")]
+    kinds = [{hit.kind for hit in Presidio(languages=[language]).find(number)} for language in ("en", "es")]
     assert "pii.es_nif" not in kinds[0]
     assert "pii.es_nif" in kinds[1]
 

@@ -64,7 +64,7 @@ def test_a_next_line_becomes_a_line_end_and_is_reported_twice() -> None:
     """It is a control, and it is a line end that people do not see."""
     sanitized = Sanitizer().sanitize("nel\x85next")
     assert sanitized.text == "nel\nnext"
-    assert [(each.kind, each.start, each.end) for each in sanitized.findings] == [
+    assert [(finding.kind, finding.start, finding.end) for finding in sanitized.findings] == [
         ("terminal.control", 3, 4),
         ("invisible.separator", 3, 4),
     ]

@@ -83,7 +83,7 @@ def sanitized(chunks: list[str]) -> tuple[str, list[tuple[str, int, int, float]]
     stage = PipelineStage([Numbered(0, DETECTOR)], judge, words=True)
     out = "".join([stage.feed(chunk, LIVE) for chunk in chunks])
     out += stage.flush(LIVE)
-    return out, [(each.kind, each.start, each.end, each.score) for each in stage.findings]
+    return out, [(finding.kind, finding.start, finding.end, finding.score) for finding in stage.findings]
 
 
 @pytest.mark.parametrize("text", ATTACKS)
@@ -204,8 +204,8 @@ def test_the_prefilters_match_for_every_find(text: str) -> None:
 
 def test_a_first_word_alone_is_held_as_the_last_word_of_a_text() -> None:
     """An incomplete first word matches no prefilter, so it must be held as the last word."""
-    for name, each in {**BY_NAME, **FOREIGN}.items():
-        for stem in each.begins if isinstance(each, OrderRule) else each.stems:
+    for name, group in {**BY_NAME, **FOREIGN}.items():
+        for stem in group.begins if isinstance(group, OrderRule) else group.stems:
             for word in variants(stem.split()[0]):
                 assert _last_word(f" {word}") == 1, (name, word)
     assert not matching("show")

@@ -47,11 +47,11 @@ def test_a_hidden_order_is_reported_as_one_and_as_hidden(write: Callable[[str], 
     """With injections flagged the characters are removed all the same; both findings cover the run."""
     hidden = write(ORDER)
     sanitized = Sanitizer(PRESETS["standard"], Direction.TOOL).sanitize(f"{before}{hidden} here")
-    order = next(each for each in sanitized.findings if each.category is Category.INJECTION)
+    order = next(find for find in sanitized.findings if find.category is Category.INJECTION)
     assert (order.kind, order.start, order.end) == ("injection.encoded", len(before), len(before) + len(hidden))
     assert order.action is Action.FLAG
     assert any("tells to ignore" in reason for reason in order.reasons)
-    assert {each.category for each in sanitized.findings} == {Category.INJECTION, Category.INVISIBLE}
+    assert {find.category for find in sanitized.findings} == {Category.INJECTION, Category.INVISIBLE}
     assert sanitized.text == f"{before} here"
 
 
@@ -61,10 +61,10 @@ def test_if_both_categories_are_removed_both_are_reported(write: Callable[[str],
     hidden = write(ORDER)
     sanitized = Sanitizer(REMOVE).sanitize(f"Look{hidden} here")
     assert sanitized.text == "Look here"
-    assert {each.action for each in sanitized.findings} == {Action.REMOVE}
-    order = next(each for each in sanitized.findings if each.category is Category.INJECTION)
+    assert {find.action for find in sanitized.findings} == {Action.REMOVE}
+    order = next(find for find in sanitized.findings if find.category is Category.INJECTION)
     assert (order.start, order.end, order.replacement) == (4, 4 + len(hidden), "")
-    covered = {place for each in sanitized.findings if each is not order for place in range(each.start, each.end)}
+    covered = {place for find in sanitized.findings if find is not order for place in range(find.start, find.end)}
     assert covered == set(range(4, 4 + len(hidden)))
 
 
@@ -95,7 +95,7 @@ def test_a_hidden_order_is_blocked_if_orders_are(direction: Direction) -> None:
 def test_a_hidden_text_that_is_no_order_is_hidden_only(write: Callable[[str], str]) -> None:
     """The hidden text is removed, and no order is reported."""
     sanitized = Sanitizer(REMOVE).sanitize(f"Look{write(HARMLESS)} here")
-    assert {each.category for each in sanitized.findings} == {Category.INVISIBLE}
+    assert {find.category for find in sanitized.findings} == {Category.INVISIBLE}
     assert sanitized.text == "Look here"
 
 
@@ -136,5 +136,5 @@ def test_of_a_very_long_run_the_beginning_is_read() -> None:
     filler = tags("a" * READ_MAX)
     sanitized = Sanitizer(FLAG).sanitize(f"x{tags(ORDER)}{filler}y")
     assert sanitized.text == "xy"
-    (order,) = [each for each in sanitized.findings if each.category is Category.INJECTION]
+    (order,) = [find for find in sanitized.findings if find.category is Category.INJECTION]
     assert (order.start, order.end) == (1, 1 + READ_MAX)

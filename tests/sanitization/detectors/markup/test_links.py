@@ -293,8 +293,8 @@ def test_the_output_contains_no_new_link(text: str, gone: str) -> None:
     once = sanitized(text.replace("{}", gone))
     assert sanitized(once) == once
     tokens = PLAIN.parseInline(once)[0].children or []
-    assert [each.attrGet("src") for each in tokens if each.type == "image"] == []
-    assert not any(str(each.attrGet("href")).startswith("javascript") for each in tokens)
+    assert [token.attrGet("src") for token in tokens if token.type == "image"] == []
+    assert not any(str(token.attrGet("href")).startswith("javascript") for token in tokens)
 
 
 def test_a_detector_without_hosts_knows_none() -> None:

@@ -64,7 +64,7 @@ def test_active_markup_goes(html: str, clean: str) -> None:
     sanitized = Sanitizer().sanitize_html(html)
     assert sanitized.text == clean
     assert_inert(sanitized.text)
-    assert html.startswith(("<p style", "<!--")) or {each.category for each in sanitized.findings} == {Category.MARKUP}
+    assert html.startswith(("<p style", "<!--")) or {find.category for find in sanitized.findings} == {Category.MARKUP}
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
 
 def test_links_that_tell_or_mislead_lose_their_address() -> None:
     """As in text mode; the words stay."""
-    for example in (each.example for each in Markup.kinds if each.name.startswith("markup.link")):
+    for example in (kind.example for kind in Markup.kinds if kind.name.startswith("markup.link")):
         out = Sanitizer().sanitize_html(example).text
         assert "href" not in out
         assert ">here<" in out or ">https://bank.test/<" in out
@@ -299,5 +299,5 @@ def test_the_parser_has_the_last_word() -> None:
 def test_the_listed_findings_are_bounded_and_point_at_the_source() -> None:
     """Places are those of the source; findings beyond the bound are counted."""
     done = Sanitizer(evolve(STANDARD, max_findings=2)).sanitize_html("a<b onclick=x()>b</b>" * 5)
-    assert [(each.start, each.end) for each in done.findings] == [(4, 15), (25, 36)]
+    assert [(find.start, find.end) for find in done.findings] == [(4, 15), (25, 36)]
     assert done.omitted == 3

@@ -69,7 +69,7 @@ def test_the_matching_prefilters_suffice(text: str) -> None:
 
 def made_up(form: str, chance: random.Random) -> str:
     letters = {"d": string.digits, "a": string.ascii_uppercase, "_": " "}
-    return "".join(chance.choice(letters.get(each, each)) for each in form)
+    return "".join(chance.choice(letters.get(char, char)) for char in form)
 
 
 BEGUN = {
@@ -196,7 +196,7 @@ def test_chat_flows() -> None:
 
 @pytest.mark.parametrize("kind", Pii.kinds, ids=lambda kind: kind.name)
 def test_each_kind_is_found_in_its_example(kind: Kind) -> None:
-    assert {each.kind for each in SANITIZER.sanitize(kind.example).findings} == {kind.name}
+    assert {finding.kind for finding in SANITIZER.sanitize(kind.example).findings} == {kind.name}
 
 
 def test_all_kinds_are_named() -> None:

@@ -109,7 +109,7 @@ def test_a_token_broken_by_invisible_characters_is_found(kind: str) -> None:
     broken = secret[:2] + "\u200b" + secret[2:9] + "\x1b[0m" + secret[9:]
     result = Sanitizer().sanitize(f"a {broken} b")
     assert result.text == "a [redacted] b"
-    spans = {(each.category, each.start, each.end) for each in result.findings}
+    spans = {(finding.category, finding.start, finding.end) for finding in result.findings}
     assert (Category.SECRET, 2, 2 + len(broken)) in spans
 
 

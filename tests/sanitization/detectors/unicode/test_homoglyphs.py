@@ -56,7 +56,7 @@ def test_a_disguised_word_becomes_what_it_looks_like(text: str, plain: str) -> N
     """Each word is replaced and reported."""
     sanitized = Sanitizer(POLICY).sanitize(text)
     assert sanitized.text == plain
-    assert {each.kind for each in sanitized.findings} == {"invisible.homoglyph"}
+    assert {finding.kind for finding in sanitized.findings} == {"invisible.homoglyph"}
     assert Sanitizer(POLICY).sanitize(plain).text == plain
 
 
@@ -98,7 +98,7 @@ def test_a_word_is_reported_as_a_whole() -> None:
     """Though a stream has passed on its honest beginning; what stands there instead is the whole word."""
     text = "go to my_pаypal2.com"
     whole = Sanitizer(POLICY).sanitize(text)
-    assert [(each.start, each.end, each.replacement) for each in whole.findings] == [(6, 16, "my_paypal2")]
+    assert [(finding.start, finding.end, finding.replacement) for finding in whole.findings] == [(6, 16, "my_paypal2")]
     stream = StreamSanitizer(POLICY)
     assert [stream.feed(text[:10]), stream.feed(text[10:]) + stream.flush()] == ["go to my_p", "aypal2.com"]
     assert stream.findings == whole.findings

@@ -108,7 +108,7 @@ def test_hidden_characters_are_taken_out(text: str, clean: str, kinds: list[str]
 def test_findings_point_into_the_original() -> None:
     """Offsets count code points of the text as it came, end exclusive."""
     text = f"a{TAGS}b\u202ec"
-    spans = [(each.start, each.end) for each in Sanitizer().sanitize(text).findings]
+    spans = [(finding.start, finding.end) for finding in Sanitizer().sanitize(text).findings]
     assert spans == [(1, 8), (9, 10)]
 
 
