@@ -185,9 +185,9 @@ async def test_a_message_is_accepted_once_its_stream_is_there(connections: Actor
     ((command, outbox),) = built.desk.taken
     assert (command, built.presence.outboxes("ada", "t")) == (Say("hi", "t"), (outbox,))
     assert outbox is not None
-    told = [Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r") for seq in (1, 2)]
+    envelopes = [Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r") for seq in (1, 2)]
     outbox.tell(SubscribeThread("t", 0, 0))
-    outbox.tell(Deliver(*told))
-    assert [await anext(stream), await anext(stream)] == told
+    outbox.tell(Deliver(*envelopes))
+    assert [await anext(stream), await anext(stream)] == envelopes
     assert not stream.ready
     await stream.aclose()

@@ -10,8 +10,8 @@ from understudy.wire.vocabulary import to_log
 TOLD = [Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r") for seq in range(1, 6)]
 
 
-def payloads(*told: Envelope) -> list[bytes]:
-    return [to_log(envelope) for envelope in told]
+def payloads(*envelopes: Envelope) -> list[bytes]:
+    return [to_log(envelope) for envelope in envelopes]
 
 
 async def test_a_writer_waits_for_a_slow_reader(autojump_clock: MockClock) -> None:

@@ -42,8 +42,8 @@ def test_the_agent_and_the_thread_follow_from_what_was_said(say: Say, expected: 
 def test_without_a_guide_the_default_agent_answers_to_its_names(
     say: Say, default: str | None, expected: tuple[str, str, str | None]
 ) -> None:
-    found = route(say, "s", {"support": None, "numbers": "figures"}, default)
-    assert (found.agent, found.agent_type, found.pillar) == expected
+    target = route(say, "s", {"support": None, "numbers": "figures"}, default)
+    assert (target.agent, target.agent_type, target.pillar) == expected
 
 
 @pytest.mark.parametrize(

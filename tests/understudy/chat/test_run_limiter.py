@@ -76,10 +76,10 @@ def test_a_flood_of_one_user_leaves_half_of_the_line_to_the_others() -> None:
 
     def flood(owner: str) -> int:
         """How many of this user's runs wait when no more are let in."""
-        taken = 0
-        while slots.reserve(f"{owner}{taken}", owner, behind=True):
-            taken += 1
-        return taken
+        accepted = 0
+        while slots.reserve(f"{owner}{accepted}", owner, behind=True):
+            accepted += 1
+        return accepted
 
     assert flood("ada") == 51
     assert flood("bob") == 25

@@ -30,14 +30,14 @@ def checked(agent: Agent = AGENT, **settings: Any) -> Any:
 
 
 def test_what_a_client_gives_for_a_run_is_kept() -> None:
-    given = {
+    settings = {
         "instructions": "Rhyme.",
         "tools": [{"name": "weather", "description": "It.", "parameters": {"type": "object"}}],
         "history": [{"role": "user", "content": "before"}],
         "metadata": {"a": 1},
     }
-    assert checked(**given, timeout_s=None) == given
-    assert tool_names(given) == {"weather"}
+    assert checked(**settings, timeout_s=None) == settings
+    assert tool_names(settings) == {"weather"}
     assert tool_names({}) == frozenset()
 
 

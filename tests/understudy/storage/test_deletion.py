@@ -61,13 +61,13 @@ def test_a_long_thread_goes_in_pieces(
     with database.writing.connect() as connection:
         fill(connection, make, "ann", "t1", "r1")
         before, pieces = counts(connection), 0
-        while (left := commit_group(connection, [delete_thread("ann", "t1")])) == [MORE]:
+        while (outcomes := commit_group(connection, [delete_thread("ann", "t1")])) == [MORE]:
             now, pieces = counts(connection), pieces + 1
             for name in ("events", "steps", "messages", "runs"):
                 assert before.get(name, 0) - now.get(name, 0) <= (messages if name == "messages" else events)
             assert now.get("words") == now.get("messages")
             before = now
-        assert left == [GONE]
+        assert outcomes == [GONE]
         assert pieces >= 2
         assert counts(connection) == {"files": 1, "contexts": 1, "users": 1}
 
@@ -99,13 +99,13 @@ def test_the_file_forgets_what_was_removed(folder, database, make) -> None:
     """Text and words: neither the tables nor the index of words nor the log beside the file have them any more."""
     with database.writing.connect() as connection:
         for number in range(40):
-            said = make.message("ann", "t1", f"m{number}", content=f"chatter {number} " + "kumquat " * (number % 3))
+            message = make.message("ann", "t1", f"m{number}", content=f"chatter {number} " + "kumquat " * (number % 3))
             note = f"kumquat {number} " + "x" * 5000
             commit_group(
                 connection,
                 [
                     make.opening("ann", "t1"),
-                    make.change("ann", "t1", messages=[said], events=make.events(number + 2, number + 2, note=note)),
+                    make.change("ann", "t1", messages=[message], events=make.events(number + 2, number + 2, note=note)),
                     make.opening("bob", "t2", "r2"),
                     make.change(
                         "bob", "t2", messages=[make.message("bob", "t2", f"m{number}", content=f"papaya {number}")]

@@ -60,9 +60,9 @@ ASKED = {
 def book(database: Database, make: Make) -> Iterator[Book]:
     book = Book(database)
     for number, (name, text) in enumerate(SAID.items()):
-        said = make.message("ann", name, f"said-{name}", content=text)
+        message = make.message("ann", name, f"said-{name}", content=text)
         opening = make.opening("ann", name, f"r{number}", title="-")
-        assert book.write(opening, make.change("ann", name, messages=(said,))) == [True, True]
+        assert book.write(opening, make.change("ann", name, messages=(message,))) == [True, True]
     yield book
     book.connection.close()
 
@@ -92,8 +92,8 @@ def test_what_was_deleted_is_not_found(book: Book, make: Make) -> None:
 
 
 def test_a_message_stored_twice_is_found_once(book: Book, make: Make) -> None:
-    said = make.message("ann", "german", "said-german", content=SAID["german"])
-    assert book.write(make.change("ann", "german", messages=(said,))) == [True]
+    message = make.message("ann", "german", "said-german", content=SAID["german"])
+    assert book.write(make.change("ann", "german", messages=(message,))) == [True]
     with book.reading.begin() as connection:
         counted = connection.exec_driver_sql("SELECT count(*) FROM words WHERE message_id = 'said-german'")
         assert counted.scalar_one() == 1
@@ -102,28 +102,28 @@ def test_a_message_stored_twice_is_found_once(book: Book, make: Make) -> None:
 def test_the_index_is_used(book: Book, kind: str) -> None:
     with book.reading.begin() as connection:
         if kind == "sqlite":
-            asked = "SELECT rowid FROM words_index WHERE words_index MATCH 'x'"
-            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}").all())
+            query = "SELECT rowid FROM words_index WHERE words_index MATCH 'x'"
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all())
             assert "VIRTUAL TABLE INDEX" in plan
         else:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-            asked = "SELECT 1 FROM words WHERE array_to_tsvector(string_to_array(text, ' ')) @@ CAST('x' AS tsquery)"
-            assert "words_index" in str(connection.exec_driver_sql(f"EXPLAIN {asked}").all())
+            query = "SELECT 1 FROM words WHERE array_to_tsvector(string_to_array(text, ' ')) @@ CAST('x' AS tsquery)"
+            assert "words_index" in str(connection.exec_driver_sql(f"EXPLAIN {query}").all())
 
 
 @given(st.text(), st.text())
 def test_whatever_is_typed_makes_a_question(owner: str, typed: str) -> None:
-    for made, around in ((for_fts5(owner, typed), '"* AND'), (for_tsquery(owner, typed), "':*& ")):
-        if made is not None:
-            assert all(letter.isalnum() or letter in around or not letter.isascii() for letter in made)
-            assert made.count("AND") + made.count("&") <= MOST_ASKED
+    for question, around in ((for_fts5(owner, typed), '"* AND'), (for_tsquery(owner, typed), "':*& ")):
+        if question is not None:
+            assert all(letter.isalnum() or letter in around or not letter.isascii() for letter in question)
+            assert question.count("AND") + question.count("&") <= MOST_ASKED
 
 
 @given(st.text(min_size=1))
 def test_what_was_said_is_found_by_saying_it(said: str) -> None:
     stored = searchable("ann", said).split(" ")
-    asked = for_tsquery("ann", said)
-    for part in (asked or "").split(" & "):
+    question = for_tsquery("ann", said)
+    for part in (question or "").split(" & "):
         word = part.split("'")[1] if part else ""
         assert any(stem.startswith(word) for stem in stored)
         assert len(word) <= LONGEST_WORD

@@ -62,7 +62,7 @@ def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) ->
         "groups": [todo[start:end] for start, end in itertools.pairwise(places)],
         "singles": [[work] for work in todo],
     }
-    seen = {}
+    states = {}
     for way, groups in ways.items():
         folder = tmp_path_factory.mktemp(way)
         (folder / FILE_NAME).write_bytes((migrated / FILE_NAME).read_bytes())
@@ -70,8 +70,8 @@ def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) ->
         with database.writing.connect() as connection:
             outcomes = [outcome for group in groups for outcome in commit_group(connection, group)]
         database.close()
-        seen[way] = ([repr(outcome) for outcome in outcomes], state(folder / FILE_NAME))
-    assert seen["groups"] == seen["singles"]
+        states[way] = ([repr(outcome) for outcome in outcomes], state(folder / FILE_NAME))
+    assert states["groups"] == states["singles"]
 
 
 def note_statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -126,7 +126,7 @@ def test_only_a_group_with_a_refused_write_has_savepoints(database, make) -> Non
         assert noted.count("SAVEPOINT change") == 3
     with database.reading.begin() as connection:
         titles = {name: queries.thread(connection, "ann", name) for name in ("t1", "t2", "t3", "t4")}
-    assert {name: found and found.title for name, found in titles.items()} == {
+    assert {name: thread and thread.title for name, thread in titles.items()} == {
         "t1": "Newer", "t2": "New", "t3": None, "t4": make.thread("ann", "t4").title
     }  # fmt: skip
 

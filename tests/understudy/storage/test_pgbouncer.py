@@ -70,7 +70,7 @@ def test_nothing_is_left_in_a_session(postgres: Postgres, pgbouncer: PgBouncer, 
     database = connect_database(address)
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     with database.writing.begin() as connection:
-        ours = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+        our_values = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2")])
         for seq in range(2, 12):  # as often as a driver would prepare a statement
@@ -79,11 +79,11 @@ def test_nothing_is_left_in_a_session(postgres: Postgres, pgbouncer: PgBouncer, 
     with database.reading.begin() as connection:
         assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "repeatable read"
     database.close()
-    assert ours == ["5s", "500ms", "2s"]
+    assert our_values == ["5s", "500ms", "2s"]
     for _ in range(2 * POOL):
         with psycopg.connect(address, autocommit=True) as other:
-            found = [other.execute(f"SHOW {name}").fetchone()[0] for name in (*names, "transaction_isolation")]
-            assert found == ["0", "0", "0", "read committed"]
+            values = [other.execute(f"SHOW {name}").fetchone()[0] for name in (*names, "transaction_isolation")]
+            assert values == ["0", "0", "0", "read committed"]
             assert other.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
             assert other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
 

@@ -38,24 +38,24 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def plans(connection: Connection, ask: Any) -> str:
     """How each statement of a question would be answered."""
-    asked: list[tuple[str, Any]] = []
+    queries_seen: list[tuple[str, Any]] = []
     driver = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite":
-        driver.set_trace_callback(lambda sql: None if sql.startswith("--") else asked.append((sql, None)))
+        driver.set_trace_callback(lambda sql: None if sql.startswith("--") else queries_seen.append((sql, None)))
         ask()
         driver.set_trace_callback(None)
-        rows = [row for sql, _ in asked for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
+        rows = [row for sql, _ in queries_seen for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()]
         return "\n".join(str(row[3]) for row in rows)
     driver.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = on")
     execute = driver.execute
 
     def explained(sql: Any, *args: Any, **kwargs: Any) -> Any:
-        asked.extend((row[0], None) for row in execute(f"EXPLAIN {sql}", *args, **kwargs).fetchall())
+        queries_seen.extend((row[0], None) for row in execute(f"EXPLAIN {sql}", *args, **kwargs).fetchall())
         return execute(sql, *args, **kwargs)
 
     def before(_connection: Any, cursor: Any, sql: str, parameters: Any, *_: Any) -> None:
         rows = cursor.connection.cursor().execute(f"EXPLAIN {sql}", parameters).fetchall()
-        asked.extend((row[0], None) for row in rows)
+        queries_seen.extend((row[0], None) for row in rows)
 
     event.listen(connection, "before_cursor_execute", before)
     driver.execute = explained
@@ -64,7 +64,7 @@ def plans(connection: Connection, ask: Any) -> str:
     finally:
         del driver.execute
         event.remove(connection, "before_cursor_execute", before)
-    return "\n".join(line for line, _ in asked)
+    return "\n".join(line for line, _ in queries_seen)
 
 
 def questions(built: Built) -> dict[str, Any]:
@@ -167,5 +167,5 @@ def test_the_builder_makes_what_a_server_would(filled: Any) -> None:
             connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one() for name in ("words", "messages")
         ]
         assert counts[0] == counts[1] == 2 * built.events // 25
-        said = queries.messages(connection, OWNER, built.long_thread, None, 2).items[0]
-        assert queries.history(connection, OWNER, said.id, 5).left_out > 100
+        message = queries.messages(connection, OWNER, built.long_thread, None, 2).items[0]
+        assert queries.history(connection, OWNER, message.id, 5).left_out > 100

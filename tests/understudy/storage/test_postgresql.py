@@ -94,9 +94,9 @@ def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
     ):
         with pytest.raises(CannotConnect) as caught:
             attempt(address)
-        told = f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
-        assert "hunter2" not in told
-        assert "cannot use the database" in told
+        texts = f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
+        assert "hunter2" not in texts
+        assert "cannot use the database" in texts
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ def test_lists_take_any_number_of_values(database: Database, make: Make) -> None
             make.change(thread_id=f"t-{name}", steps=(make.step(1, name), make.step(2, name, name="x"))).apply(
                 connection
             )
-        found = [
+        rows = [
             [row[:2] for row in _steps.rows(connection, runs=runs, names=names)]
             for runs, names in ((["r1"], ["sum"]), (["r3", "r1", "r0"], ["sum", "x"]), (["r2"], ["other"]))
         ]
-    assert found == [[("r1", 1)], [("r1", 1), ("r1", 2), ("r3", 1), ("r3", 2)], []]
+    assert rows == [[("r1", 1)], [("r1", 1), ("r1", 2), ("r3", 1), ("r3", 2)], []]
 
 
 def test_a_statement_has_its_constants_and_tells_how_many_rows_it_changed(database: Database, make: Make) -> None:

@@ -19,8 +19,8 @@ from understudy.storage.read_pool import BUSY_S, TOGETHER, TRIAL_S, ReadPool
 
 def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
     """Return the logged long waits as (threads, at work, waiting)."""
-    told = [record for record in caplog.records if record.message == "storage.readers_busy"]
-    return [(record.threads, record.at_work, record.waiting) for record in told]
+    warnings = [record for record in caplog.records if record.message == "storage.readers_busy"]
+    return [(record.threads, record.at_work, record.waiting) for record in warnings]
 
 
 async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -92,8 +92,8 @@ async def behind(reader: ReadPool, gate: Gate, *calls: Callable[[], Awaitable[ob
 
 
 def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
-    found = connection.execute(text("SELECT number FROM numbers")).scalar_one()
-    return found + plus, threading.get_ident()
+    value = connection.execute(text("SELECT number FROM numbers")).scalar_one()
+    return value + plus, threading.get_ident()
 
 
 async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
@@ -109,7 +109,7 @@ async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
         return number(connection, plus)
 
     await behind(reader, gate, *(partial(ask, plus) for plus in range(TOGETHER + 1)))
-    assert sorted(found for found, _ in answers) == list(range(7, 7 + TOGETHER + 1))
+    assert sorted(value for value, _ in answers) == list(range(7, 7 + TOGETHER + 1))
     assert len(set(begun)) <= 2
     assert begun[:TOGETHER] == begun[:1] * TOGETHER
 
@@ -128,13 +128,13 @@ async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engin
 
 async def test_each_has_its_own_fault(engine: Engine) -> None:
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
-    told: dict[str, object] = {}
+    outcomes: dict[str, object] = {}
 
     async def ask(name: str, query: object) -> None:
         try:
-            told[name] = await reader.read(query)  # type: ignore[arg-type]
+            outcomes[name] = await reader.read(query)  # type: ignore[arg-type]
         except Exception as error:
-            told[name] = type(error)
+            outcomes[name] = type(error)
 
     def overflow(connection: Connection) -> None:
         raise OverflowError("too large")
@@ -144,10 +144,10 @@ async def test_each_has_its_own_fault(engine: Engine) -> None:
 
     queries = {"broken": broken, "overflow": overflow, "refused": refused, "well": number}
     await behind(reader, gate, *(partial(ask, *question) for question in queries.items()))
-    assert told["broken"] is StorageUnavailable
-    assert told["overflow"] is Unstorable
-    assert told["refused"] is LookupError
-    assert isinstance(told["well"], tuple)
+    assert outcomes["broken"] is StorageUnavailable
+    assert outcomes["overflow"] is Unstorable
+    assert outcomes["refused"] is LookupError
+    assert isinstance(outcomes["well"], tuple)
 
 
 async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
@@ -242,20 +242,20 @@ async def test_the_same_question_is_asked_once_and_others_of_a_kind_together(eng
         return [of**3 for (of,) in asked]
 
     reader, gate = ReadPool(engine, 1, 5.0, joined={cube: cubes}), Gate()
-    told: list[tuple[str, int, Any]] = []
+    answers: list[tuple[str, int, Any]] = []
 
     async def ask(query: Callable[[Connection, int], Any], of: int) -> None:
-        told.append((query.__name__, of, await reader.read(query, of)))
+        answers.append((query.__name__, of, await reader.read(query, of)))
 
     asked = [(square, 3), (cube, 2), (square, 3), (cube, 5), (square, 4)]
     await behind(reader, gate, *(partial(ask, *question) for question in asked))
-    assert sorted(told) == [("cube", 2, 8), ("cube", 5, 125), *[("square", 3, [9])] * 2, ("square", 4, [16])]
+    assert sorted(answers) == [("cube", 2, 8), ("cube", 5, 125), *[("square", 3, [9])] * 2, ("square", 4, [16])]
     assert (sorted(singly), sorted(jointly[0])) == ([3, 4], [2, 5])
-    one, other = (answer for name, of, answer in told if (name, of) == ("square", 3))
+    one, other = (answer for name, of, answer in answers if (name, of) == ("square", 3))
     assert one is not other, "each may change its own"
     singly.clear()
     await behind(reader, Gate(), *(partial(ask, cube, of) for of in (0, 1)))
-    assert sorted(told[-2:]) == [("cube", 0, 0), ("cube", 1, 1)]
+    assert sorted(answers[-2:]) == [("cube", 0, 0), ("cube", 1, 1)]
     assert sorted(singly) == [-1, 0], "each alone, as one may be at fault"
 
 

@@ -80,8 +80,8 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     assert dict(other.entries()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
     changed = [bool(await store.commit(revoke_session("later", until, 1200.0))) for until in (4000.0, 5000.0, 5000.0)]
     assert changed == [True, True, False]
-    found = await store.read(revocations.revoked_since, 0.0, "", 0.0)
-    assert {row.name for row in found} == {session_key(ADA), "later"}
+    revoked = await store.read(revocations.revoked_since, 0.0, "", 0.0)
+    assert {row.name for row in revoked} == {session_key(ADA), "later"}
 
 
 async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkeypatch) -> None:

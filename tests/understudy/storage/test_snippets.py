@@ -29,10 +29,10 @@ def test_the_words_of_a_query_are_marked_where_they_begin(text: str, query: str,
 
 def test_a_long_text_is_shown_around_the_first_hit() -> None:
     text = "before " * 100 + "needle " + "after " * 100
-    found = snippet(text, "needle")
-    assert (found[0], found[-1][0][-1]) == (("…", False), "…")
-    assert ("needle", True) in found
-    assert len("".join(piece for piece, _ in found)) <= SHOWN + 2
+    shown = snippet(text, "needle")
+    assert (shown[0], shown[-1][0][-1]) == (("…", False), "…")
+    assert ("needle", True) in shown
+    assert len("".join(piece for piece, _ in shown)) <= SHOWN + 2
 
 
 def test_a_hostile_text_takes_no_time() -> None:

@@ -132,15 +132,15 @@ async def many(store, make):
 
 async def test_threads_come_newest_first_in_pages(many) -> None:
     for limit in (1, 2, 3, 7, 50):
-        seen, cursor = [], None
+        ids, cursor = [], None
         while True:
             page = await many.threads("ann", cursor=cursor, limit=limit)
-            seen += [thread.id for thread in page.items]
+            ids += [thread.id for thread in page.items]
             assert len(page.items) <= limit
             cursor = page.next_cursor
             if cursor is None:
                 break
-        assert seen == ["t6", "t5", "t4", "t3", "t2", "t1", "t0"]
+        assert ids == ["t6", "t5", "t4", "t3", "t2", "t1", "t0"]
     assert list(await many.read(queries.live_threads, "ann", 3)) == ["t6", "t5", "t4"]
 
 
@@ -186,8 +186,8 @@ async def test_a_cursor_that_no_page_gave_out(store, cursor) -> None:
 async def test_search_takes_every_character_as_itself(store, make, query, found) -> None:
     for number, title in enumerate(["100% sure", "a_b", "back\\slash", "a/b", "Viel ÄRGER"]):
         await store.commit(make.opening("ann", f"t{number}", f"r{number}", title=title))
-        said = make.message("ann", f"t{number}", f"s{number}", content=f"Word of t{number}")
-        await store.commit(make.change("ann", f"t{number}", messages=[said]))
+        message = make.message("ann", f"t{number}", f"s{number}", content=f"Word of t{number}")
+        await store.commit(make.change("ann", f"t{number}", messages=[message]))
     assert sorted(thread.id for thread in (await store.threads("ann", query)).items) == found
 
 
@@ -195,8 +195,8 @@ async def test_files_come_in_the_order_asked_for(store, make) -> None:
     for letter in "abc":
         await store.commit(add_file(make.file(file_id=letter * 32)))
     await store.commit(add_file(make.file("bob", "d" * 32)))
-    found = await store.read(among, "ann", [letter * 32 for letter in "cadxca"])
-    assert [file.id[0] for file in found] == ["c", "a"]
+    files = await store.read(among, "ann", [letter * 32 for letter in "cadxca"])
+    assert [file.id[0] for file in files] == ["c", "a"]
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\ud800"])
@@ -273,15 +273,15 @@ async def test_questions_of_a_kind_are_answered_as_if_asked_alone(store, databas
     for owner, thread_id in (("ann", "t1"), ("ann", "t2"), ("bob", "t2")):
         await store.commit(make.opening(owner, thread_id, f"r-{owner}-{thread_id}"))
     await store.commit(make.change("ann", "t2", run_end=make.ending("r-ann-t2"), events=make.events(2, 2, "r-ann-t2")))
-    named = [("bob", "t2"), ("ann", "t2"), ("bob", "t1"), ("ann", "t1"), ("eve", "t1"), ("ann", "t1")]
+    names = [("bob", "t2"), ("ann", "t2"), ("bob", "t1"), ("ann", "t1"), ("eve", "t1"), ("ann", "t1")]
     several = [("ann", ("t1", "t2", "t9")), ("bob", ("t1",)), ("eve", ())]
-    asked = {
-        queries.thread_with_open_runs: [named],
-        queries.last_seqs: [[(owner, (thread_id,)) for owner, thread_id in named], several],
+    questions = {
+        queries.thread_with_open_runs: [names],
+        queries.last_seqs: [[(owner, (thread_id,)) for owner, thread_id in names], several],
     }
-    assert JOINED.keys() == asked.keys()
+    assert JOINED.keys() == questions.keys()
     with database.reading.connect() as connection, connection.begin():
-        for query, crowds in asked.items():
+        for query, crowds in questions.items():
             for crowd in crowds:
                 assert JOINED[query](connection, crowd) == [query(connection, *arguments) for arguments in crowd]
 
@@ -374,10 +374,10 @@ async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(s
 async def test_the_newest_message_with_all_words_is_the_match_of_a_thread(store, make) -> None:
     for thread in ("t1", "t2"):
         opening = make.opening(thread_id=thread, run_id=f"r-{thread}")
-        said = attrs.evolve(opening.messages[0], content=f"blue harbour of {thread}")
-        await store.commit(attrs.evolve(opening, messages=(said,)))
-    found = await store.search(queries.matches, "ann", "HARB blue", ["t1", "t2", "t3"])
-    assert {name: row.content for name, row in found.items()} == {
+        message = attrs.evolve(opening.messages[0], content=f"blue harbour of {thread}")
+        await store.commit(attrs.evolve(opening, messages=(message,)))
+    matches = await store.search(queries.matches, "ann", "HARB blue", ["t1", "t2", "t3"])
+    assert {name: row.content for name, row in matches.items()} == {
         "t1": "blue harbour of t1",
         "t2": "blue harbour of t2",
     }

@@ -23,14 +23,14 @@ class Talk:
     ) -> None:
         """A message, or a further run of one that is there."""
         message = message_id or f"m-{run_id}"
-        said = self.make.message(message_id=message, run_id=run_id, content=message, parent_id=parent)
+        message_row = self.make.message(message_id=message, run_id=run_id, content=message, parent_id=parent)
         self.seq += 1
         change = Change(
             "ann",
             "t1",
             events=(LoggedEvent(self.seq, "message_accepted", run_id, b"{}"),),
             thread=self.make.thread() if self.seq == 1 else None,
-            messages=() if message_id else (said,),
+            messages=() if message_id else (message_row,),
             run=self.make.run(run_id=run_id, message_id=message, status=status, started_at=100.0 + self.seq, **of_run),
         )
         assert self.book.write(change) == [True]
@@ -56,9 +56,9 @@ class Talk:
             parent = f"answer-{run_id}"
 
     def page(self, before: str | None = None, through: str | None = None, limit: int = 20) -> TurnsPage:
-        found = self.book.read(turns.turns_page, "ann", "t1", before, through, limit)
-        assert found is not None
-        return found
+        page = self.book.read(turns.turns_page, "ann", "t1", before, through, limit)
+        assert page is not None
+        return page
 
 
 @pytest.fixture

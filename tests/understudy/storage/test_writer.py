@@ -267,8 +267,8 @@ async def test_a_full_disk_takes_nothing_of_the_group(folder, make, clock) -> No
 
 def failures(caplog):
     """Return the logged failures of commits as (level, reason)."""
-    told = [record for record in caplog.records if record.message == "storage.commit_failed"]
-    return [(record.levelname, record.reason) for record in told]
+    warnings = [record for record in caplog.records if record.message == "storage.commit_failed"]
+    return [(record.levelname, record.reason) for record in warnings]
 
 
 async def test_a_failed_commit_is_logged_once_a_second(folder, make, clock, caplog, monkeypatch) -> None:
@@ -422,21 +422,21 @@ trio.run(main)
 
 
 def test_a_killed_process_keeps_its_word(folder) -> None:
-    told: dict[str, int] = {}
+    acknowledged: dict[str, int] = {}
     with subprocess.Popen([sys.executable, "-c", PRODUCER, folder], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line, _ in zip(process.stdout, range(500), strict=False):
             name, seq = line.split()
-            told[name] = int(seq)
+            acknowledged[name] = int(seq)
         process.kill()
         for line in process.stdout:
             if line.endswith("\n"):
                 name, seq = line.split()
-                told[name] = int(seq)
+                acknowledged[name] = int(seq)
     open_database(folder).close()
     logs = stored(folder)
-    assert len(told) == 8
-    for name, seq in told.items():
+    assert len(acknowledged) == 8
+    for name, seq in acknowledged.items():
         assert logs[name] == list(range(1, len(logs[name]) + 1))
         assert len(logs[name]) >= seq
 

@@ -67,10 +67,10 @@ def test_after_five_attempts_it_is_given_up() -> None:
         (ResumeAttempt(1, 0, Past(unmatched_tools=("sail",)), "guide"), "unknown"),
     ],
 )
-def test_what_cannot_go_on_says_why(taken: ResumeAttempt, why: str) -> None:
-    told = taken.unresumable_reason(AGENTS)
-    assert told is not None
-    assert told[0] == why
+def test_what_cannot_go_on_says_why(attempt: ResumeAttempt, why: str) -> None:
+    reason = attempt.unresumable_reason(AGENTS)
+    assert reason is not None
+    assert reason[0] == why
 
 
 def test_the_tools_in_doubt_are_named() -> None:
@@ -81,8 +81,8 @@ def test_the_tools_in_doubt_are_named() -> None:
     agents = {"guide": Agent("guide")}  # its tool is gone
     for count, end in ((1, "sail was at work: whether it took"), (2, "sail were at work: whether they took")):
         before = Past((("guide-12345678", "guide"),), turns=(PastTurn(Reply(), calls[:count]),))
-        told = ResumeAttempt(1, 0, before, "guide").unresumable_reason(agents)
-        assert told == ("unknown", f"The work on this message was interrupted while {end} effect is unknown.")
+        reason = ResumeAttempt(1, 0, before, "guide").unresumable_reason(agents)
+        assert reason == ("unknown", f"The work on this message was interrupted while {end} effect is unknown.")
 
 
 def test_its_first_agent_is_the_one_that_began_or_that_the_message_went_to() -> None:

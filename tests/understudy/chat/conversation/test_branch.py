@@ -51,7 +51,7 @@ class Talk:
         self.branch.committed(change)
 
     def stored(self, run_id: str) -> History:
-        message = next(said for said in self.said if run_id in self.answering[said.id])
+        message = next(asked_by for asked_by in self.said if run_id in self.answering[asked_by.id])
         with self.database.reading.begin() as connection:
             return queries.history(connection, self.owner, message.id, 100)
 
@@ -87,19 +87,19 @@ class Talk:
         self.open.remove(run_id)
         self.ended.append(run_id)
         status = "success" if answered else "failed"
-        said = next(name for name, runs in self.answering.items() if run_id in runs)
+        question = next(name for name, runs in self.answering.items() if run_id in runs)
         answer = Message(self.owner, ANSWER + run_id, "t", run_id, "assistant", "yes", "a", None, status, 2.0)
-        messages = (evolve(answer, parent_id=said),) if answered else ()
+        messages = (evolve(answer, parent_id=question),) if answered else ()
         self.commit(messages=messages, run_end=RunEnd(run_id, status, 2.0))
 
     def check(self) -> int:
         """Compare what is known with the store. Return how many runs it is known for."""
-        known = [(open_id, self.branch.before(open_id)) for open_id in self.open]
-        for run_id, history in known:
+        parents = [(open_id, self.branch.before(open_id)) for open_id in self.open]
+        for run_id, history in parents:
             if history is not None:
                 stored = self.stored(run_id)
                 assert (history.exchanges, history.left_out) == (stored.exchanges, stored.left_out)
-        return sum(history is not None for _, history in known)
+        return sum(history is not None for _, history in parents)
 
 
 _talks = iter(range(1_000_000))
@@ -202,9 +202,9 @@ def test_exchanges_are_not_kept_as_objects(database: SqliteDatabase) -> None:
     decoded = sys.getallocatedblocks() - before
     assert len(exchanges) == 20
     del exchanges
-    known = talk.branch
+    branch = talk.branch
     del talk
     gc.collect()
     before = sys.getallocatedblocks()
-    del known
+    del branch
     assert before - sys.getallocatedblocks() < decoded / 10

@@ -109,10 +109,10 @@ async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
     model = Bursts(words[:63], words[63:])
     rig.services.agents["script"] = Agent("script", model=model)
     await rig.desk.dispatch(ADA, say("go", "t"), rig.outbox)
-    for shown in (words[:63], words):
+    for text in (words[:63], words):
         model.go_on.release()
         with trio.fail_after(60):
-            while "".join(piece.text for piece in pieces(rig)) != "".join(shown):
+            while "".join(piece.text for piece in pieces(rig)) != "".join(text):
                 await trio.testing.wait_all_tasks_blocked(0.005)
     offset = 0
     for piece in pieces(rig):
@@ -139,8 +139,8 @@ async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPa
     rig.open_gate()
     for number in range(1, 5):
         await rig.answered(f"said {number}", number)
-        asked = [item.content for item in rig.model.inputs[-1].items if isinstance(item, MessageItem)]
-        assert asked == [word for n in range(1, number) for word in (f"said {n}", "word ")] + [f"said {number}"]
+        contents = [item.content for item in rig.model.inputs[-1].items if isinstance(item, MessageItem)]
+        assert contents == [word for n in range(1, number) for word in (f"said {n}", "word ")] + [f"said {number}"]
         assert len(read) == (number > 2)
         if number == 2:
             rig.conversation.kill()

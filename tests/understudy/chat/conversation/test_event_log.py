@@ -29,14 +29,14 @@ class Busy(Store):
         await self.commit(Change("ada", "t", (LoggedEvent(self.last, "agent_thinking", None, body),), thread))
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
-        found = await super().thread(owner, thread_id)
+        thread = await super().thread(owner, thread_id)
         await self.commit_one()
-        return found
+        return thread
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
-        found = await super().events(owner, thread_id, after, limit)
+        events = await super().events(owner, thread_id, after, limit)
         await self.commit_one()
-        return found
+        return events
 
 
 @pytest.fixture

@@ -103,8 +103,8 @@ async def test_text_that_waits_for_its_window_is_shown_before_the_event_that_fol
         log.append_text(piece)
     shell.done.clear()
     await write(log, AgentThinking("a", "hm", 0.0))
-    shown = [effect.envelope.event for effect in shell.done if isinstance(effect, Sent)]
-    assert shown == [PartialResult("two three", 4)]
+    events = [effect.envelope.event for effect in shell.done if isinstance(effect, Sent)]
+    assert events == [PartialResult("two three", 4)]
     assert [type(effect).__name__ for effect in shell.done] == ["Committed", "Sent", "Published"]
 
 

@@ -118,8 +118,8 @@ def test_a_second_message_waits_until_the_first_run_has_exited(shell: Shell) -> 
 
 
 def test_more_messages_than_the_queue_holds_are_refused(shell: Shell) -> None:
-    got = [answers(shell.handle(accept(number)))[0] for number in range(MAX_QUEUED + 2)]
-    assert got == [f"r{number}" for number in range(MAX_QUEUED + 1)] + ["busy"]
+    replies = [answers(shell.handle(accept(number)))[0] for number in range(MAX_QUEUED + 2)]
+    assert replies == [f"r{number}" for number in range(MAX_QUEUED + 1)] + ["busy"]
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("disk"), AlreadyStored("message", "m1")])
@@ -246,8 +246,8 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
 
 
 def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell) -> None:
-    asked = accept(1)
-    shell.handle(evolve(asked, order=evolve(asked.order, sender=Identity("ada", "s", roles=("admin",)))))
+    command = accept(1)
+    shell.handle(evolve(command, order=evolve(command.order, sender=Identity("ada", "s", roles=("admin",)))))
     shell.it.thread.runs["r1"].text.append("never stored")
     shell.exit_runs()
     assert shell.it.thread.runs["r1"].text.stored == ""

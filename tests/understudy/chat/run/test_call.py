@@ -160,10 +160,10 @@ async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
 ) -> None:
     undo = {"undo": lambda result, arguments: None, "undo_s": 60}
     recorded, outcome = await resumed(payer(**undo), effect=0, choices=[choice])
-    (asked,) = (event for event in recorded.events if isinstance(event, QuestionAsked))
-    assert (asked.title, asked.asked_by, asked.call_id) == ("Did pay take effect?", "server", outcome.call_id)
-    assert asked.text == "The call was interrupted, and it is unknown whether it took effect."
-    assert [offered["value"] for offered in asked.choices or ()] == ["happened", "again", "skip"]
+    (question,) = (event for event in recorded.events if isinstance(event, QuestionAsked))
+    assert (question.title, question.asked_by, question.call_id) == ("Did pay take effect?", "server", outcome.call_id)
+    assert question.text == "The call was interrupted, and it is unknown whether it took effect."
+    assert [offered["value"] for offered in question.choices or ()] == ["happened", "again", "skip"]
     assert (outcome.status, outcome.effect, list(BANK.values())) == (status, effect, [times])
     assert (outcome.undo_until is not None) == (choice == "again")
 
@@ -217,21 +217,21 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
 @pytest.mark.parametrize("kills", [1, MAX_ASKED])
 async def test_a_reconcile_whose_actor_is_killed_is_asked_again(kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The death says nothing about the call; only one that is killed each time leaves it to the user."""
-    left, start = iter([True] * kills), EffectCall.on_start
+    kills_left, start = iter([True] * kills), EffectCall.on_start
 
     async def on_start(self: EffectCall, context: Context) -> None:
-        if next(left, False):
+        if next(kills_left, False):
             context.ref.kill()
         else:
             await start(self, context)
 
     monkeypatch.setattr(EffectCall, "on_start", on_start)
     recorded, outcome = await resumed(payer(reconcile=by_ledger), effect=1, choices=["skip"])
-    asked = [event for event in recorded.events if isinstance(event, QuestionAsked)]
+    questions = [event for event in recorded.events if isinstance(event, QuestionAsked)]
     if kills < MAX_ASKED:
-        assert (outcome.result, asked) == ("paid 3", [])
+        assert (outcome.result, questions) == ("paid 3", [])
     else:
-        assert (outcome.status, len(asked)) == (ToolStatus.KILLED, 1)
+        assert (outcome.status, len(questions)) == (ToolStatus.KILLED, 1)
 
 
 @frozen
@@ -323,7 +323,7 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
     kills, refs, record = iter([True]), refs_of_calls(monkeypatch), RunLog.record
 
     async def record_or_die(self: RunLog, *events: Event, steps: Any = ()) -> None:
-        dies = any(isinstance(one, event) for one in events) and next(kills, False)
+        dies = any(isinstance(kind, event) for kind in events) and next(kills, False)
         if stored or not dies:
             await record(self, *events, steps=steps)
         if dies:
@@ -450,9 +450,9 @@ async def test_a_run_that_is_stopped_within_that_time_ends_the_call(
     """Through the conversation, which closes what the run has not committed yet, however long that takes."""
     finish = LogOfRun.finish
 
-    async def late(self: LogOfRun, given: FinishRun) -> None:
+    async def late(self: LogOfRun, command: FinishRun) -> None:
         await trio.sleep(2 * START_S)
-        await finish(self, given)
+        await finish(self, command)
 
     monkeypatch.setattr(LogOfRun, "finish", late)
     agent = Agent("a", tools=[ponder], model=ScriptedModel(Call([("ponder", {"number": 8})]), Say("sixteen")))

@@ -72,8 +72,8 @@ async def test_calls_of_a_run_take_turns(autojump_clock: trio.testing.MockClock)
                     quiet(1, None, "quiet")
                 await trio.sleep(PUBLISH_S / 10)
         nursery.cancel_scope.cancel()
-    times, said = [round(at, 2) for at, _ in shown], [note for _, note in shown]
+    times, texts = [round(at, 2) for at, _ in shown], [note for _, note in shown]
     assert times == [0.0, 0.1, 0.2, 0.3, 0.4]
-    assert said[0] == "loud 0"
-    assert said[1:3] in (["quiet", "loud 20"], ["loud 10", "quiet"], ["quiet", "loud 19"])
-    assert said[-1] == "loud 39"
+    assert texts[0] == "loud 0"
+    assert texts[1:3] in (["quiet", "loud 20"], ["loud 10", "quiet"], ["quiet", "loud 19"])
+    assert texts[-1] == "loud 39"

@@ -253,9 +253,9 @@ async def test_the_arguments_shown_are_a_copy() -> None:
 
     given: dict[str, Any] = {"amount": 1.0, "to": ["anna"]}
     assert await needs_approval(paying(meddling), given, "ada")
-    shown = copy_arguments(given)
+    copied = copy_arguments(given)
     given["to"].append("eve")
-    assert shown == {"amount": 1.0, "to": ["anna"]}
+    assert copied == {"amount": 1.0, "to": ["anna"]}
 
 
 async def test_arguments_that_do_not_fit_need_no_approval() -> None:

@@ -53,20 +53,20 @@ def test_the_oldest_results_are_folded_first_and_no_more_than_needed() -> None:
     items = conversation()
     planned = plan(items, NONE, 100_000, total(items) - 1_500)
     assert planned == Compaction(folded=Place("r1", 1))
-    shown = shortened(items, planned, 100_000)
-    folded = [isinstance(item, ResultItem) and "Folded" in item.content for item in shown]
+    shorter = shortened(items, planned, 100_000)
+    folded = [isinstance(item, ResultItem) and "Folded" in item.content for item in shorter]
     assert [n for n, is_folded in enumerate(folded) if is_folded] == [2, 6]
-    assert total(shown) <= total(items) - 1_500
-    assert "s0" in shown[2].content  # type: ignore[union-attr]
+    assert total(shorter) <= total(items) - 1_500
+    assert "s0" in shorter[2].content  # type: ignore[union-attr]
 
 
 def test_then_the_oldest_turns_are_left_out_up_to_the_newest() -> None:
     items = conversation()
     planned = plan(items, NONE, 100_000, 1)
     assert planned.start == Place("r4", 1)
-    shown = shortened(items, Compaction(planned.start, planned.folded, "Summary."), 100_000)
-    assert isinstance(shown[0], NoteItem)
-    assert [type(item).__name__ for item in shown[1:]] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
+    shorter = shortened(items, Compaction(planned.start, planned.folded, "Summary."), 100_000)
+    assert isinstance(shorter[0], NoteItem)
+    assert [type(item).__name__ for item in shorter[1:]] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
 
 
 def test_before_the_first_message_there_is_nothing_to_leave_out() -> None:
@@ -89,10 +89,10 @@ def test_in_a_long_run_its_question_stays() -> None:
     planned = plan(items, NONE, 100_000, 1_500)
     assert planned.start is not None
     assert planned.start.step > 1
-    shown = shortened(items, planned, 100_000)
-    assert isinstance(shown[0], MessageItem)
-    assert isinstance(shown[1], CallItem)
-    assert total(shown) <= 1_500
+    shorter = shortened(items, planned, 100_000)
+    assert isinstance(shorter[0], MessageItem)
+    assert isinstance(shorter[1], CallItem)
+    assert total(shorter) <= 1_500
 
 
 def test_a_plan_is_made_from_the_one_before() -> None:
@@ -115,11 +115,11 @@ def test_a_result_longer_than_an_eighth_of_the_window_is_cut() -> None:
 
 
 def test_the_newest_stored_compaction_applies() -> None:
-    made = Compaction(Place("r1", 3), Place("r2"), "Summary.")
-    step = StepRecord("r2", 4, "summary", "m", None, {}, encode_compaction(made), "ok", 1.0, 2.0)
+    newest = Compaction(Place("r1", 3), Place("r2"), "Summary.")
+    step = StepRecord("r2", 4, "summary", "m", None, {}, encode_compaction(newest), "ok", 1.0, 2.0)
     broken = StepRecord("r3", 4, "summary", "m", None, {}, {"start": 1}, "ok", 1.0, 2.0)
     path = [exchange(step, run_id="r2"), exchange(broken, run_id="r3")]
-    assert exchanges_compaction((), path) == made
+    assert exchanges_compaction((), path) == newest
     assert exchanges_compaction((), []) == NONE
     with pytest.raises(UnreadableSteps):
         read_compaction([broken])
@@ -133,26 +133,26 @@ def test_a_plain_summary_names_questions_and_tools() -> None:
 
 def test_the_shown_items_are_a_prefix_of_the_next_until_the_window_is_full() -> None:
     """Of 60 runs few change what was shown before, and the input always fits."""
-    given = ModelInput(ModelLimits(window_tokens=20_000, max_output=1_000))
-    given.compact(NONE, [])
+    model_input = ModelInput(ModelLimits(window_tokens=20_000, max_output=1_000))
+    model_input.compact(NONE, [])
     changes = 0
     for item in conversation(60):
-        before = list(given.shown)
-        given.add([item])
-        planned = given.planned(500, 1_000)
-        if planned != given.compaction:
-            given.compact(planned)
-        changes += given.shown[: len(before)] != before
-        assert given.tokens <= given.room(500, 1_000) * HIGH
-    assert given.shortens
+        before = list(model_input.shown)
+        model_input.add([item])
+        planned = model_input.planned(500, 1_000)
+        if planned != model_input.compaction:
+            model_input.compact(planned)
+        changes += model_input.shown[: len(before)] != before
+        assert model_input.tokens <= model_input.room(500, 1_000) * HIGH
+    assert model_input.shortens
     assert 2 <= changes <= 12
 
 
 def test_the_reported_usage_corrects_the_estimate() -> None:
-    given = ModelInput()
-    given.correct(100, 900)
-    assert given.scale == 1.0
-    given.correct(10_000, 8_000)
-    assert given.scale == 0.8
-    given.correct(10_000, 10)
-    assert given.scale == 0.6
+    model_input = ModelInput()
+    model_input.correct(100, 900)
+    assert model_input.scale == 1.0
+    model_input.correct(10_000, 8_000)
+    assert model_input.scale == 0.8
+    model_input.correct(10_000, 10)
+    assert model_input.scale == 0.6

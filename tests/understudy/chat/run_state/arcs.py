@@ -28,7 +28,7 @@ FAILED = AgentError("a", "internal", "no", True, "e")
 
 
 def arc(*events: Event) -> RunState:
-    made = RunState("r")
+    state = RunState("r")
     for event in events:
-        made.apply(event)
-    return made
+        state.apply(event)
+    return state

@@ -79,13 +79,13 @@ def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -
         assert AgentError not in kinds
         return
     assert kinds == [ToolCompleted, AgentError, AgentCompleted, Error]
-    told, ended, last = events[1:]
-    assert isinstance(told, AgentError)
+    failed, ended, last = events[1:]
+    assert isinstance(failed, AgentError)
     assert isinstance(last, Error)
     assert isinstance(ended, AgentCompleted)
-    assert (told.agent_id, ended.agent_id, ended.status) == ("a", "a", RunStatus.FAILED)
+    assert (failed.agent_id, ended.agent_id, ended.status) == ("a", "a", RunStatus.FAILED)
     assert (last.message, last.retry_after) == ("Too bad.", 9.5)
-    assert {**asdict(last), "agent_id": "a"} == asdict(told)
+    assert {**asdict(last), "agent_id": "a"} == asdict(failed)
 
 
 def test_a_run_that_no_agent_began_has_one_that_failed() -> None:

@@ -105,11 +105,11 @@ def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list
         for number in range(calls)
     ]
     usage = {"input": 1, "output": 2, "turns": 1}
-    said = {"text": "Let me see.", "calls": wanted, "handoff": None, "usage": usage, "thoughts": 1}
-    model = StepRecord("r", 1, "model", "script", None, None, said, "ok", 1.0, 2.0)
+    reply = {"text": "Let me see.", "calls": wanted, "handoff": None, "usage": usage, "thoughts": 1}
+    model = StepRecord("r", 1, "model", "script", None, None, reply, "ok", 1.0, 2.0)
     call = StepRecord("r", 2, "tool", "again", "x0", {"text": "x"}, None, "started", 3.0)
-    kept = {"value": "x", "summary": "x", "visualization": None, "note": "", "suspect": True}
-    return [model, evolve(call, result=kept, status="ok", ended_at=4.0) if ended else call]
+    result = {"value": "x", "summary": "x", "visualization": None, "note": "", "suspect": True}
+    return [model, evolve(call, result=result, status="ok", ended_at=4.0) if ended else call]
 
 
 BEGUN: tuple[Event, ...] = (ASKED, AgentStarted("a-12345678", "…", 1.0), AgentThinking("a-12345678", "hm", 1.0))
@@ -145,10 +145,10 @@ def test_a_call_in_doubt_whose_tool_is_gone_cannot_be_settled() -> None:
 
 def test_a_call_is_in_doubt_once_it_was_allowed() -> None:
     """A call is in doubt once it was allowed; redacted arguments do not matter, because the approved ones run."""
-    asked = ApprovalRequired("a-12345678", "x0", "again", {"text": "x"}, 300.0)
+    required = ApprovalRequired("a-12345678", "x0", "again", {"text": "x"}, 300.0)
     for decision, doubt in ((None, False), (ApprovalDecision.ALLOW, True), (ApprovalDecision.DENY, False)):
         decided = [] if decision is None else [ApprovalDecided("x0", decision, None)]
-        where = past_of([*BEGUN, EXECUTING, asked, *decided], steps_of(whole=False))
+        where = past_of([*BEGUN, EXECUTING, required, *decided], steps_of(whole=False))
         assert where.turns[0].calls[0].in_doubt is doubt
         assert where.calls_in_doubt(AGENT) == ()
         assert where.calls_in_doubt(Agent("a", tools=[once])) == (("again",) if doubt else ())
@@ -217,5 +217,5 @@ async def test_a_steered_run_that_is_cut_at_any_commit_takes_each_steer_once_at_
         for turn in model.inputs[-1:]:
             kinds = [type(item).__name__.removesuffix("Item") for item in turn.items]
             assert kinds[-5:] == ["Call", "Result", "Message", "Message", "Message"]
-            said = [(item.role, item.content.strip()) for item in turn.items[-3:] if isinstance(item, MessageItem)]
-            assert said == [("user", "look"), ("assistant", spoken), ("user", "stop")]
+            contents = [(item.role, item.content.strip()) for item in turn.items[-3:] if isinstance(item, MessageItem)]
+            assert contents == [("user", "look"), ("assistant", spoken), ("user", "stop")]

@@ -216,7 +216,7 @@ def test_a_trimmed_log_is_read_as_far_as_it_goes() -> None:
 
 def test_every_row_of_the_table_is_about_something() -> None:
     """Its words are types of events, nouns, or the table's own; each state but the last is reached and left."""
-    own = {"all_ended", "note", "later_release", "taken_over", "handed_back"}
-    assert frozenset[str]().union(*KINDS.values()) <= TRANSITIONS.keys() | own | EVENTS.keys()
+    state_words = {"all_ended", "note", "later_release", "taken_over", "handed_back"}
+    assert frozenset[str]().union(*KINDS.values()) <= TRANSITIONS.keys() | state_words | EVENTS.keys()
     for states in TRANSITIONS.values():
         assert states.keys() <= {NEW, *(after for words in states.values() for after in words.values())}
