@@ -43,7 +43,7 @@ async def beside_another(port: int) -> AsyncIterator[None]:
 
 
 async def codes(client: RawWebSocket) -> list[int | None]:
-    return [one.code for one in await client.frames_to_the_end() if one.opcode == CLOSE]
+    return [frame.code for frame in await client.frames_to_the_end() if frame.opcode == CLOSE]
 
 
 @pytest.mark.promise("wire.bad-pings")
@@ -75,10 +75,10 @@ async def test_pings_of_a_client_that_does_not_read(autojump_clock: trio.testing
             with trio.move_on_after(15), suppress(trio.BrokenResourceError):
                 while True:
                     await client.stream.send_all(flood)
-            kept, _ = tracemalloc.get_traced_memory()
+            bytes_held, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert kept < MIB
+        assert bytes_held < MIB
         await trio.sleep(10)
         with trio.fail_after(60), pytest.raises(trio.BrokenResourceError):  # noqa: PT012 - how many sends: the kernel
             while True:
@@ -296,7 +296,7 @@ async def test_the_size_of_what_is_inflated_counts() -> None:
         await client.send(squeezed(300_000) + squeezed(1000) + squeezed(2000))
         answers = [await client.frame() for _ in range(2)]
     assert refused == ["message_too_large"]
-    assert [(one.rsv, len(one.payload) < 100) for one in answers] == [(0, False), (4, True)]
+    assert [(answer.rsv, len(answer.payload) < 100) for answer in answers] == [(0, False), (4, True)]
 
 
 @pytest.mark.parametrize(
@@ -329,12 +329,12 @@ async def test_a_window_that_cannot_be_compressed_with_is_declined(offers: list[
 def _crowd(port: int, size: int) -> list[socket.socket]:
     crowd = []
     for _ in range(size):
-        one = socket.create_connection(("127.0.0.1", port))
-        one.sendall(UPGRADE + frame(TEXT, b"hello"))
+        client = socket.create_connection(("127.0.0.1", port))
+        client.sendall(UPGRADE + frame(TEXT, b"hello"))
         received = b""
         while not received.endswith(b"hello"):
-            received += one.recv(4096)
-        crowd.append(one)
+            received += client.recv(4096)
+        crowd.append(client)
     return crowd
 
 
@@ -350,12 +350,12 @@ async def test_an_idle_connection_costs_little() -> None:
                 try:
                     more = await trio.to_thread.run_sync(_crowd, port, 100)
                     gc.collect()  # garbage of the tests before is none of theirs
-                    kept, _ = tracemalloc.get_traced_memory()
+                    bytes_held, _ = tracemalloc.get_traced_memory()
                 finally:
                     tracemalloc.stop()
                 crowd += more
-                costs.append(kept / len(more))
+                costs.append(bytes_held / len(more))
         finally:
-            for one in crowd:
-                one.close()
+            for client in crowd:
+                client.close()
         assert min(costs) < 10_000, costs

@@ -28,8 +28,8 @@ async def test_what_must_not_be_lost_has_room_beside_a_long_story() -> None:
     async with open_rig(queue_bytes=40_000, write_bytes=8_000) as rig:
         await crowd(rig)
         refused = Error("not_found", "There is no run of that name.", False, "e")
-        told = [refused, Pong("n"), AgentProgress(1.0, "still"), Alert("fire")]
-        rig.tell(*(Envelope(event, 1.0) for event in told))
+        events = [refused, Pong("n"), AgentProgress(1.0, "still"), Alert("fire")]
+        rig.tell(*(Envelope(event, 1.0) for event in events))
         await wait_all_tasks_blocked()
         kinds = [frame["type"] for frame in await rig.frames(103)]
         assert sorted(set(kinds)) == ["agent_thinking", "alert", "error", "pong"]

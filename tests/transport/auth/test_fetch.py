@@ -104,9 +104,9 @@ async def test_the_next_address_of_a_name_is_tried(dead: str) -> None:
         if dead == "is silent":
             silent.listen(0)
             for _ in range(3):  # its queue is full: the kernel drops who comes next
-                waiting.append(one := socket.socket())
-                one.setblocking(False)
-                one.connect_ex(there)
+                waiting.append(client := socket.socket())
+                client.setblocking(False)
+                client.connect_ex(there)
         try:
             async with publishing(b"hello") as alive:
                 where = urlsplit(alive.address)
@@ -118,8 +118,8 @@ async def test_the_next_address_of_a_name_is_tried(dead: str) -> None:
                         "GET", alive.address, max_bytes=1000, **(sent | {"connect_to": [there], "within_s": 1.0})
                     )
         finally:
-            for one in waiting:
-                one.close()
+            for client in waiting:
+                client.close()
 
 
 PLACES = ["file:///etc/passwd", "ftp://a.example/", "//a.example/", "http://", "https:///keys", "gopher://a/", ""]
@@ -141,9 +141,9 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(ec_key().public_key())
     builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    made = builder.sign(ec_key(), hashes.SHA256())
+    signed = builder.sign(ec_key(), hashes.SHA256())
     shape = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     (folder / "key.pem").write_bytes(ec_key().private_bytes(serialization.Encoding.PEM, *shape))
     return folder / "cert.pem", folder / "key.pem"
 

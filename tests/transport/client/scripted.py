@@ -63,8 +63,8 @@ class Script:
 @asynccontextmanager
 async def talking(*steps: Step, **options: Any) -> AsyncIterator[tuple[Client, Script]]:
     script = Script(list(steps))
-    given = {"reconnect": QUICK} | options
-    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", **given) as client:
+    settings = {"reconnect": QUICK} | options
+    async with open_server(script.serve) as port, open_client(f"ws://127.0.0.1:{port}/ws", **settings) as client:
         yield client, script
 
 

@@ -41,16 +41,16 @@ def answering(*ends: bytes) -> Any:
 async def test_the_answer_is_the_text_of_the_final_response() -> None:
     """Two answers at once, without a reader of the other events: each gets its own text."""
     async with talking(answering(event("final_response", message="42"))) as (client, _):
-        got: list[str] = []
+        answers: list[str] = []
 
         async def ask() -> None:
-            got.append(await client.answer("what?", thread_id="t"))
+            answers.append(await client.answer("what?", thread_id="t"))
 
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ask)
                 nursery.start_soon(ask)
-    assert got == ["42", "42"]
+    assert answers == ["42", "42"]
 
 
 async def test_many_answers_without_anybody_at_the_other_events() -> None:
@@ -148,18 +148,18 @@ async def test_one_message_is_followed_to_its_end() -> None:
     more = [event("agent_thinking"), event("final_response")]
     async with talking(answering(*more)) as (client, _):
         first = await client.say("one", thread_id="t")
-        one = client.exchange(first)
+        exchange = client.exchange(first)
         second = client.exchange(await client.say("two", thread_id="t"))
         with trio.fail_after(60):
             arc = ["message_accepted", "agent_thinking", "final_response"]
-            assert [received.type async for received in one] == arc
+            assert [received.type async for received in exchange] == arc
             assert [(received.type, received.message_id) async for received in second] == [
                 (kind, second.message_id) for kind in arc
             ]
-            assert one.run_id == f"run-of-{first}"
+            assert exchange.run_id == f"run-of-{first}"
             assert await kinds(client, 6) == arc * 2
             with pytest.raises(StopAsyncIteration):
-                await anext(one)
+                await anext(exchange)
 
 
 async def test_the_runs_of_a_message_are_told_apart() -> None:
@@ -167,8 +167,8 @@ async def test_the_runs_of_a_message_are_told_apart() -> None:
 
     async def step(socket: Socket) -> None:
         for run_id in ("r1", "r2"):
-            asked = await hear(socket)
-            extra = {"branch_of": "mine"} if asked["type"] == "regenerate" else {}
+            command = await hear(socket)
+            extra = {"branch_of": "mine"} if command["type"] == "regenerate" else {}
             await socket.write([of_run(event("message_accepted", int(run_id[1]), run_id=run_id, **extra), run_id)])
         pieces = [
             of_run(event("partial_result", text=text, offset=0), run) for run, text in (("r2", "new"), ("r1", "old"))
@@ -251,7 +251,7 @@ async def test_an_unknown_event_is_given_in_its_place() -> None:
 
 
 async def test_two_may_iterate() -> None:
-    got: list[int | None] = []
+    seqs: list[int | None] = []
 
     async def step(socket: Socket) -> None:
         await socket.write([event("agent_thinking", seq) for seq in range(1, 21)])
@@ -261,13 +261,13 @@ async def test_two_may_iterate() -> None:
 
         async def take() -> None:
             async for received in client:
-                got.append(received.seq)
+                seqs.append(received.seq)
 
         nursery.start_soon(take)
         nursery.start_soon(take)
         with trio.fail_after(60):
-            while len(got) < 20:
+            while len(seqs) < 20:
                 await trio.lowlevel.checkpoint()
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert sorted(seq or 0 for seq in got) == list(range(1, 21))
+    assert sorted(seq or 0 for seq in seqs) == list(range(1, 21))

@@ -53,9 +53,9 @@ async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
     async with talking(speak) as (client, _):
         heard = await next_events(client, 7 + len(first))
     assert [received.seq for received in heard if received.seq is not None] == [1, 2, 3, 4, 5]
-    said = {received.seq or received.type: received.raw["data"] for received in heard}
-    assert said[2]["thought"] == "é🙂" * 50_000
-    assert said["alert"]["message"] == "y" * 50_000
+    data = {received.seq or received.type: received.raw["data"] for received in heard}
+    assert data[2]["thought"] == "é🙂" * 50_000
+    assert data["alert"]["message"] == "y" * 50_000
     assert [received.type for received in heard].index("alert") < [received.seq for received in heard].index(2)
 
 
@@ -83,8 +83,8 @@ async def test_a_large_message_is_sent_in_parts() -> None:
         ("1", at, len(parts)) for at in range(len(parts))
     ]
     assert all(len(json.dumps(part).encode()) <= LIMITS["frame_bytes"] * 2 for part in parts)
-    said = json.loads("".join(part["data"] for part in parts))
-    assert said == {"type": "user_message", "payload": {"content": content, "message_id": "mine"}}
+    command = json.loads("".join(part["data"] for part in parts))
+    assert command == {"type": "user_message", "payload": {"content": content, "message_id": "mine"}}
 
 
 @pytest.mark.parametrize(

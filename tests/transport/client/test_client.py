@@ -42,12 +42,12 @@ async def test_commands_are_as_the_protocol_has_them() -> None:
         assert client.last_seq == {"t": 2, "u": 3}
     assert script.upgrades[0].headers["authorization"] == "Bearer secret"
     assert sorted(command["type"] for command in heard) == ["cancel", "refresh", "resume", "user_message"]
-    said = {command["type"]: command["payload"] for command in heard}
+    payloads = {command["type"]: command["payload"] for command in heard}
     payload = {"content": "hi", "message_id": message_id, "thread_id": "t", "references": ["f"]}
-    assert said["user_message"] == payload
-    assert said["refresh"] == {"session_token": "newer"}
-    assert said["cancel"] == {"run_id": "r"}
-    assert said["resume"] == {"threads": {"u": 3}}
+    assert payloads["user_message"] == payload
+    assert payloads["refresh"] == {"session_token": "newer"}
+    assert payloads["cancel"] == {"run_id": "r"}
+    assert payloads["resume"] == {"threads": {"u": 3}}
 
 
 async def test_it_comes_back_and_asks_for_what_it_missed() -> None:
@@ -244,8 +244,8 @@ async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(
         await socket.receive()
 
     async with talking(die, go_on) as (client, _):
-        named = {} if thread_id is None else {"thread_id": thread_id}
-        await client.say("hi", message_id="mine", **named)
+        thread = {} if thread_id is None else {"thread_id": thread_id}
+        await client.say("hi", message_id="mine", **thread)
         assert await seqs(client, 4) == [1, 2, 3, 4]
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}]
 
@@ -322,4 +322,4 @@ async def test_closing_ends_the_iteration() -> None:
     """After the block, iterating stops without an error."""
     async with talking(stay) as (client, _):
         pass
-    assert [told async for told in client] == []
+    assert [event async for event in client] == []

@@ -12,9 +12,9 @@ def test_whatever_comes_only_the_next_is_taken(seqs: list[int], start: int) -> N
     """In any order, with any repeats and holes: the caller sees start+1, start+2 … and no other."""
     cursors = ThreadCursors()
     cursors.move_to("t", start)
-    taken = [seq for seq in seqs if cursors.judge("t", seq) is Judgement.ACCEPT]
-    assert taken == list(range(start + 1, start + 1 + len(taken)))
-    assert cursors.last_seqs == {"t": start + len(taken)}
+    accepted = [seq for seq in seqs if cursors.judge("t", seq) is Judgement.ACCEPT]
+    assert accepted == list(range(start + 1, start + 1 + len(accepted)))
+    assert cursors.last_seqs == {"t": start + len(accepted)}
 
 
 def test_a_hole_is_asked_for_once_until_something_comes() -> None:

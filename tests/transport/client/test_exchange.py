@@ -39,10 +39,10 @@ async def test_who_puts_waits_for_room() -> None:
 
 async def test_who_gets_waits_for_an_event() -> None:
     """Each waiter gets one; a cancelled one takes none along; the close wakes the rest."""
-    inbox, got = Inbox(), []
+    inbox, events = Inbox(), []
 
     async def get() -> None:
-        got.append(await inbox.get())
+        events.append(await inbox.get())
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):
@@ -55,7 +55,7 @@ async def test_who_gets_waits_for_an_event() -> None:
             await inbox.put(event, 1)
         await wait_all_tasks_blocked()
         inbox.close()
-    assert got == [*EVENTS[:2], None]
+    assert events == [*EVENTS[:2], None]
 
 
 async def test_the_oldest_give_way_while_nobody_takes_them() -> None:

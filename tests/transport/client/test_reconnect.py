@@ -25,8 +25,8 @@ def test_the_delay_grows_and_is_random(failures: int, chance: float) -> None:
 def test_a_close_is_judged_by_the_registry(code: int) -> None:
     """Codes that it does not know are worth another try."""
     ending = ended_by_close(code, "why")
-    known = CLOSES.get(code)
-    assert (ending.failure is None) == (known is None or known.reconnect)
+    close = CLOSES.get(code)
+    assert (ending.failure is None) == (close is None or close.reconnect)
     assert ending.token == (code == 4401)
     assert ending.reason == f"closed with {code}: why"
     if ending.failure is not None:

@@ -130,11 +130,11 @@ async def test_a_server_that_closes_at_once_is_given_up(autojump_clock: MockCloc
 
 
 async def test_states_are_told(autojump_clock: MockClock) -> None:
-    seen: list[State] = []
+    states: list[State] = []
 
     async def follow(client: Any) -> None:
         async for state in client.states():
-            seen.append(state)
+            states.append(state)
 
     async with trio.open_nursery() as nursery:
         async with talking(closing(1013, after_s=10), closing(4403), reconnect=SLOW, chance=lambda: 0.5) as (client, _):
@@ -144,10 +144,10 @@ async def test_states_are_told(autojump_clock: MockClock) -> None:
                     pass
             late = [state async for state in client.states()]
         assert client.state.status is Status.REFUSED
-    assert [state.status for state in seen] == ["connecting", "online", "offline", "connecting", "online", "refused"]
-    assert seen[2].reason == "closed with 1013: so it is"
-    assert seen[2].retry_at == pytest.approx(trio.current_time(), abs=2)
-    assert late == [seen[-1]] == [State(Status.REFUSED, "closed with 4403: so it is")]
+    assert [state.status for state in states] == ["connecting", "online", "offline", "connecting", "online", "refused"]
+    assert states[2].reason == "closed with 1013: so it is"
+    assert states[2].retry_at == pytest.approx(trio.current_time(), abs=2)
+    assert late == [states[-1]] == [State(Status.REFUSED, "closed with 4403: so it is")]
 
 
 async def test_the_end_of_the_block_is_a_state() -> None:
@@ -216,32 +216,32 @@ def token(name: str, left_s: float) -> str:
 
 async def test_a_source_gives_a_token_for_each_connection() -> None:
     """A sync and an async source: the server gets the latest token at each connection."""
-    given: list[str] = []
+    tokens: list[str] = []
 
     def source() -> str:
-        given.append(f"token-{len(given)}")
-        return given[-1]
+        tokens.append(f"token-{len(tokens)}")
+        return tokens[-1]
 
     async def later() -> str:
         await trio.lowlevel.checkpoint()
         return source()
 
     for token_source in (source, later):
-        given.clear()
+        tokens.clear()
         async with talking(closing(1011), closing(1011), stay_after_welcome, token=token_source) as (client, script):
             await next_events(client, 3)
             assert client.token == "token-2"
-        assert [upgrade.headers["authorization"] for upgrade in script.upgrades] == [f"Bearer {one}" for one in given]
+        assert [upgrade.headers["authorization"] for upgrade in script.upgrades] == [f"Bearer {one}" for one in tokens]
 
 
 async def test_a_token_is_renewed_before_it_runs_out(autojump_clock: MockClock) -> None:
     """At four fifths of its life the source is asked, and the newer token is presented once."""
     tokens = [token("first", 100), token("second", 1000)]
-    asked: list[float] = []
+    times: list[float] = []
 
     def source() -> str:
-        asked.append(trio.current_time())
-        return tokens[min(len(asked), len(tokens)) - 1]
+        times.append(trio.current_time())
+        return tokens[min(len(times), len(tokens)) - 1]
 
     async def step(socket: Socket) -> None:
         await socket.write([event("welcome", thread_id=None)])
@@ -253,9 +253,9 @@ async def test_a_token_is_renewed_before_it_runs_out(autojump_clock: MockClock) 
     with trio.fail_after(5000):
         async with talking(step, token=source, reconnect=SLOW) as (client, _):
             assert [(await anext(client)).type for _ in range(2)] == ["welcome", "pong"]
-            assert asked[1] - asked[0] == pytest.approx(80, abs=3)
+            assert times[1] - times[0] == pytest.approx(80, abs=3)
             await trio.sleep(120)
-    assert len(asked) == 2
+    assert len(times) == 2
 
 
 async def test_a_message_that_came_too_late_for_its_token_is_said_again(autojump_clock: MockClock) -> None:
@@ -285,7 +285,7 @@ async def test_a_message_that_came_too_late_for_its_token_is_said_again(autojump
 @pytest.mark.parametrize("way", ["handshake", "close"])
 async def test_a_refused_token_is_asked_for_once_more(way: str) -> None:
     """A source may have a better one; two refusals in a row are the end. A token that stays gets one."""
-    asked: list[int] = []
+    calls: list[int] = []
 
     async def serve(upgrade: Upgrade) -> None:
         if way == "handshake":
@@ -294,17 +294,17 @@ async def test_a_refused_token_is_asked_for_once_more(way: str) -> None:
             await (await upgrade.accept("understudy.v1")).close(4401)
 
     def source() -> str:
-        asked.append(1)
+        calls.append(1)
         return "stale"
 
     async with open_server(serve) as port:
-        for given in (source, "stale"):
+        for token in (source, "stale"):
             script = Script([])
-            async with open_client(f"ws://127.0.0.1:{port}/ws", token=given, reconnect=QUICK) as client:
+            async with open_client(f"ws://127.0.0.1:{port}/ws", token=token, reconnect=QUICK) as client:
                 with trio.fail_after(60), pytest.raises(Unauthenticated if way == "handshake" else SocketClosed):
                     await anext(client)
             assert script.came == []
-    assert len(asked) == 2
+    assert len(calls) == 2
 
 
 async def test_a_source_that_fails_is_tried_again_and_one_that_hangs_is_left(autojump_clock: MockClock) -> None:

@@ -18,8 +18,8 @@ WELCOME = event("welcome", thread_id=None)
 
 
 def refusal(message_id: str | None, **data: Any) -> bytes:
-    given = {"code": "busy", "retryable": True} | data
-    return json.dumps(json.loads(event("error", thread_id=None, **given)) | {"message_id": message_id}).encode()
+    fields = {"code": "busy", "retryable": True} | data
+    return json.dumps(json.loads(event("error", thread_id=None, **fields)) | {"message_id": message_id}).encode()
 
 
 def answer(message_id: str, seq: int = 1, thread_id: str = "t") -> list[bytes]:
@@ -44,12 +44,12 @@ async def test_a_message_refused_for_now_is_said_again(code: str, autojump_clock
         await stay(socket)
 
     async with talking(step, reconnect=HOW, chance=lambda: 0.5) as (client, script):
-        told = client.exchange("mine")
+        exchange = client.exchange("mine")
         with trio.fail_after(100):
             assert await client.answer("what?", message_id="mine", thread_id="t") == "the answer"
-            seen = [(received.type, received.repeated) async for received in told]
+            events = [(received.type, received.repeated) async for received in exchange]
         assert client.unaccepted == []
-    assert seen == [("error", True)] * 3 + [("message_accepted", False), ("final_response", False)]
+    assert events == [("error", True)] * 3 + [("message_accepted", False), ("final_response", False)]
     assert {name for _, name in heard} == {"mine"}
     times = [when for when, _ in heard]
     waits = [later - sooner for sooner, later in pairwise(times)]

@@ -17,14 +17,14 @@ def test_pieces_of_a_text_make_a_beginning_of_it(whole: str, cuts: list[tuple[in
     """Pieces cut anywhere, overlapping, repeated, with gaps: the text is a prefix, and the new parts make it up."""
     texts, mine = TextAssembly(), ""
     for start, length in cuts:
-        known = texts.get("r")
+        text = texts.get("r")
         news = texts.add_piece("r", PartialResult(whole[start : start + length], start))
         if news is not None:
             mine = mine[: news.offset] + news.text
         assert whole.startswith(texts.get("r"))
         assert mine == texts.get("r")
-        if 0 < start <= len(known):
-            assert len(texts.get("r")) == max(len(known), min(start + length, len(whole)))
+        if 0 < start <= len(text):
+            assert len(texts.get("r")) == max(len(text), min(start + length, len(whole)))
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 30))

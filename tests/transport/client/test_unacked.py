@@ -237,16 +237,16 @@ async def test_what_the_caller_took_is_acknowledged(autojump_clock: trio.testing
         heard.extend([await hear(socket), await hear(socket)])
         await socket.write([of_run(event("agent_thinking", 4, "u"))])
         heard.append(await hear(socket))
-        told.set()
+        acked.set()
         await stay(socket)
 
-    told = trio.Event()
+    acked = trio.Event()
     async with talking(listen, ack=True) as (client, _):
         arc = client.exchange("mine")
         assert await kinds(client, 6) == ["agent_thinking"] * 6
         assert await kinds(arc, 1) == ["agent_thinking"]
         with trio.fail_after(30):
-            await told.wait()
+            await acked.wait()
     assert heard == [of("ack", thread_id="t", seq=3), of("ack", thread_id="u", seq=3), of("ack", thread_id="u", seq=4)]
 
 

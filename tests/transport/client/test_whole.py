@@ -26,11 +26,11 @@ def port_of(running: Running) -> int:
 
 
 async def test_questions_are_answered(tmp_path: Path) -> None:
-    got: dict[int, str] = {}
+    answers: dict[int, str] = {}
     async with served(tmp_path) as running, open_client(socket_url(running)) as client:
 
         async def ask(number: int) -> None:
-            got[number] = await client.answer(f"What is {number} * 10?", thread_id=f"t{number}")
+            answers[number] = await client.answer(f"What is {number} * 10?", thread_id=f"t{number}")
 
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
@@ -41,7 +41,7 @@ async def test_questions_are_answered(tmp_path: Path) -> None:
         assert (kinds[0], kinds[-1]) == ("message_accepted", "final_response")
         assert client.text(arc.message_id) == "15% of 80 = 12"
         assert client.token
-    assert got == {number: f"{number} * 10 = {number * 10}" for number in range(8)}
+    assert answers == {number: f"{number} * 10 = {number * 10}" for number in range(8)}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ async def test_hundreds_of_threads_are_resumed(tmp_path: Path) -> None:
     async with served(tmp_path) as running, open_client(socket_url(running)) as client:
         with trio.fail_after(60):
             await client.answer("What is 1 + 1?", thread_id="t1")
-            told = client.last_seq["t1"]
+            last_seq = client.last_seq["t1"]
             async with open_client(
                 socket_url(running), token=client.token, threads={f"t{number}": 0 for number in range(MANY)}
             ) as again:
@@ -130,7 +130,7 @@ async def test_hundreds_of_threads_are_resumed(tmp_path: Path) -> None:
                         seqs.append(event.seq)
                         if event.terminal:
                             break
-    assert seqs == list(range(1, told + 1))
+    assert seqs == list(range(1, last_seq + 1))
 
 
 @pytest.mark.proof("timing")
@@ -139,16 +139,16 @@ async def test_tokens_that_last_two_seconds(tmp_path: Path, same: bool) -> None:
     """Renewed in place if they are of one session; else the server refuses the newer one, and the client comes back."""
     settings: Any = {"secret": "s" * 32, "limits": Limits(messages_per_minute=100_000)}
     issuer = open_tokens(with_values(Settings(), port=0, data_dir=tmp_path, **settings))
-    given: list[str] = []
+    tokens: list[str] = []
 
     def token() -> str:
-        given.append(issuer.issue("ada", "s" if same else f"s{len(given)}", ttl_s=2))
-        return given[-1]
+        tokens.append(issuer.issue("ada", "s" if same else f"s{len(tokens)}", ttl_s=2))
+        return tokens[-1]
 
     async with (
         served(tmp_path, **settings) as running,
         open_client(socket_url(running), token=token, reconnect=QUICK) as client,
     ):
         with trio.fail_after(60):
-            while len(given) < 3:
+            while len(tokens) < 3:
                 assert await client.answer("What is 2 * 10?", thread_id="t") == "2 * 10 = 20"

@@ -68,16 +68,16 @@ async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixtur
     caplog.set_level(logging.INFO, "transport.connection.websocket")
     async with greeted() as rig:
         await rig.send("my secret {")
-        told = [(await rig.event())["data"]]
+        refusals = [(await rig.event())["data"]]
         for code in ("busy", "storage_unavailable", "not_found"):
             rig.server.fault = CommandRejected(code, "No.")
             await rig.send({"type": "message", "content": "my secret"})
-            told.append((await rig.event())["data"])
+            refusals.append((await rig.event())["data"])
         connection = rig.server.connection_ids[0]
     lines = [record for record in caplog.records if record.name == "transport.connection.websocket"]
     assert [record.getMessage() for record in lines] == ["command.refused"] * 4
     assert [(record.__dict__["code"], record.__dict__["error_id"]) for record in lines] == [
-        (data["code"], data["error_id"]) for data in told
+        (data["code"], data["error_id"]) for data in refusals
     ]
     assert {record.__dict__["connection_id"] for record in lines} == {connection}
     assert [record.levelname for record in lines] == ["INFO", "WARNING", "WARNING", "INFO"]
@@ -303,11 +303,11 @@ async def test_hello_changes_how_events_come() -> None:
     async with greeted() as rig:
         await rig.send({"type": "hello", "payload": {"batch": True}}, {"type": "ping"}, {"type": "ping"})
         await wait_all_tasks_blocked()
-        told = []
-        while len(told) < 2:
+        events = []
+        while len(events) < 2:
             event = await rig.event()
-            told += event if isinstance(event, list) else [event]
-        assert [event["type"] for event in told] == ["pong", "pong"]
+            events += event if isinstance(event, list) else [event]
+        assert [event["type"] for event in events] == ["pong", "pong"]
 
 
 @pytest.mark.promise("wire.limit-heartbeat")

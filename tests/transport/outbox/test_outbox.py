@@ -194,8 +194,8 @@ async def test_only_a_subscribed_thread_that_is_behind_is_read() -> None:
         rig.outbox.tell(SubscribeThread("u", 0, 5))
         rig.outbox.tell(UnsubscribeThread("u"))
         rig.tell(thought(6))
-        told, event = await rig.frames(2)
-        assert (told["type"], told["thread_id"], told["data"]["code"]) == ("error", "u", "not_found")
+        first, event = await rig.frames(2)
+        assert (first["type"], first["thread_id"], first["data"]["code"]) == ("error", "u", "not_found")
         assert event["seq"] == 6
         await wait_all_tasks_blocked()
         assert rig.log.reads == []
@@ -466,10 +466,10 @@ async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
         await trio.sleep(5)
         rig.tell(Envelope(Pong("end"), 1.0))
         assert [frame["type"] for frame in await rig.frames(1)] == ["pong"]
-    got: dict[str, list[int]] = {name: [] for name in cases}
+    seqs: dict[str, list[int]] = {name: [] for name in cases}
     for frame in frames:
-        got[frame["thread_id"]].append(frame["seq"])
-    assert got == expected
+        seqs[frame["thread_id"]].append(frame["seq"])
+    assert seqs == expected
 
 
 async def test_a_client_that_never_resumes_gets_its_events_a_little_later(

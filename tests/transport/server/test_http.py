@@ -46,12 +46,12 @@ async def test_requests_of_one_connection_follow_each_other() -> None:
 
     def talk(port: int) -> list[Any]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        told = []
+        answers = []
         for method, body in (("POST", b"x" * 300_000), ("GET", None), ("PUT", b"abc")):
             connection.request(method, "/a%20b?q=1", body=body)
-            told.append(json.loads(connection.getresponse().read()))
+            answers.append(json.loads(connection.getresponse().read()))
         connection.close()
-        return told
+        return answers
 
     async with open_server(app=mirror) as port:
         told = await trio.to_thread.run_sync(talk, port)

@@ -83,10 +83,10 @@ async def test_an_upgrade_can_be_refused_with_a_real_answer(status: int, code: s
 
 async def test_the_upgrade_shows_what_was_asked() -> None:
     """Path, query, headers, subprotocols and peer reach the judge; the selected subprotocol reaches the client."""
-    seen: list[Upgrade] = []
+    upgrades: list[Upgrade] = []
 
     async def judge(upgrade: Upgrade) -> None:
-        seen.append(upgrade)
+        upgrades.append(upgrade)
         with pytest.raises(ValueError, match="did not offer"):
             await upgrade.accept("understudy.v9")
         await upgrade.accept("understudy.v1", {"Deprecation": "true"})
@@ -96,7 +96,7 @@ async def test_the_upgrade_shows_what_was_asked() -> None:
         raw_socket(port, "/api/ws/liaison/a%2Fb?x=1&x=2&y=", Sec_WebSocket_Protocol="jwt.t, understudy.v1") as client,
     ):
         assert (await client.frame()).opcode is Opcode.CLOSE
-    (upgrade,) = seen
+    (upgrade,) = upgrades
     assert upgrade.path == "/api/ws/liaison/a%2Fb"
     assert upgrade.query == {"x": "1", "y": ""}
     assert upgrade.subprotocols == ("jwt.t", "understudy.v1")
@@ -137,13 +137,13 @@ async def test_frames_that_came_with_the_head_are_not_lost() -> None:
 
 async def test_the_clients_close_code_is_delivered() -> None:
     """`receive` raises the client's close code, and the client gets it echoed."""
-    seen: list[SocketClosed] = []
+    closes: list[SocketClosed] = []
 
     async def note(upgrade: Upgrade) -> None:
         try:
             await echo(upgrade)
         except SocketClosed as closed:
-            seen.append(closed)
+            closes.append(closed)
             raise
 
     def talk(port: int) -> int | None:
@@ -153,7 +153,7 @@ async def test_the_clients_close_code_is_delivered() -> None:
 
     async with open_server(note) as port:
         assert await trio.to_thread.run_sync(talk, port) == 4001
-    assert [(closed.code, closed.reason) for closed in seen] == [(4001, "enough")]
+    assert [(closed.code, closed.reason) for closed in closes] == [(4001, "enough")]
 
 
 async def test_the_servers_close_code_is_delivered() -> None:
@@ -170,41 +170,41 @@ async def test_the_servers_close_code_is_delivered() -> None:
 
 async def test_a_socket_whose_writes_never_waited_has_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """There are many idle sockets: a lock takes 300 bytes. The first write that has to wait makes one."""
-    made: list[trio.Lock] = []
+    locks: list[trio.Lock] = []
     lock = trio.Lock
 
     def make() -> trio.Lock:
-        made.append(lock())
-        return made[-1]
+        locks.append(lock())
+        return locks[-1]
 
     monkeypatch.setattr(trio, "Lock", make)
     large = SocketLimits(message_bytes=5_000_000, bound_bytes=5_000_000)
     async with open_server(socket=large) as port, raw_socket(port) as client:
         assert await client.echoes(b"hello")
-        assert made == []
+        assert locks == []
         client.protocol.send_text(b"x" * 5_000_000)
         await client.flush()
         with trio.fail_after(60):
-            while not made:  # noqa: ASYNC110 - what is under way between two sockets blocks no task
+            while not locks:  # noqa: ASYNC110 - what is under way between two sockets blocks no task
                 await trio.sleep(0.01)
-        assert len(made) == 1
+        assert len(locks) == 1
 
 
 async def test_a_lost_connection_is_1006() -> None:
     """A client that vanishes without a close frame ends the socket with 1006."""
-    seen: list[int] = []
+    codes: list[int] = []
 
     async def note(upgrade: Upgrade) -> None:
         try:
             await echo(upgrade)
         except SocketClosed as closed:
-            seen.append(closed.code)
+            codes.append(closed.code)
 
     async with open_server(note) as port:
         async with raw_socket(port):
             pass
         await wait_all_tasks_blocked()
-    assert seen == [1006]
+    assert codes == [1006]
 
 
 async def test_an_exception_ends_its_own_socket_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -598,15 +598,15 @@ async def test_an_upgrade_nobody_answers_is_an_error(caplog: pytest.LogCaptureFi
 def no_descriptors_left() -> Iterator[None]:
     """Take all descriptors that the process may still open, for the time of the block."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken: list[int] = []
+    descriptors: list[int] = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, limits[0]), limits[1]))
     try:
         with suppress(OSError):
             while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
+                descriptors.append(os.open(os.devnull, os.O_RDONLY))
         yield
     finally:
-        for descriptor in taken:
+        for descriptor in descriptors:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -655,5 +655,5 @@ async def test_without_descriptors_clients_are_closed_and_later_ones_served(capl
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
                 await stream.send_all(UPGRADE)
                 assert (await stream.receive_some()).startswith(b"HTTP/1.1 101")
-    said = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [record.getMessage() for record in said] == ["listener.no_descriptors"]
+    warnings = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in warnings] == ["listener.no_descriptors"]

@@ -67,12 +67,12 @@ async def test_https_shares_the_port(server: ssl.SSLContext, trusting: ssl.SSLCo
 
     def ask(port: int) -> list[tuple[bytes, str | None]]:
         client = http.client.HTTPSConnection("localhost", port, context=trusting, timeout=60)
-        told = []
+        answers = []
         for _ in range(2):
             client.request("GET", "/")
-            told.append((client.getresponse().read(), client.sock.version()))
+            answers.append((client.getresponse().read(), client.sock.version()))
         client.close()
-        return told
+        return answers
 
     async with open_server(tls=server, app=scheme) as port:
         assert await trio.to_thread.run_sync(ask, port) == [(b"https", "TLSv1.3")] * 2
@@ -156,7 +156,7 @@ async def test_a_close_over_tls_is_clean(server: ssl.SSLContext, trusting: ssl.S
         strict = RawWebSocket(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=False))
         assert await strict.handshake() == 101
         await strict.send(close(4001))
-        assert [one.code for one in await strict.frames_to_the_end()] == [4001]
+        assert [frame.code for frame in await strict.frames_to_the_end()] == [4001]
         assert await strict.stream.receive_some() == b""
         await tcp.aclose()
 
@@ -175,7 +175,7 @@ async def test_much_is_written_to_a_slow_reader(server: ssl.SSLContext, trusting
     async with open_server(judge, tls=server) as port, tls_peer(port, trusting) as client:
         await trio.sleep(0.05)
         frames = await client.frames_to_the_end()
-    assert [one.payload for one in frames[:-1]] == sent
+    assert [frame.payload for frame in frames[:-1]] == sent
     assert frames[-1].code == 4000
 
 
@@ -249,9 +249,9 @@ async def test_the_last_of_an_answer_goes_out(server: ssl.SSLContext, trusting: 
     tcp.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
     await tcp.connect(listener.socket.getsockname())
     client = trio.SSLStream(trio.SocketStream(tcp), trusting, server_hostname="localhost")
-    ours = TlsStream(await listener.accept(), server)
+    stream = TlsStream(await listener.accept(), server)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ours.handshake)
+        nursery.start_soon(stream.handshake)
         await client.do_handshake()
     received = 0
 
@@ -263,9 +263,9 @@ async def test_the_last_of_an_answer_goes_out(server: ssl.SSLContext, trusting: 
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)
-            await ReplayStream(ours, b"", 5.0).send_all(b"x" * 60_000)
-            assert not ours.backlog
-    for end in (trio.SocketStream(tcp), ours, listener):
+            await ReplayStream(stream, b"", 5.0).send_all(b"x" * 60_000)
+            assert not stream.backlog
+    for end in (trio.SocketStream(tcp), stream, listener):
         await trio.aclose_forcefully(end)  # type: ignore[arg-type]
 
 
@@ -288,16 +288,16 @@ async def test_a_stalled_reader_over_tls_is_left(
         await trio.sleep(25)
         assert ended == [1013]
         frames = await client.frames_to_the_end()
-    assert all(one.payload == b"x" * 50_000 for one in frames[:-1])
+    assert all(frame.payload == b"x" * 50_000 for frame in frames[:-1])
     assert frames[-1].code == 1013
 
 
 async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     """1001, as without TLS."""
-    seen: list[int | None] = []
+    codes: list[int | None] = []
 
     async def read_close(client: RawWebSocket) -> None:
-        seen.extend(one.code for one in await client.frames_to_the_end())
+        codes.extend(one.code for one in await client.frames_to_the_end())
         await client.send(close(1001))
 
     async with trio.open_nursery() as nursery, open_server(echo, tls=server) as port:
@@ -305,7 +305,7 @@ async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, tr
         client = RawWebSocket(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=True))
         await client.handshake()
         nursery.start_soon(read_close, client)
-    assert seen == [1001]
+    assert codes == [1001]
     await tcp.aclose()
 
 
@@ -338,8 +338,8 @@ def test_a_certificate_out_of_its_dates_is_refused(
     now = datetime.datetime.now(datetime.UTC)
     issued = authority.issue_cert("localhost", not_before=now + after * DAY, not_after=now + before * DAY)
     certificate, key = files(tmp_path, issued)
-    said = "certificate has expired" if before < 0 else "certificate is not yet valid"
-    assert fault(certificate, key) == f"clients would refuse {certificate}: {said}"
+    reason = "certificate has expired" if before < 0 else "certificate is not yet valid"
+    assert fault(certificate, key) == f"clients would refuse {certificate}: {reason}"
 
 
 def test_an_encrypted_key_is_refused(authority: trustme.CA, tmp_path: Path) -> None:

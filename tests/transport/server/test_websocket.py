@@ -21,10 +21,10 @@ from transport.wire.errors import CommandRejected
 
 
 def drained(protocol: ServerSideProtocol, data: bytes) -> list[Message | CommandRejected]:
-    found = [protocol.feed(data)]
+    messages = [protocol.feed(data)]
     while protocol.has_buffered:
-        found.append(protocol.feed())
-    return [message for message in found if message is not None]
+        messages.append(protocol.feed())
+    return [message for message in messages if message is not None]
 
 
 def code(protocol: ServerSideProtocol) -> int | None:
@@ -83,12 +83,12 @@ def test_a_message_in_one_read_is_taken_as_in_pieces(kind: int, length: int) -> 
     for message_bytes, bound_bytes in ((400, 1000), (70_000, 80_000)):
         data = frame(kind, b"m" * length, mask=b"\x01\x82\x03\xf4")
         whole, other = (ServerSideProtocol(message_bytes, bound_bytes) for _ in range(2))
-        taken, size = drained(whole, data), 1 + length // 50
+        at_once, size = drained(whole, data), 1 + length // 50
         pieces = [found for at in range(0, len(data), size) for found in drained(other, data[at : at + size])]
         expected = [b"m" * length if kind == BINARY else "m" * length]
         if length > message_bytes:
             expected = ["message_too_large"] if length <= bound_bytes else []
-        for found in (taken, pieces):
+        for found in (at_once, pieces):
             assert [getattr(message, "code", message) for message in found] == expected
         assert code(whole) == code(other) == (1009 if length > bound_bytes else None)
         if length <= bound_bytes:
@@ -192,12 +192,12 @@ def test_the_pieces_it_comes_in_do_not_matter(pieces: list[bytes], sizes: list[i
     data = b"".join(pieces)
     results = []
     for cuts in ([len(data) + 1], [1], sizes):
-        protocol, found, at, turn = ServerSideProtocol(200, 1000), [], 0, 0
+        protocol, messages, at, turn = ServerSideProtocol(200, 1000), [], 0, 0
         while at < len(data):
             size = cuts[turn % len(cuts)]
-            found += drained(protocol, data[at : at + size])
+            messages += drained(protocol, data[at : at + size])
             at, turn = at + size, turn + 1
-        results.append(([m if isinstance(m, str | bytes) else m.code for m in found], protocol.data_to_send()))
+        results.append(([m if isinstance(m, str | bytes) else m.code for m in messages], protocol.data_to_send()))
     assert results[0] == results[1] == results[2]
     assert code(protocol) is None
 

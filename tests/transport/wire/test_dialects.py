@@ -95,14 +95,14 @@ def test_a_handoff_says_from_and_to(dialect) -> None:
 def names_inside(envelope: Envelope) -> dict:
     """The members of `payload` that are not the event's: names of its envelope, and fields under a second name."""
     event = envelope.event
-    named = {name: getattr(envelope, name) for name in ("thread_id", "run_id", "message_id", "agent_type")}
-    named["agent_name"] = envelope.pillar or envelope.agent_type
+    names = {name: getattr(envelope, name) for name in ("thread_id", "run_id", "message_id", "agent_type")}
+    names["agent_name"] = envelope.pillar or envelope.agent_type
     match event:
         case ToolExecuting() | ApprovalRequired():
-            named["tool_args"] = event.parameters
+            names["tool_args"] = event.parameters
         case AgentCompleted(result=text) | FinalResponse(message=text):
-            named["agent_response"] = text
-    return {name: value for name, value in named.items() if value is not None and not hasattr(event, name)}
+            names["agent_response"] = text
+    return {name: value for name, value in names.items() if value is not None and not hasattr(event, name)}
 
 
 @pytest.mark.parametrize("name", SAMPLES)

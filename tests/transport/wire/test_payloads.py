@@ -143,12 +143,12 @@ def test_what_is_not_finished_is_forgotten_in_time() -> None:
 
 
 def test_a_whole_command_fits() -> None:
-    said = json.dumps({"type": "message", "content": "é" * 9000}, ensure_ascii=False).encode()
+    command = json.dumps({"type": "message", "content": "é" * 9000}, ensure_ascii=False).encode()
     assembler = ChunkAssembler()
-    for part in split(said, "1"):
-        taken = parse_frame(part)
-        assert isinstance(taken, Chunk)
-        whole = assembler.add(taken, 0.0)
+    for part in split(command, "1"):
+        parsed = parse_frame(part)
+        assert isinstance(parsed, Chunk)
+        whole = assembler.add(parsed, 0.0)
     assert parse_frame(whole or "") == Say("é" * 9000)
 
 

@@ -52,8 +52,8 @@ def objects(schema: Any) -> list[dict[str, Any]]:
         return [found for member in schema for found in objects(member)]
     if not isinstance(schema, dict):
         return []
-    own = [schema] if schema.get("type") == "object" else []
-    return own + [found for member in schema.values() for found in objects(member)]
+    itself = [schema] if schema.get("type") == "object" else []
+    return itself + [found for member in schema.values() for found in objects(member)]
 
 
 @pytest.mark.parametrize("kind", [Order, Line, Customer])

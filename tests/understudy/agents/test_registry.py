@@ -37,11 +37,11 @@ def test_a_guide_hands_over_to_the_agents_that_are_there() -> None:
 @pytest.fixture
 def brings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that makes an installed extension with these agents."""
-    found: dict[str, Extension] = {}
-    monkeypatch.setattr("understudy.installed.installed", lambda: found)
+    extensions: dict[str, Extension] = {}
+    monkeypatch.setattr("understudy.installed.installed", lambda: extensions)
 
     def bring(name: str, *agents: Agent) -> None:
-        found[name] = type("Other", (Extension,), {"name": name, "agents": lambda self: agents})()
+        extensions[name] = type("Other", (Extension,), {"name": name, "agents": lambda self: agents})()
 
     return bring
 
@@ -53,8 +53,8 @@ def test_agents_of_extensions_count_as_built_in(brings: Callable[..., None]) -> 
     assert {"guide", "oracle", "sibyl"} <= agents.keys()
     assert {"oracle", "sibyl"} <= set(agents["guide"].colleagues)
     assert list(all_agents([], ["guide", "sibyl"])) == ["guide", "sibyl"]
-    own = Agent("oracle", "Mine.")
-    assert all_agents([own])["oracle"] is own
+    oracle = Agent("oracle", "Mine.")
+    assert all_agents([oracle])["oracle"] is oracle
     assert "oracle" not in all_agents(extensions=["-theirs"])
 
 
@@ -69,21 +69,21 @@ def test_agents_of_one_name_are_an_error(brings: Callable[..., None]) -> None:
 
 
 def test_an_agent_of_the_same_name_replaces_a_built_in_one() -> None:
-    own = Agent("content", "Mine.", pillar="content")
-    assert all_agents([own])["content"] is own
+    content = Agent("content", "Mine.", pillar="content")
+    assert all_agents([content])["content"] is content
     assert all_agents([Agent("guide", "Mine.")], [])["guide"].instructions == "Mine."
 
 
 def test_agents_share_a_notebook_by_its_name_and_never_by_chance() -> None:
     both = all_agents([Agent("a", memory="a"), Agent("b", memory="a"), Agent("c")], ["guide", "content"])
     assert [agent.notebook for agent in both.values()] == ["household", "household", "a", "a", "c"]
-    for own in ([Agent("a"), Agent("b", memory="a")], [Agent("a", memory="x"), Agent("b", memory="a")]):
+    for agents in ([Agent("a"), Agent("b", memory="a")], [Agent("a", memory="x"), Agent("b", memory="a")]):
         with pytest.raises(ValueError, match="agent 'b' has memory='a', which is the name of another agent"):
-            all_agents(own)
+            all_agents(agents)
 
 
 @pytest.mark.parametrize(
-    ("own", "builtin", "default", "sentence"),
+    ("agents", "builtin", "default", "sentence"),
     [
         ([], [], "", "there is no agent: name one of yours"),
         ([], ["oracle"], "", "there is no built-in agent 'oracle'; there are: guide, story, content"),
@@ -107,10 +107,10 @@ def test_agents_share_a_notebook_by_its_name_and_never_by_chance() -> None:
     ],
 )
 def test_what_cannot_be_served_is_an_error_that_names_the_agent(
-    own: Sequence[Agent], builtin: Sequence[str], default: str, sentence: str
+    agents: Sequence[Agent], builtin: Sequence[str], default: str, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        all_agents(own, builtin, default)
+        all_agents(agents, builtin, default)
 
 
 async def _run(turn: AgentTurn) -> None: ...
@@ -134,7 +134,7 @@ def test_an_agent_that_needs_an_extension_that_is_off_is_refused_with_both_names
     given: dict[str, Any], off: str
 ) -> None:
     agent = Agent("far", **given)
-    for own in (agent, Agent("asking", tools=[agent.as_tool()])):
-        assert all_agents([own])[own.name] is own
+    for served in (agent, Agent("asking", tools=[agent.as_tool()])):
+        assert all_agents([served])[served.name] is served
         with pytest.raises(ValueError, match=f"'far' needs the extension {off}, which is off: have it on"):
-            all_agents([own], extensions=[f"-{off}"])
+            all_agents([served], extensions=[f"-{off}"])

@@ -86,9 +86,9 @@ def test_holes_of_the_heap_are_returned_while_the_server_works() -> None:
 )
 def test_why_it_does_not_start(error: Exception, port: int, told: str) -> None:
     """The system does not name the address that it refuses, nor what would be allowed."""
-    said = explain_no_start(error, Settings(port=port))
-    assert said.startswith(told)
-    assert ("--port" in said) == (told.endswith("below"))
+    reason = explain_no_start(error, Settings(port=port))
+    assert reason.startswith(told)
+    assert ("--port" in reason) == (told.endswith("below"))
 
 
 def test_all_is_collected_before_it_is_frozen_also_if_another_thread_collects_just_then() -> None:

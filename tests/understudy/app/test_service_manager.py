@@ -19,8 +19,8 @@ def manager(address: str) -> socket.socket:
 async def test_a_server_says_once_when_it_is_ready_and_that_it_stops(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with manager(address) as listening:
-        given = {"UNDERSTUDY_SECRET": "s" * 32, VARIABLE: address}
-        async with started(tmp_path / "data", loads=True, **given) as server:
+        environment = {"UNDERSTUDY_SECRET": "s" * 32, VARIABLE: address}
+        async with started(tmp_path / "data", loads=True, **environment) as server:
             assert listening.recv(100).decode() == READY
             assert await server.terminate() == 0
         listening.setblocking(False)

@@ -48,11 +48,11 @@ def refused(sessions: Sessions, token: str) -> str:
 
 
 def test_a_new_session_is_a_new_anonymous_user() -> None:
-    given = sessions(Clock())
-    one, other = given.issue_anonymous(), given.issue_anonymous()
+    issuer = sessions(Clock())
+    one, other = issuer.issue_anonymous(), issuer.issue_anonymous()
     assert one.identity.user != other.identity.user
     assert one.identity.user.startswith("anon-")
-    assert given.tokens.verify(one.token) == one.identity
+    assert issuer.tokens.verify(one.token) == one.identity
     assert one.shown().expires_at == 1_000_100
     with pytest.raises(Unauthenticated):
         sessions(Clock(), anonymous=False).issue_anonymous()
@@ -61,24 +61,24 @@ def test_a_new_session_is_a_new_anonymous_user() -> None:
 def test_a_good_token_is_renewed_for_the_same_user_and_session() -> None:
     """For as long as it was signed for, with its tenant and without its roles, which may have been withdrawn."""
     clock = Clock()
-    given = sessions(clock, anonymous=False)
-    token = given.tokens.issue("ada", "s1", roles=["operator"], tenant="t", ttl_s=10)
+    issuer = sessions(clock, anonymous=False)
+    token = issuer.tokens.issue("ada", "s1", roles=["operator"], tenant="t", ttl_s=10)
     clock.now += 5
-    identity = given.renew(token).identity
+    identity = issuer.renew(token).identity
     assert (identity.user, identity.session, identity.roles, identity.tenant) == ("ada", "s1", (), "t")
     assert identity.expires_at == clock.now + 10
 
 
 def test_an_expired_anonymous_token_is_renewed_for_the_same_user() -> None:
     clock = Clock()
-    given = sessions(clock)
-    before = given.issue_anonymous()
+    issuer = sessions(clock)
+    before = issuer.issue_anonymous()
     clock.now += 149
     with pytest.raises(Unauthenticated):
-        given.tokens.verify(before.token)
-    after = given.renew(before.token)
+        issuer.tokens.verify(before.token)
+    after = issuer.renew(before.token)
     assert (after.identity.user, after.identity.session) == (before.identity.user, before.identity.session)
-    assert given.tokens.verify(after.token).expires_at == clock.now + 100
+    assert issuer.tokens.verify(after.token).expires_at == clock.now + 100
 
 
 def test_the_grace_ends() -> None:
@@ -92,10 +92,10 @@ def test_the_grace_ends() -> None:
 
 def test_the_grace_is_for_anonymous_users_of_open_servers_only() -> None:
     clock = Clock()
-    given = sessions(clock)
-    named, unnamed = given.tokens.issue("ada", "s", ttl_s=100), given.issue_anonymous().token
+    issuer = sessions(clock)
+    named, unnamed = issuer.tokens.issue("ada", "s", ttl_s=100), issuer.issue_anonymous().token
     clock.now += 120
-    assert refused(given, named) == "token_expired"
+    assert refused(issuer, named) == "token_expired"
     assert refused(sessions(clock, anonymous=False), unnamed) == "token_expired"
 
 
@@ -131,22 +131,22 @@ async def test_the_refresh_endpoint_accepts_an_expired_anonymous_token(tmp_path:
 
 
 def test_new_sessions_of_an_address_are_limited() -> None:
-    given = sessions(Clock())
+    issuer = sessions(Clock())
     for _ in range(3):
-        given.issue_anonymous("203.0.113.9")
+        issuer.issue_anonymous("203.0.113.9")
     with pytest.raises(CommandRejected) as caught:
-        given.issue_anonymous("203.0.113.9")
+        issuer.issue_anonymous("203.0.113.9")
     assert caught.value.code == "rate_limited"
     assert caught.value.retry_after is not None
     assert 0 < caught.value.retry_after <= 1.0
-    given.issue_anonymous("203.0.113.10")
+    issuer.issue_anonymous("203.0.113.10")
 
 
 def test_a_token_does_not_show() -> None:
-    given = sessions(Clock())
-    session = given.issue_anonymous()
+    issuer = sessions(Clock())
+    session = issuer.issue_anonymous()
     assert session.token not in repr(session)
-    assert SECRET not in repr(given)
+    assert SECRET not in repr(issuer)
 
 
 def claims(**more: Any) -> dict[str, Any]:
@@ -157,29 +157,29 @@ BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
 
 
 def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
-    given = of_provider(BOTH, secret=SECRET)
+    issuer = of_provider(BOTH, secret=SECRET)
     own = RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s2", ttl_s=60)
     for token, user in (
         (signed(rsa_key(), claims(), "r"), "ada"),
         (signed(ec_key(), claims(), "e"), "ada"),
         (own, "bob"),
     ):
-        assert given.verify(token).user == user
-    assert unverified(given, signed(rsa_key(1), claims(), "r")) == "unauthenticated"
+        assert issuer.verify(token).user == user
+    assert unverified(issuer, signed(rsa_key(1), claims(), "r")) == "unauthenticated"
     assert (
-        unverified(given, RenewableTokens("f" * 32, time.time, 0.0).issue("bob", "s2", ttl_s=60)) == "unauthenticated"
+        unverified(issuer, RenewableTokens("f" * 32, time.time, 0.0).issue("bob", "s2", ttl_s=60)) == "unauthenticated"
     )
     with pytest.raises(Unauthenticated):
-        given.issue_anonymous()
+        issuer.issue_anonymous()
 
 
 def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -> None:
     """No key could sign another token, and `understudy token` says so."""
-    given = of_provider(BOTH, host="0.0.0.0")
-    assert given.verify(signed(ec_key(), claims(), "e")).user == "ada"
+    issuer = of_provider(BOTH, host="0.0.0.0")
+    assert issuer.verify(signed(ec_key(), claims(), "e")).user == "ada"
     for secret in (SECRET, "x" * 32, published(rsa_key())["n"]):
         token = RenewableTokens(secret, time.time, 0.0).issue("ada", "s1", ttl_s=60)
-        assert unverified(given, token) == "unauthenticated"
+        assert unverified(issuer, token) == "unauthenticated"
     with pytest.raises(ValueError, match="identity provider only"):
         open_tokens(with_values(Settings(), host="0.0.0.0", jwt_keys="keys.json"))
 

@@ -57,7 +57,7 @@ def test_after_five_attempts_it_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("taken", "why"),
+    ("attempt", "why"),
     [
         (ResumeAttempt(1, 0, None, "guide"), "unreadable"),
         (ResumeAttempt(1, 0, None, "guide", later_release=True), "later_release"),
