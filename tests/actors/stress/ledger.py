@@ -1,6 +1,6 @@
-"""The ledger of a round: what happened, and the rules that are checked as it is recorded.
+"""The ledger of a stress round: actors report each step to it, and it checks the promises of supervision and delivery.
 
-Recording never waits or raises: a violated rule becomes a line of `faults`. One actor stands for one incarnation.
+Recording never waits or raises: a violated promise becomes a line of `faults`. One `RandomActor` is one incarnation.
 """
 
 import math
@@ -32,7 +32,7 @@ def parent_of(path):
 
 @define
 class CrashFate:
-    """What became of a `Crash`: how often it was handled and lost."""
+    """How often a `Crash` was handled (`tries`) and became a dead letter, and how often it may be redelivered."""
 
     tries: int = 0
     letters: int = 0
@@ -46,28 +46,28 @@ class Ledger:
         self.faults, self.story = [], []
         self.actors = []
         self.alive, self.latest = {}, {}
-        """The actor that lives at each path, and the last one, alive or not."""
+        """By path: the actor alive there, and the last actor that began there, alive or not."""
         self.alive_below = Counter()
         self.refs = {}
         self.confirmed = set()
-        """The references whose stop has returned."""
+        """References whose `stop()` has returned: they may handle nothing more."""
         self.dismissed = set()
-        """Parent's path and id of children that were ordered to stop for good at any time."""
+        """(Parent path, child id) of each child that was ever ordered to stop for good."""
         self.open_asks = 0
         self.ended_after = {}
-        """How many notes had been made when an actor ended for good."""
+        """By reference: the number of notes made before its actor ended for good."""
         self.fates = []
-        """For each note by number: how often it was handled or became a dead letter."""
+        """By note number: how often the note was handled or became a dead letter."""
         self.refused, self.sent = set(), set()
-        """The notes that were refused, and those that may have waited for room after they were made."""
+        """Notes that were refused, and notes whose sending may have waited for room in the mailbox."""
         self.crash_fates = []
         self.taken = set()
-        """The requests that reached their actor."""
+        """The asks that reached their actor."""
         self.abandoned = {}
-        """When which ask ended."""
+        """By ask: when it ended."""
         self.pool = PoolRef()
         self.known = {}
-        """The tree, as the stream of its changes tells it."""
+        """The tree of actors as rebuilt from the stream of its changes."""
         self.numbers = count()
         self._handled, self._crashed, self._due = {}, set(), {}
 
@@ -165,9 +165,9 @@ class Ledger:
         self.fates[note.number] += 1
         if note.to is not actor.ref and note.to is not None:
             self.violation(f"{actor.path}: got a note to {note.to.path}")
-        before = self._handled.get((actor.ref, note.lane), -1)
-        if note.number <= before:
-            self.violation(f"{actor.path}: note {note.number} came after {before} in lane {note.lane.name}")
+        previous = self._handled.get((actor.ref, note.lane), -1)
+        if note.number <= previous:
+            self.violation(f"{actor.path}: note {note.number} came after {previous} in lane {note.lane.name}")
         self._handled[actor.ref, note.lane] = note.number
 
     def new_crash(self, error):

@@ -1,4 +1,4 @@
-"""Event streams: the format, the sink that is read as an answer's body, and its way through the HTTP door."""
+"""Event streams: the text format, the sink that an HTTP response reads as its body, and both over a real listener."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -29,8 +29,8 @@ from understudy.wire.dialects import Dialect
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_every_event_comes_out_as_it_went_in(name: str) -> None:
-    """Type, data and, for durable events, the seq as id: as a parser after the standard reads them."""
+def test_a_standard_parser_reads_back_every_encoded_event(name: str) -> None:
+    """The parser gets type and data; a durable event sets the last id to its seq, and others leave it."""
     envelope = SAMPLES[name]
     frame = encode(envelope, Dialect.CANONICAL)
     assert frame is not None
@@ -40,7 +40,7 @@ def test_every_event_comes_out_as_it_went_in(name: str) -> None:
     assert event.last_id == ("7" if envelope.seq is None else str(envelope.seq))
 
 
-def test_a_drain_says_when_to_come_back_in_the_formats_own_words() -> None:
+def test_a_drain_sets_the_retry_delay_of_the_client() -> None:
     """The block has `retry` in milliseconds, rounded up."""
     parser = Parser()
     parser.feed(encode_event(SAMPLES["drain"], b"{}"))
@@ -63,17 +63,17 @@ def test_json_stays_in_one_line_whatever_it_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "after", "place"),
+    ("header", "after", "seq"),
     [(None, None, 0), ("", "", 0), (None, "7", 7), ("8", "7", 8), ("0", "7", 0), ("", "7", 7)],
 )
-def test_where_a_stream_starts(header: str | None, after: str | None, place: int) -> None:
-    """The header before the query, and from the first event when neither names a place."""
-    assert parse_last_event_id(header, after) == place
+def test_where_a_stream_starts(header: str | None, after: str | None, seq: int) -> None:
+    """The header goes before the query; a stream starts at the first event when both are empty."""
+    assert parse_last_event_id(header, after) == seq
 
 
-@pytest.mark.parametrize("given", ["-1", "1.5", "x", "²", "9" * 17, " 1", "1e3"])
-def test_a_place_that_is_no_number_is_refused(given: str) -> None:
-    for header, after, name in ((given, None, "Last-Event-ID"), (None, given, "after")):
+@pytest.mark.parametrize("text", ["-1", "1.5", "x", "²", "9" * 17, " 1", "1e3"])
+def test_a_last_event_id_that_is_no_number_is_refused(text: str) -> None:
+    for header, after, name in ((text, None, "Last-Event-ID"), (None, text, "after")):
         with pytest.raises(CommandRejected, match=name) as refused:
             parse_last_event_id(header, after)
         assert refused.value.code == "invalid_command"
@@ -123,7 +123,7 @@ async def test_a_quiet_stream_beats(autojump_clock: MockClock) -> None:
     assert await anext(stream) == b"1"
 
 
-async def test_an_end_lets_the_reader_have_what_waits(autojump_clock: MockClock) -> None:
+async def test_a_closed_stream_still_yields_what_was_written(autojump_clock: MockClock) -> None:
     stream = a_stream()
     stream.write_now([b"1"])
     await stream.close(1001, "bye")
@@ -132,15 +132,15 @@ async def test_an_end_lets_the_reader_have_what_waits(autojump_clock: MockClock)
     assert [piece async for piece in stream] == [b"1"]
 
 
-async def test_an_end_waits_for_a_reader_that_has_begun_for_a_while_only(autojump_clock: MockClock) -> None:
-    """Until it has left, at most `within_s`."""
+async def test_close_waits_a_limited_time_for_a_reader_to_leave(autojump_clock: MockClock) -> None:
+    """A reader that never leaves delays `close` by `within_s`."""
     stream = a_stream()
     stream.write_now([b"1"])
     await anext(stream)
     began = trio.current_time()
     await stream.close(1001, within_s=2.0)
     assert trio.current_time() - began == 2.0
-    await stream.close(1011, within_s=2.0)  # as its actor does that stops after the door has closed it
+    await stream.close(1011, within_s=2.0)  # as the stream's actor does when it stops after the HTTP server closed it
     assert (stream.code, trio.current_time() - began) == (1001, 4.0)
 
 
