@@ -121,7 +121,7 @@ class RunLimiter(Generic[WaiterT]):
     """Permits for running runs: `per_user` for each owner and `total` for the server. Each run holds at most one.
 
     `per_tenant` None: tenants are not distinguished. `elsewhere(kind, name, held)` counts the permits of other servers
-    for a `user` or a `tenant`, who has so many here, with those that are left to such servers.
+    for a `user` or a `tenant` with `held` permits here, and those that are left to such servers.
     """
 
     per_user: int

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @define
 class ChatSettings:
-    """What is set for all conversations, and the `limits` of users and runs. `summary_from` is the number of findings
+    """The settings of all conversations, and the `limits` of users and runs. `summary_from` is the number of findings
     from which the user is sent a summary. After `silence_s` without an event a run sends its progress; after `idle_s`
     without runs, and without subscribers on other nodes, a conversation stops. `undo`: users are offered the `undo` of
     tools, as an extension carries it out.

@@ -1,7 +1,7 @@
-"""Acts of users and operators. Each is said before it happens, so that an extension can store who did what.
+"""Acts of users and operators. Each is announced before it happens, so that an extension can store who did what.
 
-1. What is said is committed before its act begins. So an act of which nothing could be stored does not happen, and what
-   is stored may stand for an act that failed or found nothing to do.
+1. A record is committed before its act begins. So an act whose record could not be stored does not happen, and a
+   record may stand for an act that failed or found nothing to do.
 2. Without an extension that stores them nothing is recorded, and acts happen.
 3. A deed has the names of users, roles, tools and agents, and ids that this server made: no text of a user, no name
    that a user or a model made up, and no secret. A `reason` is what an operator wrote, as the content filter leaves it.
@@ -43,8 +43,8 @@ def _short(detail: Mapping[str, str | bool]) -> dict[str, str | bool]:
 
 @frozen
 class Deed:
-    """What is about to be done. `who` and `target` are keys of owners; `role` is what allowed `who` to do it, empty for
-    what everybody may do.
+    """An act that is about to begin. `who` and `target` are keys of owners; `role` is the role that allowed `who` to do
+    it, empty for an act that everybody may do.
 
     `way` is how it came: the door of a command, or a constant of this module; at the command line, `who` is the name of
     the operating system's user. `tenant` is whom it concerns: None for the tenant of the target, or else of `who`.

@@ -118,7 +118,7 @@ Number = TypeVar("Number", int, float)
 
 
 def _sum(one: Number | UnsetType, other: Number | UnsetType) -> Number | UnsetType:
-    """Return the sum of what is set."""
+    """Return the sum of those numbers that are set."""
     if isinstance(one, UnsetType):
         return other
     return one if isinstance(other, UnsetType) else one + other

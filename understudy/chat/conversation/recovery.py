@@ -35,7 +35,7 @@ T = TypeVar("T")
 EVERY_S: Final = 2.0
 """Seconds between queries for unfinished runs: one indexed query, which finds nothing as long as nothing has died."""
 LOOK_S: Final = 0.4
-"""The same between looks at what this node knows, among several; the runs of dead ones are queried when one died."""
+"""Seconds between checks of this node's own knowledge in a cluster; runs of a dead node are queried when it died."""
 BATCH: Final = 32
 """Runs of dead nodes claimed at a time; then the store is queried again, as other nodes claim them too."""
 GATHER_S: Final = 0.05
@@ -43,9 +43,9 @@ GATHER_S: Final = 0.05
 QUEUED: Final = 256
 """Runs that may wait for a permit before no more are woken; a quarter of the queue (`limits.runs_waiting`)."""
 QUEUED_OF_OWNER: Final = 16
-"""The same for the runs of one owner, so that one with many does not hold up the others."""
+"""Runs of one owner that may wait before no more of theirs are woken, so that they do not hold up other owners."""
 MORE_S: Final = 0.5
-"""Seconds until the next runs are woken if some had to be left."""
+"""Seconds until the next runs are woken if some were left for lack of room in the queue."""
 LONGEST_S: Final = 3.0
 """Seconds for one batch; a conversation that cannot be started by then is tried again with the next check."""
 

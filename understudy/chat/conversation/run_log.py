@@ -1,7 +1,7 @@
 """What a run at work writes into the log of its thread: no mailbox lies between them.
 
 1. What the run records is committed when the call returns. A cancelled run waits for a commit that has begun; one whose
-   turn has not come writes nothing. What the run has gathered is committed by whoever has the turn next.
+   turn has not come writes nothing. Events that the run has gathered are committed by the next writer of the thread.
 2. Text and progress are shown at once, or with the next window, and are not logged.
 """
 
@@ -47,7 +47,7 @@ GATHER_S = 0.033
 
 
 class RunTimer(enum.Enum):
-    """To a run, by its own timers: what is to be done now."""
+    """To a run, by its own timers: the work that is due."""
 
     ALIVE = "send a sign of life if there was none for long"
     PAUSE = "release the text that is held back, if the model has written none for a while"
@@ -56,7 +56,7 @@ class RunTimer(enum.Enum):
 
 
 def _never(_name: str, _after_s: float, _timer: RunTimer) -> None:
-    """Wake nobody."""
+    """Set no timer."""
 
 
 async def _drop(_done: float, _total: float | None, _note: str) -> None:
@@ -76,7 +76,7 @@ class Uncommitted:
         self.events, self.steps = (*self.events, *events), (*self.steps, *steps)
 
     def take(self) -> tuple[tuple[Event, ...], tuple[StepRecord, ...]]:
-        """Return what is gathered, for the caller to commit it once."""
+        """Remove and return the gathered events and steps; the caller commits them."""
         events, steps = self.events, self.steps
         self.events, self.steps = (), ()
         return events, steps
@@ -131,7 +131,7 @@ class RunLog:
     # Events and steps
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
-        """Commit events and steps after what is gathered; return after the commit. The last one may be the run's end.
+        """Commit the gathered events, then these; return after the commit. The last event may be the run's end.
 
         If cancelled, events whose turn has not come are withdrawn, and those being committed are committed. In both
         cases the conversation's state equals the log, and it closes open calls.
@@ -147,7 +147,7 @@ class RunLog:
         """Commit events and steps in the turn of the thread, which the caller has; see `record`."""
         active, thread, (before, finished) = self.active, self.thread, self.gathered.take()
         events, steps = (*before, *events), (*finished, *steps)
-        if not (events or steps):  # they were taken by another one meanwhile
+        if not (events or steps):  # another writer has committed the gathered events meanwhile
             return
         if active.state.end is not None:
             raise LookupError(f"run {active.request.run_id} has ended")
@@ -166,16 +166,16 @@ class RunLog:
             await self.queue.answered(active)
 
     def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
-        """Have events and steps committed with the next ones, or by themselves if none come within so many seconds.
+        """Have events and steps committed with the next ones, or by themselves if none come within `within_s` seconds.
 
-        What was gathered before them waits as long.
+        Events that were gathered earlier wait as long.
         """
         if not self.gathered.events or within_s > GATHER_S:
             self.wake("flush", within_s, RunTimer.EVENTS)
         self.gathered.add(*events, steps=steps)
 
     async def flush(self) -> None:
-        """Commit what is gathered. What cannot be stored now is committed with the next events, which say so."""
+        """Commit the gathered events. If the storage is away they are committed with the next events, which say so."""
         with suppress(StorageUnavailable):
             await self.record()
 
@@ -191,7 +191,7 @@ class RunLog:
         return await self.thread.in_turn(self.take_waiting, turn) if self.active.state.waiting_steers else ()
 
     async def take_waiting(self, turn: int) -> tuple[SteerAccepted, ...]:
-        """Commit in the turn of the thread, after what is gathered, that the run takes the steers that wait."""
+        """Commit that the run takes its waiting steers after the gathered events; the caller has the thread's turn."""
         waiting, run_id = tuple(self.active.state.waiting_steers), self.active.request.run_id
         if waiting:
             now, numbered = self.thread.now, enumerate(waiting, self.last_step + 1)

@@ -56,7 +56,7 @@ class Doubt:
     tool: Tool
 
     def with_attempts(self, change: int) -> "Doubt":
-        """Return it with so many more attempts."""
+        """Return the doubt with its count of attempts changed by `change`."""
         result = self.step.result
         return evolve(self, step=evolve(self.step, result=result | {"attempts": result["attempts"] + change}))
 

@@ -76,7 +76,7 @@ class AttemptOverdue:
 
 @define(eq=False)
 class Workers:
-    """The actors at work: `runs` by id, and `attempts`, each with what is done once it has ended."""
+    """The actors at work: `runs` by id, and `attempts`, each with the function to call once it has ended."""
 
     thread: ThreadLog
     context: Context = field(init=False, repr=False)
@@ -120,7 +120,7 @@ class Workers:
             await then()
 
     async def exited(self, ref: ActorRef, reason: Exit) -> RunExited | None:
-        """Go on after an attempt whose actor has stopped. Return what is to be done if it was that of a run."""
+        """Go on after an attempt whose actor has stopped. Return `RunExited` if it was the actor of a run."""
         if (entry := self.attempts.pop(ref, None)) is not None:
             attempt, then = entry
             attempt.exited(reason)

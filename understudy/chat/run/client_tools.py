@@ -33,7 +33,7 @@ CLIENT: Final = "client"
 
 @frozen
 class ClientWait:
-    """What a run that waits for its client's tools logs with each question: the calls, and what is so far."""
+    """What a run that waits for its client's tools logs with each question: its calls, text and usage so far."""
 
     calls: tuple[str, ...] = ()
     said: str = ""

@@ -62,7 +62,7 @@ class Equipped:
 
     `tools` are those that it can call, by name: its own and those of the client. `card` describes it to its model, with
     the tools that the user may use. `instructions` are the agent's, with the note about fences: they are always the
-    same. They and the tools have about so many `tokens`.
+    same. They and the tools have about `tokens` tokens.
     """
 
     recalls: bool

@@ -1,4 +1,4 @@
-"""How long a question waits for its user: longer if no page of theirs is open, which nobody has seen then."""
+"""How long a question waits for its user: longer if no page of theirs is open, as they have not seen it then."""
 
 from collections import Counter
 
@@ -32,7 +32,7 @@ class Patience:
         return max(self.limits.approval_s, self.limits.approval_unseen_s)
 
     def begin(self, owner: str, left_s: float) -> None:
-        """Count a question with so many seconds left."""
+        """Count a question that waits `left_s` more seconds."""
         self._waiting[owner] += left_s > self.limits.approval_s
 
     def end(self, owner: str, left_s: float) -> None:

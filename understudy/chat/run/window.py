@@ -43,7 +43,7 @@ IMAGE_TOKENS: Final = 1_500
 """Tokens counted for an image, as much as providers charge for a large one."""
 DOCUMENT_TOKENS: Final = 3_000
 BYTES_PER_DOCUMENT_TOKEN: Final = 40
-"""Tokens counted for a PDF file: at least those of a page, as text and image; else one for so many bytes."""
+"""Tokens counted for a PDF file: at least those of a page, as text and image; else one for that many bytes."""
 SUMMARY_TOKENS: Final = 1_000
 """Tokens of a summary of older turns."""
 FOLDED_CHARACTERS: Final = 200
