@@ -287,9 +287,9 @@ def release_permit(limiter: RunLimiter[ActorRef], run_id: str, *, resting: bool 
 
 def notify_granted(limiter: RunLimiter[ActorRef], grant: Callable[[], list[tuple[str, ActorRef]]]) -> None:
     """Notify the runs that `grant` returns of their permits, and those that moved up of their positions."""
-    before = [waiting for waiting, _, _ in islice(limiter.queue, NOTIFIED_AT_ONCE)]
+    first_waiting = [waiting for waiting, _, _ in islice(limiter.queue, NOTIFIED_AT_ONCE)]
     for granted, waiter in grant():
         waiter.tell(PermitGranted(granted))
-    for number, (waiting, _, waiter) in enumerate(islice(limiter.queue, NOTIFIED_AT_ONCE) if before else ()):
-        if number >= len(before) or before[number] != waiting:
+    for number, (waiting, _, waiter) in enumerate(islice(limiter.queue, NOTIFIED_AT_ONCE) if first_waiting else ()):
+        if number >= len(first_waiting) or first_waiting[number] != waiting:
             waiter.try_tell(PositionChanged(waiting))

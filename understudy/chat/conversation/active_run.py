@@ -84,9 +84,9 @@ class ResumeAttempt:
         number = 1 if progress > run.progress else run.attempts + 1
         # An attempt that a stop of its server ended was taken back: the first one has no progress.
         last = run.attempts or (1 if run.progress else 0)
-        before = f"{run.progress}.{last}"
-        known = run.agent_type, run.pillar, later_release, run.resume_at, before, began_at, heard_at
-        return cls(number, progress, past, *known)
+        last_attempt = f"{run.progress}.{last}"
+        recorded = run.agent_type, run.pillar, later_release, run.resume_at, last_attempt, began_at, heard_at
+        return cls(number, progress, past, *recorded)
 
     @property
     def name(self) -> str:

@@ -166,10 +166,10 @@ class Subscribers:
             return
         accepted = isinstance(envelopes[0].event, MessageAccepted)
         if accepted or not self._outboxes:
-            before = (envelopes[0].seq or 1) - 1
+            previous_seq = (envelopes[0].seq or 1) - 1
             if (nodes := self.services.presence.others) is not None and (accepted or not self.has_remote):
-                nodes.broadcast(Active(self.owner, self.thread_id, before))
-            self.subscribe_all(head, after=before)
+                nodes.broadcast(Active(self.owner, self.thread_id, previous_seq))
+            self.subscribe_all(head, after=previous_seq)
         self.deliver(*(map(self.restore, envelopes) if self.services.content_filter.tokenises else envelopes))
         for envelope in envelopes:
             took_s = self.services.metrics.event(envelope, arrived_at, self.owner, watched=bool(self._outboxes))

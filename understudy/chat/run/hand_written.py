@@ -446,19 +446,19 @@ class HandWritten:
         work.input.add(await work.take_steers(self.number, recorded=self.number))
         model = services.models.of(agent.model)
         work.input.limits = limits_of(model)
-        told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else work.equipped().instructions
+        full_instructions = f"{instructions}\n\n{FENCE_NOTE}" if instructions else work.equipped().instructions
         closing = work.meter.ended(worked_s)
         card = work.equipped().card
         card = evolve(card, tools=tuple(tool for tool in card.tools if tool.name in tools))
         notes = await work.notes(closing)
         if items is None:
-            fixed = estimate(told) + estimate(prompt) + sum(map(item_tokens, notes))
-            await work.fit(model, told, fixed + tools_tokens(card.tools))
+            fixed = estimate(full_instructions) + estimate(prompt) + sum(map(item_tokens, notes))
+            await work.fit(model, full_instructions, fixed + tools_tokens(card.tools))
             items = work.input.shown
-        asked = (MessageItem("user", prompt),) if prompt else ()
+        prompt_items = (MessageItem("user", prompt),) if prompt else ()
         settings = agent.settings.capped(work.input.limits)
         usable = card.tools if closing is None else ()
-        turn = Turn(card, (*items, *asked), told, tools=usable, notes=notes, settings=settings)
+        turn = Turn(card, (*items, *prompt_items), full_instructions, tools=usable, notes=notes, settings=settings)
         began = services.clock()
         work.log.activity = "thinking"
         if say:

@@ -303,10 +303,10 @@ class RunWork:
             data["budget"] = self.meter.closed_by.data()
         elif last is not None and last.reply.cut:
             data["cut"] = {"by": "length"}
-        used, own = self.meter.used, self.meter.own
+        used, own_usage = self.meter.used, self.meter.own
         await self.log.record(
             *([] if summary is None else [summary]),
-            AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, own, self.services.clock()),
+            AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, own_usage, self.services.clock()),
             FinalResponse(text, RunStatus.SUCCESS, used, data or None, charts[-1] if charts else None),
         )
-        await self.tools.parts.tell_ended(AgentDone(own, text))
+        await self.tools.parts.tell_ended(AgentDone(own_usage, text))

@@ -97,12 +97,12 @@ class PastTurns:
         """
         if self.cut is not None or not self.turns:
             return self
-        last, before = self.turns[-1], self.turns[:-1]
+        last, earlier = self.turns[-1], self.turns[:-1]
         if all(call.whole for call in last.calls) or any(call.step is not None for call in last.calls):
             return self
         step = next(step for step in steps if step.number == last.number)
         again = evolve(step, result=None, status="started", ended_at=None)
-        return evolve(self, turns=before, cut=CutTurn.after(before, again, last.reply.text, last.findings))
+        return evolve(self, turns=earlier, cut=CutTurn.after(earlier, again, last.reply.text, last.findings))
 
 
 @frozen
