@@ -21,12 +21,12 @@ class Seer(Actor):
 
     mailbox = MailboxSpec(2)
 
-    def __init__(self, seen, other=None):
-        self.seen = seen
+    def __init__(self, received, other=None):
+        self.received = received
         self.other = other
 
     async def receive(self, message, context):
-        self.seen.append((message if isinstance(message, str) else "", request_id.get(), user.get("nobody")))
+        self.received.append((message if isinstance(message, str) else "", request_id.get(), user.get("nobody")))
         match message:
             case Who() as ask:
                 ask.reply(request_id.get())
@@ -47,13 +47,13 @@ async def carrying(autojump_clock):
 
 
 async def test_a_message_brings_the_values_of_its_sender(autojump_clock, carrying):
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
     token = request_id.set("r1")
     ref.tell("one")
     request_id.reset(token)
     await tell(ref, "two")
-    assert seen == [("one", "r1", "nobody"), ("two", "none", "nobody")]
+    assert received == [("one", "r1", "nobody"), ("two", "none", "nobody")]
 
 
 async def test_values_travel_on_from_actor_to_actor(autojump_clock, carrying):
@@ -73,40 +73,40 @@ async def test_a_request_brings_values_and_its_answer_none(autojump_clock, carry
 
 
 async def test_timers_bring_the_values_that_held_when_they_were_set(autojump_clock, carrying):
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
     request_id.set("r1")
     ref.tell("timer")
     await trio.sleep(2)
-    assert seen == [("timer", "r1", "nobody"), ("fired", "r1", "nobody")]
+    assert received == [("timer", "r1", "nobody"), ("fired", "r1", "nobody")]
 
 
 async def test_values_hold_over_a_restart(autojump_clock, carrying):
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
     request_id.set("r1")
     await tell(ref, "crash", "next")
-    assert seen == [("crash", "r1", "nobody"), ("next", "r1", "nobody")]
+    assert received == [("crash", "r1", "nobody"), ("next", "r1", "nobody")]
 
 
 async def test_a_sender_that_waits_for_room_gives_its_own_values(autojump_clock, carrying):
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
     await tell(ref, "wait")
     ref.tell("1")
     ref.tell("2")
     request_id.set("patient")
     await ref.send("3", timeout_s=60)
     await settled()
-    assert seen[1:] == [("1", "none", "nobody"), ("2", "none", "nobody"), ("3", "patient", "nobody")]
+    assert received[1:] == [("1", "none", "nobody"), ("2", "none", "nobody"), ("3", "patient", "nobody")]
 
 
 async def test_pushing_a_message_out_leaves_the_senders_values_alone(autojump_clock, carrying):
     class Dropping(Seer):
         mailbox = MailboxSpec(1, Overflow.DROP_OLDEST)
 
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Dropping(seen)))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Dropping(received)))
     ref.tell("wait", lane=Lane.HIGH)
     await settled()
     request_id.set("old")
@@ -115,47 +115,47 @@ async def test_pushing_a_message_out_leaves_the_senders_values_alone(autojump_cl
     ref.tell("new")
     assert request_id.get() == "new"
     await trio.sleep(10)
-    assert seen[1:] == [("new", "new", "nobody")]
+    assert received[1:] == [("new", "new", "nobody")]
 
 
 async def test_a_cancelled_ask_is_taken_out_of_a_carrying_mailbox(autojump_clock, carrying):
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen)))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
     await tell(ref, "wait")
     with trio.move_on_after(1):
         await ref.ask(Who())
     await trio.sleep(10)
-    assert [what for what, _, _ in seen] == ["wait"]
+    assert [what for what, _, _ in received] == ["wait"]
 
 
 async def test_without_variables_to_carry_an_actor_has_a_context_of_its_own(autojump_clock):
-    seen = []
+    received = []
     request_id.set("r1")
     async with ActorSystem("s") as system:
-        ref = await system.spawn(ChildSpec("a", lambda: Seer(seen)))
+        ref = await system.spawn(ChildSpec("a", lambda: Seer(received)))
         await tell(ref, "x")
-    assert seen == [("x", "none", "nobody")]
+    assert received == [("x", "none", "nobody")]
 
 
 async def test_a_message_of_a_conflating_lane_brings_nothing(autojump_clock, carrying):
     class Conflating(Seer):
         mailbox = MailboxSpec(9, {Lane.LOW: conflate(lambda _: "one key")})
 
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Conflating(seen)))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Conflating(received)))
     request_id.set("r1")
     ref.tell("one")
     ref.tell("two", lane=Lane.LOW)
     await settled()
-    assert seen == [("one", "r1", "nobody"), ("two", "none", "nobody")]
+    assert received == [("one", "r1", "nobody"), ("two", "none", "nobody")]
 
 
 async def test_a_message_that_is_given_again_brings_its_values_again(autojump_clock, carrying):
-    seen = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(seen), redeliver=1))
+    received = []
+    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received), redeliver=1))
     request_id.set("r1")
     await tell(ref, "crash")
-    assert seen == [("crash", "r1", "nobody")] * 2
+    assert received == [("crash", "r1", "nobody")] * 2
 
 
 async def test_an_interceptor_sees_when_a_message_was_put_into_the_mailbox(autojump_clock):

@@ -232,7 +232,7 @@ async def test_an_idle_actor_takes_what_its_own_task_unstashes(autojump_clock, k
 
 
 async def test_messages_can_be_set_aside_and_come_back_in_the_start_hook(autojump_clock, system):
-    seen = []
+    received = []
 
     class Early(Actor):
         async def on_start(self, context):
@@ -241,11 +241,11 @@ async def test_messages_can_be_set_aside_and_come_back_in_the_start_hook(autojum
             stash.unstash_all()
 
         async def receive(self, message, context):
-            seen.append(message)
+            received.append(message)
 
     ref = await system.spawn(ChildSpec("early", Early))
     await tell(ref, "b")
-    assert seen == ["a", "b"]
+    assert received == ["a", "b"]
 
 
 # A turn of its own
@@ -265,11 +265,11 @@ async def test_a_crash_names_the_message_that_came_back(autojump_clock, keeper, 
 
 
 async def test_what_comes_back_is_seen_by_interceptors(autojump_clock, keeper, system):
-    seen = []
+    received = []
 
     def interceptor(ref, receive):
         async def noting(message, context):
-            seen.append(type(message).__name__)
+            received.append(type(message).__name__)
             await receive(message, context)
 
         return noting
@@ -277,20 +277,20 @@ async def test_what_comes_back_is_seen_by_interceptors(autojump_clock, keeper, s
     await keeper.note("a")
     system.intercept(interceptor)
     await keeper.tell(Open(), Put("b"))
-    assert seen == ["Open", "Note", "Put"]
+    assert received == ["Open", "Note", "Put"]
 
 
 async def test_what_comes_back_brings_the_values_it_was_told_with(autojump_clock):
     async with ActorSystem("s", carry=(word,), on_event=lambda _: None) as system:
         keeper = await keeping(system)
-        seen = []
+        received = []
         for value in ("first", "second"):
             word.set(value)
-            keeper.ref.tell(Note(value, lambda *_: seen.append(word.get())))
+            keeper.ref.tell(Note(value, lambda *_: received.append(word.get())))
         word.set("other")
         await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
         await keeper.tell(Open())
-        assert seen == ["first", "second"]
+        assert received == ["first", "second"]
 
 
 async def test_an_unknown_message_is_unhandled_when_it_comes_back(autojump_clock, keeper, events):

@@ -483,22 +483,21 @@ async def test_a_start_that_fails_in_the_thread_reaches_who_starts(system, spec)
         def start_in_thread(self, thread):
             raise OSError("no")
 
-    before = threading.active_count()
+    thread_count = threading.active_count()
     with pytest.raises(StartFailed) as caught:
         await system.spawn(ChildSpec("unable", partial(Unable, DEDICATED)))
     assert isinstance(caught.value.cause, OSError)
-    assert threading.active_count() == before
+    assert threading.active_count() == thread_count
 
 
 async def test_a_dedicated_thread_is_one_for_all_hooks_and_ends_with_its_actor(system):
-    seen = []
     ref = await system.spawn(worker(DEDICATED))
-    seen = await ref.ask(Do(lambda actor, _: actor.threads))
+    thread_ids = await ref.ask(Do(lambda actor, _: actor.threads))
     name = await ref.ask(Do(lambda *_: threading.current_thread().name))
     assert name == "/test/worker"
     await ref.stop()
-    assert len(seen) == 1
-    assert seen.isdisjoint({threading.get_ident()})
+    assert len(thread_ids) == 1
+    assert thread_ids.isdisjoint({threading.get_ident()})
     assert all(thread.name != name for thread in threading.enumerate())
 
 
@@ -610,7 +609,7 @@ async def test_an_actor_may_leave_its_call_behind(system):
 
 @pytest.mark.promise("peers.stop-hooks-on-cancel", "stop.hook-once")
 async def test_the_stop_hook_runs_once_in_the_thread_also_when_killed(system, spec):
-    told = []
+    reasons = []
 
     class Tidy(Worker):
         def stop_in_thread(self, thread, reason):
@@ -619,7 +618,7 @@ async def test_the_stop_hook_runs_once_in_the_thread_also_when_killed(system, sp
                 while True:
                     thread.check_cancelled()
             except trio.Cancelled:
-                told.append(reason)
+                reasons.append(reason)
                 raise
 
     diary = []
@@ -627,7 +626,7 @@ async def test_the_stop_hook_runs_once_in_the_thread_also_when_killed(system, sp
     ref.kill()
     assert await ref.wait_stopped() == Killed()
     assert diary == ["start", "stop (killed)"]
-    assert told == [Killed()]
+    assert reasons == [Killed()]
 
 
 async def test_a_thread_reaches_other_actors(system, spec):

@@ -30,16 +30,16 @@ TIMES = KeyTimes(refresh_s=300.0, retry_s=1.0, max_retry_s=60.0, cool_down_s=10.
 
 
 class Source:
-    """Gives keys of these names, or raises, after `takes_s`; keeps when it was asked."""
+    """Gives keys of these names, or raises, after `takes_s`; keeps the times of the fetches."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
         self.error: Exception | None = None
         self.takes_s = 0.0
-        self.asked: list[float] = []
+        self.fetched_at_s: list[float] = []
 
     async def __call__(self) -> KeySet:
-        self.asked.append(trio.current_time())
+        self.fetched_at_s.append(trio.current_time())
         await trio.sleep(self.takes_s)
         if self.error is not None:
             raise self.error
@@ -63,17 +63,17 @@ def head(name: str) -> JoseHeader:
 
 
 async def asked_within(source: Source, seconds: float) -> int:
-    """Return how often the source is asked within these seconds from now."""
-    before = len(source.asked)
+    """Return how often keys are fetched within these seconds from now."""
+    before = len(source.fetched_at_s)
     await trio.sleep(seconds)
-    return len(source.asked) - before
+    return len(source.fetched_at_s) - before
 
 
 async def test_keys_are_there_soon_after_the_start(autojump_clock, kept) -> None:
     """The first fetch succeeds; lookups do not wait."""
     source, keyring, _ = kept
     assert keyring.find(head("one"))
-    assert len(source.asked) == 1
+    assert len(source.fetched_at_s) == 1
     assert repr(keyring) == "Keyring(keys=1)"
 
 
@@ -85,7 +85,7 @@ async def test_keys_are_fetched_again_from_time_to_time(autojump_clock, kept) ->
     assert keyring.find(head("one"))
     await trio.sleep(2)
     assert keyring.find(head("two"))
-    assert len(source.asked) == 2
+    assert len(source.fetched_at_s) == 2
     assert not keyring.find(head("one"))
 
 
@@ -118,13 +118,13 @@ async def test_a_flood_of_unknown_keys_is_one_fetch(autojump_clock, kept) -> Non
     """Many unknown keys within a cool-down: one fetch, and no wait for a second one."""
     source, keyring, _ = kept
     await trio.sleep(11)
-    before = len(source.asked)
+    before = len(source.fetched_at_s)
     for second in range(100):
         for number in range(100):
             assert not keyring.find(head(f"forged-{second}-{number}"))
         await keyring.wait_fetched(2.0)
         await trio.sleep(1)
-    assert len(source.asked) - before == 10
+    assert len(source.fetched_at_s) - before == 10
 
 
 async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> None:
@@ -133,15 +133,15 @@ async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> 
     ref.kill()
     with trio.move_on_after(0.5):
         await ref.wait_stopped()
-    before = len(source.asked)
+    before = len(source.fetched_at_s)
     assert not keyring.find(head("two"))
     source.names = ("one", "two")
     await keyring.wait_fetched(2.0)
-    assert len(source.asked) == before
+    assert len(source.fetched_at_s) == before
     assert keyring.find(head("two"))
     assert not keyring.find(head("three"))
     await keyring.wait_fetched(2.0)
-    assert len(source.asked) == before + 1
+    assert len(source.fetched_at_s) == before + 1
 
 
 async def test_only_so_many_wait_at_a_time(autojump_clock, kept) -> None:
@@ -197,11 +197,11 @@ async def test_whoever_waits_goes_on_when_a_fetch_fails(autojump_clock, kept) ->
 async def test_an_actor_that_dies_begins_again_with_the_keys_it_had(autojump_clock, kept) -> None:
     """The keys are not its own, and the next incarnation fetches at once."""
     source, keyring, ref = kept
-    before = len(source.asked)
+    before = len(source.fetched_at_s)
     ref.kill()
     await trio.sleep(5)
     assert keyring.find(head("one"))
-    assert len(source.asked) == before + 1
+    assert len(source.fetched_at_s) == before + 1
 
 
 async def test_without_an_actor_nothing_is_known_and_nobody_waits(autojump_clock) -> None:
@@ -259,8 +259,8 @@ def test_a_token_of_the_provider_says_who_it_is_for(key, key_id) -> None:
         "x5u": "https://evil.example/cert",
         "jwk": published(rsa_key(1), "r"),
     }
-    found = tokens().verify(signed(key, claims, key_id, **elsewhere))
-    assert found == Identity("anna", "s-1", "acme", ("operator",), NOW + 60 + LEEWAY_S)
+    identity = tokens().verify(signed(key, claims, key_id, **elsewhere))
+    assert identity == Identity("anna", "s-1", "acme", ("operator",), NOW + 60 + LEEWAY_S)
 
 
 @pytest.mark.parametrize(("own", "other", "key_id"), [(rsa_key(), rsa_key(1), "r"), (ec_key(), ec_key(1), "e")])
@@ -285,14 +285,14 @@ def test_a_public_key_is_never_a_secret(shape) -> None:
     """A token signed by HS256 with the key that everybody knows is none, whatever bytes of it were used."""
     public = rsa_key().public_key()
     info = serialization.PublicFormat.SubjectPublicKeyInfo
-    known = {
+    mac_key = {
         "PEM": public.public_bytes(serialization.Encoding.PEM, info),
         "DER": public.public_bytes(serialization.Encoding.DER, info),
         "n": published(rsa_key())["n"].encode(),
     }[shape]
     for algorithm in ("HS256", "RS256"):
         body = f"{part({'alg': algorithm, 'kid': 'r'})}.{part(CLAIMS)}"
-        mac = base64.urlsafe_b64encode(hmac.new(known, body.encode(), hashlib.sha256).digest()).rstrip(b"=").decode()
+        mac = base64.urlsafe_b64encode(hmac.new(mac_key, body.encode(), hashlib.sha256).digest()).rstrip(b"=").decode()
         assert refused(tokens(), f"{body}.{mac}") == "unauthenticated"
 
 
@@ -307,17 +307,17 @@ def test_the_algorithm_is_one_of_two(algorithm) -> None:
 
 def test_only_a_token_that_could_count_asks_for_keys() -> None:
     """One of another algorithm names no key of the provider."""
-    asked = list[JoseHeader]()
-    given = ProviderTokens(lambda head: asked.append(head), lambda: NOW)
+    headers = list[JoseHeader]()
+    verifier = ProviderTokens(lambda head: headers.append(head), lambda: NOW)
     for algorithm in ("none", "HS256", "HS512", "ES256K", "RSA1_5"):
         token = ".".join([part({"alg": algorithm, "kid": "x"}), part(CLAIMS), "AAAA"])
         with pytest.raises(Unauthenticated) as caught:
-            given.verify(token)
+            verifier.verify(token)
         assert not isinstance(caught.value, UnknownKey)
-    assert asked == []
+    assert headers == []
     with pytest.raises(UnknownKey):
-        given.verify(signed(rsa_key(), CLAIMS, "x"))
-    assert asked == [JoseHeader("RS256", "x")]
+        verifier.verify(signed(rsa_key(), CLAIMS, "x"))
+    assert headers == [JoseHeader("RS256", "x")]
 
 
 @pytest.mark.parametrize("header", [{"crit": ["x"], "x": 1}, {"crit": []}, {"crit": ["b64"], "b64": False}])
@@ -361,8 +361,8 @@ def test_a_token_without_the_name_of_a_key_may_be_signed_with_any() -> None:
 
 @pytest.mark.parametrize("nothing", [None, "", []])
 def test_a_member_that_says_nothing_is_as_one_that_is_not_there(nothing: object) -> None:
-    given = published(rsa_key(), "r") | dict.fromkeys(("use", "alg", "key_ops", "x5c", "x5t"), nothing)
-    assert tokens(key_set(given)).verify(signed(rsa_key(), CLAIMS, "r")).user == "anna"
+    entry = published(rsa_key(), "r") | dict.fromkeys(("use", "alg", "key_ops", "x5c", "x5t"), nothing)
+    assert tokens(key_set(entry)).verify(signed(rsa_key(), CLAIMS, "r")).user == "anna"
     unnamed = published(rsa_key()) | {"kid": nothing}
     assert tokens(key_set(unnamed)).verify(signed(rsa_key(), CLAIMS)).user == "anna"
 
@@ -451,18 +451,18 @@ USELESS = {
 
 @pytest.mark.parametrize("entry", USELESS.values(), ids=USELESS)
 def test_keys_of_no_use_are_left_out(entry) -> None:
-    found = read_key_set(key_set(entry, published(ec_key(), "e")))
-    assert list(found.keys) == [("ES256", "e")]
-    assert found.skipped == 1
+    loaded = read_key_set(key_set(entry, published(ec_key(), "e")))
+    assert list(loaded.keys) == [("ES256", "e")]
+    assert loaded.skipped == 1
     with pytest.raises(KeySetInvalid, match="no public key"):
         read_key_set(key_set(entry))
 
 
 def test_all_keys_of_one_name_are_tried() -> None:
-    found = read_key_set(key_set(*(published(key, "k") for key in (rsa_key(), rsa_key(1), ec_key()))))
-    assert (found.number, found.skipped) == (3, 0)
+    loaded = read_key_set(key_set(*(published(key, "k") for key in (rsa_key(), rsa_key(1), ec_key()))))
+    assert (loaded.number, loaded.skipped) == (3, 0)
     for key in (rsa_key(), rsa_key(1), ec_key()):
-        assert ProviderTokens(found.find, lambda: NOW).verify(signed(key, CLAIMS, "k")).user == "anna"
+        assert ProviderTokens(loaded.find, lambda: NOW).verify(signed(key, CLAIMS, "k")).user == "anna"
 
 
 @pytest.mark.parametrize(
@@ -491,6 +491,6 @@ def test_what_is_no_key_set_is_told(document) -> None:
 
 
 def test_the_keys_cannot_be_changed() -> None:
-    found: KeySet = read_key_set(BOTH)
+    keys: KeySet = read_key_set(BOTH)
     with pytest.raises(TypeError):
-        found.keys["RS256", "x"] = found.keys["RS256", "r"]
+        keys.keys["RS256", "x"] = keys.keys["RS256", "r"]

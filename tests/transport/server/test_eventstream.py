@@ -165,7 +165,7 @@ async def _lost(write: Callable[..., Any], payloads: list[bytes]) -> None:
 
 @asynccontextmanager
 async def served(stream: EventStream, config: HttpConfig) -> AsyncIterator[str]:
-    """A door whose every answer is this stream; gives its address."""
+    """Run an HTTP server that answers every request with `stream`. Yield its address."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         await nursery.start(
@@ -178,7 +178,7 @@ async def served(stream: EventStream, config: HttpConfig) -> AsyncIterator[str]:
 
 
 def body_of(stream: EventStream) -> Any:
-    """An ASGI application that answers with a stream, as quart does."""
+    """Return an ASGI application that answers with `stream`, as Quart does."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -203,8 +203,8 @@ async def _until_gone(receive: Any, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def test_the_door_does_not_cut_a_quiet_stream() -> None:
-    """It may be quiet for longer than a connection may idle between requests."""
+async def test_the_http_server_does_not_cut_a_quiet_stream() -> None:
+    """The stream is quiet for longer than a connection may idle between requests."""
     stream = a_stream(head=b": hello\n\n")
     config = HttpConfig(keep_alive_s=0.05)
     async with served(stream, config) as address, streaming(address, "/") as client:
@@ -216,8 +216,8 @@ async def test_the_door_does_not_cut_a_quiet_stream() -> None:
         assert (await client.read()).data == "1"
 
 
-async def test_a_client_that_reads_nothing_is_dropped_by_the_door() -> None:
-    """Its stream ends while the writer waits: a bounded time after the kernel's buffers are full."""
+async def test_the_http_server_drops_a_client_that_reads_nothing() -> None:
+    """The stream ends within `write_s` after the kernel's buffers are full, while a writer waits."""
     stream = a_stream(head=b": hello\n\n")
     config = HttpConfig(write_s=0.2)
     ended = end_of(stream)
