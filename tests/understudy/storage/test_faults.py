@@ -1,7 +1,7 @@
-"""What goes wrong in PostgreSQL's database, and schemas of another age in both: nothing is acknowledged and lost.
+"""Failures of a PostgreSQL database: full disk, damaged pages, read-only, a locked table, no free connections.
 
-The same of SQLite's file is in `test_writer` (full, locked, removed), `test_sqlite` (read-only) and `test_inspection`
-(corrupt).
+No acknowledged write is lost. Failures of SQLite's file are tested in `test_writer` (full, locked, removed),
+`test_sqlite` (read-only) and `test_inspection` (corrupt).
 """
 
 import os
@@ -21,7 +21,7 @@ from understudy.storage.records import LoggedEvent
 from understudy.storage.thread_writes import rename_thread
 
 ROOM = 2 * 1024 * 1024
-"""What a file of a full disk may have: more than any of the server's own, and its log, need."""
+"""Bytes per file while the disk counts as full: more than PostgreSQL's own files and its log need."""
 
 
 @pytest.mark.proof("chaos")

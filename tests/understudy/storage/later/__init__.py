@@ -1,7 +1,7 @@
-"""Later releases: today's code with more migrations, those of a folder here each.
+"""Simulated later releases: today's code with added migrations, one folder for each release.
 
-python -m tests.understudy.storage.later NUMBER [OPTION …] is the command `understudy` of the release NUMBER: 1 only
-expands the schema, 2 takes something away from it.
+`python -m tests.understudy.storage.later NUMBER [OPTION …]` runs the command `understudy` of release NUMBER: release 1
+only expands the schema; release 2 also drops a table.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ RELEASES: Final = (("9001", HERE / "expanding"), ("9002", HERE / "contracting"))
 
 
 def become(number: int, put: Callable[[object, str, object], None]) -> None:
-    """Have this process be the release `number`; `put` sets an attribute."""
+    """Turn this process into the later release `number`, by `put(object, attribute, value)`."""
     revisions = tuple(revision for revision, _ in RELEASES[:number])
     places = [VERSIONS, *(folder for _, folder in RELEASES[:number])]
     today = migrations.configuration
