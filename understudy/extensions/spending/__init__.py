@@ -1,6 +1,6 @@
-"""Spending: what users, tenants and groups may spend on models in a day and a month, and what they have spent.
+"""Spending: limits of the spending of users, tenants and groups on models in a day and a month, and reports of it.
 
-What each turn of a model cost is stored by the kernel, with the turn. Without this extension nobody is bound by it.
+The kernel stores the cost of each turn of a model, with the turn. Without this extension there are no limits.
 """
 
 from collections.abc import Sequence
@@ -24,19 +24,19 @@ class Spending(Extension):
     about = "bound what users spend on models in a day and a month"
 
     def settings(self) -> type:
-        """How much a user, and all users of a tenant, may spend."""
+        """Return the limits of users and tenants."""
         from understudy.extensions.spending.settings import SpendingSettings
 
         return SpendingSettings
 
     def tables(self) -> "Sequence[Table]":
-        """The groups and roles for which a user's spending counts."""
+        """Return the table of the groups and roles for which a user's spending counts."""
         from understudy.extensions.spending.tables import memberships
 
         return [memberships]
 
     async def open(self, server: "WebContext") -> None:
-        """Bound runs, if a limit is set. Raises ValueError if a limit of cost is, and a model has no price."""
+        """Limit the spending of runs, if a limit is set. Raises ValueError if one is of cost and a model has no price."""
         from understudy.extensions.spending.settings import SpendingSettings
         from understudy.extensions.spending.spending_of_run import limit_spending
 
@@ -46,13 +46,13 @@ class Spending(Extension):
         limits.check_prices(server.agents.values(), server.services.models)
 
     def routes(self) -> "Sequence[Blueprint]":
-        """`/api/admin/spending`."""
+        """Return the routes of `/api/admin/spending`."""
         from understudy.extensions.spending.routes import blueprint
 
         return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """The actor that deletes old memberships."""
+        """Return the actor that deletes old memberships."""
         from actors import ChildSpec
         from understudy.extensions.spending.memberships import forget_memberships
         from understudy.storage.polling import Expiry
@@ -67,7 +67,7 @@ class Spending(Extension):
         return [ChildSpec("expiry", partial(Expiry, server.store, forget_old))]
 
     def terminal(self) -> TerminalCommands:
-        """`understudy admin spend`."""
+        """Return the command `understudy admin spend`."""
         from understudy.extensions.spending.terminal import spend
 
         return TerminalCommands(admin=[spend])

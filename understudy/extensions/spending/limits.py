@@ -1,4 +1,4 @@
-"""Limits of what users, tenants and groups spend on models in a day and a month, checked before each turn."""
+"""Limits of the spending of users, tenants and groups on models in a day and a month, checked before each turn."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,14 +21,14 @@ from understudy.storage.store import Store
 
 CODE: Final = "quota_exceeded"
 WAIT_S: Final = 120.0
-"""Seconds for which a turn waits for the rest of a limit that others have reserved: a turn of a model takes less."""
+"""Seconds for which a turn waits until others release their reservations: a turn of a model takes less."""
 OTHERS: Final = "Your other messages may use all that is left. Send this again when they are answered."
 
 
 @frozen
 class Exceeded:
-    """A limit that is reached: its setting's name, value and what was spent, with a sentence for the user. `until` is
-    the time, in Unix seconds, from which on there is more."""
+    """A limit that is reached: the name and value of its setting, the spending, and a sentence for the user. `until` is
+    when the next period begins, in Unix seconds."""
 
     name: str
     limit: float
@@ -38,11 +38,11 @@ class Exceeded:
 
 
 class Budgets(Protocol):
-    """What users may spend by their groups. Bounds are by name, such as `tokens_per_day`.
+    """The bounds by groups and roles. Bounds are by name, such as `tokens_per_day`.
 
-    `raised` has those that are greater for a user than the server's limits of each user. `together` has those of all
-    users of an entry, by entry (`group:NAME` or `role:NAME`). `counted` names the entries for which a user's spending
-    counts by the token of a message.
+    `raised` returns the bounds of a user that are greater than the server's limits of each user. `together` returns
+    those of all users of an entry, by entry (`group:NAME` or `role:NAME`). `counted` returns the entries for which a
+    user's spending counts, by the user's token.
     """
 
     def raised(self, who: Any) -> Mapping[str, float]: ...  # noqa: D102
@@ -54,7 +54,7 @@ class Budgets(Protocol):
 
 @frozen
 class _Period:
-    """A day or a month at work: `first` is its first day, `until` the time at which the next one begins."""
+    """The current day or month: `first` is its first day (from 1970), `until` the time at which the next one begins."""
 
     name: str
     first: int
@@ -68,7 +68,8 @@ class _Period:
     def reached(
         self, whose: str, whom: str, bounds: Mapping[str, float | None], sums: tuple[int, float], currency: str
     ) -> Exceeded | None:
-        """Return the first of these bounds, by name, that the sums of tokens and cost have reached."""
+        """Return the first of the period's bounds that the `sums` of tokens and cost have reached, or None. `whose`
+        (such as "user") begins the name of the limit, and `whom` (such as "You have") the sentence."""
         for name, value in zip(self.bounds, sums, strict=True):
             bound = bounds.get(name)
             if bound is not None and value >= bound:
@@ -86,7 +87,7 @@ def _periods(now: float) -> tuple[_Period, _Period]:
 
 
 class _Spent(NamedTuple):
-    """What was spent in a period of somebody's bounds: of a user, a tenant or a group, named by `key`."""
+    """The tokens and cost that a user, a tenant or a group, named by `key`, has spent in a period, with the bounds."""
 
     key: tuple[str, str]
     whom: str
@@ -95,13 +96,13 @@ class _Spent(NamedTuple):
     sums: tuple[int, float]
 
     def reached(self, currency: str, more: tuple[int, float] = (0, 0.0)) -> Exceeded | None:
-        """Return the bound that is reached with so many more tokens and cost."""
+        """Return the bound that is reached with `more` tokens and cost, or None."""
         sums = self.sums[0] + more[0], self.sums[1] + more[1]
         return self.period.reached(self.key[0], self.whom, self.bounds, sums, currency)
 
 
 class _Reserved(NamedTuple):
-    """What a turn of a model may use, which counts for these keys until it is recorded."""
+    """The tokens and cost that a turn of a model may use; they count for these keys until its usage is recorded."""
 
     keys: frozenset[tuple[str, str]]
     tokens: int
@@ -110,10 +111,10 @@ class _Reserved(NamedTuple):
 
 @define(eq=False)
 class SpendingLimits(SpendingOfUsers):
-    """Refuses runs and turns of users, tenants or groups that have spent what they may in a day or a month.
+    """Refuses runs and turns of users, tenants or groups that have reached a limit of a day or a month.
 
-    What a turn may use is reserved while a model answers, so that messages sent at once do not spend more than one
-    after the other: where the rest is reserved, a turn waits. Each server reserves for its own turns.
+    The most that a turn may use is reserved while the model answers, so that concurrent messages do not spend more than
+    consecutive ones: a turn waits if the rest of a limit is reserved. Each server reserves for its own turns.
 
     `clock` gives Unix seconds.
     """
@@ -128,16 +129,16 @@ class SpendingLimits(SpendingOfUsers):
     _released: trio.Event = field(factory=trio.Event, init=False, repr=False)
 
     async def exceeded(self, who: Spender) -> Exceeded | None:
-        """Return the limit that the user, the user's tenant or one of the user's groups has reached by now, or None.
+        """Return a limit that the user, the user's tenant or one of the user's groups has reached by now, or None.
 
         Raises StorageUnavailable.
         """
         return _first(account.reached(self.currency) for account in await self._spent(who))
 
     async def reserve(self, who: Spender, holder: object, tokens: int, cost: float) -> Exceeded | None:
-        """Reserve what the next turn of a run may use, until `release`. `holder` holds one reservation at a time.
+        """Reserve the most that the next turn of a run may use, until `release`. A `holder` has one reservation.
 
-        Return the limit that is reached; or, after `WAIT_S`, the one whose rest other turns have reserved.
+        Return None, or a limit that is reached; after `WAIT_S` a limit whose rest other turns have reserved.
 
         Raises:
             StorageUnavailable: The database cannot be read.
@@ -151,7 +152,7 @@ class SpendingLimits(SpendingOfUsers):
                 if (reached := _first(account.reached(self.currency) for account in spent)) is not None:
                     return reached
                 if released.is_set():
-                    continue  # what is reserved no longer may not be counted yet
+                    continue  # a turn was released after `spent` was read, which may lack its usage
                 reached = _first(account.reached(self.currency, self._held(account.key)) for account in spent)
                 if reached is None:
                     self._reserved[holder] = _Reserved(frozenset(account.key for account in spent), tokens, cost)
@@ -160,11 +161,11 @@ class SpendingLimits(SpendingOfUsers):
         return reached and evolve(reached, message=OTHERS)
 
     def is_held_by(self, holder: object) -> bool:
-        """Return whether there is a reservation."""
+        """Return whether a holder has a reservation."""
         return holder in self._reserved
 
     def release(self, holder: object) -> None:
-        """End a reservation, if there is one: what the turn has used is recorded."""
+        """End a reservation, if there is one, as the turn's usage is recorded."""
         if self._reserved.pop(holder, None) is not None:
             self._released.set()
             self._released = trio.Event()
@@ -174,7 +175,7 @@ class SpendingLimits(SpendingOfUsers):
         return sum(reservation.tokens for reservation in held), sum(reservation.cost for reservation in held)
 
     async def _spent(self, who: Spender) -> list[_Spent]:
-        """Return what was spent, by period, of those whose bounds hold for a user."""
+        """Return the spending in each period of all whose bounds apply to a user: the user, the tenant, the groups."""
         now, owner = self.clock(), who.user
         tenant = tenant_of(owner) if self.tenants else None
         today, periods = day_of(now), _periods(now)
@@ -203,16 +204,16 @@ class SpendingLimits(SpendingOfUsers):
         return spent
 
     async def check(self, who: Identity) -> None:
-        """Refuse a run of a user who has spent what they may.
+        """Refuse a run of a user who has reached a limit.
 
-        The groups and roles of the token are stored if they are others than before: what the user spends counts for
-        them from now on.
+        The groups and roles of the token are stored if they have changed: the user's spending counts for them from now
+        on.
 
         Raises:
-            CommandRejected: A limit is reached (`quota_exceeded`); `retry_after` is the time until there is more.
+            CommandRejected: A limit is reached (`quota_exceeded`); `retry_after` is the time until the next period.
             StorageUnavailable: The database cannot be read or written.
         """
-        if who.token_id:  # work without a token, such as a schedule's, counts for the groups of the last one
+        if who.token_id:  # work without a token, such as a schedule's, counts for the groups of the last token
             counted = self.budgets.counted(who)
             if frozenset(counted) != await self.store.read(memberships, who.user):
                 await self.store.commit(set_memberships(who.user, counted, self.clock()))
@@ -221,5 +222,5 @@ class SpendingLimits(SpendingOfUsers):
             raise CommandRejected(CODE, reached.message, reached.until - self.clock())
 
 
-def _first(found: Iterable[Exceeded | None]) -> Exceeded | None:
-    return next((reached for reached in found if reached is not None), None)
+def _first(results: Iterable[Exceeded | None]) -> Exceeded | None:
+    return next((reached for reached in results if reached is not None), None)

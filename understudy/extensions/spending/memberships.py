@@ -1,9 +1,9 @@
 """Reads and writes of memberships: the groups and roles for which a user's spending counts, by days of UTC.
 
-1. A user is in what the last token said. Work without a token, such as a schedule's, counts for the same groups.
-2. What a user spends counts for a group from the first day to the last one on which the user was in it, both included;
-   a user who leaves takes nothing out of the group's sum.
-3. Rights are never read from here: those are of the token of each message.
+1. A user is in the groups and roles of their last token, for which work without a token, such as a schedule's, counts.
+2. A user's spending counts for a group from the first to the last day on which the user was in it, both included; it
+   stays in the group's sum when the user leaves.
+3. Rights are never read from here: the token of each message has them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,25 +23,25 @@ _s = schema.spending.c
 
 IN_FORCE: Final = _m.last_day.is_(None)
 COUNTS: Final = and_(_m.owner == _s.owner, _m.first_day <= _s.day, or_(IN_FORCE, _m.last_day >= _s.day))
-"""Condition on a membership and on what was spent: it counts for that entry."""
+"""Condition on a membership and a row of spending: the row counts for the entry of the membership."""
 
 
 @write
 def set_memberships(connection: Connection, owner: str, entries: tuple[str, ...], at: float) -> bool:
-    """A user is in these entries (`group:NAME`, `role:NAME`), and no others, from the day of `at` on (Unix seconds)."""
+    """Make these entries (`group:NAME`, `role:NAME`) those of a user, from the day of `at` on (Unix seconds)."""
     add_users(connection, [(owner, at)])
     table, of_owner, today = tables.memberships, _m.owner == owner, day_of(at)
-    left = update(table).where(of_owner, IN_FORCE, _m.entry.not_in(entries))
-    connection.execute(left.values(last_day=today))
-    before = memberships(connection, owner)
+    ended = update(table).where(of_owner, IN_FORCE, _m.entry.not_in(entries))
+    connection.execute(ended.values(last_day=today))
+    current = memberships(connection, owner)
     for entry in entries:
-        if entry in before:
+        if entry in current:
             continue
-        # One that ended on this day goes on, so that no day is in two rows.
+        # A membership that ended today continues, so that no day is in two rows.
         back = update(table).where(of_owner, _m.entry == entry, _m.last_day == today).values(last_day=None)
         if not connection.execute(back).rowcount:
             row = put(connection, table).values(owner=owner, entry=entry, first_day=today, last_day=None)
-            connection.execute(row.on_conflict_do_nothing())  # another server has just written it
+            connection.execute(row.on_conflict_do_nothing())  # another server may have just written it
     return True
 
 
@@ -60,9 +60,9 @@ def memberships(connection: Connection, owner: str) -> frozenset[str]:
 def spent_together(
     connection: Connection, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
 ) -> Mapping[str, list[tuple[int, float]]]:
-    """Return the tokens and the cost of all users of each of these entries in which `owner` is now.
+    """Return by entry the tokens and cost of all its users, for those of `entries` in which `owner` is now.
 
-    Each has the sums of the days from every one of `firsts` to `last`. With a `tenant`, only its users count.
+    Each value has one sum per day in `firsts`, from that day to `last`. With a `tenant` only its users count.
     """
     sums: dict[str, list[tuple[int, float]]] = {}
     for entry in sorted(memberships(connection, owner) & set(entries)):

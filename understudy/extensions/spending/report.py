@@ -1,4 +1,4 @@
-"""What was spent, summed up for operators, over all users or those of a tenant."""
+"""Sums of spending for operators, over all users or those of a tenant."""
 
 from typing import Any, Final, Literal, TypeAlias
 
@@ -24,8 +24,8 @@ NO_MODELS: Final = ("cut off", "title", "hand-written")
 
 @frozen
 class SpendingRow:
-    """What was spent: `key` is the user's, the name of the agent or model, or the day (counted from 1970); None for
-    runs that were deleted, and for requests that name no model."""
+    """A sum of spending: `key` is the user, the group, the name of the agent or model, or the day (counted from 1970);
+    None for deleted runs, and for requests that name no model."""
 
     key: str | int | None
     tokens: int
@@ -34,8 +34,8 @@ class SpendingRow:
 
 
 def spending_by(connection: Connection, by: By, first: int, last: int, limit: int, scope: Scope) -> list[SpendingRow]:
-    """Return what these users spent on the days from `first` to `last` (of UTC, counted from 1970), at most `limit`
-    rows: those of most tokens first, or the latest day first."""
+    """Return sums of these users' spending on the days from `first` to `last` (UTC, counted from 1970), at most `limit`
+    rows: by tokens, the most first; `by` day the latest first."""
     source: Any = schema.spending
     key: Any = {"user": _p.owner, "day": _p.day}.get(by)
     if by == "agent":
@@ -47,7 +47,7 @@ def spending_by(connection: Connection, by: By, first: int, last: int, limit: in
         source = source.outerjoin(schema.steps, (_s.run_id == _p.run_id) & (_s.number == _p.number) & named)
         key = _s.name
     tokens, cost, runs = func.sum(_p.tokens), func.sum(_p.cost), func.count(_p.run_id.distinct())
-    wanted = select(key, tokens, cost, runs).select_from(source).where(_p.day.between(first, last), scope.of(_p.owner))
+    query = select(key, tokens, cost, runs).select_from(source).where(_p.day.between(first, last), scope.of(_p.owner))
     order = key.desc() if by == "day" else tokens.desc()
-    rows = connection.execute(wanted.group_by(key).order_by(order).limit(limit))
+    rows = connection.execute(query.group_by(key).order_by(order).limit(limit))
     return [SpendingRow(name, int(count), float(price), int(of)) for name, count, price, of in rows]

@@ -1,4 +1,4 @@
-"""`/api/admin/spending`: what was spent, for operators; those of a tenant read what is their tenant's."""
+"""`/api/admin/spending`: sums of spending, for operators; those of a tenant see their tenant's only."""
 
 import time
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ blueprint = Routes("spending", __name__, url_prefix="/api/admin/spending")
 
 
 class SpendingReport(Struct):
-    """What was spent from one day to another, both included, in a currency."""
+    """Sums of spending from the day `since` to `until`, both included, with costs in `currency`."""
 
     spending: list[JsonObject]
     since: str

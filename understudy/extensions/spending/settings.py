@@ -1,4 +1,4 @@
-"""The settings of what users may spend."""
+"""The settings of limits of spending."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -35,15 +35,12 @@ class SpendingSettings:
     """Cost of all users of one tenant in a month."""
 
     def bounded(self, *, tenants: bool) -> bool:
-        """Return whether a limit is set, of users or, if there are, of tenants."""
+        """Return whether a limit of users is set, or with `tenants` one of tenants."""
         whose = ("user", "tenant") if tenants else ("user",)
         return any(getattr(self, f"{scope}_{bound}") is not None for scope in whose for bound in BOUNDS)
 
     def check_prices(self, agents: "Iterable[Agent]", models: "Models") -> None:
-        """Refuse a limit of cost if the model of an agent has no price, as nothing would be counted.
-
-        Raises ValueError.
-        """
+        """Raise ValueError if a cost is limited and the model of an agent has no price, as its cost would not count."""
         from understudy.app.agents import check_priced
 
         costs = [f"{whose}_{bound}" for whose in ("user", "tenant") for bound in BOUNDS if bound.startswith("cost")]

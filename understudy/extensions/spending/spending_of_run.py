@@ -1,4 +1,4 @@
-"""What the turns of a run may spend: reserved before a model is asked, and released once what it used is stored."""
+"""Reserves the spending of each turn of a run before the model is asked; releases it when the usage is stored."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class SpendingOfRun(RunPart):
-    """Ends a run whose user has spent what they may. It holds one reservation at a time."""
+    """Ends a run whose user has reached a limit. It holds one reservation at a time."""
 
     spending: SpendingLimits
 
     async def before_turn(self, work: RunWork, number: int) -> Ended | None:
-        """Reserve what the turn may use until `after_turn`, unless a limit is reached: that is returned."""
+        """Reserve the most that the turn may use, until `after_turn`. Return the limit if one is reached."""
         if number < len(work.past.turns):
             return None
         model = work.services.models.of(work.agent.model)
@@ -40,24 +40,24 @@ class SpendingOfRun(RunPart):
         return Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")
 
     async def after_turn(self, work: RunWork) -> None:
-        """Commit what the turn has used, and end its reservation."""
+        """Commit the turn's usage, and end its reservation."""
         if self.spending.is_held_by(self):
             await work.log.record()
             self.spending.release(self)
 
     async def ended(self, done: Done) -> None:
-        """End the reservation of a turn that did not come to its end."""
+        """End the reservation of a turn that the end of the run has cut off."""
         if isinstance(done, RunOver):
             self.spending.release(self)
 
 
 def limit_runs(spending: SpendingLimits, _job: RunRequest, _agent: Agent) -> SpendingOfRun:
-    """Return the part of every run while there are limits."""
+    """Return the part for a run while there are limits."""
     return SpendingOfRun(spending)
 
 
 def limit_spending(server: "WebContext") -> None:
-    """Bound the runs of a server, by its settings and by the rules of permissions, if that is not done yet."""
+    """Limit the spending of a server's runs by its settings and the rules of permissions; no effect if done already."""
     parts, services = server.parts, server.services
     if parts.find(SpendingLimits) is None:
         limits, currency = server.settings.of(SpendingSettings), services.models.prices.currency

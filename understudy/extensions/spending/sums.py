@@ -1,4 +1,4 @@
-"""Sums of what was spent in days and months of UTC, from the rows of their days, of all nodes."""
+"""Sums of spending over days and months of UTC, from the rows of all nodes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,7 +11,7 @@ from understudy.storage.spending import day_of
 _s = schema.spending.c
 
 SUMS: Final = select(func.coalesce(func.sum(_s.tokens), 0), func.coalesce(func.sum(_s.cost), 0.0))
-"""The tokens and the cost of rows, to be chosen by `where`."""
+"""A query of the tokens and cost of rows, to which callers add a `where`."""
 
 
 def month_of(at: float) -> tuple[int, float]:
@@ -28,6 +28,6 @@ def spent(connection: Connection, first: int, last: int, owner: str | None, tena
 
 
 def add_up(connection: Connection, sums: Select[Any]) -> tuple[int, float]:
-    """Return the tokens and the cost of the rows that were chosen of `SUMS`."""
+    """Execute `SUMS` with a condition. Return the tokens and the cost."""
     tokens, cost = connection.execute(sums).one()
     return int(tokens), float(cost)

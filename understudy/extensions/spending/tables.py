@@ -4,7 +4,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, Index, Integer, PrimaryKeyC
 
 from understudy.storage.schema import metadata
 
-# Days count from 1970, UTC; `last_day` is null while the user is in it.
+# Days count from 1970, UTC; `last_day` is null while the user is in the group or role.
 memberships = Table(
     "memberships",
     metadata,

@@ -1,4 +1,4 @@
-"""`understudy admin spend`."""
+"""The command `understudy admin spend`."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +8,7 @@ import click
 from understudy.cli.admin import TENANT, AskedServer, Row, money, number, who
 
 BY: Final = ("user", "group", "agent", "model", "day")
-"""What spending is summed by. Repeated here because most commands do not need storage."""
+"""The choices of `report.BY`, repeated here because its import is slow, and most commands do not need it."""
 
 
 @click.command()

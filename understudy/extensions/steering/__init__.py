@@ -1,6 +1,6 @@
-"""Steering: users, and operators who have taken over a run, say something to a run that is at work.
+"""Steering: users, and operators who have taken over a run, send messages (steers) to a run that is at work.
 
-How a run takes what is said to it is the run's own (`chat/run/steers.py`).
+The run itself reads them (`chat/run/steers.py`).
 """
 
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ class SteeringOfRuns(Extension):
     about = "say something to a run that is at work"
 
     async def open(self, server: "WebContext") -> None:
-        """The commands `steer` and `unsteer`, and what accepts steers in a conversation."""
+        """Add the commands `steer` and `unsteer`, and the part of conversations that accepts steers."""
         from understudy.extensions.steering.command import steer, unsteer
         from understudy.extensions.steering.steering import Steering
         from understudy.wire.commands import Steer, Unsteer

@@ -1,4 +1,4 @@
-"""Steers: what a user says to a run at work, or takes back before the run has heard it."""
+"""The commands `steer` and `unsteer`: send a message to a run at work, or withdraw it before the run has read it."""
 
 import uuid
 from functools import partial
@@ -22,22 +22,22 @@ from understudy.wire.commands import Say, Steer, SteerMode, Unsteer
 
 
 async def steer(request: Request[Steer], services: Services) -> Accepted:
-    """Have the conversation of a run accept a steer; one that is to wait for the run's end is a message.
+    """Have the conversation of a run accept a steer. A steer of the mode `after` is sent as an ordinary message.
 
-    That of an operator is sent without the user's quotas and limits.
+    The user's quotas and limits do not apply to a steer of an operator.
     """
     command, identity = request.command, request.identity
     check_id("steer_id", command.steer_id)
-    steer_id, way = command.steer_id or uuid.uuid4().hex, None
+    steer_id, route = command.steer_id or uuid.uuid4().hex, None
     with request.waiting(services):
         run = await own_run(identity.user, command.run_id, services)
         if command.mode is SteerMode.AFTER:
             message = await own_message(identity.user, run.message_id, "user", services)
-            way = await route_of(identity, message, services)
-    if way is not None:
-        check_agent(identity, way.agent, services)
-        say = Say(command.content, way.thread_id, steer_id, way.conversation_id)
-        return await accept(request, say, way, services)
+            route = await route_of(identity, message, services)
+    if route is not None:
+        check_agent(identity, route.agent, services)
+        say = Say(command.content, route.thread_id, steer_id, route.conversation_id)
+        return await accept(request, say, route, services)
     if request.by is None:
         await check_limits(identity, services, command.content)
     with request.waiting(services):
@@ -49,7 +49,7 @@ async def steer(request: Request[Steer], services: Services) -> Accepted:
 
 
 async def unsteer(request: Request[Unsteer], services: Services) -> None:
-    """Take back a steer that its run has not heard, or the message that it has become."""
+    """Withdraw a steer that its run has not read, or cancel the waiting message that it has become."""
     command, owner, message = request.command, request.owner, None
     ask, withdrawn = services.conversations.ask, False
     with request.waiting(services):
@@ -57,7 +57,7 @@ async def unsteer(request: Request[Unsteer], services: Services) -> None:
         if run is not None and run.owner == owner:
             withdraw = partial(WithdrawSteer, run.id, command.steer_id)
             withdrawn = run.ended_at is None and await ask(owner, run.thread_id, withdraw)
-            if not withdrawn:  # it may be a message by now, or have been one from the beginning
+            if not withdrawn:  # it may have become a message, or have been one from the beginning
                 message = await services.store.message(owner, command.steer_id)
         if message is not None and run is not None and message.thread_id == run.thread_id:
             cancel = partial(CancelRun, message.run_id or "", waiting=True)

@@ -1,8 +1,8 @@
-"""Steers: what a user says to a run at work, or an operator who has taken it over.
+"""Accepts and withdraws steers: messages to a run at work, from its user or an operator who has taken it over.
 
-1. Each accepted steer of a user is taken by its run once, or taken back by its user, or becomes an ordinary message in
-   the transaction that withdraws it: before the end of its run is committed, none waits.
-2. A steer of an operator is taken once, or withdrawn before that end: it is never a message of the user's.
+1. Each accepted steer of a user is read by its run once, or withdrawn by its user, or becomes an ordinary message in
+   the transaction that withdraws it. None waits when the end of its run is committed.
+2. A steer of an operator is read once, or withdrawn before the end of the run; it never becomes a message of the user.
 """
 
 import uuid
@@ -29,16 +29,16 @@ from understudy.wire.events import AskedAgent, Envelope, MessageAccepted, SteerA
 from understudy.wire.vocabulary import from_log
 
 MAX_STEERS: Final = 16
-"""Steers that may wait for one run; more are refused with `busy`."""
+"""Limit of steers that wait for one run; more are refused with `busy`."""
 
 
 @define(eq=False)
 class AcceptSteer(Ask[bool]):
-    """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
+    """To a conversation: accept a steer of a run. The reply is False if it was accepted before.
 
     `filtered` is its text after the content filter. `outbox` is None if it came without a connection. `by` is the id of
-    the operator who sent it, None if its user did. Fails with `CommandRejected` (`run_ended`, `busy`,
-    `message_id_reused`, `storage_unavailable`); nothing was stored then.
+    the operator who sent it, None if the user did. Fails with `CommandRejected` (`run_ended`, `busy`,
+    `message_id_reused`, `storage_unavailable`), with nothing stored.
     """
 
     must_finish = True
@@ -53,11 +53,8 @@ class AcceptSteer(Ask[bool]):
 
 @define(eq=False)
 class WithdrawSteer(Ask[bool]):
-    """To a conversation: take back a steer that its run has not taken. The reply is False if it does not wait, or is
-    an operator's.
-
-    Fails with `StorageUnavailable`.
-    """
+    """To a conversation: withdraw a steer that its run has not read. The reply is False if no such steer waits, or it
+    is an operator's. Fails with `StorageUnavailable`."""
 
     must_finish = True
 
@@ -82,17 +79,17 @@ async def read_steer(store: Store, owner: str, thread_id: str, ask: AcceptSteer)
 
 @define(eq=False)
 class Steering(ThreadPart):
-    """The steers of a thread's runs."""
+    """Accepts, withdraws and converts the steers of a thread's runs."""
 
     messages = (AcceptSteer, WithdrawSteer)
-    acceptances = {AcceptSteer: read_steer}  # noqa: RUF012 - declared as one of the class
+    acceptances = {AcceptSteer: read_steer}  # noqa: RUF012 - a class variable in `ThreadPart`
 
     def handlers(self) -> Mapping[type[Any], Callable[[Any], Awaitable[None]]]:
         """As `ThreadPart.handlers`."""
         return {AcceptSteer: self.accept, WithdrawSteer: self.withdraw}
 
     async def accept(self, ask: AcceptSteer) -> None:
-        """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
+        """Commit a steer of a run that has not ended; if it is urgent, have the run end its turn."""
         live, run_id, steer_id = self.thread.runs.get(ask.run_id), ask.run_id, ask.steer_id
         try:
             await self.thread.check_queued(run_id)
@@ -103,7 +100,7 @@ class Steering(ThreadPart):
             if len(live.state.waiting_steers) >= MAX_STEERS:
                 raise CommandRejected("busy", f"{MAX_STEERS} messages wait for this run already.", BUSY_S)
             if await self.thread.store.message(self.thread.owner, steer_id) is not None:
-                if await self._accepted_before(ask):  # by another node, where the run has ended
+                if await self._accepted_before(ask):  # another node accepted it, and the run has ended there
                     return
                 raise CommandRejected("message_id_reused")
             mode = SteerMode.NOW if ask.now else SteerMode.NEXT
@@ -122,7 +119,7 @@ class Steering(ThreadPart):
         ask.reply(True)
 
     async def _accepted_before(self, ask: AcceptSteer) -> bool:
-        """Reply to a repeated steer with its acceptance. Return False if it is not repeated, or not in the log.
+        """Reply to a repeated steer with its acceptance. Return False if it is new, or not in the log any more.
 
         Raises:
             CommandRejected: Another steer was accepted under this id.
@@ -138,12 +135,12 @@ class Steering(ThreadPart):
         return True
 
     async def withdraw(self, ask: WithdrawSteer) -> None:
-        """Commit that a waiting steer is taken back. One that ends the turn of a working run cannot be."""
+        """Commit that a waiting steer is withdrawn. A steer that ends the turn of a started run cannot be."""
         live = self.thread.runs.get(ask.run_id)
         try:
             await self.thread.check_queued(ask.run_id)
-            known = None if live is None else live.state.steers.get(ask.steer_id)
-            steer = known.accepted if known is not None and known.state == "waiting" else None
+            held_steer = None if live is None else live.state.steers.get(ask.steer_id)
+            steer = held_steer.accepted if held_steer is not None and held_steer.state == "waiting" else None
             if live is None or steer is None or steer.by is not None:
                 ask.reply(False)
                 return
@@ -157,18 +154,18 @@ class Steering(ThreadPart):
             ask.reply(True)
 
     def run_starts(self, live: ActiveRun) -> None:
-        """Tell a run which steers are to end its first turn."""
+        """Have a starting run end its first turn for each waiting steer that is urgent."""
         for steer in live.state.waiting_steers:
             if steer.mode == SteerMode.NOW:
                 self.workers.tell_run(live.request.run_id, EndTurn(steer.steer_id), Lane.HIGH)
 
     async def run_ends(self, live: ActiveRun) -> None:
-        """Make the steers that a run did not take one message, whose run is enqueued.
+        """Join the steers that a run did not read into one message, and enqueue its run.
 
-        Those of an operator are withdrawn: if there are no others, there is no run.
+        Steers of an operator are withdrawn; if there are no others, there is no message.
 
         Raises:
-            StorageError: They are not stored as a message, and still wait for the run.
+            StorageError: The message was not stored, and the steers still wait for the run.
         """
         waiting = [steer for steer in live.state.waiting_steers if steer.by is None]
         withdrawn = [SteerWithdrawn(steer.steer_id) for steer in live.state.waiting_steers if steer.by is not None]
@@ -177,8 +174,8 @@ class Steering(ThreadPart):
                 await self.thread.append(live, withdrawn)
             return
         message_id = waiting[0].steer_id
-        taken = await self.thread.store.message(self.thread.owner, message_id)
-        if taken is not None:
+        existing = await self.thread.store.message(self.thread.owner, message_id)
+        if existing is not None:
             message_id = uuid.uuid4().hex
         content, run_id = SEPARATOR.join(steer.content for steer in waiting), uuid.uuid4().hex
         template = live.envelope_template

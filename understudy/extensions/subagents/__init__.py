@@ -1,4 +1,4 @@
-"""Subagents: agents that others ask as tools (`Agent.as_tool`). Without it an agent with such a tool is refused."""
+"""Subagents: agents that other agents ask as tools (`Agent.as_tool`). Without it agents with such tools are refused."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ class AgentsAsTools(Extension):
     about = "have agents ask other agents as tools"
 
     async def open(self, server: "WebContext") -> None:
-        """What makes the calls of such tools."""
+        """Add the actor that carries out the calls of such tools."""
         from understudy.chat.run.call import AskedAgents
         from understudy.extensions.subagents.subagent import Subagent
 

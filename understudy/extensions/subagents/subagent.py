@@ -1,12 +1,12 @@
-"""The work of a subagent: an agent that another one asks as a tool. It is the actor of that tool call.
+"""The work of a subagent: an agent that another agent asks as a tool. It is the actor of that tool call.
 
-1. It works like a run, with the loop of one, but its text goes to the agent that asked, as the result of the call.
-2. What it does is recorded under the run: the steps of its model have the id of the call. After a kill the call is made
-   again, and the subagent goes on from these steps; its finished calls and turns are not repeated.
-3. It spends from the budget of the agent that asked, and from its own. It hands over to nobody. It sees the request,
-   and nothing else of the conversation unless the tool says so.
-4. Steers are for the agent that answers the user, which takes them when the call has ended. One that is to enter now
-   ends the subagent's turn: it answers with what it has.
+1. It works like a run, with the same loop, but its text is returned to the asking agent as the result of the call.
+2. Its work is recorded under the run: the steps of its model have the id of the call. After a kill the call is made
+   again, and the subagent continues from these steps; its finished calls and turns are not repeated.
+3. It spends from the budget of the asking agent, and from its own. It cannot hand over. It sees the request, and the
+   rest of the conversation only if the tool says so.
+4. Steers are for the agent that answers the user, which reads them when the call has ended. An urgent one ends the
+   subagent's turn, and the subagent answers with the text that it has.
 """
 
 import functools
@@ -42,19 +42,19 @@ from understudy.wire.codes import ERRORS
 from understudy.wire.events import SanitizationSummary, SteerAccepted, ToolStatus
 
 STOPPED: Final = "Stopped here, as the user has sent a new message."
-"""The end of the answer of a subagent whose turn a steer ended, for the agent that asked it."""
+"""The end of the answer of a subagent whose turn a steer ended, for the asking agent."""
 
 
 @define(eq=False, kw_only=True)
 class SubagentLog(RunLog):
-    """What a subagent writes, through the log of the agent that is `asking` it in the call `scope`."""
+    """The log of a subagent: writes through the log `asking` of the agent that asks it, under the call `scope`."""
 
     asking: RunLog
     scope: str
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        # one pace for the whole run
+        # The clock, the notes and the gathered results are those of the whole run.
         self.now, self.notes, self.gathered = self.asking.now, self.asking.notes, self.asking.gathered
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
@@ -66,32 +66,32 @@ class SubagentLog(RunLog):
         self.asking.gather(*events, steps=steps, within_s=within_s)
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
-        """Return none: steers are for the agent that answers the user."""
+        """Return no steers: they are for the agent that answers the user."""
         return ()
 
     async def send_delta(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
-        """Show nothing: the text is the result of a call."""
+        """Do nothing: the text is the result of a call, and is not streamed."""
 
     def save_checkpoint(self, step: StepRecord) -> None:
-        """Save nothing of an unfinished turn: it is asked again."""
+        """Do nothing: an unfinished turn is asked again after a crash."""
 
     def send_progress(self, done: float, total: float | None, note: str) -> None:
-        """Publish progress."""
+        """Publish the progress of a call."""
         self.asking.send_progress(done, total, note)
 
     async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
-        """Publish what a call has yielded."""
+        """Publish the items that a call has yielded so far."""
         await self.asking.send_partial(call_id, offset, items)
 
     def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
-        """Return the run's next step, marked with the call if it is one of the subagent's model."""
+        """Return the run's next step; a step of the subagent's model gets the id of the call that asks it."""
         scope = self.scope if kind == "model" else None
         return self.asking.next_step(kind, name, call_id or scope, arguments, began)
 
 
 @define
 class CollectedText:
-    """Takes the place of the answer's stream: keeps the text."""
+    """Replaces the stream of an answer: collects the text, and publishes nothing."""
 
     pieces: list[str] = field(factory=list, repr=False)
     findings: tuple[Finding, ...] = ()
@@ -99,40 +99,40 @@ class CollectedText:
 
     @property
     def answer(self) -> "CollectedText":
-        """The answer, which is this."""
+        """This object, which is the answer and its stream in one."""
         return self
 
     @property
     def length(self) -> int:
-        """Characters so far."""
+        """The number of characters so far."""
         return sum(map(len, self.pieces))
 
     async def feed(self, text: str) -> None:
-        """Add text."""
+        """Add text, after a separator if it begins another turn."""
         if text:
             self.pieces += [SEPARATOR, text] if self._apart and self.pieces else [text]
             self._apart = False
 
     def begin_turn(self, step: StepRecord, begun: str) -> None:
-        """Start a turn of the model."""
+        """Do nothing at the start of a turn."""
 
     async def end_turn(self, *, cut: bool = False) -> str:
-        """End a turn of the model."""
+        """Have the text of the next turn set apart. Return nothing to publish."""
         self._apart = True
         return ""
 
     async def go_on(self, written: str) -> None:
-        """Let another model go on with the turn."""
+        """Do nothing when another model continues the turn."""
 
     def add_finished_turn(self, kept: str) -> None:
-        """Add the text of a turn that was recorded, unless it was just written."""
+        """Do nothing: `SubagentWork.begin` adds the texts of recorded turns."""
 
     async def finish(self) -> tuple[str, SanitizationSummary | None]:
-        """Return the text."""
+        """Return the whole text, and no summary of the content filter."""
         return "".join(self.pieces), None
 
     def close(self) -> None:
-        """Publish nothing more."""
+        """Do nothing, as nothing is published."""
 
 
 @define(eq=False)
@@ -140,10 +140,10 @@ class SubagentWork(RunWork):
     """The work of a subagent. `value` is its answer, once it has one: text, or JSON of its output type."""
 
     value: Any = field(default="", init=False, repr=False)
-    before: Sequence[Item] = field(default=(), init=False, repr=False)  # of the conversation
+    before: Sequence[Item] = field(default=(), init=False, repr=False)  # items of the conversation that it sees
 
     async def begin(self, known: History | None = None) -> None:
-        """Make the request the model's input."""
+        """Make the request the model's input, after `before`, and replay the recorded turns."""
         request, services, before = self.request, self.services, self.past
         self.input.origin = Origin(request.message_id, request.run_id)
         self.log.speaker = self.agent
@@ -160,7 +160,7 @@ class SubagentWork(RunWork):
         self.input.files = tuple(cards)
 
     async def cut_text(self, text: str) -> str:
-        """Return the text with a note if a steer ended the turn: that is the answer."""
+        """Return the text, with a note at its end if a steer ended the turn; that is the answer then."""
         if not self.steers.urgent:
             return text
         note = f"{SEPARATOR}{STOPPED}" if text else STOPPED
@@ -168,15 +168,15 @@ class SubagentWork(RunWork):
         return text + note
 
     async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
-        """Return none."""
+        """Return no steers: they are for the agent that answers the user."""
         return []
 
     def colleagues(self) -> dict[str, AgentCard]:
-        """Return none: a subagent hands over to nobody."""
+        """Return no colleagues, as a subagent cannot hand over."""
         return {}
 
     async def shorten(self, model: Model, instructions: str, fixed: int, reserve: int) -> None:
-        """Shorten the input, with a plain summary of what is left out."""
+        """Shorten the input; a description of the left-out items takes their place, without asking a model."""
         await run_off_loop(self._compact, fixed, reserve)
 
     def _compact(self, fixed: int, reserve: int) -> None:
@@ -186,7 +186,7 @@ class SubagentWork(RunWork):
             self.input.compact(evolve(planned, summary=describe(self.input.older(planned))) if changed else planned)
 
     async def finish(self, last: PastTurn | None) -> None:
-        """Keep the answer."""
+        """Set `value` to the answer."""
         if (form := self.agent.output) is not None:
             text = "" if last is None else last.reply.text
             output = await read_output(self.agent, form, self.request.owner, text, self.meter.closed_by)
@@ -198,7 +198,7 @@ class SubagentWork(RunWork):
 
 
 class Subagent(Actor):
-    """Asks an agent, sets the outcome of the attempt at the call that asks it, and stops."""
+    """Runs a subagent for one attempt at the call that asks it, sets the attempt's outcome, and stops."""
 
     supervision = Supervision()
 
@@ -235,7 +235,7 @@ class Subagent(Actor):
                 self.tools.exited(ref, reason)
 
     def _end_turn(self) -> None:
-        """End the model's turn, so that the subagent answers with what it has. A function is not ended."""
+        """End the model's turn, so that the subagent answers with its text so far. A hand-written agent goes on."""
         if self.work.agent.run is None:
             self.work.end_turn("")
 

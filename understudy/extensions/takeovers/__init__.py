@@ -1,6 +1,6 @@
 """Takeovers: an operator takes over the run of a user, reads it, steers it, answers for the user, and hands it back.
 
-The user is told of each step. That a run is taken over is an event of it, which its protocol knows.
+The user is notified of each step. A take-over is an event of the run, which the protocol of runs includes.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -22,19 +22,19 @@ class Takeovers(Extension):
     about = "let operators take over runs of users"
 
     async def open(self, server: "WebContext") -> None:
-        """What a conversation does when an operator takes over one of its runs, or hands it back."""
+        """Add the part of conversations that lets operators take over runs and hand them back."""
         from understudy.extensions.takeovers.taken_runs import TakenRuns
 
         server.chat.commands.extend({}, TakenRuns)
 
     def routes(self) -> "Sequence[Blueprint]":
-        """`/api/admin/runs/{run_id}`."""
+        """Return the routes of `/api/admin/runs/{run_id}`."""
         from understudy.extensions.takeovers.routes import blueprint
 
         return [blueprint]
 
     def terminal(self) -> TerminalCommands:
-        """`understudy admin take-over`, and what follows it."""
+        """Return `understudy admin take-over`, and the commands for a run that was taken over."""
         from understudy.extensions.takeovers.terminal import ADMIN
 
         return TerminalCommands(admin=ADMIN)

@@ -1,11 +1,11 @@
 """`/api/admin/runs/{run_id}`: an operator takes over a run of a user, reads it, steers it, hands it back.
 
-1. An operator is shown a text of a run only after the audit log has that this operator took it over, and why: the event
-   of the take-over is committed after that entry, and only what it names is shown.
-2. Texts are shown as they are stored: values that were redacted stay placeholders.
-3. A run that was handed back is not shown any more. Any operator within whose rights it is may hand it back: the one
-   who took it over may have lost the role, or the account.
-4. What the operator sends are the commands of the run's user, in the operator's name.
+1. An operator is shown texts of a run only after the audit log has an entry that this operator took it over, and why:
+   the event of the take-over is committed after that entry, and is required for each read.
+2. Texts are shown as they are stored: redacted values stay placeholders.
+3. A run that was handed back is not shown any more. Every operator with rights over it may hand it back, because the
+   operator who took it over may have lost the role, or the account.
+4. An operator sends the commands of the run's user, recorded under the operator's name.
 """
 
 from collections.abc import Callable
@@ -46,13 +46,13 @@ TAKEN: Final = (*OF_ONE, "forbidden", "message_too_large", "run_ended", "taken_o
 
 
 class OperatorCommand(Struct):
-    """The body of a command of an operator; its other members are those of the command."""
+    """The body of a command of an operator; the other members are those of the command."""
 
     type: Literal["steer", "approve", "answer"]
 
 
 class TakenOver(Struct):
-    """Who has taken over a run, why, and since when."""
+    """A take-over of a run: by whom, why, and since when (Unix seconds)."""
 
     by: str
     reason: str | None
@@ -69,13 +69,13 @@ class TakenRun(RunReport):
 async def take_over(run_id: str) -> TakenOver:
     """Take over the run of any user within the caller's rights."""
     run, operator = await _open(run_id), identity().user
-    taken = await _taken(run)
-    if taken is None:
+    event = await _taken(run)
+    if event is None:
         reason = await filtered_reason(run.owner, await read_body())
         await say(TAKING_OVER, target=run.owner, as_operator=True, run=run_id, reason=reason)
         await _ask(run, partial(TakeOver, run_id, operator, reason))
-        taken = await _taken(run)
-    return _shown(_check_own(taken))
+        event = await _taken(run)
+    return _shown(_check_own(event))
 
 
 @blueprint.post("/hand-back", errors=(*OF_ONE, "forbidden", "run_ended"))
@@ -110,7 +110,7 @@ async def events(run_id: str) -> Response:
 async def command(run_id: str) -> dict[Literal["run_id"], str]:
     """Send a run that the caller has taken over a `steer`, a decision (`approve`) or an `answer`."""
     run = await _open(run_id)
-    taken = _check_own(await _taken(run))
+    event = _check_own(await _taken(run))
     raw = decode(await read_body())
     if not isinstance(raw, dict):
         raise CommandRejected("invalid_command", "A command must be a JSON object.")
@@ -125,14 +125,14 @@ async def command(run_id: str) -> dict[Literal["run_id"], str]:
         case _:
             raise CommandRejected("invalid_command", "The type must be steer, approve or answer.")
     web_context().chat.check_rate(identity(), act)
-    await say(STEERED, target=run.owner, as_operator=True, run=run_id, act=word, reason=taken.reason or "")
+    await say(STEERED, target=run.owner, as_operator=True, run=run_id, act=word, reason=event.reason or "")
     await _check_act(run, act)
     await web_context().chat.commands.dispatch(Identity(run.owner, ""), act, None, by=identity().user)
     return {"run_id": run_id}
 
 
 async def _check_act(run: RunRecord, act: Steer | Approve | Respond) -> None:
-    """Check that a command is about this run, and one that an operator may send. Raises CommandRejected."""
+    """Check that a command is for this run, and that operators may send it. Raises CommandRejected."""
     of_this = True
     match act:
         case Steer(mode=SteerMode.AFTER):
@@ -153,7 +153,7 @@ async def _ask(run: RunRecord, request: Callable[[], Ask[bool]]) -> None:
 
 
 async def _open(run_id: str) -> RunRecord:
-    """Return a run within the caller's rights that has not ended."""
+    """Return a run within the caller's rights. Raises CommandRejected if it has ended (`run_ended`)."""
     run = await reached_run(run_id)
     if run.ended_at is not None:
         raise CommandRejected("run_ended", "That run has ended already.")
@@ -161,27 +161,27 @@ async def _open(run_id: str) -> RunRecord:
 
 
 async def _taken(run: RunRecord) -> AgentThinking | None:
-    """Return the event of the run's last take-over, None if nobody has taken it over, or it was handed back."""
-    taken = None
+    """Return the event of the run's current take-over, None if it was not taken over, or was handed back."""
+    latest = None
     for row in await web_context().store.run_events(run.owner, run.thread_id, run.id):
         if row.type == AgentThinking.type:
             event = from_log(row.body).event
             if isinstance(event, AgentThinking) and event.notice in (TAKEN_OVER, HANDED_BACK):
-                taken = event if event.notice == TAKEN_OVER else None
-    return taken
+                latest = event if event.notice == TAKEN_OVER else None
+    return latest
 
 
-def _check_own(taken: AgentThinking | None) -> AgentThinking:
-    """Return the event of a take-over by the caller.
+def _check_own(event: AgentThinking | None) -> AgentThinking:
+    """Return the event of the current take-over, which must be the caller's.
 
     Raises:
-        CommandRejected: Nobody has taken over the run (`forbidden`), or another operator (`taken_over`).
+        CommandRejected: The run is not taken over (`forbidden`), or another operator took it over (`taken_over`).
     """
-    if taken is None:
+    if event is None:
         raise CommandRejected("forbidden", "Take over that run first, with a reason.")
-    if taken.by != identity().user:
+    if event.by != identity().user:
         raise CommandRejected("taken_over")
-    return taken
+    return event
 
 
 def _shown(taken: AgentThinking) -> TakenOver:

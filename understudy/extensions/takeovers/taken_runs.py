@@ -1,4 +1,4 @@
-"""The runs of a thread that operators take over, and hand back: each act is an event of its run, committed at once."""
+"""Take-overs of runs by operators, and their end: each is an event of the run, committed before it is acknowledged."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -17,10 +17,10 @@ from understudy.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 
 @define(eq=False)
 class TakeOver(Ask[bool]):
-    """To a conversation: an operator takes over this run. The reply is False if the same operator has done so before.
+    """To a conversation: an operator takes over a run. The reply is False if the same operator has done so before.
 
-    A queued run keeps its place, and starts as it would have. `by` is the operator's id. Fails with `CommandRejected`
-    (`run_ended`, `taken_over`, `storage_unavailable`); nothing was stored then.
+    A queued run stays in the queue, and starts as it would have. `by` is the operator's id. Fails with
+    `CommandRejected` (`run_ended`, `taken_over`, `storage_unavailable`), with nothing stored.
     """
 
     must_finish = True
@@ -32,10 +32,10 @@ class TakeOver(Ask[bool]):
 
 @define(eq=False)
 class HandBack(Ask[bool]):
-    """To a conversation: an operator hands this run back to its user. The reply is False if nobody has taken it over.
+    """To a conversation: an operator hands a run back to its user. The reply is False if it is not taken over.
 
-    `by` is the operator's id, who need not be the one that took it over. Fails with `CommandRejected` (`run_ended`,
-    `storage_unavailable`); nothing was stored then.
+    `by` is the operator's id; it may be another operator than the one who took it over. Fails with `CommandRejected`
+    (`run_ended`, `storage_unavailable`), with nothing stored.
     """
 
     must_finish = True
@@ -45,7 +45,7 @@ class HandBack(Ask[bool]):
 
 
 class TakenRuns(ThreadPart):
-    """Takes over runs of a thread for operators."""
+    """Commits take-overs of a thread's runs, and their ends."""
 
     messages = (TakeOver, HandBack)
 
@@ -54,7 +54,7 @@ class TakenRuns(ThreadPart):
         return {TakeOver: self._commit, HandBack: self._commit}
 
     async def _commit(self, ask: TakeOver | HandBack) -> None:
-        """Commit that an operator has taken over a run, queued or at work, or hands it back. Its user is told."""
+        """Commit that an operator takes over a run, queued or at work, or hands it back. The user is notified."""
         live = self.thread.runs.get(ask.run_id)
         try:
             await self.thread.check_queued(ask.run_id)
@@ -69,7 +69,7 @@ class TakenRuns(ThreadPart):
             ask.reply(notice is not None)
 
     def _notice(self, ask: TakeOver | HandBack, run: RunState) -> AgentThinking | None:
-        """Return what the user is told of an operator's act, None if it was done before. Raises CommandRejected."""
+        """Return the event of an operator's act, None if it changes nothing. Raises CommandRejected (`taken_over`)."""
         agent_id = run.open_agents[-1].agent_id if run.open_agents else ""
         if isinstance(ask, HandBack):
             if run.operator is None:

@@ -1,4 +1,4 @@
-"""Commands of `understudy admin` with which an operator takes over a run, reads it, speaks to it, and hands it back."""
+"""The commands of `understudy admin` to take over a run, read it, steer it, answer in it, and hand it back."""
 
 import json
 from typing import Final
@@ -90,7 +90,7 @@ def answer(remote: AskedServer, run_id: str, question: str, fields: str | None) 
 
 
 def taken(run_id: str) -> str:
-    """Return the path of a run for the operator who has taken it over."""
+    """Return the path of a run in the API for operators who take over runs."""
     return f"/api/admin/runs/{quote(run_id, safe='')}"
 
 

@@ -12,7 +12,7 @@ class TerminalChat(Extension):
     about = "talk to a server in a terminal"
 
     def terminal(self) -> TerminalCommands:
-        """`understudy chat`."""
+        """Return the command `understudy chat`."""
         from understudy.extensions.terminal.command import chat
 
         return TerminalCommands(commands=[chat])

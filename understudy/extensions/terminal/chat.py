@@ -1,7 +1,8 @@
-"""`understudy chat`: talk to a running server in a terminal, or through pipes. Session tokens are never shown.
+"""The session of `understudy chat`: talks to a running server in a terminal, or through pipes.
 
-A message is sent under one id until the server has accepted it, so it is one message however often the connection
-drops.
+1. A message is sent under one id until the server has accepted it, so it is stored once however often the connection
+   drops.
+2. Session tokens are never shown.
 """
 
 import json
@@ -66,11 +67,11 @@ if TYPE_CHECKING:
     from understudy.extensions.terminal.console import ChatConsole
 
 PARTIAL_CHARACTERS: Final = 200
-"""Characters of a tool's partial result on the screen."""
+"""Limit of characters of an item of a partial result on the screen; the rest is cut off."""
 SHOWN_CALLS, FOLDED_CALLS = 6, 10
-"""Tool calls of a run that have lines of their own, and those after them that share one if they go well."""
+"""Number of a run's first tool calls with lines of their own, and of later successful calls that share one line."""
 MAX_REASON: Final = 1000
-"""Characters of a decision's reason that a server accepts."""
+"""Limit of characters of a decision's reason, as servers accept it; the rest is cut off."""
 HELP: Final = (
     "/agent NAME  talk to another agent",
     "/new         start a new conversation",
@@ -90,12 +91,12 @@ HELP_ALWAYS: Final = (
     "/ask TOOL    have a tool ask again that you always allowed here",
     "a to a tool that asks for your consent allows it always in this conversation.",
 )
-"""Lines of the help of a server that remembers consents."""
+"""Further lines of the help if the server remembers consents."""
 
 
 @cache
 def commands() -> Mapping[str, ChatCommand]:
-    """Return the commands of extensions by their words."""
+    """Return the slash commands of all extensions, by their words."""
     listed = (command for extension in installed().values() for command in brought(extension.terminal).chat)
     return {command.word: command for command in listed}
 
@@ -114,10 +115,10 @@ class UnknownAgent(LookupError):
 
 
 def find_agent(agents: Sequence[Mapping[str, Any]], name: str | None) -> Mapping[str, Any]:
-    """Return the agent with this name, or of this pillar; the default one, which is the first, for None.
+    """Return the agent with this name or pillar; for None the default agent, which is the first.
 
     Raises:
-        UnknownAgent: There is none.
+        UnknownAgent: There is no such agent.
     """
     for agent in agents:
         if name is None or (name and name in (agent.get("name"), agent.get("pillar"))):
@@ -125,12 +126,12 @@ def find_agent(agents: Sequence[Mapping[str, Any]], name: str | None) -> Mapping
     if name is None:
         raise UnknownAgent("there is no agent here for you")
     names = [one_line(agent.get("pillar") or agent.get("name")) for agent in agents]
-    meant = did_you_mean(name, names)
-    raise UnknownAgent(f"there is no agent {one_line(name)!r} here{meant}; there are {', '.join(names)}")
+    hint = did_you_mean(name, names)
+    raise UnknownAgent(f"there is no agent {one_line(name)!r} here{hint}; there are {', '.join(names)}")
 
 
 MAX_PROMPT: Final = 200
-"""Characters of the prompt for a field of a form; the rest of its label is cut off."""
+"""Limit of characters of the prompt for a field of a form; the rest of its label is cut off."""
 _ANSWERED: Final[Mapping[AnswerOutcome, str]] = {
     AnswerOutcome.ANSWERED: "answered",
     AnswerOutcome.DECLINED: "not answered",
@@ -145,9 +146,9 @@ _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
 
 @define(eq=False)
 class PendingMessage:
-    """A message without a complete answer. `shown` is the part of the answer on the screen, `answers` the name of its
-    agent, `calls` counts the calls since the user was heard, and `folded` those that went well and have no line.
-    `progress` is the last progress on the screen, `undoable` whether a call of it can be undone."""
+    """A message without a complete answer. `shown` is the part of the answer on the screen, `answers` the name of the
+    answering agent. `calls` counts ended calls since the message or a read steer, `folded` the successful ones without
+    a line, by tool. `progress` is the last progress on the screen; `undoable`: a call in it can be undone."""
 
     run_id: str | None = None
     shown: str = ""
@@ -161,7 +162,7 @@ class PendingMessage:
 
 @frozen
 class RunningCall:
-    """A call at work: how deep the agent that made it is nested, and what the call was given."""
+    """A running call: its parameters, and the nesting depth of the agent that made it."""
 
     depth: int
     parameters: Mapping[str, Any] = field(repr=False)
@@ -169,7 +170,7 @@ class RunningCall:
 
 @frozen
 class CutAnswer:
-    """An answer that can be gone on with: its run, its message, its agent, and what of it stays on the screen."""
+    """An answer that can be continued: its run, message and agent, and its text on the screen, which stays."""
 
     run_id: str
     message_id: str
@@ -196,7 +197,7 @@ class PendingApproval:
 
 @frozen
 class PendingAnswer:
-    """A question that a run asks, or arguments of a call that are changed, and what was entered so far."""
+    """A question of a run, or with `of_call` a change of a call's arguments, and the entry of the answer so far."""
 
     title: str
     message_id: str
@@ -221,12 +222,12 @@ class ChatSession:
     questions: dict[str, PendingAnswer] = field(factory=dict)
     sent_answers: dict[str, PendingAnswer] = field(factory=dict)
     undoable: dict[str, UndoableCall] = field(factory=dict)
-    steers: dict[str, str] = field(factory=dict)  # texts on their way to a run, by id
-    depths: dict[str, int] = field(factory=dict)  # of subagents at work, by id
+    steers: dict[str, str] = field(factory=dict)  # texts of steers that are not accepted yet, by id
+    depths: dict[str, int] = field(factory=dict)  # nesting depths of subagents at work, by id
     running: dict[str, RunningCall] = field(factory=dict)  # by id
     waiting_steers: dict[str, WaitingSteer] = field(factory=dict)  # by id
     cut: CutAnswer | None = None
-    continuing: dict[str, str] = field(factory=dict)  # messages by the keys of requests to go on
+    continuing: dict[str, str] = field(factory=dict)  # ids of messages, by the keys of requests to continue the answers
     failed: bool = False
     online: bool = False
     ever_online: bool = False
@@ -270,8 +271,8 @@ class ChatSession:
             await self._answered.wait()
 
     async def run_slash_command(self, line: str) -> bool:
-        """Run a command that starts with a slash. Return False for /quit."""
-        word, _, rest = line.partition(" ")
+        """Run a slash command. Return False for /quit."""
+        word, _, arguments = line.partition(" ")
         if word == "/quit":
             return False
         if word == "/new":
@@ -279,15 +280,15 @@ class ChatSession:
             self.screen.note("a new conversation")
         elif word == "/agent":
             try:
-                self.agent = find_agent(self.agents, rest.strip())
+                self.agent = find_agent(self.agents, arguments.strip())
                 self.screen.note(f"now talking to {self.name}")
             except UnknownAgent as error:
                 self.screen.note(str(error), "red")
-        elif word in ("/ask", "/next", "/now") and not rest.strip():
+        elif word in ("/ask", "/next", "/now") and not arguments.strip():
             self.screen.note(f"{word} takes the name of a tool" if word == "/ask" else f"{word} takes a text", "yellow")
         elif word == "/ask" and self.allow_always:
-            self.client.disallow(self.thread_id, rest.strip())
-            self.screen.note(f"{one_line(rest.strip())} asks again from now on")
+            self.client.disallow(self.thread_id, arguments.strip())
+            self.screen.note(f"{one_line(arguments.strip())} asks again from now on")
         elif word == "/decline" and self.questions:
             question_id, pending = next(iter(self.questions.items()))
             self.sent_answers[question_id] = self.questions.pop(question_id)
@@ -298,7 +299,7 @@ class ChatSession:
             self._prompt()
             return True
         elif word == "/undo":
-            await self._undo(rest.strip())
+            await self._undo(arguments.strip())
         elif word == "/continue" and self.cut is not None:
             await self._continue(self.cut)
             return True
@@ -306,7 +307,7 @@ class ChatSession:
             self.screen.note("the last answer was not cut", "yellow")
         elif word in commands():
             try:
-                lines = await commands()[word].run(self.session.ask, str(self.agent.get("name")), rest.strip())
+                lines = await commands()[word].run(self.session.ask, str(self.agent.get("name")), arguments.strip())
             except ServerFailed as error:
                 self.screen.note(f"✗ {error}", "red")
             else:
@@ -314,14 +315,14 @@ class ChatSession:
                     self.screen.note(text)
         elif word == "/prompts":
             try:
-                if await self._prompts(rest.strip()):
+                if await self._prompts(arguments.strip()):
                     return True
             except ServerFailed as error:
                 self.screen.note(f"✗ {error}", "red")
         elif word == "/decline":
             self.screen.note("nothing asks you for an answer", "yellow")
         elif word in ("/next", "/now"):
-            await self._steer(rest.strip(), SteerMode(word[1:]))
+            await self._steer(arguments.strip(), SteerMode(word[1:]))
             return True
         elif word == "/back" and self.waiting_steers:
             steer_id, steer = next(reversed(self.waiting_steers.items()))
@@ -339,7 +340,7 @@ class ChatSession:
         return True
 
     async def _prompts(self, words: str) -> bool:
-        """List the prompts of servers, or send the one that these words name. Return whether a message was sent."""
+        """List the prompts of MCP servers, or send the prompt that these words name. Return whether one was sent."""
         if not words:
             for prompt in await list_prompts(self.session.ask, self.thread_id):
                 self.screen.note(prompt)
@@ -352,7 +353,7 @@ class ChatSession:
         return True
 
     async def _continue(self, cut: CutAnswer) -> None:
-        """Go on with an answer that was cut. What of it is on the screen is not shown again."""
+        """Continue an answer that was cut. Its text on the screen is not shown again."""
         self.cut = None
         self.pending[cut.message_id] = PendingMessage(answers=cut.answers, shown=cut.shown)
         self._answered = trio.Event()
@@ -363,13 +364,13 @@ class ChatSession:
             self._end(cut.message_id, failed=True)
 
     def _note_cut(self, message_id: str, asked: PendingMessage, shown: str) -> None:
-        """Remember that an answer was cut, and say how to go on with it."""
+        """Remember that an answer was cut, and tell the user how to continue it."""
         if asked.run_id is not None:
             self.cut = CutAnswer(asked.run_id, message_id, asked.answers, shown)
             self.screen.note("/continue goes on with it")
 
     async def _steer(self, content: str, mode: SteerMode) -> None:
-        """Send the run at work a message; an ordinary one if none is at work."""
+        """Send a message to the run at work; send an ordinary message if no run is at work."""
         working = [sent.run_id for sent in self.pending.values() if sent.run_id is not None and not sent.unwanted]
         if not working:
             await self.send_message(content)
@@ -393,8 +394,7 @@ class ChatSession:
         self.online = False
 
     async def cancel_pending(self) -> bool:
-        """Cancel all pending messages, for Ctrl-C. Return False if there are none, or they are being cancelled
-        already."""
+        """Cancel all pending messages. Return False if there are none, or they are being cancelled already."""
         if not self.pending or self.leaving:
             return False
         self.leaving = True
@@ -478,7 +478,7 @@ class ChatSession:
                 await self._show_run_event(message_id, pending, received)
 
     def _indent(self, agent_id: str) -> str:
-        """Return the indentation of what an agent does: that of a subagent stands below the call that asks it."""
+        """Return the indentation of an agent's lines; those of a subagent are indented below the call that asks it."""
         return "  " * self.depths.get(agent_id, 0)
 
     async def _show_run_event(self, message_id: str, asked: PendingMessage, received: Received) -> None:
@@ -505,7 +505,7 @@ class ChatSession:
                 self._unfold(asked)
                 note(one_line(thought), "yellow")
             case AgentThinking(agent_id=agent_id, thought=thought):
-                if not thought.startswith("Next: "):  # announces calls, which have lines of their own
+                if not thought.startswith("Next: "):  # such a thought announces calls, which have their own lines
                     self._unfold(asked)
                     note(f"{self._indent(agent_id)}{one_line(thought)}")
             case AgentHandoff(to_agent=to_agent, reason=reason):
@@ -535,8 +535,8 @@ class ChatSession:
                 asked.calls = 0
                 note(f"↪ read by the agent{self._steer_text(steer_id)}")
             case SteerWithdrawn(steer_id=steer_id, message_id=following):
-                gone = "taken back" if following is None else "the run ended first; it is the next message"
-                note(f"↪ {gone}{self._steer_text(steer_id)}")
+                ending = "taken back" if following is None else "the run ended first; it is the next message"
+                note(f"↪ {ending}{self._steer_text(steer_id)}")
                 if following is not None:
                     self.pending.setdefault(following, PendingMessage())
             case ToolCompleted(call_id=call_id) as ended:
@@ -556,13 +556,13 @@ class ChatSession:
                 )
                 self._settle(call_id)
                 if ended.undo_until is not None:
-                    what = f"{tool_name}  {summary}".rstrip()
-                    self.undoable[call_id] = UndoableCall(received.run_id or "", what, ended.undo_until)
+                    description_line = f"{tool_name}  {summary}".rstrip()
+                    self.undoable[call_id] = UndoableCall(received.run_id or "", description_line, ended.undo_until)
                     asked.undoable = True
             case ToolPartial(offset=offset, items=items):
                 for number, item in enumerate(items, offset + 1):
-                    said = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
-                    note(f"  {number}: {one_line(said)[:PARTIAL_CHARACTERS]}")
+                    item_text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
+                    note(f"  {number}: {one_line(item_text)[:PARTIAL_CHARACTERS]}")
             case AgentProgress(done=done, total=total, note=words) if not self.approvals and not self.questions:
                 tenths = f"  {min(10, int(10 * done / total)) * 10} %" if total else ""
                 if (progress := f"{one_line(words)}{tenths}") != asked.progress:
@@ -589,21 +589,21 @@ class ChatSession:
                 self._end(message_id)
 
     def _unfold(self, asked: PendingMessage) -> None:
-        """Show the calls that have no line of their own in one."""
+        """Show the folded calls in one line."""
         if asked.folded:
             names = ", ".join(f"{count} {name}" for name, count in asked.folded.most_common())
             self.screen.note(f"✓ {asked.folded.total()} more calls: {names}", "green")
             asked.folded.clear()
 
     def _steer_text(self, steer_id: str) -> str:
-        """Return the text of a steer that waits no more, to be appended to a line; empty if it is not known."""
+        """Forget a waiting steer. Return its text as the end of a line, empty if it is not known."""
         steer = self.waiting_steers.pop(steer_id, None)
         return f": {one_line(steer.content)}" if steer else ""
 
     # Approvals
 
     async def _ask(self, message_id: str, question: ApprovalRequired) -> None:
-        """Show all arguments of a tool call, and ask for approval. Deny it if there is no terminal to ask on."""
+        """Show all arguments of a tool call, and ask for approval. Deny the call if there is no terminal."""
         self.screen.note(f"? {one_line(question.tool_name)} asks for your consent, to be called with", "yellow")
         shown = json.dumps(dict(question.parameters), ensure_ascii=False, indent=2, default=str)
         for line in shown.split("\n"):
@@ -636,7 +636,7 @@ class ChatSession:
         self._prompt()
 
     async def _ask_question(self, message_id: str, question: QuestionAsked) -> None:
-        """Show a question, and ask for its fields. Decline if there is no terminal to ask on."""
+        """Show a question, and ask for its fields. Decline to answer if there is no terminal."""
         self.screen.note(f"? {one_line(question.title)}", "yellow")
         for line in (question.text or "").split("\n"):
             self.screen.note(neutralise(line))
@@ -670,7 +670,7 @@ class ChatSession:
         self._prompt()
 
     def _enter_again(self) -> None:
-        """Ask again for the answers that the server has refused."""
+        """Ask again for the sent answers, as the server has refused one."""
         for question_id, pending in self.sent_answers.items():
             pending.entry.restart()
             self.questions[question_id] = pending
@@ -699,7 +699,7 @@ class ChatSession:
             self.screen.prompt(self.name)
 
     def _show(self, asked: PendingMessage, text: str, offset: int) -> None:
-        """Show the part of this piece that is not on the screen yet. After a gap, wait for the whole answer."""
+        """Show the part of a piece that is not on the screen yet; after a gap nothing, until the whole answer comes."""
         piece = text[len(asked.shown) - offset :] if offset <= len(asked.shown) else ""
         asked.shown += piece
         self.screen.write(piece)
@@ -712,12 +712,12 @@ class ChatSession:
         self.screen.end_line()
 
     def _model_of(self, agent: str) -> str:
-        """Return the name of an agent's model; empty for servers that do not say."""
-        entry = next((known for known in self.agents if agent in (known.get("name"), known.get("pillar"))), {})
+        """Return the name of an agent's model, empty if the server does not say."""
+        entry = next((row for row in self.agents if agent in (row.get("name"), row.get("pillar"))), {})
         return str((entry.get("model") or {}).get("name", ""))
 
     def _fault(self, message_id: str, error: Error, *, repeated: bool) -> None:
-        """Show an error. `repeated`: the message was refused for the moment, and is sent again."""
+        """Show an error, and end the message. `repeated`: the refusal is temporary, and the client sends it again."""
         if repeated:
             self._show_fault(error, " Trying again.")
             return
@@ -732,9 +732,9 @@ class ChatSession:
         del self.pending[message_id]
         for call_id in [name for name, approval in self.approvals.items() if approval.message_id == message_id]:
             del self.approvals[call_id]
-        for kept in (self.questions, self.sent_answers):
-            for question_id in [name for name, question in kept.items() if question.message_id == message_id]:
-                del kept[question_id]
+        for answers in (self.questions, self.sent_answers):
+            for question_id in [name for name, question in answers.items() if question.message_id == message_id]:
+                del answers[question_id]
         self.failed |= failed
         if not self.pending:
             self.leaving = False
@@ -744,7 +744,7 @@ class ChatSession:
 
 
 def _spent(usage: Usage, model: str, currency: str) -> str:
-    """Return what an answer has used, as a line; empty for the offline model, which counts words."""
+    """Return the usage of an answer as a line, empty for the offline model, which counts words."""
     if model in ("", "offline") or not usage.input:
         return ""
     cached = "" if not usage.cached else f", {100 * usage.cached // usage.input} % cached"
@@ -755,7 +755,7 @@ def _spent(usage: Usage, model: str, currency: str) -> str:
 
 
 def _written(values: Mapping[str, Any]) -> str:
-    """Return what a call is given, in a line."""
+    """Return the parameters of a call as a line."""
     return one_line(json.dumps(dict(values), ensure_ascii=False, default=str))
 
 
@@ -765,14 +765,14 @@ def _elapsed(ms: float) -> str:
 
 LINE_BYTES: Final = 64 * 1024
 INTERACTIVE_RECONNECT: Final = Reconnect(max_s=10.0, attempts=1_000_000)
-"""Reconnect for as long as the user stays."""
+"""Reconnects until the user leaves."""
 
 
 def run_chat(url: str, session_token: str | None, agent: str | None) -> int:
     """Chat with the server at `url` over this process's streams. Return the exit code.
 
-    Without a token an anonymous session is requested. 1: the server cannot be reached, refuses, has no such agent, or
-    (if lines come from a pipe) a question ended in an error.
+    Without a token an anonymous session is requested. The exit code is 1 if the server cannot be reached, refuses, or
+    has no such agent, or if a message from a pipe ended in an error.
     """
     try:
         from understudy.extensions.terminal.console import ChatConsole
@@ -850,7 +850,7 @@ async def _handle_interrupts(chat: ChatSession, over: trio.CancelScope) -> None:
 
 
 async def _read_input(chat: ChatSession, source: int) -> None:
-    """Send lines from a terminal as they are typed; from a pipe, each after the answer to the one before."""
+    """Send lines from a terminal as they are typed; from a pipe, each after the answer to the previous line."""
     chat.screen.prompt(chat.name)
     async with aclosing(_read_lines(source)) as lines:
         async for line in lines:
@@ -871,15 +871,15 @@ async def _read_input(chat: ChatSession, source: int) -> None:
 
 
 async def _read_lines(source: int) -> AsyncGenerator[str]:
-    """Yield lines without their ends, until the input ends. A thread reads, and is abandoned at the end."""
-    rest = b""
+    """Yield stripped lines until the input ends. A thread reads, and is abandoned when the caller leaves."""
+    unfinished = b""
     while True:
         try:
             piece = await trio.to_thread.run_sync(os.read, source, LINE_BYTES, abandon_on_cancel=True)
-        except OSError:  # a terminal that was closed
+        except OSError:  # the terminal was closed
             piece = b""
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines if piece else [rest]:
+        *lines, unfinished = (unfinished + piece).split(b"\n")
+        for line in lines if piece else [unfinished]:
             yield line.decode(errors="replace").strip()
         if not piece:
             return
@@ -887,7 +887,7 @@ async def _read_lines(source: int) -> AsyncGenerator[str]:
 
 @define
 class RenewingSession:
-    """The token of a chat, renewed for as long as the server allows."""
+    """The token of a chat, which is renewed for as long as the server allows."""
 
     server: ServerAddress
     token: str
@@ -904,6 +904,6 @@ class RenewingSession:
                 body = await self.server.ask("POST", "/api/sessions/refresh", self.token)
                 self.token = str(body.get("session_token") or self.token)
             except ServerFailed:
-                return self.token  # connecting with it fails with the reason
+                return self.token  # the connection with it fails, and names the reason
         self._used = True
         return self.token

@@ -1,4 +1,4 @@
-"""`understudy chat`."""
+"""The command `understudy chat`."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Output of `understudy chat`: text from a server, made harmless for a terminal.
+"""The output of `understudy chat`: shows text from a server so that it is harmless for a terminal.
 
-No such text moves the cursor, and on a terminal no line of an answer starts in the column of the prompt.
+Text from a server cannot move the cursor, and no line of an answer starts in the column of the prompt on a terminal.
 """
 
 import os
@@ -34,7 +34,7 @@ class ChatConsole:
         streams = [stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr)]  # noqa: SIM115 - None: closed
         for stream in streams:
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="replace")  # an answer may hold what the terminal's encoding has not
+                stream.reconfigure(errors="replace")  # the terminal's encoding may lack characters of an answer
         out, beside = (
             Console(file=stream, force_terminal=tty, color_system="auto" if tty else None, highlight=False)
             for stream in streams
@@ -80,7 +80,7 @@ class ChatConsole:
             self._prompted = True
 
     def hide_typing(self, hidden: bool) -> None:
-        """Show what is typed no more, but for the ends of lines; or show it again. Only a terminal can do that."""
+        """Stop the terminal's echo of typed characters except for ends of lines, or start it again."""
         if not self.prompts or self._hidden is hidden:
             return
         with suppress(ImportError, OSError, ValueError):

@@ -10,12 +10,12 @@ _YES: Final = {"y": True, "yes": True, "true": True, "n": False, "no": False, "f
 
 
 class WrongEntry(ValueError):
-    """A line is no value of its field; the text is a sentence for the user."""
+    """A line is no valid value of its field; the text is a sentence for the user."""
 
 
 @frozen
 class FormField:
-    """A field of a form: the schema of its value, apart from null; `nullable`: null is a value too."""
+    """A field of a form. `schema` is that of its values except null; `nullable`: null is valid too."""
 
     name: str
     schema: Mapping[str, Any] = field(repr=False)
@@ -24,7 +24,7 @@ class FormField:
 
     @property
     def prompt(self) -> str:
-        """The field's label, and what may be entered."""
+        """The field's label, with hints about valid values."""
         hints = [str(self.schema.get("description") or "").removesuffix(".")]
         if options := self.options:
             hints.append(" / ".join(map(_shown, options)))
@@ -46,7 +46,7 @@ class FormField:
 
     @property
     def options(self) -> Sequence[Any]:
-        """The values of a choice; empty for another field."""
+        """The values of a choice; empty for other fields."""
         options: Sequence[Any] = self.schema.get("enum", ())
         return options
 
@@ -57,7 +57,7 @@ class FormField:
 
     @property
     def _bounds(self) -> str:
-        """The smallest and the largest number that may be entered, in words; empty without any."""
+        """The smallest and the largest valid number in words; empty without bounds."""
         least, most = self.schema.get("minimum"), self.schema.get("maximum")
         if least is not None and most is not None:
             return f"{least} to {most}"
@@ -124,7 +124,7 @@ class FormEntry:
 
     @property
     def prompt(self) -> str:
-        """The label of the current field, with the value that it keeps; empty at the end."""
+        """The label of the current field, with the value that an empty line keeps; empty at the end."""
         if (current := self.current) is None:
             return ""
         if current.name not in self.values:

@@ -1,4 +1,4 @@
-"""`/prompts` of `understudy chat`: the prompts of MCP servers as lines, and one as the text of a message."""
+"""The command `/prompts` of `understudy chat`: lists the prompts of MCP servers, and fetches one for a message."""
 
 import shlex
 from collections.abc import Mapping
@@ -32,6 +32,6 @@ async def read_prompt(ask: Ask, thread_id: str, words: str) -> str | None:
 
 
 def _describe(prompt: Mapping[str, Any]) -> str:
-    taken = [argument["name"] if argument["required"] else f"[{argument['name']}]" for argument in prompt["arguments"]]
-    words = " ".join([f"{prompt['server']}:{prompt['name']}", *(f"{name}=…" for name in taken)])
+    names = [argument["name"] if argument["required"] else f"[{argument['name']}]" for argument in prompt["arguments"]]
+    words = " ".join([f"{prompt['server']}:{prompt['name']}", *(f"{name}=…" for name in names)])
     return one_line(f"{words} · {prompt['description']}")

@@ -1,6 +1,6 @@
 """Titles: the model of an agent makes the title of a thread after its first answer.
 
-Without it the title is the beginning of the first message.
+Without this extension the title is the beginning of the first message.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ class Titles(Extension):
     about = "have models make the titles of conversations"
 
     async def open(self, server: "WebContext") -> None:
-        """What asks for the title in a conversation."""
+        """Add the part of conversations that asks for titles."""
         from understudy.extensions.titles.titling import Titling
 
         server.chat.commands.extend({}, Titling)

@@ -1,4 +1,4 @@
-"""What a model has written as a title, as a title. Pure."""
+"""Cleans a title that a model has written. Pure."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ from typing import Final
 from understudy.chat.title_text import TITLE_CHARS, cut_title
 
 MOST_WORDS: Final = 12
-"""Words of a text that may be a title, twice as many as a model is asked for; a longer one is a sentence."""
+"""Limit of words of a title, twice as many as a model is asked for; a longer text counts as a sentence."""
 
 _LABEL: Final = re.compile(r"^(?:title|titel|العنوان|عنوان)\s*[:\uff1a]\s*", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"\*\*|__|`+|^(?:#{1,6}|[-*+>])\s+")
@@ -18,9 +18,9 @@ _BIDI: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066
 
 
 def clean_title(written: str) -> str:
-    """Return what a model has written as a title: one line without markup and quotes, of 80 characters at most.
+    """Return a model's text as a title: one line without markup and quotes, of at most `TITLE_CHARS` characters.
 
-    Return an empty string if that is no title: it has no letter and no digit, or is a sentence or more.
+    Return an empty string if the text is no title: it has no letter and no digit, or is a sentence or longer.
     """
     line = next((line for line in written.splitlines() if any(map(str.isalnum, line)) and "```" not in line), "")
     line = "".join(char for char in line if (char not in _BIDI and unicodedata.category(char) != "Cc") or char == "\t")

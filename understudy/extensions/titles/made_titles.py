@@ -1,12 +1,12 @@
-"""The title of a thread by the model of its agent, which is asked after the thread's first answer.
+"""Makes the title of a thread by asking the model of its agent after the thread's first answer.
 
 1. The request is small: the beginnings of the first message and of the answer, no tools, a short reply, `LIMIT_S`.
-2. It is made beside the conversation, which the run's end does not wait for, and holds no permit of a run. No question
-   waits for it, as a model server may have one slot: it is not begun while one waits, given up when the thread's next
-   one is asked, and made after that one's answer.
-3. What it used counts for the user's day, and it is not made once that is spent. If it fails, or its server dies, the
-   thread keeps the title that it has; the model is not asked again.
-4. A title that the user has given is never replaced: the store compares it with the one derived from the message.
+2. It is made beside the conversation: the end of the run does not wait for it, and it holds no permit of a run. No
+   message waits for it either, as a model server may have a single slot: it is given up when the thread's next run
+   starts, and made after the answer of that run.
+3. Its usage counts for the user's day, and it is not made when a limit of spending is reached. If it fails, or its
+   server dies, the thread keeps its present title; the model is not asked again.
+4. A title that the user has set is never replaced: the write requires the title that was derived from the message.
 """
 
 import logging
@@ -45,16 +45,16 @@ from understudy.wire.events import RunStatus, Usage
 log = logging.getLogger(__name__)
 
 MODEL_S: Final = 60.0
-"""Seconds for the model's reply, in one attempt: a small model on a processor reads its prompt for many of them."""
+"""Timeout of the model's only reply: a small model without a graphics card takes many seconds to read its prompt."""
 LIMIT_S: Final = MODEL_S + 10.0
-"""Seconds for all of it, with the reads from the store."""
+"""Timeout of the whole attempt, with the reads from the store."""
 CHARACTERS: Final = 1_000
-"""Characters of the first message, and of its answer, that the model is given."""
+"""Characters of the first message, and of the answer, that the model is given; the rest is cut off."""
 REPLY_TOKENS: Final = 24
 REASONING_TOKENS: Final = 1_000
-"""Tokens of a reply, and those that a model may have beside them which reasoned before its answer: they count, too."""
+"""Limit of tokens of a reply, and of further ones for a model that reasons, as its reasoning counts for the limit."""
 MESSAGES: Final = 10
-"""Messages of a thread up to which it can get a title, after answers that failed and titles that were given up."""
+"""Limit of messages of a thread that can still get a title, after failed answers and titles that were given up."""
 INSTRUCTIONS: Final = (
     "You name conversations. Reply with the title of the conversation that you are given, and nothing else: at most "
     "six words, in the language of the conversation, without quotes, markup or a full stop."
@@ -63,9 +63,9 @@ INSTRUCTIONS: Final = (
 
 @frozen
 class TitleMade:
-    """What came of the request: the `title`, empty if there is none, to replace the one `derived` from the message.
+    """The result of a request: a `title`, empty if it failed, to replace the one `derived` from the message.
 
-    `usage` is what the model used, with its cost; None if it was not reached. `began` is in Unix seconds.
+    `usage` is the model's usage with its cost, None if the model was not reached. `began` is in Unix seconds.
     """
 
     title: str
@@ -75,18 +75,18 @@ class TitleMade:
 
 
 def model_for_titles(services: Services, request: RunRequest) -> tuple[Model, str] | None:
-    """Return the model that makes the title of the thread of a run, with its name for prices; None if none does.
+    """Return the model for the title of a run's thread, and the model's name for prices; None if there is none.
 
-    It is that of the run's agent; of a chain the first one that can. Agents without a model have none. Runs that call
-    a tool in place of a model ask for none, nor do threads that no list shows.
+    It is the model of the run's agent; in a chain the first one that can make titles. There is none for agents without
+    a model, for runs that call a tool in place of a model, and for threads that are in no list.
     """
     if "tool" in request.settings or request.thread_id.startswith(ONCE):
         return None
     agent = services.agents.get(request.agent)
     if agent is None or agent.run is not None or agent.remote is not None:
         return None
-    wanted, model = agent.model, services.models.of(agent.model)
-    name = services.models.default if wanted is None else wanted if isinstance(wanted, str) else model.name
+    chosen, model = agent.model, services.models.of(agent.model)
+    name = services.models.default if chosen is None else chosen if isinstance(chosen, str) else model.name
     models = [(model, name)]
     if isinstance(model, FallbackModel):
         models = list(zip(model.models, model.names, strict=True))
@@ -99,7 +99,7 @@ async def make_title(
     """Ask a model for the title of the thread of a run that has just ended with an answer.
 
     Cancel `time_left` to give it up. Return None if the model is not asked: the answer is not among the thread's first
-    ones, the user has renamed the thread, or has spent what they may today.
+    ones, the user has renamed the thread, or a limit of spending is reached.
     """
     owner, thread_id, store = request.owner, request.thread_id, services.store
     try:
@@ -132,13 +132,13 @@ async def make_title(
 
 
 def _has_reasoned(step: StepRecord) -> bool:
-    """Return whether a model reasoned in a step: its provider has counted it, or shown it."""
+    """Return whether a model reasoned in a step: its provider counted tokens of reasoning, or showed the reasoning."""
     used = usage_of(step)
     return used is not None and (bool(step.result.get("reasoning")) or bool(used.reasoning))
 
 
 def usage_step(run_id: str, steps: Sequence[StepRecord], made: TitleMade, now: float) -> StepRecord:
-    """Return the step after these of a run that counts what its thread's title has used."""
+    """Return the next step of a run after these `steps`, which records the usage of its thread's title."""
     number = max((step.number for step in steps), default=0) + 1
     return StepRecord(run_id, number, *TITLE, {"usage": msgspec.to_builtins(made.usage)}, "ok", made.began, now)
 
@@ -155,7 +155,7 @@ def _turn(first: str, answer: str, tokens: int) -> Turn:
 
 
 async def _ask(model: Model, turn: Turn, run_id: str, time_left: trio.CancelScope) -> tuple[str, Usage | None]:
-    """Return the title, empty without one, and what the model used: an estimate if its time was over."""
+    """Return the title, empty without one, and the model's usage, which is estimated if its time was over."""
     time_left.deadline = trio.current_time() + MODEL_S
     with time_left:
         try:
@@ -174,4 +174,4 @@ async def _ask(model: Model, turn: Turn, run_id: str, time_left: trio.CancelScop
 
 
 async def _ignore(_: ModelEvent) -> None:
-    """Take the events of a reply that is not shown."""
+    """Ignore an event of a reply, as the reply is not shown."""

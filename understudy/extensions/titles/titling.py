@@ -1,4 +1,4 @@
-"""The title of a conversation's thread, which a model makes after an answer (see `made_titles`)."""
+"""The part of conversations that has titles made after answers (see `made_titles`), and stores them."""
 
 import logging
 from functools import partial
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 @define(eq=False)
 class Titling(ThreadPart):
-    """The title of a thread: whether one is `due`, and the attempt to make it."""
+    """Makes the title of a thread. `due`: it must be made after the next answer."""
 
     due: bool = field(default=True, init=False)
     _at_work: tuple[Attempt, trio.CancelScope] | None = field(default=None, init=False)
 
     def run_starts(self, live: ActiveRun) -> None:
-        """Give up the title that is being made: the thread's next question would wait for it at a model server of one
-        slot. It is due again after the answer."""
+        """Give up the title that is being made, as a model server with one slot would make the run wait for it. The
+        title is due again after the answer."""
         if self._at_work is not None:
             self._at_work[1].cancel()
             self._at_work, self.due = None, True
@@ -46,11 +46,11 @@ class Titling(ThreadPart):
             await self.workers.start_attempt(attempt, partial(self._made, attempt))
 
     async def _made(self, attempt: Attempt) -> None:
-        """Count what a title has used, and give it to the thread unless the user has renamed that meanwhile."""
+        """Record the usage of a title, and store the title unless the user has renamed the thread meanwhile."""
         made, thread, now = attempt.answer, self.thread, self.thread.now
         if self._at_work is not None and self._at_work[0] is attempt:
             self._at_work = None
-        if not isinstance(made, TitleMade):  # it failed, which is in the log
+        if not isinstance(made, TitleMade):  # the attempt failed, and has logged that
             return
         try:
             if made.usage is not None:

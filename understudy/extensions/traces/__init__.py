@@ -1,8 +1,8 @@
-"""Traces: the spans of runs, sent to a collector.
+"""Traces: sends the spans of runs to a collector.
 
-What a run does is followed by a part of the run (`spans_of_run`), its commits by one of its conversation
-(`spans_of_commits`), and its message where the command is carried out (`spans_of_message`). Other extensions record
-spans of their own by `understudy.observe.spans.Traces`, if this one is on.
+A part of each run records its work (`spans_of_run`), a part of its conversation its commits (`spans_of_commits`), and a
+wrapper around commands its message (`spans_of_message`). Other extensions record spans of their own by
+`understudy.observe.spans.Traces`, if this one is on.
 """
 
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ class TracesOfRuns(Extension):
     table = "otlp"
 
     def settings(self) -> type:
-        """The collector, and what of runs it is sent."""
+        """Return the settings of traces."""
         from understudy.extensions.traces.settings import OtlpSettings
 
         return OtlpSettings
 
     def metrics(self) -> "Sequence[CountedBy]":
-        """The spans that are lost."""
+        """Return the counter of lost spans."""
         from understudy.extensions.traces.collector import DROPPED
 
         return [DROPPED]
 
     async def open(self, server: "WebContext") -> None:
-        """Start to send traces, if a collector is set. Raises ExtraNotInstalled, and OSError for its certificate."""
+        """Start sending traces, if a collector is set. Raises ExtraNotInstalled, and OSError for its certificate."""
         from understudy.extensions.traces.settings import OtlpSettings
 
         settings = server.settings.of(OtlpSettings)

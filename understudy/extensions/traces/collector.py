@@ -1,4 +1,4 @@
-"""Starts to send traces to a collector."""
+"""Starts sending traces to a collector."""
 
 import uuid
 from collections.abc import Callable
@@ -19,7 +19,7 @@ DROPPED: Final = CountedBy(
 def open_traces(
     settings: OtlpSettings, release: str, database: str, on_dropped: Callable[[str, int], None]
 ) -> SentTraces:
-    """Start to send traces of a `release` on a `database`; `on_dropped` counts spans that are lost, by why.
+    """Start sending traces of a `release` with a `database`; `on_dropped(why, count)` counts lost spans.
 
     Takes some 0.3 s. Raises ExtraNotInstalled; OSError if the authority of the collector's certificate cannot be read.
     """

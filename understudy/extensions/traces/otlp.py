@@ -1,4 +1,4 @@
-"""Sends spans to a collector by OTLP over HTTP. Nothing else imports OpenTelemetry. Needs the extra `traces`."""
+"""Sends spans to a collector by OTLP over HTTP. Needs the extra `traces`; no other module imports OpenTelemetry."""
 
 import logging
 import os
@@ -23,17 +23,17 @@ from understudy.observe.spans import SpanContext as OwnContext
 from understudy.observe.spans import TraceSpan
 
 SEND_S: Final = 5.0
-"""Seconds for one request, with its repeats when the collector says that it is busy."""
+"""Timeout of one request, with its repeats when the collector is busy."""
 PATH: Final = "/v1/traces"
-"""Where collectors take spans, below their address."""
+"""The path below a collector's address at which it accepts spans."""
 
 
 def otlp_sender(endpoint: str, headers: Mapping[str, str], version: str, instance: str) -> Send:
-    """Return the function that sends spans to a collector. `instance` tells this process from others in its spans.
+    """Return a function that sends spans to a collector. `instance` distinguishes this process from others.
 
     The library reads the variables `OTEL_EXPORTER_OTLP_CERTIFICATE` (the authority of the collector's certificate),
-    `…_CLIENT_CERTIFICATE` and `…_CLIENT_KEY`; `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` go before the first. Attributes
-    of the resource can be added by `OTEL_RESOURCE_ATTRIBUTES`.
+    `…_CLIENT_CERTIFICATE` and `…_CLIENT_KEY`; `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` precede the first.
+    `OTEL_RESOURCE_ATTRIBUTES` can add attributes of the resource.
 
     Raises:
         OSError: The file of that authority cannot be read, or has no certificate.
@@ -42,9 +42,9 @@ def otlp_sender(endpoint: str, headers: Mapping[str, str], version: str, instanc
         if file := os.environ.get(variable):
             try:
                 ssl.create_default_context(cafile=file)
-            except OSError as error:  # also of the content: ssl.SSLError
+            except OSError as error:  # malformed content too, as ssl.SSLError is an OSError
                 raise OSError(f"{variable} names {file}, which has no certificate to read: {error.strerror}") from error
-    # Each failed request is an error in the library's log; here the first one is a line, and each is in the metric.
+    # The library logs each failed request as an error; `sender` logs the first one, and the metric counts each.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
     attributes: dict[str, str | int] = {
         SERVICE_NAME: "understudy",
@@ -79,7 +79,7 @@ def _readable(span: TraceSpan, resource: Resource, scope: InstrumentationScope) 
 
 
 def _nanoseconds(seconds: float) -> int:
-    """Return a Unix time in nanoseconds; a float of it is right to the microsecond."""
+    """Return a Unix time in nanoseconds, rounded to microseconds, the precision of a float."""
     return round(seconds * 1_000_000) * 1000
 
 

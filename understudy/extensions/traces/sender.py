@@ -1,9 +1,9 @@
 """Sends the spans of runs to a collector, from a thread of its own.
 
-1. Nobody waits for the collector. A span enters a bounded queue, or is dropped and counted.
-2. A batch that the collector does not take is dropped and counted: it was busy or away for `otlp.SEND_S` then.
-3. Closing takes no longer than it is given; the spans that are left then are dropped and counted.
-4. The first drop is logged, and the end of an outage; what lies between is in the metric.
+1. No run waits for the collector. A span enters a bounded queue, or is dropped and counted.
+2. A batch that the collector does not accept is dropped and counted: the collector was busy or away for `otlp.SEND_S`.
+3. Closing has a time limit; the spans that remain then are dropped and counted.
+4. The first drop is logged, and the end of an outage; the metric counts all drops in between.
 """
 
 import logging
@@ -22,23 +22,23 @@ from understudy.observe.spans import Traces, TraceSpan
 log = logging.getLogger(__name__)
 
 QUEUED: Final = 4096
-"""Spans that wait for the collector; about 400 runs with one tool call, or with `otlp.content` at most 70 MB."""
+"""Limit of queued spans: those of about 400 runs with one tool call each, or with `otlp.content` at most 70 MB."""
 BATCH: Final = 256
-"""Spans of one request to the collector; it is sent as soon as there are so many, or after `EVERY_S`."""
+"""Limit of spans in one request; a request is sent when so many are queued, or after `EVERY_S`."""
 EVERY_S: Final = 0.25
-"""Seconds for which spans are gathered: a kill loses no more, and a busy server makes a few requests a second."""
+"""Seconds for which spans are gathered: a kill loses no more, and a busy server makes a few requests per second."""
 CONTENT_CHARS: Final = 4_000
-"""Characters of one text in a span; the rest is cut off."""
+"""Limit of characters of one text in a span; the rest is cut off."""
 
 Send: TypeAlias = Callable[[Sequence[TraceSpan]], bool]
-"""Sends spans, and returns whether the collector has taken them. It may block, for a bounded time."""
+"""Sends spans, and returns whether the collector has accepted them. It may block, for a bounded time."""
 
 
 class SentTraces(Traces):
-    """The spans of one server. `ratio` is the share of runs that are traced; `content`: with their texts.
+    """The spans of one server. `ratio` is the share of traced runs; `content`: spans have the texts of runs.
 
     `send` is called in a thread. `dropped(why, count)` counts spans that were lost, because of the `queue`, the
-    `collector` or `shutdown`; it is called in any thread. `database` is the database's name in the conventions.
+    `collector` or `shutdown`; it may be called in any thread. `database` is its name in the semantic conventions.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class SentTraces(Traces):
         self._abandoned = False
         self._some = threading.Event()
         self._hurry = threading.Event()
-        # A daemon: a collector that never answers must not keep the process alive.
+        # A daemon thread, so that a collector that never answers does not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
 
     def start(self) -> None:
-        """Start to send."""
+        """Start the thread that sends."""
         self._thread.start()
 
     def record(self, span: TraceSpan) -> None:
@@ -86,21 +86,21 @@ class SentTraces(Traces):
             self._hurry.set()
 
     def hurry(self) -> None:
-        """Send what is queued now."""
+        """Send the queued spans now."""
         self._hurry.set()
 
     async def aclose(self, within_s: float) -> None:
-        """Send what is queued, for at most `within_s` seconds; then drop the rest."""
+        """Send the queued spans, for at most `within_s` seconds; then drop the rest."""
         self._closing = True
         self._some.set()
         self._hurry.set()
         if self._thread.is_alive():
             await trio.to_thread.run_sync(partial(self._thread.join, within_s), abandon_on_cancel=True)
-        left = len(self._queue) + (self._in_flight if self._thread.is_alive() else 0)
+        remaining = len(self._queue) + (self._in_flight if self._thread.is_alive() else 0)
         self._abandoned = True
         self._queue.clear()
-        if left:
-            self._drop("shutdown", left)
+        if remaining:
+            self._drop("shutdown", remaining)
 
     def _work(self) -> None:
         while not (self._closing and not self._queue):
@@ -110,14 +110,14 @@ class SentTraces(Traces):
             self._hurry.clear()
             while batch := self._next_batch():
                 try:
-                    taken = self._send(batch)
+                    delivered = self._send(batch)
                 except Exception:
                     log.exception("traces.not_sent")
-                    taken = False
-                if self._abandoned:  # they are counted already
+                    delivered = False
+                if self._abandoned:  # `aclose` has counted this batch as dropped
                     return
                 self._in_flight = 0
-                if taken:
+                if delivered:
                     self._delivered()
                 else:
                     self._drop("collector", len(batch))
@@ -145,16 +145,16 @@ class SentTraces(Traces):
 def as_text(value: Any) -> str:
     """Return a value as a text for a span: JSON unless it is a text, and at most `CONTENT_CHARS` characters.
 
-    A run must not fail for its trace, so a value that has no JSON is left out.
+    A value without a JSON form is left out, because a run must not fail for its trace.
     """
     try:
         text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
     except (TypeError, ValueError, RecursionError):
         return "(not shown)"
     text = text if len(text) <= CONTENT_CHARS else f"{text[:CONTENT_CHARS]}…"
-    return text.encode(errors="replace").decode()  # half of a surrogate pair is no text for a collector
+    return text.encode(errors="replace").decode()  # collectors refuse lone surrogates
 
 
 def as_messages(role: str, text: str) -> str:
-    """Return a text as the conventions have messages: a list in JSON of one message with one part."""
+    """Return a text in the form of messages in the semantic conventions: a JSON list of one message with one part."""
     return msgspec.json.encode([{"role": role, "parts": [{"type": "text", "content": as_text(text)}]}]).decode()

@@ -29,7 +29,7 @@ class OtlpSettings:
     """Whether spans have the texts of users, models and tools, as they are stored."""
 
     def faults(self, _: "Settings") -> Iterator[str]:
-        """Yield what does not go together, a sentence each."""
+        """Yield a sentence for each fault of the settings."""
         if self.endpoint and not is_base(self.endpoint):
             yield (
                 "otlp.endpoint must be an address such as http://localhost:4318, without /v1/traces, not "

@@ -1,4 +1,4 @@
-"""The spans of the commits of a thread."""
+"""Records the spans of a thread's commits."""
 
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ from understudy.wire.vocabulary import from_log
 
 @define(eq=False)
 class SpansOfCommits(ThreadPart):
-    """Records the spans of the commits of traced runs, below those of their agents: `agents` has these."""
+    """Records the spans of commits of traced runs. Their parents are the spans of the runs' agents, in `agents`."""
 
     agents: WeakKeyDictionary[ActiveRun, SpanContext] = field(factory=WeakKeyDictionary, init=False)
 
@@ -32,7 +32,7 @@ class SpansOfCommits(ThreadPart):
             return
         live = self.thread.runs.get(run_id)
         parent = span_of(run_id) if live is None else self._above(live, change)
-        about: dict[str, Attribute] = {
+        attributes: dict[str, Attribute] = {
             names.DATABASE: traces.database,
             names.DATABASE_OPERATION: "COMMIT",
             names.EVENTS: len(change.events),
@@ -40,10 +40,10 @@ class SpansOfCommits(ThreadPart):
         }
         span, now = traces.new_context(parent.trace_id), self.thread.now
         why = "" if error is None else "cancelled" if isinstance(error, trio.Cancelled) else type(error).__name__
-        traces.add("commit", span, parent, began_at, now, about, kind=SpanKind.CLIENT, error=why)
+        traces.add("commit", span, parent, began_at, now, attributes, kind=SpanKind.CLIENT, error=why)
 
     def _above(self, live: ActiveRun, change: Change) -> SpanContext:
-        """Return the span of the agent at work, of one that starts in this commit, or else of the message."""
+        """Return the span of an agent that starts in this commit, or of the agent at work, or else of the message."""
         request = live.request
         started = [event for event in change.events if event.type == AgentStarted.type]
         if started and change.run is None:

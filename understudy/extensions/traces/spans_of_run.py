@@ -1,8 +1,8 @@
-"""The spans of one attempt at a run: of its agents, of the requests to their models, and of their tool calls.
+"""Records the spans of one attempt at a run: of its agents, of requests to their models, and of their tool calls.
 
-1. A span is recorded when it has ended. That of an agent whose work was cut off from outside, by a kill or a stop of
-   the server, is recorded by the next attempt, which knows its ids from the log, and whose own spans link to it.
-2. Texts are in spans only with `SentTraces.content`, and only as the content filter lets them be stored.
+1. A span is recorded when it ends. The span of an agent that was cut off, by a kill or a stop of the server, is
+   recorded by the next attempt, which knows its ids from the log, and whose own spans link to it.
+2. Spans have texts only with `SentTraces.content`, and only in the form that the content filter lets be stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from understudy.wire.events import Usage
 
 
 def spans_of_run(traces: SentTraces, services: Services, request: RunRequest, _agent: Agent) -> "SpansOfRun | None":
-    """Return the part of a run that is traced, or of a subagent of it."""
+    """Return the part for a run or a subagent, None if the run is not traced."""
     return SpansOfRun(traces, services, request) if traces.of_run(request.run_id) else None
 
 
@@ -34,8 +34,8 @@ def spans_of_run(traces: SentTraces, services: Services, request: RunRequest, _a
 class SpansOfRun(RunPart):
     """Records the spans of the agents of a run, one after the other, or of one subagent.
 
-    `above` is the span that asks the agents: the message's, or that of the call `scope` which asks a subagent. `agent`
-    is the span of the agent at work. `before` is the attempt that this one follows, None if it is the first.
+    `above` is the parent of the agents' spans: that of the message, or of the call `scope` which asks a subagent.
+    `agent` is the span of the agent at work. `before` is the previous attempt, None in the first.
     """
 
     traces: SentTraces
@@ -58,7 +58,7 @@ class SpansOfRun(RunPart):
         return span_of(self.request.run_id, attempt, self.scope) if self.scope else span_of(self.request.run_id)
 
     def call_fields(self, call_id: str) -> Mapping[str, Any]:
-        """Return the header by which other servers' spans join the trace of a call."""
+        """Return the header by which spans of other servers become children of a call's span."""
         return {"traceparent": self._of_attempt(call_id).header}
 
     def _of_attempt(self, name: str) -> SpanContext:
@@ -66,7 +66,7 @@ class SpansOfRun(RunPart):
         return span_of(self.request.run_id, self.request.attempt, name)
 
     async def ended(self, done: Done) -> None:
-        """Record the span of what has ended."""
+        """Record the span of an agent, a request, a call or a run that has ended."""
         now = self.services.clock()
         match done:
             case AgentDone(usage, text):
@@ -83,13 +83,13 @@ class SpansOfRun(RunPart):
     # agents
 
     async def begin(self, work: RunWork) -> None:
-        """Begin the span of an agent. If it was at work when the attempt before was cut off, link to the span it had.
+        """Begin the span of an agent. If it was at work when the previous attempt was cut off, link to its span there.
 
-        That one is recorded here, with those of the calls it left, if that attempt could not.
+        If that attempt did not record that span, record it here, with the spans of its unfinished calls.
         """
         agent, agent_id, past, live = work.agent, work.agent_id, work.past, work.log.active
         if len(work.agent_ids) < len(past.agents):
-            return  # it has handed over
+            return  # this agent has handed over in an earlier attempt
         self.scope, self.before = work.log.scope, live.attempt
         self.above, self.agent = self._above(self.request.attempt), self._of_attempt(agent_id)
         for observer in () if self.scope else work.log.thread.hooks.committed:
@@ -105,13 +105,13 @@ class SpansOfRun(RunPart):
             cut = {call.call_id: call.step for call in calls if call.step is not None and call.result is None}
             self._cut_calls = frozenset(cut)
             if not before.crashed:
-                about = self._of_agent(agent.name, agent_id)
-                self._record_cut(agent.name, span, self._above(before.before), before.began_at, about)
+                attributes = self._of_agent(agent.name, agent_id)
+                self._record_cut(agent.name, span, self._above(before.before), before.began_at, attributes)
                 for call_id, step in cut.items():
-                    of_call = span_of(self.request.run_id, before.before, call_id)
-                    about = self._of_call(step.name, call_id)
-                    self._record_cut(step.name, of_call, span, step.started_at, about)
-                self.traces.hurry()  # nobody records them again
+                    span_of_call = span_of(self.request.run_id, before.before, call_id)
+                    attributes = self._of_call(step.name, call_id)
+                    self._record_cut(step.name, span_of_call, span, step.started_at, attributes)
+                self.traces.hurry()  # no later attempt records them again
 
     def _of_agent(self, name: str, agent_id: str) -> dict[str, Attribute]:
         return {
@@ -125,12 +125,12 @@ class SpansOfRun(RunPart):
     def _record_cut(
         self, name: str, span: SpanContext, parent: SpanContext, began_at: float, about: dict[str, Attribute]
     ) -> None:
-        """Record a span of the attempt before, until its last sign of life."""
+        """Record a span of the previous attempt, which ends with that attempt's last sign of life."""
         heard_at, label = 0.0 if self.before is None else self.before.heard_at, f"{about[names.OPERATION]} {name}"
         self.traces.add(label, span, parent, began_at, heard_at, about, error=INTERRUPTED)
 
     def _end_agent(self, usage: Usage, now: float, *, error: str = "", text: str = "") -> None:
-        """Record the span of the agent at work, if one is; `text` is its answer as it is stored."""
+        """Record the span of the agent at work, if there is one; `text` is its answer as it is stored."""
         if not self._attributes:
             return
         attributes = {**self._attributes, names.INPUT_TOKENS: usage.input, names.OUTPUT_TOKENS: usage.output}
@@ -161,10 +161,8 @@ class SpansOfRun(RunPart):
         self.traces.add(name, span, self.agent, asked.began_at, now, attributes, kind=kind, error=asked.error)
 
     def _end_call(self, made: CallMade) -> None:
-        """Record a tool call, and the subagent that it asks. A call that the attempt before has left links to its span.
-
-        Arguments and result are those that are stored.
-        """
+        """Record a tool call, and the subagent that it asks. A call that the previous attempt left unfinished links to
+        its span there. Arguments and result are recorded as they are stored."""
         call, now = made.call, made.ended_at
         if call.subagent is not None and (below := self._below(call.subagent)) is not None:
             below._end_agent(call.subagent.usage, now, error=made.error)
@@ -180,14 +178,14 @@ class SpansOfRun(RunPart):
         self.traces.add(name, span, self.agent, made.began_at, now, attributes, links=links, error=made.error)
 
     def _end_calls(self, calls: Sequence[RunCall], now: float, error: str) -> None:
-        """Record the calls that have not ended, from the innermost one."""
+        """Record the unfinished calls, the innermost first."""
         for call in calls:
             if (agent := call.subagent) is not None and agent.tools and (below := self._below(agent)) is not None:
                 below._end_calls(agent.tools.begun_calls(), now, error)
             self._end_call(CallMade(call, call.began, now, error))
 
     def _below(self, asked: CallSubagent) -> "SpansOfRun | None":
-        """Return what records the spans of a subagent that a call has asked."""
+        """Return the part that records the spans of a subagent, None if it has none."""
         parts = () if asked.tools is None else asked.tools.parts.ended
         return next((part for part in parts if isinstance(part, SpansOfRun)), None)
 

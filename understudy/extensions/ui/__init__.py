@@ -1,6 +1,6 @@
 """The UI message stream of the Vercel AI SDK: `/api/ui`, for React pages that use `useChat`.
 
-What a request stands for, and which run its answer is of, is decided here; `chunks` translates the events of a run.
+`routes` turns requests into commands and finds the run of the answer; `chunks` translates the events of a run.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Ui(Extension):
     requires = ("doors",)
 
     def routes(self) -> "Sequence[Blueprint]":
-        """`/api/ui`."""
+        """Return the routes of `/api/ui`."""
         from understudy.extensions.ui import routes
 
         return [routes.blueprint]

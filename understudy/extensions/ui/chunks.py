@@ -1,7 +1,7 @@
-"""Translate events into the chunks of a UI message stream (ai-sdk.dev/docs/ai-sdk-ui/stream-protocol). Pure.
+"""Translates events into the chunks of a UI message stream (ai-sdk.dev/docs/ai-sdk-ui/stream-protocol). Pure.
 
-Whatever events come, and wherever they break off, the output is one complete message: it begins with `start`, each part
-that is opened is closed, and it ends with one `finish`, `abort` or `error`.
+Whatever events come, and wherever they break off, the output is one complete message: it begins with `start`, each
+opened part is closed, and it ends with one `finish`, `abort` or `error`.
 """
 
 from typing import Any, TypeAlias
@@ -39,30 +39,30 @@ Chunk: TypeAlias = dict[str, Any]
 class UiTranslator:
     """Translates the events of a thread into the message of one run.
 
-    While the run only waits for approvals, the message ends: the client sends its user's decisions with a new request,
-    for whose message `decided` are the calls that they are about. What the client had before is not sent again then.
+    When the run waits only for approvals, the message ends: the client sends its user's decisions with a new request,
+    in which `decided` are the ids of the decided calls. The parts that the client has already are not sent again then.
     """
 
     thread_id: str
     run_id: str
     decided: frozenset[str] = frozenset()
     ended: bool = field(default=False, init=False)
-    _silent: bool = field(init=False)  # the client has these parts already
+    _silent: bool = field(init=False)  # the client has the present parts already
     _started: bool = field(default=False, init=False)
-    _waits: set[str] = field(factory=set, init=False)
-    _calls: dict[str, bool] = field(factory=dict, init=False)  # by id: whether it is answered
-    _partial: dict[str, list[Any]] = field(factory=dict, init=False, repr=False)
+    _waits: set[str] = field(factory=set, init=False)  # ids of the calls that wait for approval
+    _calls: dict[str, bool] = field(factory=dict, init=False)  # by the call's id: whether its output was sent
+    _partial: dict[str, list[Any]] = field(factory=dict, init=False, repr=False)  # by the call's id: its partial output
     _thoughts: int = field(default=0, init=False)
     _text: str = field(default="", init=False, repr=False)
     _texts: int = field(default=0, init=False)
     _open: str | None = field(default=None, init=False)  # id of the text part that is open
-    _why: tuple[str, str] | None = field(default=None, init=False)
+    _why: tuple[str, str] | None = field(default=None, init=False)  # code and sentence of the server's reason to end
 
     def __attrs_post_init__(self) -> None:
         self._silent = bool(self.decided)
 
     def translate(self, envelope: Envelope) -> list[Chunk]:
-        """Return the chunks for an event, often none; always none after the end."""
+        """Return the chunks for an event, which may be none; after the end they always are."""
         if self.ended:
             return []
         event = envelope.event
@@ -80,9 +80,9 @@ class UiTranslator:
         return [] if self._silent else self._ensure_started(chunks)
 
     def pause(self) -> list[Chunk]:
-        """Return the chunks that end the message for its client if its run only waits for approval; else none.
+        """Return the chunks that end the message if its run waits only for approvals; otherwise none.
 
-        Call it after each batch of events, as a decision may come with its question.
+        Call it after each batch of events, as a batch may have a question and its decision.
         """
         if self.ended or self.decided or not self._waits:
             return []
@@ -92,9 +92,9 @@ class UiTranslator:
         return [*self._close_text(), {"type": "finish-step"}, {"type": "finish", "finishReason": "tool-calls"}]
 
     def closing_events(self, code: str) -> list[Chunk]:
-        """Return the chunks that end the message for its client while its run goes on, or is lost, on the server.
+        """Return the chunks that end the message although its run continues, or is lost, on the server.
 
-        `code` is one of `transport.wire.codes.ERRORS`. A reason that the server has sent before takes precedence.
+        `code` is one of `understudy.wire.codes.ERRORS`. A reason that the server has sent before takes precedence.
         """
         if self.ended:
             return []
@@ -117,8 +117,8 @@ class UiTranslator:
         if self._started:
             return chunks
         self._started = True
-        about = {"threadId": self.thread_id, "runId": self.run_id}
-        start = {"type": "start", "messageId": f"{ANSWER}{self.run_id}", "messageMetadata": about}
+        metadata = {"threadId": self.thread_id, "runId": self.run_id}
+        start = {"type": "start", "messageId": f"{ANSWER}{self.run_id}", "messageMetadata": metadata}
         return [start, {"type": "start-step"}, *chunks]
 
     def _translate_event(self, event: Event) -> list[Chunk]:
@@ -163,15 +163,15 @@ class UiTranslator:
             {"type": "reasoning-end", "id": name},
         ]
 
-    # The tools are the server's own: `providerExecuted` tells the client that it is not to run them, and `dynamic` that
-    # it need not know their types.
+    # The server runs the tools: `providerExecuted` tells the client not to run them, and `dynamic` that it need not
+    # know their types.
     def _call(self, call: ToolExecuting) -> list[Chunk]:
         if call.call_id in self._calls:
             return []
         self._calls[call.call_id] = False
         chunk = {"toolCallId": call.call_id, "toolName": call.tool_name, "input": plain(call.parameters)}
-        about = {"providerExecuted": True, "dynamic": True, "title": call.description or call.tool_name}
-        return [*self._close_text(), {"type": "tool-input-available", **chunk, **about}]
+        flags = {"providerExecuted": True, "dynamic": True, "title": call.description or call.tool_name}
+        return [*self._close_text(), {"type": "tool-input-available", **chunk, **flags}]
 
     def _more_output(self, partial: ToolPartial) -> list[Chunk]:
         if self._calls.get(partial.call_id) is not False:
@@ -193,12 +193,12 @@ class UiTranslator:
         return [self._output_error(call.call_id, call.result_summary)]
 
     def _output_chunk(self, call_id: str, output: Any, **members: Any) -> Chunk:
-        about = {"toolCallId": call_id, "output": plain(output), "providerExecuted": True, "dynamic": True}
-        return {"type": "tool-output-available"} | about | members
+        chunk = {"toolCallId": call_id, "output": plain(output), "providerExecuted": True, "dynamic": True}
+        return {"type": "tool-output-available"} | chunk | members
 
     def _output_error(self, call_id: str, sentence: str) -> Chunk:
-        about = {"toolCallId": call_id, "errorText": sentence, "providerExecuted": True, "dynamic": True}
-        return {"type": "tool-output-error"} | about
+        chunk = {"toolCallId": call_id, "errorText": sentence, "providerExecuted": True, "dynamic": True}
+        return {"type": "tool-output-error"} | chunk
 
     def _say(self, text: str) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -224,12 +224,12 @@ class UiTranslator:
         chunks += self._close_parts()
         if answer.visualization is not None:
             chunks.append({"type": "data-visualization", "data": plain(answer.visualization)})
-        about = plain({"usage": answer.usage, "status": answer.status.value, "data": answer.data})
+        metadata = plain({"usage": answer.usage, "status": answer.status.value, "data": answer.data})
         self.ended = True
         if answer.status is RunStatus.CANCELLED:
-            return [*chunks, {"type": "message-metadata", "messageMetadata": about}, {"type": "abort"}]
+            return [*chunks, {"type": "message-metadata", "messageMetadata": metadata}, {"type": "abort"}]
         reason = "error" if answer.status is RunStatus.FAILED else "stop"
-        end = {"type": "finish", "finishReason": reason, "messageMetadata": about}
+        end = {"type": "finish", "finishReason": reason, "messageMetadata": metadata}
         return [*chunks, {"type": "finish-step"}, end]
 
     def _failed(self, sentence: str) -> list[Chunk]:

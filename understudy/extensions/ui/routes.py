@@ -30,24 +30,24 @@ from understudy.wire.events import ANSWER
 blueprint = Routes("ui", __name__, url_prefix="/api/ui")
 
 LABEL: Final = "ui"
-"""Metric label of these streams, and the door of decisions that come by them."""
+"""The metric label of these streams, and the door that is recorded with decisions in their requests."""
 FORM: Final = '{"id": "…", "messages": [{"id": "…", "role": "user", "parts": […]}]}'
 REGENERATE: Final = "regenerate-message"
 
 
 @frozen
 class UiMessage:
-    """A message of the client. Only the last ones are read: the server has the history."""
+    """A message in a request. Only the last two are read, as the server has the history."""
 
     id: str = ""
     role: str = ""
     parts: list[Any] = field(factory=list)
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> "UiMessage":
-        """Return a message, with the text that AI SDK 4 has beside its parts if it has none."""
-        parts = given.get("parts") or given.get("content") or []
-        return cls(str(given.get("id") or ""), str(given.get("role")), parts if isinstance(parts, list) else [parts])
+    def of(cls, raw: dict[str, Any]) -> "UiMessage":
+        """Return a message; without parts its text is read from `content`, as AI SDK 4 sends it."""
+        parts = raw.get("parts") or raw.get("content") or []
+        return cls(str(raw.get("id") or ""), str(raw.get("role")), parts if isinstance(parts, list) else [parts])
 
 
 @frozen
@@ -89,7 +89,7 @@ async def resume(chat_id: str) -> Response:
 
 
 async def as_error_chunk(refused: Response) -> Response:
-    """Convert a refusal to a stream with an error: of an HTTP error the client shows its whole body."""
+    """Convert a refusal to a stream with an error, because the client would show the whole body of an HTTP error."""
     chunk = {"type": "error", "errorText": (await refused.get_json())["error"]["message"]}
     return Response(
         encode_block(encode_json(chunk)) + DONE, content_type=CONTENT_TYPE, headers=STREAM_HEADERS | HEADERS
@@ -103,7 +103,7 @@ async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozen
     """Return the stream of a run's message.
 
     Raises:
-        CommandRejected: `not_found`: the caller has no such run.
+        CommandRejected: The caller has no such run (`not_found`).
     """
     first = await web_context().store.read(queries.run_start, identity().user, thread_id, run_id)
     if first is None:
@@ -113,48 +113,48 @@ async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozen
 
 
 def _read(body: bytes) -> tuple[UiRequest, dict[str, Any]]:
-    """Return the client's request, and the application's options beside it. Raises CommandRejected."""
+    """Parse a body. Return the request, and the application's options in it. Raises CommandRejected."""
     raw = decode(body, MAX_VALUES)
     if not isinstance(raw, dict):
         raise CommandRejected("invalid_command", f"The body must be {FORM}.")
     messages, name, again = raw.get("messages"), raw.get("id"), raw.get("messageId")
     if not isinstance(name, str) or not isinstance(messages, list):
         raise CommandRejected("invalid_command", f"The body must be {FORM}.")
-    # Of a long history only the end is read, which may be the user's message and the answer that it had.
+    # Only the end of a long history is read: the user's message, and possibly an answer to it.
     last = [UiMessage.of(message) for message in messages[-2:] if isinstance(message, dict)]
     parsed = UiRequest(name, last, raw.get("trigger"), again if isinstance(again, str) else None)
     return parsed, {name: raw[name] for name in OPTIONS if name in raw}
 
 
 def _say(
-    given: UiRequest, options: dict[str, Any], agent: str | None, agents: Mapping[str, Agent]
+    chat_request: UiRequest, options: dict[str, Any], agent: str | None, agents: Mapping[str, Agent]
 ) -> tuple[Say, tuple[NewFile, ...]]:
-    """Return the user's last message, and its files. Raises CommandRejected: there is none, or it cannot be taken."""
-    last = next((message for message in reversed(given.messages) if message.role == "user"), None)
+    """Return the user's last message, and its files. Raises CommandRejected if there is none, or it is invalid."""
+    last = next((message for message in reversed(chat_request.messages) if message.role == "user"), None)
     if last is None:
         raise CommandRejected("empty_message", "There is no message of the user.")
-    fields = options | {"thread_id": given.id, "message_id": last.id or None}
+    fields = options | {"thread_id": chat_request.id, "message_id": last.id or None}
     return read_message("parts", last.parts, fields, agent, agents)
 
 
-async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[NewFile, ...]) -> Say | Regenerate:
-    """Return the command that a request stands for: a message, an edit of one, or another answer to it."""
-    again = given.trigger == REGENERATE or given.message_id is not None
+async def _command(caller: Identity, chat_request: UiRequest, say: Say, files: tuple[NewFile, ...]) -> Say | Regenerate:
+    """Return the command of a request: a message, an edit of a message, or a request for another answer to it."""
+    again = chat_request.trigger == REGENERATE or chat_request.message_id is not None
     sent, stored = await stored_version(caller, say, files, anew=again)
     names = [name for name in (say.message_id, sent.message_id) if name]
     runs = await web_context().store.read(queries.runs_of, caller.user, names) if again else []
     at_work = bool(runs) and runs[-1].status in UNFINISHED
-    if stored is not None and given.trigger != REGENERATE and (at_work or not runs):
+    if stored is not None and chat_request.trigger != REGENERATE and (at_work or not runs):
         return sent
-    if at_work:  # its client does not wait for that answer any more
+    if at_work:  # the client has replaced the message, and does not wait for this answer any more
         await web_context().chat.stop(caller, runs[-1].id)
     if stored is not None:
         return Regenerate(stored.id, request.headers.get(KEY))
-    return await new_version(caller, sent, files, [message.id for message in reversed(given.messages[:-1])])
+    return await new_version(caller, sent, files, [message.id for message in reversed(chat_request.messages[:-1])])
 
 
 def _decisions(message: UiMessage) -> list[Approve]:
-    """Return the decisions of the user in an answer that waited for them, and that has no end yet."""
+    """Return the user's decisions in the parts of an answer that waits for approvals."""
     decisions = []
     for part in message.parts:
         approval = part.get("approval") if isinstance(part, dict) else None

@@ -1,4 +1,4 @@
-"""The event stream of one run as a UI message stream; it ends with the run."""
+"""The event stream of one run in the form of a UI message stream; ends with the run."""
 
 from typing import Any, Final
 
@@ -7,12 +7,12 @@ from understudy.extensions.doors.translated_stream import TranslatedStream
 from understudy.extensions.ui.chunks import UiTranslator
 
 HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
-"""Names the protocol, and its version."""
+"""The header that names the protocol and its version."""
 DONE: Final = encode_block(b"[DONE]")
 
 
 class UiStream(TranslatedStream):
-    """Its reader gets one complete message."""
+    """Streams one complete message."""
 
     def __init__(self, translator: UiTranslator, **options: Any) -> None:
         super().__init__(translator, last=DONE, **options)

@@ -1,6 +1,6 @@
-"""Undo: users take back what tools have done, by the `undo` of each tool.
+"""Undo: users undo calls of tools, by the `undo` function of each tool.
 
-A call is taken back in the conversation of its thread, beside the runs. The undo of a run is stored before it begins.
+A call is undone in the conversation of its thread, beside the runs. The undo of a run is stored before it begins.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ class UndoOfCalls(Extension):
     about = "take back what tools have done"
 
     async def open(self, server: "WebContext") -> None:
-        """The command `undo`, and what takes back calls in a conversation."""
+        """Add the command `undo`, and the part of conversations that undoes calls."""
         from understudy.extensions.undo.command import undo
         from understudy.extensions.undo.undos import Undos
         from understudy.wire.commands import Undo

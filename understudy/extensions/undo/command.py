@@ -11,7 +11,7 @@ from understudy.wire.commands import Undo
 
 
 async def undo(request: Request[Undo], services: Services) -> None:
-    """Have a call of a user's run undone, or all calls of a run that can be."""
+    """Have a call of a user's run undone, or all calls of a run that can be undone."""
     run, owner, call_id, run_id = None, request.owner, request.command.call_id, request.command.run_id
     with request.waiting(services):
         if call_id is not None:

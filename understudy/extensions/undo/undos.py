@@ -1,10 +1,10 @@
-"""The undo of calls of an ended run: which calls it takes back, and in which order.
+"""Undoes calls of an ended run, in the conversation of its thread.
 
-1. An undo is a step of its run, of the kind `undo`, with the call's id. It is open until its outcome is known: an open
-   one that lost its server is continued by the next conversation of the thread.
-2. Of a run the newest call is taken back first. The first failure ends the undo; the calls before it stay as they are,
-   and can be undone later, as can the failed one.
-3. A call that was undone is never undone again.
+1. The undo of a call is a step of its run, of the kind `undo`, with the call's id. It is open until its outcome is
+   known; if its server dies, the next conversation of the thread continues it.
+2. The newest call of a run is undone first. The first failure ends the undo; the earlier calls stay as they are, and
+   can be undone later, as can the failed one.
+3. An undone call is never undone again.
 """
 
 import logging
@@ -34,15 +34,15 @@ log = logging.getLogger(__name__)
 KIND: Final = "undo"
 """The `kind` of the steps that record undos."""
 MAX_ATTEMPTS: Final = 3
-"""Attempts at one undo: one that kills its servers must not go on for ever."""
+"""Limit of attempts to undo one call, so that an undo which kills its server is not repeated for ever."""
 
 
 @define(eq=False)
 class UndoCalls(Ask[None]):
-    """To a conversation: undo this call of an ended run, or for None all its calls that can be.
+    """To a conversation: undo a call of an ended run, or with None all its calls that can be undone.
 
-    `roles` are those of the sender's token. The reply comes when the undo has been stored; a repeat of an undo at work
-    is fine. Fails with `CommandRejected` (`not_undoable`, `undo_expired`, `already_undone`, `busy`,
+    `roles` are those of the sender's token. The reply comes when the undo is stored; a repeated request for an undo in
+    progress succeeds. Fails with `CommandRejected` (`not_undoable`, `undo_expired`, `already_undone`, `busy`,
     `storage_unavailable`).
     """
 
@@ -55,17 +55,17 @@ class UndoCalls(Ask[None]):
 
 @frozen
 class RetryUndo:
-    """Go on with an undo whose progress could not be stored before."""
+    """Timer message: continue an undo whose progress could not be stored."""
 
     run_id: str
 
 
 @define(eq=False)
 class UndoWalk:
-    """An undo at work. `left` are the open steps, the next one first; `calls` the steps of the calls, by call id.
+    """An undo in progress. `left` are the open steps, the next one first; `calls` the steps of the calls, by call id.
 
-    `roles` are those of the user's token. `outcome` is one that is not stored yet: why the next call could not be
-    undone, empty if it was, None if there is no outcome. `at_work`: an attempt was stored and has no outcome yet.
+    `roles` are those of the user's token. `outcome` is an outcome of the next call that is not stored yet: why it
+    failed, empty if it succeeded, None without an outcome. `at_work`: an attempt is stored without an outcome.
     """
 
     run: RunRecord
@@ -77,7 +77,7 @@ class UndoWalk:
 
     @classmethod
     def resumed(cls, run: RunRecord, steps: Sequence[StepRecord]) -> "UndoWalk":
-        """Return the undo whose open steps are among these of its run."""
+        """Return the undo of the open steps among the steps of a run."""
         open_steps = [step for step in steps if step.kind == KIND and step.ended_at is None]
         calls = _calls(steps)
         open_steps.sort(key=lambda step: -calls[step.call_id].number)
@@ -85,22 +85,22 @@ class UndoWalk:
 
     @property
     def started(self) -> UndoStarted:
-        """The event that says which calls it takes back."""
+        """The event that names the calls which it undoes."""
         return UndoStarted(tuple(step.call_id or "" for step in self.left))
 
     def takes_back(self, call_id: str | None) -> bool:
-        """Return whether this call, or for None any call, is among those that it takes back."""
+        """Return whether this call is among those that it undoes; with None always True."""
         return call_id is None or any(step.call_id == call_id for step in self.left)
 
     def tool(self, agents: Mapping[str, Agent]) -> Tool | None:
-        """Return the tool of the next call; None if it is gone, or has no `undo` any more."""
+        """Return the tool of the next call; None if it no longer exists, or no longer has an `undo`."""
         call = self.calls[self.left[0].call_id]
         agent = with_subagents(agents.values()).get(call.result.get("agent", ""))
         tool = None if agent is None else agent.tool(call.name)
         return None if tool is None or tool.undo is None else tool
 
     def attempted(self, more: int) -> StepRecord:
-        """Return the next step with so many more attempts counted."""
+        """Return the next step with `more` attempts added to its count."""
         step = self.left[0]
         return evolve(step, result={"attempts": step.result["attempts"] + more})
 
@@ -110,7 +110,7 @@ class UndoWalk:
         return None if step.result["attempts"] > MAX_ATTEMPTS else step
 
     def ended(self, sentence: str, now: float) -> tuple[CallUndone, tuple[StepRecord, ...]]:
-        """Return the event and the steps that record the outcome of the next call; `sentence` says why it failed."""
+        """Return the event and steps that record the outcome of the next call. `sentence`: why it failed, or empty."""
         step, *others = self.left
         status = UndoStatus.FAILED if sentence else UndoStatus.OK
         kept = tuple(other.call_id or "" for other in others) if sentence else ()
@@ -128,21 +128,21 @@ def _calls(steps: Sequence[StepRecord]) -> dict[str | None, StepRecord]:
 def plan_undo(
     run: RunRecord, steps: Sequence[StepRecord], call_id: str | None, now: float, roles: tuple[str, ...] = ()
 ) -> UndoWalk:
-    """Return the undo of a call of this ended run, or for None of all its calls that can still be undone.
+    """Return the undo of a call of this ended run, or with None of all its calls that can still be undone.
 
     Raises:
-        CommandRejected: `not_undoable`, `undo_expired`, `already_undone`: there is nothing to undo, and why.
+        CommandRejected: No call can be undone (`not_undoable`, `undo_expired`, `already_undone`).
     """
-    calls, before = _calls(steps), {step.call_id: step for step in steps if step.kind == KIND}
+    calls, undo_steps = _calls(steps), {step.call_id: step for step in steps if step.kind == KIND}
     number = max((step.number for step in steps), default=0)
-    left, undone, late = [], False, False
+    open_steps, undone, late = [], False, False
     for name, call in sorted(calls.items(), key=lambda item: -item[1].number):
         if call_id not in (None, name) or call.status != ToolStatus.OK.value or not isinstance(call.result, dict):
             continue
         until = call.result.get("undo_until")
         if until is None:
             continue
-        past = before.get(name)
+        past = undo_steps.get(name)
         if past is not None and past.status == UndoStatus.OK.value:
             undone = True
         elif until <= now:
@@ -150,15 +150,15 @@ def plan_undo(
         else:
             number += past is None
             number_of = number if past is None else past.number
-            left.append(StepRecord(run.id, number_of, KIND, call.name, name, {}, {"attempts": 0}, "started", now))
-    if not left:
+            open_steps.append(StepRecord(run.id, number_of, KIND, call.name, name, {}, {"attempts": 0}, "started", now))
+    if not open_steps:
         raise CommandRejected("undo_expired" if late else "already_undone" if undone else "not_undoable")
-    return UndoWalk(run, left, calls, roles)
+    return UndoWalk(run, open_steps, calls, roles)
 
 
 @define(eq=False)
 class Undos(ThreadPart):
-    """The undos of a thread that are at work: `walks`, by the id of their run."""
+    """Carries out the undos of a thread. `walks` are those in progress, by the id of their run."""
 
     messages = (UndoCalls,)
     unfinished = select(schema.steps.c.run_id).where(text(schema.OPEN_UNDO))
@@ -175,13 +175,13 @@ class Undos(ThreadPart):
         return self.walks.keys()
 
     async def resume(self, run: RunRecord, steps: Sequence[StepRecord]) -> None:
-        """Go on with an undo of a run."""
+        """Continue the undo of a run that has open steps, if it does."""
         if (undo := UndoWalk.resumed(run, steps)).left:
             self.walks[run.id] = undo
             await self.go_on(undo)
 
     def suspended(self) -> Sequence[StepRecord]:
-        """Return the steps of the calls that are being undone, without the attempts at work."""
+        """Return the steps of the attempts in progress, with these attempts not counted."""
         return [undo.attempted(-1) for undo in self.walks.values() if undo.at_work]
 
     def clear(self) -> None:
@@ -193,7 +193,7 @@ class Undos(ThreadPart):
             await self.go_on(undo)
 
     async def begin(self, ask: UndoCalls) -> None:
-        """Commit which calls of an ended run are to be undone, reply, and begin with the newest."""
+        """Commit the undo of calls of an ended run, reply, and begin with the newest call."""
         run_id = ask.run_id
         try:
             live, undo = self.thread.runs.get(run_id), self.walks.get(run_id)
@@ -222,9 +222,9 @@ class Undos(ThreadPart):
         await self.go_on(undo)
 
     async def go_on(self, undo: UndoWalk) -> None:
-        """Commit the outcome of the last attempt, if there is one, and begin the next, until none is left.
+        """Commit the outcome of the last attempt, if there is one, and begin the next attempt; remove a finished undo.
 
-        What cannot be committed now is tried again later.
+        If the database is down, this is repeated later.
         """
         run_id, services = undo.run.id, self.thread.services
         try:
@@ -261,7 +261,7 @@ class Undos(ThreadPart):
         await self.workers.start_attempt(attempt, partial(self._attempted, run_id, attempt))
 
     async def _attempted(self, run_id: str, attempt: Attempt) -> None:
-        """Go on with an undo after an attempt at its next call."""
+        """Continue an undo after an attempt to undo its next call."""
         sentence = await self.thread.services.content_filter.filter_progress(attempt.sentence)
         if (undo := self.walks.get(run_id)) is not None:
             undo.outcome, undo.at_work = sentence, False

@@ -1,6 +1,6 @@
-"""Widgets: the user interfaces that tools of MCP servers have (MCP Apps), each in a frame at an origin of its own.
+"""Widgets: the user interfaces of MCP servers' tools (MCP Apps), each in a frame at an origin of its own.
 
-What a run knows of them stays in the kernel: which tool has one, and that a message may stand for a call of one.
+The kernel has the parts that runs need: which tool has a widget, and messages that call a tool for a widget.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ class WidgetsExtension(Extension):
     about = "show user interfaces of MCP servers"
 
     def settings(self) -> type:
-        """The origin at which they are shown: none unless it is set."""
+        """Return the setting of the origin at which widgets are shown."""
         from understudy.extensions.widgets.settings import WidgetSettings
 
         return WidgetSettings
 
     async def open(self, server: "WebContext") -> None:
-        """Have MCP servers told that the interfaces of their tools are shown."""
+        """Announce to MCP servers that the user interfaces of their tools are shown, if an origin is set."""
         from understudy.extensions.widgets.settings import WidgetSettings
 
         if server.settings.of(WidgetSettings).origin:
@@ -37,7 +37,7 @@ class WidgetsExtension(Extension):
             server.parts[McpCatalogue].show_widgets()
 
     def routes(self) -> "Sequence[Blueprint]":
-        """What is shown in a frame, the frame, and calls from there."""
+        """Return the routes of widgets, of their frame, and of calls from them."""
         from understudy.extensions.widgets.routes import blueprint
 
         return [blueprint]

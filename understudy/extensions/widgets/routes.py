@@ -2,13 +2,13 @@
 
 `/widgets/frame` is an empty document at an origin of its own, in which the page shows an app of an MCP server.
 
-1. It is answered at the host of the setting `origin` only, and no other request is answered there: the page and its API
+1. The frame is served at the host of the setting `origin` only, and no other path is served there: the page and its API
    are at another origin, which a widget cannot read.
-2. Its policy gives it an opaque origin and no network: it has what the page sends it, and can only send messages back.
-   The page's own policy keeps it from leaving for another address.
-3. It holds nothing of anybody. The page reads an app for its user (`/api/threads/{id}/widget`) and sends it here.
-4. An app calls tools of its own server only, which the server lets apps call. A call is a message of its thread, with a
-   run: consent, events, limits and what happens after a crash are those of a call that an agent makes.
+2. The frame's policy gives it an opaque origin and no network: it has only the data that the page sends it, and can
+   only send messages back. The page's own policy keeps it from navigating to another address.
+3. The frame contains no user's data. The page reads an app for its user (`/api/threads/{id}/widget`), and sends it.
+4. An app can call only tools of its own server, and only those that the server lets apps call. A call is a message of
+   its thread, with a run: consent, events, limits and recovery are those of an agent's call.
 """
 
 from typing import Any, Final, Literal
@@ -40,9 +40,9 @@ blueprint = Routes("widgets", __name__)
 
 PATH: Final = "/widgets/frame"
 HTML_CHARACTERS: Final = 1024 * 1024
-"""Limit of the HTML of an app; a larger one is not shown."""
+"""Limit of characters of the HTML of an app; a larger one is not shown."""
 CALL_BYTES: Final = 64 * 1024
-"""Size limit of a body with a call. Its arguments are the `context` of a message, and have that limit too."""
+"""Limit of bytes of a body with a call. The arguments become the `context` of a message, which has the same limit."""
 CALL_FORM: Final = '{"call_id": "…", "name": "…", "arguments": {}, "request_id": "…"}'
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -72,7 +72,8 @@ parent.postMessage({ jsonrpc: "2.0", method: "ui/notifications/sandbox-proxy-rea
 
 @frozen
 class CallRequest:
-    """The body of a call: the call whose app asks for it, the tool as its server names it, and the client's own id."""
+    """The body of a call by an app: `call_id` is the call that the app belongs to, `name` the server's name of the tool
+    to call, `request_id` the client's id for the request."""
 
     call_id: str
     name: str
@@ -92,7 +93,7 @@ class Widget(Struct):
 
 @frozen
 class ShownApp:
-    """The app of a tool call of the caller: whose it is, the call, and the caller's agents that have its server."""
+    """The app of a tool call: its server's link, its tool, its step, and the caller's agents that have the server."""
 
     link: McpLink
     definition: Definition
@@ -115,8 +116,8 @@ async def widget(thread_id: str) -> Widget:
     html, kind = resource.get("text"), str(resource.get("mimeType", "")).replace(" ", "")
     if not isinstance(html, str) or kind != WIDGET_TYPE or len(html) > HTML_CHARACTERS:
         raise CommandRejected("not_found", "The widget is none, or too large.")
-    about = app.definition
-    tool = {"name": about.remote, "description": about.description, "inputSchema": about.parameters}
+    definition = app.definition
+    tool = {"name": definition.remote, "description": definition.description, "inputSchema": definition.parameters}
     frame, arguments = f"{_origin()}{PATH}", app.step.arguments or {}
     return Widget(html, frame, tool, arguments, app.step.result["value"])
 
@@ -154,11 +155,11 @@ async def call(thread_id: str) -> dict[Literal["message_id", "run_id"], str]:
 
 
 async def _shown(thread_id: str, call_id: str) -> ShownApp:
-    """Return the app of a call of the caller's.
+    """Return the app of a call of the caller.
 
     Raises:
-        CommandRejected: `not_found`: there is no such call in this thread of the caller, its tool has no app, the MCP
-            server is off in the thread, or this server shows no apps.
+        CommandRejected: There is no such call in this thread of the caller, its tool has no app, the MCP server is off
+            in the thread, or this server shows no apps (`not_found`).
     """
     off = await off_in(thread_id)
     row = await web_context().store.read(queries.step_of_call, call_id) if call_id else None
@@ -171,7 +172,7 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
             for link, agents in links
             if (definition := link.offer.tools.get(step.name)) is not None and definition.widget
         ]
-        if len(apps) == 1:  # names of tools of two servers may be the same, and then it is not known whose this is
+        if len(apps) == 1:  # tools of two servers may have the same name; then the call's server is not known
             return apps[0]
     raise CommandRejected("not_found", "There is no such widget, or this server shows none.")
 
@@ -200,7 +201,7 @@ async def keep_origins_apart() -> None:
 
 @blueprint.record
 def let_page_frame(state: BlueprintSetupState) -> None:
-    """Let the page frame what is at the origin of widgets."""
+    """Let the page embed frames from the origin of widgets, by its Content-Security-Policy."""
     headers, settings = state.app.extensions["page_headers"], state.app.extensions["context"].settings
     headers["Content-Security-Policy"] = (
         f"{headers['Content-Security-Policy']} {settings.of(WidgetSettings).origin}".rstrip()

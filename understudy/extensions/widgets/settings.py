@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @frozen
 class WidgetSettings:
-    """Where user interfaces of MCP servers are shown."""
+    """The origin at which user interfaces of MCP servers are shown."""
 
     origin: str = ""
     """Another name of this server, such as `https://widgets.example.org`, at which user interfaces of MCP servers are
     shown in frames; empty: they are not shown."""
 
     def faults(self, _: "Settings") -> Iterator[str]:
-        """Yield what is wrong with it."""
+        """Yield a sentence if the origin is malformed."""
         if self.origin and not is_origin(self.origin):
             yield f"widgets.origin must be an address such as https://widgets.example.org, not {self.origin!r}"
