@@ -36,7 +36,7 @@ class Spending(Extension):
         return [memberships]
 
     async def open(self, server: "WebContext") -> None:
-        """Limit the spending of runs, if a limit is set. Raises ValueError if one is of cost and a model has no price."""
+        """Limit the spending of runs if a limit is set. Raises ValueError if one is of cost and a price is missing."""
         from understudy.extensions.spending.settings import SpendingSettings
         from understudy.extensions.spending.spending_of_run import limit_spending
 
