@@ -250,7 +250,7 @@ class Provider:
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError):
             raise Untrusted("its discovery document is malformed") from None
         if metadata.issuer != issuer:
-            raise Untrusted(f"it calls itself {metadata.issuer[:200]}: oidc_issuer must be that, letter by letter")
+            raise Untrusted(f"it calls itself {metadata.issuer[:200]}: oidc.issuer must be that, letter by letter")
         for url in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri):
             if urlsplit(self.http.check(url)).scheme != "https" and issuer.startswith("https:"):
                 raise Untrusted("it names an address that is not https")

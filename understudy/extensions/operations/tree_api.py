@@ -181,14 +181,14 @@ class TreeApi:
                 `part` is true; `not_found` without such an actor.
         """
         if not self.may_kill:
-            raise CommandRejected("forbidden", "This server lets nobody kill actors: observer_kill is off.")
+            raise CommandRejected("forbidden", "Nobody may kill actors here: the setting observer.kill is off.")
         ref = self.system.find(path)
         if ref is None:
             raise CommandRejected("not_found", "There is no actor at that path.")
         if ref.path.count("/") < SUBSYSTEM_DEPTH:
             raise CommandRejected("forbidden", "The root cannot be killed: that would be the end of the server.")
         if ref.path.count("/") == SUBSYSTEM_DEPTH and not part:
-            raise CommandRejected("forbidden", 'That is a whole part of the house; add "part": true if you mean it.')
+            raise CommandRejected("forbidden", 'That is a whole part of the server; add "part": true to kill it.')
         return ref
 
     def _in_state(self, path: str, state: State | None) -> bool:
