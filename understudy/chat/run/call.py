@@ -833,8 +833,8 @@ class ToolExecutor:
         """Return the context of a call; `fields` are further ones of it, such as `files`."""
         request, speaker = self.request, self.log.speaker
         names = (request.owner, request.thread_id, request.run_id, call_id)
-        book, roles = speaker.notebook, request.roles
-        context = tool_context(self.services, *names, agent=speaker.name, notebook=book, roles=roles)
+        notebook, roles = speaker.notebook, request.roles
+        context = tool_context(self.services, *names, agent=speaker.name, notebook=notebook, roles=roles)
         findings, references = request.findings_summary, request.references
         for part in self.parts.call_fields:
             fields |= part.call_fields(call_id)

@@ -127,8 +127,8 @@ class LocalModels:
             CommandRejected: No program at that port has the model (`not_found`), or the extra `openai` is not
                 installed (`invalid_command`).
         """
-        found = [local for local in await find_models(self.ports) if (local.port, local.model) == (port, model)]
-        chosen = next(iter(found), None)
+        found = await find_models(self.ports)
+        chosen = next((local for local in found if (local.port, local.model) == (port, model)), None)
         if chosen is None:
             raise CommandRejected("not_found", f"No program on port {port} has the model {model[:100]} now.")
         await trio.to_thread.run_sync(self._open, chosen)
