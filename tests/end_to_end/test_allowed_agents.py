@@ -1,6 +1,5 @@
 """Agents for some users only, and servers without the built-in agents."""
 
-import json
 from typing import Any
 
 import pytest
@@ -41,18 +40,6 @@ async def test_a_run_is_handed_over_only_to_agents_that_its_user_may_use(serve: 
             await client.until_end()
     assert "agent_handoff" in {event["type"] for event in ada.seen}
     assert "agent_handoff" not in {event["type"] for event in bob.seen}
-
-
-@pytest.mark.promise("wire.agent-allowed")
-async def test_an_agent_that_is_not_allowed_cannot_be_named_for_a_run(serve: Any) -> None:
-    running = await start(serve)
-    answers = []
-    for name in ("desk", "nobody"):
-        started = json.dumps({"message": "go", "agent": name}).encode()
-        status, _, answer = await request(running.address, "POST", "/api/runs", token=BOB, body=started)
-        answers.append((status, answer["error"]["code"], answer["error"]["message"].replace(name, "NAME")))
-    assert answers[0] == answers[1]
-    assert answers[0][:2] == (404, "unknown_agent_type")
 
 
 @pytest.mark.parametrize("path", ["/ws", "/api/ws/agent?dialect=agent_events"])

@@ -7,10 +7,8 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from tests.end_to_end.noting_agent import guide
 from tests.rigs.approvals import MAIL, approve, asked, completed, mailing
 from tests.rigs.chat_client import connected
-from tests.rigs.http import get
 from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
 from understudy.models.model import Emit, Reply, Turn
 
@@ -99,30 +97,6 @@ async def test_an_allowed_call_has_its_own_time_limit_from_then_on(clock: trio.t
     assert completed(client)["status"] == "timed_out"
 
 
-@pytest.mark.parametrize(
-    ("call", "code"),
-    [
-        (("send_mail", {"to": 5}), "invalid_arguments"),
-        (("send_mail", {"to": "a", "text": "x" * 70_000}), "invalid_arguments"),
-        (("undecided", {}), "tool_failed"),
-    ],
-)
-async def test_what_cannot_be_shown_is_not_asked_about_and_does_not_run(serve: Any, call: Any, code: str) -> None:
-    """Arguments that do not fit or are too large to be read, and a tool that cannot say whether it needs consent."""
-    running = await serve(scripted(Call([call]), Say("Hm")))
-    async with connected(running.address) as client:
-        await client.ask("go", agent_type="script", checked=True)
-    assert completed(client)["result"]["error"]["code"] == code
-    assert "approval_required" not in [event["type"] for event in client.seen]
-
-
-async def test_a_secret_in_a_note_is_redacted(serve_client: Any) -> None:
-    async with serve_client(mailing()) as client:
-        await approve(client, await asked(client), "deny", "password: blue-harbour-42 is hers")
-        await client.until_end()
-    assert "blue-harbour-42" not in str(client.seen)
-
-
 @pytest.mark.promise("wire.approve-changed")
 async def test_the_user_can_change_what_a_call_is_given(serve_client: Any) -> None:
     model = Noting(Call([("send_mail", MAIL)]), Say("Done"))
@@ -140,19 +114,3 @@ async def test_the_user_can_change_what_a_call_is_given(serve_client: Any) -> No
     decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
     assert decided["parameters"] == {"to": "eve@example.org"}
     assert 'I changed the arguments to {"to":"eve@example.org"}. Not Anna.' in model.prompt
-
-
-async def test_a_starter_saves_a_note_with_consent(serve_guest: Any) -> None:
-    running, token = await serve_guest(guide)
-    async with connected(running.address, token) as client:
-        required = await client.ask("Save a note: buy milk", until="approval_required")
-        assert required["data"]["parameters"] == {"text": "buy milk"}
-        await approve(client, required, "allow")
-        final = await client.until_end(checked=True)
-        await client.say("Save a note: never mind")
-        await approve(client, await client.until("approval_required"), "deny", "Changed my mind.")
-        denied = await client.until_end()
-    saved = completed(client)["result"]
-    assert (await get(running, f"/api/files/{saved['file_id']}", token)) == b"buy milk"
-    assert saved["name"] in final["data"]["message"]
-    assert denied["data"]["message"] == "Save note was not done. Not allowed: Changed my mind."

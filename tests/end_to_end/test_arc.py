@@ -6,14 +6,11 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from attrs import evolve
 
 from tests.rigs.chat_client import check_arc, connected
-from tests.rigs.http import get
-from tests.rigs.scripted_model import Call, Hand, Parcel, Raise, Say, scripted
+from tests.rigs.scripted_model import Call, Hand, Raise, Say, scripted
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
-from understudy.storage.limits import Limits
 
 REQUIRED = {
     "message_accepted": {"message_id", "run_id", "content"},
@@ -77,17 +74,6 @@ async def test_a_tool_that_misbehaves_is_a_result_and_the_run_goes_on(
     assert not any(word in str(events) for word in ("secret-detail", "Traceback"))
 
 
-async def test_a_tool_that_the_model_made_up_is_no_label_of_a_metric(serve: Any) -> None:
-    agent = scripted(Call([("invented-by-the-model", {}), ("echo", {"text": "a"})]), Say("Hm"))
-    running = await serve(agent)
-    async with connected(running.address) as client:
-        await client.ask("go", agent_type=agent.name)
-    metrics = await get(running, "/metrics")
-    assert "invented" not in metrics
-    assert 'understudy_tool_calls_total{status="failed",tool="other"} 1.0' in metrics
-    assert 'understudy_tool_calls_total{status="ok",tool="echo"} 1.0' in metrics
-
-
 @pytest.mark.promise("wire.arc-tools-paired")
 async def test_several_calls_of_one_turn_run_side_by_side_and_each_is_paired(serve: Any) -> None:
     calls = [("echo", {"text": "a"}), ("hang", {}), ("echo", {"text": "b"})]
@@ -108,16 +94,6 @@ async def test_a_handoff_ends_one_agent_and_starts_the_next(serve_client: Any, t
     assert final["agent_type"] == "second"
     told = [event["data"]["agent_id"] for event in client.seen if event["type"] == "agent_error"]
     assert [agent_id.partition("-")[0] for agent_id in told] == failed
-
-
-@pytest.mark.promise("wire.error-invalid-output")
-async def test_an_answer_of_another_form_than_promised_is_an_error(serve: Any) -> None:
-    events = await run(serve, evolve(scripted(Say("Northmail has it."), Say('{"carrier": 7}')), output_type=Parcel))
-    error = events[-1]["data"]
-    sentence = "at carrier, text is expected, not a whole number."
-    assert (error["code"], error["retryable"]) == ("invalid_output", True)
-    assert error["message"] == f"Script did not give its answer in the form that is needed: {sentence}"
-    assert not any("Northmail" in str(event) for event in events)
 
 
 @pytest.mark.promise(
@@ -145,20 +121,6 @@ async def test_a_failing_agent_reports_its_error_before_the_run_ends(
     assert [event["data"]["retryable"] for event in (told, error)] == [retryable] * 2
     assert words in ("", error["data"]["message"])
     assert "secret-detail" not in str(events)
-
-
-@pytest.mark.promise("wire.limit-heartbeat")
-@pytest.mark.proof("timing")
-async def test_a_long_run_is_no_silent_client(serve_client: Any) -> None:
-    """Only a socket that answers no ping is closed: a client that does nothing else outlives the longest silence."""
-    async with serve_client(scripted(Call([("wait", {})]), timeout_s=3.2), limits=Limits(heartbeat_s=0.3)) as client:
-        await client.say("go", agent_type="script")
-        began = trio.current_time()
-        end = await client.until_end()
-        assert trio.current_time() - began > 4 * 2.4 * 0.3
-        assert end["data"]["code"] == "agent_timeout"
-        await client.send({"type": "ping"})
-        assert (await client.read())["type"] == "pong"
 
 
 @pytest.mark.promise("wire.cancel", "wire.arc-tools-paired", "wire.error-run-cancelled")

@@ -2,19 +2,17 @@
 
 import json
 import sqlite3
-import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import trio
 
 from tests.end_to_end.first_messages import ASK, STARTS
 from tests.rigs.chat_client import check_arc, connected
 from tests.rigs.eager_agent import Eager, agent
 from tests.rigs.http import get, new_token, request
-from tests.rigs.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.scripted_model import Gate, Say, scripted
 from tests.rigs.thread_stream import opened, say
 from transport.wire.commands import Ack, Chunk, ClientPing, Hello, Refresh, Resume
 from understudy.app.server import Running
@@ -42,25 +40,6 @@ async def test_every_form_of_say_yields_a_whole_arc(serve_guest: Any, form: dict
     assert "391" in answer["data"]["message"]
     assert (answer["run_id"], answer["message_id"]) == (names["run_id"], names["message_id"])
     check_arc([event.body for event in stream.seen if "seq" in event.body])
-
-
-async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
-    running = await serve(scripted(Say("one")))
-    token, name = await new_token(running), uuid.uuid4().hex
-    answers = []
-
-    async def again() -> None:
-        answers.append(await say(running, token, message_id=name))
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(4):
-            nursery.start_soon(again)
-    async with opened(running, token) as stream:
-        await stream.until("final_response")
-        await again()
-    assert len(answers) == 5
-    assert all(answer == answers[0] for answer in answers)
-    check_arc((await get(running, "/api/threads/t/events", token))["events"])
 
 
 @pytest.mark.promise("wire.endpoint-commands")
@@ -166,20 +145,6 @@ async def test_messages_are_counted_with_those_of_sockets(serve_guest: Any) -> N
     assert int(headers["retry-after"]) > 0
     other = await new_token(running)
     await say(running, other)
-
-
-@pytest.mark.promise("wire.endpoint-commands")
-async def test_a_run_can_be_stopped(serve: Any) -> None:
-    running = await serve(scripted(Call([("wait", {})])))
-    token, other = await new_token(running), await new_token(running)
-    run_id = (await say(running, token))["run_id"]
-    cancel = {"type": "cancel", "payload": {"run_id": run_id}}
-    async with opened(running, token) as stream:
-        await stream.until("tool_executing")
-        assert (await send(running, other, cancel))[0] == 404
-        assert (await send(running, token, cancel))[::2] == (202, {})
-        assert (await stream.until("final_response"))["data"]["status"] == "cancelled"
-    assert (await send(running, token, cancel))[0] == 202
 
 
 async def test_typing_is_shown_to_subscribers(serve_guest: Any) -> None:

@@ -6,10 +6,9 @@ import pytest
 import trio
 
 from tests.rigs.chat_client import check_arc, connected, ended
-from tests.rigs.http import get, new_token, request
-from tests.rigs.scripted_model import Call, Say, lingering, scripted
+from tests.rigs.http import get, request
+from tests.rigs.scripted_model import Call, Say, scripted
 from understudy.app.server import Running
-from understudy.chat.run import call
 
 
 async def delete(running: Running, token: str, thread: str) -> int:
@@ -46,22 +45,6 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve_gues
         assert (await client.read())["data"]["code"] == "not_found"
 
 
-async def test_a_thread_can_be_deleted_while_a_tool_shields_itself(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "STOP_S", 0.1)
-    over = trio.Event()
-    running = await serve(lingering(over))
-    token = await new_token(running)
-    try:
-        async with connected(running.address, token) as client:
-            await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
-            with trio.fail_after(60):
-                assert await delete(running, token, "t") == 204
-                assert (await client.until_end())["data"]["status"] == "cancelled"
-                check_arc(client.durable())
-    finally:
-        over.set()
-
-
 async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("hello")))
     async with connected(running.address, token) as one, connected(running.address, token) as two:
@@ -89,11 +72,3 @@ async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused
             end = await ended(client, thread)
             assert (end["type"], end["message_id"]) == ("final_response", f"third-{number}")
             check_arc(client.durable(end["run_id"]))
-
-
-@pytest.mark.promise("wire.names-valid")
-async def test_an_id_of_the_servers_own_cannot_be_taken(serve_client: Any) -> None:
-    async with serve_client() as client:
-        for field, value in (("message_id", "answer-x"), ("thread_id", "a/b")):
-            await client.say("go", **{field: value})
-            assert (await client.read())["data"]["code"] == "invalid_command"

@@ -7,7 +7,6 @@ import pytest
 import trio
 import trio_websocket
 
-from tests.end_to_end.first_messages import ASK
 from tests.rigs.chat_client import check_arc, connected
 from tests.rigs.http import handshake, request
 from tests.rigs.scripted_model import Gate, Say, scripted
@@ -22,29 +21,6 @@ async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
     async with connected(running.address, data["session_token"]) as again:
         assert again.seen[0]["data"]["user"] == data["user"]
         assert "session_token" not in again.seen[0]["data"]
-
-
-@pytest.mark.promise("wire.resume-no-gap")
-async def test_resume_after_each_event_has_no_gap_and_no_repeat(serve_guest: Any) -> None:
-    running, token = await serve_guest()
-    thread, last = None, 0
-    for cut in range(1, 9):
-        async with connected(running.address, token) as client:
-            await client.say(ASK, **({"thread_id": thread} if thread else {}))
-            while len(client.durable()) < cut:
-                event = await client.read()
-                if event["type"] in ("final_response", "error"):
-                    break
-        first = client.durable()
-        thread = first[0]["thread_id"]
-        async with connected(running.address, token) as client:
-            await client.send({"type": "resume", "payload": {"threads": {thread: first[-1]["seq"]}}})
-            if first[-1]["type"] != "final_response":
-                await client.until_end()
-        whole = first + client.durable()
-        assert [event["seq"] for event in whole] == list(range(last + 1, last + 1 + len(whole)))
-        check_arc(whole)
-        last = whole[-1]["seq"]
 
 
 @pytest.mark.promise("wire.resume-text")

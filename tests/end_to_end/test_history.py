@@ -224,15 +224,6 @@ async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve_client:
     assert "empty" in model.heard[-1].notes[-1].content
 
 
-async def test_a_model_that_says_nothing_ends_the_run_with_a_sentence(serve_client: Any) -> None:
-    model = ClumsyModel(mute=True)
-    async with serve_client(Agent("script", model=model)) as client:
-        end = await client.ask("go", agent_type="script")
-    assert (end["type"], end["data"]["code"]) == ("error", "model_unavailable")
-    assert "empty answer" in end["data"]["message"]
-    assert len(model.heard) == 2
-
-
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
 @pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
 async def test_each_request_to_a_provider_begins_with_the_one_before(

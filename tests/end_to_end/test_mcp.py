@@ -21,7 +21,6 @@ from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from tests.rigs.watcher import calling as calling_now
 from tests.rigs.watcher import survived
 from understudy import Agent, mcp
-from understudy.chat.messages import AUTOMATIC
 from understudy.extensions.terminal.prompts import list_prompts, read_prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
@@ -163,13 +162,6 @@ async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, not
     assert (await list_prompts(ask, "t"))[0] == "demo:greet name=… · Greet somebody."
     assert await read_prompt(ask, "t", "demo:greet name='Ann B'") == "Please greet Ann B."
     assert await read_prompt(ask, "t", "greet name='Ann") is None
-
-
-async def test_a_question_for_which_nobody_waits_is_cancelled_at_once(serve_guest: Any, notes: Path) -> None:
-    running, token = await serve_guest(calling(demo(notes), ("demo_choose", {})))
-    async with connected(running.address, token) as client:
-        await client.ask("go", agent_type="script", thread_id="a", message_id=f"{AUTOMATIC}1")
-    assert "'cancel '" in str(await get(running, "/api/threads/a/events", token))
 
 
 async def test_a_server_that_cannot_be_reached_stops_nobody(serve_guest: Any, notes: Path) -> None:

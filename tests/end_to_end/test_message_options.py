@@ -174,16 +174,6 @@ async def test_a_setting_beyond_its_limit_is_refused(serve_client: Any) -> None:
 
 
 @pytest.mark.promise("wire.at-least-a-thought")
-async def test_a_plain_answer_has_a_thought(serve_client: Any) -> None:
-    async with serve_client(scripted(Say("one two"))) as client:
-        await client.ask("go", agent_type="script")
-    check_arc(client.durable())
-    kinds = [event["type"] for event in client.seen]
-    assert kinds.count("agent_thinking") == 1
-    assert kinds.index("agent_started") < kinds.index("agent_thinking") < kinds.index("partial_result")
-
-
-@pytest.mark.promise("wire.at-least-a-thought")
 async def test_a_run_with_a_tool_has_all_five_events(serve: Any) -> None:
     class Silent(RecordingModel):
         async def respond(self, turn: Any, emit: Any) -> Any:

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from tests.rigs.chat_client import ChatClient, connected
-from tests.rigs.scripted_model import Call, Gate, Hand, Say, ScriptedModel, scripted
-from understudy import Agent, ToolResult, tool
+from tests.rigs.scripted_model import Call, Gate, Hand, Say, scripted
+from understudy import Agent
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 ANSWERS = "/api/ws/agent"
@@ -116,21 +116,6 @@ async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: A
         assert all(event["agent_type"] == "guide" for event in client.seen[1:])
         completed = next(event for event in client.seen if event["type"] == "tool_completed")
         assert completed["data"]["result"] == "a"
-
-
-@pytest.mark.promise("wire.answer-kinds")
-@pytest.mark.parametrize(("kind", "shown"), [("analysis", "analysis"), ("drill_down", "drill_down"), ("", "message")])
-async def test_the_kind_of_an_answer_follows_from_its_tool_results(serve: Any, kind: str, shown: str) -> None:
-    @tool
-    def measure() -> ToolResult:
-        """Measure."""
-        return ToolResult({"figure": 12}, "12", kind=kind)
-
-    model = ScriptedModel(Call([("measure", {})]), Say("12"))
-    running = await serve(Agent("script", tools=[measure], model=model))
-    async with connected(running.address, path=ANSWERS, welcome=False) as client:
-        await client.send({"agent_type": "script", "message": "go", "conversation_id": "c"})
-        assert (await client.read())["type"] == shown
 
 
 @pytest.mark.promise("wire.event-agent-completed")

@@ -12,7 +12,7 @@ from tests.rigs.chat_client import connected
 from tests.rigs.eager_agent import Eager
 from tests.rigs.eager_agent import agent as eager
 from tests.rigs.http import get, request
-from tests.rigs.permissions import CALLED, OTHER, STAFF, add, answer, nothing_open, payout, start, until
+from tests.rigs.permissions import CALLED, OTHER, STAFF, add, answer, payout, start, until
 from tests.rigs.permissions import rules as rules
 from tests.rigs.scripted_model import Call, Gate, Hand, Say, ScriptedModel
 from tests.rigs.tokens import token
@@ -75,16 +75,6 @@ async def test_a_tool_is_refused_at_the_other_doors_too(serve: Any, rules: Path)
         denied = [result for result in results(await answer(running, OTHER, name)) if isinstance(result, dict)]
         assert [refusal["error"]["code"] for refusal in denied] == ["forbidden"]
     assert CALLED == []
-
-
-@pytest.mark.promise("wire.tool-allowed")
-async def test_a_tool_is_called_in_the_runs_of_those_it_allows_alone(serve: Any, rules: Path) -> None:
-    model = ScriptedModel(Call([("payout", {})]), Say("done"))
-    running = await start(serve, rules, Agent("desk", model=model, tools=[payout]))
-    for who, called in ((OTHER, []), (STAFF, ["payout"])):
-        await Caller(running, who).post("/api/runs", 202, message="go", agent="desk")
-        await until(partial(nothing_open, running, who))
-        assert called == CALLED
 
 
 async def test_who_leaves_a_group_has_other_tools_from_the_next_message_on(serve: Any, rules: Path) -> None:

@@ -1,7 +1,6 @@
 """A server process that is killed, told to stop, or started wrongly."""
 
 import json
-import os
 import pty
 import signal
 import sys
@@ -12,9 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.rigs import http
-from tests.rigs.answer_view import AnswerView
-from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.chat_client import connected
 from tests.rigs.process import command_of, refused, started
 from tests.rigs.server_pair import eventually
 from tests.rigs.telling_agent import TELLER, long_text
@@ -61,51 +58,6 @@ state = {
 Path(os.environ["STATE"]).write_text(json.dumps(state))
 """
 """An agent's module that writes what its process has been given."""
-
-
-@pytest.mark.promise("wire.arc-one-end")
-@pytest.mark.parametrize(
-    "where", ["sqlite", pytest.param("postgresql", marks=[pytest.mark.needs("postgresql"), pytest.mark.proof("chaos")])]
-)
-async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
-    tmp_path: Path, request: pytest.FixtureRequest, where: str
-) -> None:
-    database = [] if where == "sqlite" else ["--database-url", request.getfixturevalue("postgres").create()]
-    await resumed_after(tmp_path, *database)
-
-
-@pytest.mark.proof("timing")
-async def test_a_server_that_comes_back_shows_more_of_the_answer_within_three_seconds(tmp_path: Path) -> None:
-    assert await resumed_after(tmp_path) < 3, "the promise of the protocol page"
-
-
-async def resumed_after(tmp_path: Path, *database: str) -> float:
-    """Kill a server in mid answer and start it again. Return the seconds until a client that resumes is shown more."""
-    screen = AnswerView()
-    async with started(tmp_path, TELLER, *database, loads=True) as server:
-        _, _, session = await http.request(server.address, "POST", "/api/sessions")
-        token, port = session["session_token"], int(server.address.rpartition(":")[2])
-        async with connected(server.address, token) as client:
-            await client.say(long_text(80), thread_id="diary", agent_type="teller", context={"pause_s": 0.05})
-            while len(screen.shows(*client.seen).text) < 60:
-                await client.read()
-            await server.kill()
-            before = client.durable()
-    async with (
-        started(tmp_path, TELLER, *database, loads=True, port=port) as server,
-        connected(server.address, token) as client,
-    ):
-        began = time.monotonic()
-        await client.send({"type": "resume", "payload": {"threads": {"diary": before[-1]["seq"]}}})
-        await client.until("partial_result")
-        took = time.monotonic() - began
-        end = await client.until_end()
-        check_arc(before + client.durable())
-        assert end["type"] == "final_response"
-        assert screen.shows(*client.seen).text.strip() == end["data"]["message"].strip()
-        assert screen.jumps == 0
-        assert (await client.ask("What is 2 + 2?", thread_id="diary"))["type"] == "final_response"
-    return took
 
 
 @pytest.mark.promise("wire.drain", "wire.close-1001")
@@ -165,14 +117,6 @@ async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_pat
     assert all(walked < frozen * 2 / 3 for walked, frozen in on_loop), on_loop
 
 
-@pytest.mark.promise("wire.anonymous-nowhere-else")
-def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> None:
-    ended = refused("--host", "0.0.0.0", "--data-dir", str(tmp_path))
-    assert ended.returncode != 0
-    assert "UNDERSTUDY_SECRET" in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
 @pytest.mark.parametrize(
     ("options", "environment", "word"),
     [
@@ -196,27 +140,6 @@ def test_a_wrong_start_says_what_is_wrong(
     assert ended.returncode != 0
     assert word.lower() in ended.stderr.lower()
     assert "Traceback" not in ended.stderr
-
-
-@pytest.mark.promise("wire.no-way-round")
-async def test_with_a_secret_every_client_needs_a_token(tmp_path: Path) -> None:
-    secret = "0123456789abcdef" * 3
-    async with started(tmp_path, UNDERSTUDY_SECRET=secret) as server:
-        status, _, body = await http.request(server.address, "POST", "/api/sessions")
-        assert (status, body["error"]["code"]) == (401, "unauthenticated")
-        async with connected(server.address, welcome=False) as nobody:
-            await nobody.send({"type": "message", "content": "Hello"})
-            assert await nobody.until_closed() == 4401
-        token = await _token(tmp_path, secret)
-        async with connected(server.address, welcome=False) as ada:
-            await ada.send({"type": "hello", "payload": {}, "session_token": token})
-            assert (await ada.read())["data"]["user"] == "ada"
-
-
-async def _token(tmp_path: Path, secret: str) -> str:
-    command = [sys.executable, "-m", "understudy", "token", "--user", "ada", "--data-dir", str(tmp_path)]
-    ended = await trio.run_process(command, capture_stdout=True, env=os.environ | {"UNDERSTUDY_SECRET": secret})
-    return bytes(ended.stdout).decode().strip()
 
 
 @pytest.fixture

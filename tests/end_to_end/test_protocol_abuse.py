@@ -5,7 +5,6 @@ import json
 import socket as sockets
 import time
 import tracemalloc
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,18 +19,7 @@ from tests.end_to_end.raw_connection import PONG_ASKED, beside_another, end_of, 
 from tests.end_to_end.recording_model import RecordingModel
 from tests.rigs.chat_client import connected
 from tests.rigs.http import new_token
-from tests.rigs.raw_websocket import (
-    BINARY,
-    CLOSE,
-    CONT,
-    PING,
-    PONG,
-    TEXT,
-    RawWebSocket,
-    close,
-    frame,
-    raw_websocket,
-)
+from tests.rigs.raw_websocket import BINARY, CLOSE, CONT, PING, TEXT, RawWebSocket, close, frame, raw_websocket
 from tests.rigs.scripted_model import Say, scripted
 
 MIB = 1024 * 1024
@@ -93,52 +81,6 @@ async def test_what_the_protocol_forbids_has_its_code(serve_guest: Any, sent: by
         assert (await client.until("error"))["data"]["code"] == "not_found"
 
 
-@pytest.mark.promise("wire.bad-utf-split")
-async def test_a_character_may_be_cut_between_frames(serve: Any) -> None:
-    running = await serve()
-    async with raw_websocket(port_of(running), "/ws") as raw:
-        await raw.frame()
-        text = '{"type":"ping","nonce":"\u00e9"}'.encode()
-        half = text.index(b"\xc3") + 1
-        await raw.send(frame(TEXT, text[:half], fin=False) + frame(PING, b"p") + frame(CONT, text[half:]))
-        assert ((await raw.frame()).opcode, json.loads((await raw.frame()).payload)["data"]) == (
-            PONG,
-            {"nonce": "\u00e9"},
-        )
-
-
-@pytest.mark.promise("wire.close-1008", "wire.bad-frame-half")
-async def test_a_frame_that_is_never_finished(clock: trio.testing.MockClock, serve: Any) -> None:
-    running = await serve()
-    whole = frame(TEXT, b"x" * 300)
-    begun = [whole[:1], whole[:3], whole[:8], whole[:100], frame(TEXT, b"x", fin=False)]
-    for start in begun:
-        async with raw_websocket(port_of(running), "/ws") as raw, connected(running.address) as other:
-            await raw.frame()
-            await raw.send(frame(TEXT, PONG_ASKED) + start)
-            assert b'"pong"' in (await raw.frame()).payload
-            await trio.testing.wait_all_tasks_blocked(0.01)
-            for jump_s in (14, 14):
-                clock.jump(jump_s)
-                await other.send({"type": "ping"})
-                assert (await other.read())["type"] == "pong"
-            clock.jump(2.5)
-            assert await end_of(raw) == 1008
-
-
-@pytest.mark.promise("wire.bad-pings")
-async def test_ten_thousand_pings(serve: Any) -> None:
-    running = await serve()
-    flood = b"".join(frame(PING, b"%d" % number) for number in range(10_000)) + frame(TEXT, PONG_ASKED)
-    async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw, trio.open_nursery() as nursery:
-        await raw.frame()
-        nursery.start_soon(raw.send, flood)
-        for number in range(10_000):
-            pong = await raw.frame()
-            assert (pong.opcode, pong.payload) == (PONG, b"%d" % number)
-        assert b'"pong"' in (await raw.frame()).payload
-
-
 BOMBS = {
     "depth": b'{"type":"ping","x":' + b"[" * 120_000 + b"]" * 120_000 + b"}",
     "depth without an end": b"[" * 250_000,
@@ -167,23 +109,6 @@ async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
         assert b'"pong"' in (await raw.frame()).payload
 
 
-def squeezed(mebibytes: int) -> bytes:
-    squeeze = zlib.compressobj(9, wbits=-15)
-    return b"".join(squeeze.compress(bytes(MIB)) for _ in range(mebibytes)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
-
-
-@pytest.mark.promise("wire.bad-compression", "owasp.compression")
-async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
-    running = await serve(compression_from_bytes=1024)
-    data = await trio.to_thread.run_sync(squeezed, 200)
-    async with beside_another(running), raw_websocket(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
-        assert "permessage-deflate" in raw.extensions
-        await raw.frame()
-        with little_kept(8):
-            await raw.send(frame(TEXT, data, rsv=4))
-            assert await end_of(raw) == 1009
-
-
 @pytest.mark.promise("wire.bad-gzip", "owasp.compression")
 async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
     running = await serve()
@@ -203,26 +128,6 @@ async def test_binary_data_that_is_no_text_is_1003(serve_client: Any, data: byte
         assert await client.until_closed() == 1003
         assert client.seen[-1]["data"]["code"] == "bad_json"
         assert "UTF-8" in client.seen[-1]["message"]
-
-
-@pytest.mark.promise("wire.bad-parts")
-async def test_parts_that_do_not_fit_are_refused_and_bounded(serve: Any) -> None:
-    running = await serve()
-
-    def part(name: str, index: int, count: int, data: str) -> str:
-        return json.dumps({"type": "chunk", "id": name, "index": index, "count": count, "data": data})
-
-    async with connected(running.address) as client:
-        for name in "abcd":
-            await client.send(part(name, 0, 2, "{"))
-        for bad in (part("e", 0, 2, "{"), part("a", 0, 2, "{"), part("b", 1, 3, "x"), part("c", 5, 2, "x")):
-            await client.send(bad)
-            assert (await client.read())["data"]["code"] == "invalid_command"
-        nested = part("f", 0, 1, part("g", 0, 1, "{}"))
-        await client.send(nested)
-        assert (await client.read())["data"]["code"] == "invalid_command"
-        await client.send(part("h", 0, 1, '{"type":"ping","nonce":"whole"}'))
-        assert (await client.read())["data"] == {"nonce": "whole"}
 
 
 @pytest.mark.promise("wire.close-1008", "wire.bad-faults", "owasp.rate")

@@ -49,17 +49,6 @@ async def test_each_type_of_say_takes_its_fields_in_either_place(serve_client: A
     assert recorder.prompt() == ["words 0", "answer 1", "words 1", "answer 2", "words 2"]
 
 
-@pytest.mark.promise("wire.say-untyped")
-async def test_the_form_without_a_type(serve: Any) -> None:
-    running = await serve()
-    form = {"agent_type": "liaison", "pillar": "content", "message": "What can you do?", "metadata": {"a": 1}}
-    async with connected(running.address) as client:
-        await client.send(form | {"conversation_id": "mine", "session_token": None})
-        event = await accepted(client)
-    assert (event["agent_type"], event["pillar"]) == ("liaison", "content")
-    assert event["conversation_id"] == event["thread_id"] == "mine"
-
-
 @pytest.mark.promise("wire.exact-pillar", "wire.exact-agent-type")
 @pytest.mark.parametrize("path", PATHS)
 async def test_two_sentences_are_exact_in_every_dialect_and_form(serve: Any, path: str) -> None:

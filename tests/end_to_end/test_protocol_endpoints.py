@@ -28,10 +28,7 @@ MEMBERS = {
     "flat": {"type", "pillar", "priority", "timestamp", "message", "code", "retryable", "error_id"},
     "agent_response": {"agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"},
 }
-PATHS = {
-    "/ws": "canonical",
-    "/api/ws/agent": "agent_response",
-}
+PATHS = {"/ws": "canonical", "/api/ws/agent": "agent_response"}
 CARRIERS = ("subprotocol", "wrapped", "header", "query")
 
 
@@ -106,11 +103,7 @@ async def test_no_socket_elsewhere(serve: Any) -> None:
 async def test_one_connection_carries_every_agent(serve_client: Any) -> None:
     async with serve_client(scripted(Say("said"))) as client:
         session = client.seen[0]["data"]["session"]
-        for form in (
-            {"agent_type": "guide"},
-            {"agent_type": "liaison", "pillar": "content"},
-            {"agent_type": "script"},
-        ):
+        for form in ({"agent_type": "guide"}, {"agent_type": "liaison", "pillar": "content"}, {"agent_type": "script"}):
             await client.send({"message": "What can you do?", **form})
         ends = [await client.until_end() for _ in range(3)]
     for end in ends:
@@ -291,29 +284,6 @@ async def test_there_is_no_way_round(serve: Any) -> None:
                 await client.send(frame)
                 assert await client.until_closed() == 4401
             assert [event["type"] for event in client.seen] == ["error"]
-
-
-@pytest.mark.promise("wire.token-renewed", "wire.error-forbidden", "owasp.token-refresh")
-async def test_only_the_same_session_renews_in_place(serve: Any) -> None:
-    running = await serve(secret=SECRET)
-    async with connected(running.address, token_of("ada", "s1", tenant="t1")) as client:
-        for token, code in ((token_of("ada", "s2", tenant="t1"), "forbidden"), ("garbage", "unauthenticated")):
-            await client.send({"type": "refresh", "payload": {"session_token": token}})
-            assert (await client.read())["data"]["code"] == code
-        await client.send({"type": "refresh", "payload": {"session_token": token_of("ada", "s1", 900, tenant="t1")}})
-        await client.send({"type": "ping", "payload": {"nonce": "on"}})
-        assert (await client.read())["data"] == {"nonce": "on"}
-
-
-@pytest.mark.promise("wire.close-4403")
-@pytest.mark.parametrize("other", [("bob", "t1"), ("ada", "t2"), ("ada", None)])
-async def test_a_token_of_another_user_ends_the_connection_with_4403(serve: Any, other: tuple[str, str | None]) -> None:
-    running = await serve(secret=SECRET)
-    async with connected(running.address, token_of("ada", "s1", tenant="t1")) as client:
-        user, tenant = other
-        await client.send({"type": "refresh", "payload": {"session_token": token_of(user, "s1", tenant=tenant)}})
-        assert await client.until_closed() == 4403
-        assert client.seen[-1]["data"]["code"] == "forbidden"
 
 
 @pytest.mark.promise("wire.anonymous-secret")

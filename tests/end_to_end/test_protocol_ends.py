@@ -3,31 +3,11 @@
 from typing import Any
 
 import pytest
-import trio
-import trio.testing
 
-from tests.end_to_end.raw_connection import PONG_ASKED, beside_another, end_of, port_of
+from tests.end_to_end.raw_connection import beside_another, end_of, port_of
 from tests.end_to_end.recording_model import RecordingModel
 from tests.rigs.chat_client import connected
-from tests.rigs.raw_websocket import TEXT, close, frame, raw_websocket
-from tests.rigs.tokens import SECRET
-
-
-@pytest.mark.promise("wire.close-4400", "wire.close-4408", "owasp.authentication")
-async def test_silence_before_the_first_message_is_4408(clock: trio.testing.MockClock, serve: Any) -> None:
-    running = await serve(secret=SECRET)
-    async with raw_websocket(port_of(running), "/ws") as raw:
-        while not running.system.find("/system/connections").children():  # type: ignore[union-attr]
-            await trio.testing.wait_all_tasks_blocked(0.01)
-        await trio.testing.wait_all_tasks_blocked(0.1)
-        clock.jump(9)
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        clock.jump(1.5)
-        assert await end_of(raw) == 4408
-    for sent, code in ((b"{", 4400), (b"hello", 4400), (PONG_ASKED, 4401)):
-        async with raw_websocket(port_of(running), "/ws") as raw:
-            await raw.send(frame(TEXT, sent))
-            assert await end_of(raw) == code
+from tests.rigs.raw_websocket import close, raw_websocket
 
 
 @pytest.mark.promise("wire.close-1000")

@@ -169,17 +169,6 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
     assert {event["priority"] for event in seen} == {"alert", "high", "normal", "low"}
 
 
-@pytest.mark.promise("wire.event-sanitization-summary")
-async def test_a_summary_has_kinds_and_offsets_and_never_the_secret(serve_client: Any) -> None:
-    async with serve_client(scripted(Say(f"The key is {KEY}."))) as client:
-        final = await client.ask("go", agent_type="script")
-    summary = next(event for event in client.seen if event["type"] == "sanitization_summary")
-    assert summary["seq"] < final["seq"]
-    assert summary["data"]["counts"] == {"secret": 1}
-    assert all({"kind", "start", "end"} <= finding.keys() for finding in summary["data"]["findings"])
-    assert KEY not in json.dumps(client.seen)
-
-
 @asynccontextmanager
 async def locked(database: Path) -> AsyncIterator[None]:
     """Hold the database's write lock during the block."""
@@ -253,37 +242,6 @@ async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the
         assert [event["seq"] for event in log["events"]] == [4, 5]
 
 
-@pytest.mark.promise("wire.endpoint-agent", "wire.dialect-flat", "wire.dialect-payload", "wire.dialect-agent-response")
-async def test_one_run_has_the_same_events_in_every_dialect(serve_guest: Any) -> None:
-    running, token = await serve_guest(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
-    async with (
-        connected(running.address, token, subprotocols=["understudy.payload"]) as payload,
-        connected(running.address, token, subprotocols=["understudy.flat"]) as flat,
-        connected(running.address, token, path="/api/ws/agent", welcome=False) as answers,
-    ):
-        await payload.say("go", agent_type="script", thread_id="t")
-        while payload.seen[-1]["type"] != "final_response":
-            await payload.read()
-        for client in (flat, answers):
-            await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
-        while flat.seen[-1]["type"] != "final_response":
-            await flat.read()
-        answer = await answers.read()
-    shown = {event["seq"]: event for event in flat.durable()}
-    assert set(shown) == {event["seq"] for event in payload.durable()}
-    for event in payload.durable():
-        data = {"details" if name == "data" else name: value for name, value in event["payload"].items()}
-        for name in ("timestamp", "agent_name", "tool_args", "agent_response"):
-            data.pop(name, None)
-        envelope = {name: value for name, value in event.items() if name != "payload"}
-        if event["type"] == "agent_completed":
-            envelope["message"] = data["result"]
-        assert shown[event["seq"]] == envelope | data
-    assert list(answer) == ["agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"]
-    assert (answer["message"], answer["type"]) == ("one two ", "message")
-    assert len(answers.seen) == 1
-
-
 async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | bytes, list[dict[str, Any]]]:
     """Return the next frame and the events completed by it; `parts` holds the incomplete ones."""
     with trio.fail_after(60):
@@ -333,21 +291,6 @@ async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve_
             assert max(len(frame.encode() if isinstance(frame, str) else frame) for frame in frames) <= 16 * 1024
         if "gzip" in able:
             assert all(len(text.encode()) <= 1024 for text in texts)
-
-
-@pytest.mark.promise("wire.parts-in")
-async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
-    running = await serve(scripted(Say("said")))
-    frame = json.dumps({"type": "user_message", "payload": {"content": "w" * 500_000, "agent_type": "script"}})
-    pieces = [frame[start : start + 100_000] for start in range(0, len(frame), 100_000)]
-    async with connected(running.address) as client:
-        for number, piece in enumerate(pieces):
-            await client.send({"type": "chunk", "id": "7", "index": number, "count": len(pieces), "data": piece})
-            await client.send({"type": "ping"})
-        await client.until_end()
-        while [event["type"] for event in client.seen].count("pong") < len(pieces):
-            await client.read()
-    assert len(client.durable()[0]["data"]["content"]) == 500_000
 
 
 @pytest.mark.promise("wire.no-followers", "wire.tabs")

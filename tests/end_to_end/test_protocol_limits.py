@@ -14,7 +14,7 @@ import trio.testing
 
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.thread_commands import ended
-from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.chat_client import ChatClient, connected
 from tests.rigs.doc_tables import code, table
 from tests.rigs.http import get
 from tests.rigs.raw_websocket import CLOSE, PING, TEXT, RawWebSocket, frame, raw_websocket
@@ -100,44 +100,6 @@ async def test_a_client_that_begins_to_follow_is_told_a_position_once(serve_gues
                 await follower.until_end()
                 await follower.until_end()
                 assert [event["type"] for event in follower.seen].count("agent_progress") == 1
-
-
-@pytest.mark.promise("wire.limit-run")
-async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve_client: Any) -> None:
-    async with serve_client(scripted(Call([("wait", {})]), Say("no wait")), limits=Limits(run_s=30.0)) as client:
-        await client.ask("go", agent_type="script", until="tool_executing")
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        for _ in range(3):
-            clock.jump(9.8)
-            await client.send({"type": "ping"})
-            await client.until("pong")
-        clock.jump(0.7)
-        with trio.fail_after(SOON_S):
-            end = (await client.until_end())["data"]
-        check_arc(client.durable())
-    assert end["message"] == "no wait \n\nStopped after 30 seconds of work, the server's limit."
-    assert (end["status"], end["data"]["budget"]["ended_by"]) == ("success", "wall_s")
-
-
-@pytest.mark.promise("wire.limit-run", "wire.limit-approval")
-async def test_the_user_has_five_minutes_and_they_are_not_work(clock: trio.testing.MockClock, serve: Any) -> None:
-    limits = Limits(approval_s=300)
-    running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("done")), limits=limits)
-    async with connected(running.address) as client:
-        required = await client.ask("go", agent_type="script", until="approval_required")
-        assert 299 < required["data"]["expires_at"] - time.time() < 301
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        for _ in range(13):
-            clock.jump(22.9)
-            await client.send({"type": "ping"})
-            await client.until("pong")
-        assert not any(event["type"] == "approval_decided" for event in client.seen)
-        clock.jump(2.4)
-        with trio.fail_after(SOON_S):
-            decided = await client.until("approval_decided")
-        assert decided["data"]["decision"] == "expired"
-        assert (await client.until_end())["type"] == "final_response"
-        check_arc(client.durable())
 
 
 async def pong(raw: RawWebSocket) -> list[int]:
@@ -230,23 +192,6 @@ async def test_a_user_says_120_messages_a_minute(serve_client: Any) -> None:
                 if (refused := await client.read())["type"] == "message_accepted":
                     break
         await ended(client)
-
-
-@pytest.mark.promise("wire.limit-history")
-async def test_a_model_is_shown_100_messages(serve_client: Any) -> None:
-    recorder = RecordingModel()
-    async with serve_client(recorder.agent()) as client:
-        for number in range(52):
-            await client.say(f"m{number}", agent_type="script", thread_id="t")
-            accepted = await ended(client)
-    thoughts = [event for event in client.seen if event["type"] == "agent_thinking" and "left out" in event["message"]]
-    assert [(event["data"]["thought"], event["run_id"]) for event in thoughts] == [
-        (
-            "Only the last 76 messages of this conversation were read; 26 older ones were left out.",
-            accepted["run_id"],
-        )
-    ]
-    assert len(recorder.turns[-1].items) == 78
 
 
 @pytest.mark.promise("wire.endpoint-machines", "wire.limit-settings", "wire.close-reconnect")

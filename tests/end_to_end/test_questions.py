@@ -126,27 +126,6 @@ def asking(seen: Watcher) -> bool:
     return bool(seen.kinds("question_asked"))
 
 
-@pytest.mark.promise("wire.answer")
-async def test_a_form_survives_a_killed_server_and_is_answered_from_elsewhere(tmp_path: Path) -> None:
-    seen, calls = Watcher(), tmp_path / "calls"
-    async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
-        token = await new_token(server)
-        async with connected(server.address, token) as client:
-            await client.say("fill", agent_type="resumable", thread_id="t", message_id="m")
-            await seen.until(client, asking)
-            await server.kill()
-    async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
-        asked_id = seen.kinds("question_asked")[0]["question_id"]
-        await allowed(server.address, token, {"type": "answer", "question_id": asked_id, "answer": {"city": "Ulm"}})
-        async with connected(server.address, token) as client:
-            await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
-            await seen.until(client, ended)
-    check_arc(seen.events)
-    assert len(seen.kinds("question_asked")) == 1
-    assert [data["result"] for data in seen.kinds("tool_completed")] == ["to Ulm"]
-    assert calls_of(tmp_path) == {"fill": 1}
-
-
 @pytest.mark.promise("wire.event-question-answered")
 async def test_a_secret_is_given_to_the_tool_alone_and_asked_for_again_after_a_kill(tmp_path: Path) -> None:
     """It is in no event, no tab and no file; the content policy, which redacts e-mail addresses, leaves it."""

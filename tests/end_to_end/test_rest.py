@@ -11,7 +11,7 @@ import trio
 from attrs import evolve
 
 from tests.rigs.chat_client import connected
-from tests.rigs.http import get, new_token, request, upload
+from tests.rigs.http import get, handshake, new_token, request, upload
 from tests.rigs.scripted_model import Parcel, Say, scripted
 from understudy.agents.agent import BUILTIN
 from understudy.extensions.files.settings import FileSettings
@@ -32,19 +32,6 @@ async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(se
             if name.startswith("/"):
                 assert (await request(running.address, "GET", name))[0] == 200, name
             assert "//" not in name
-
-
-async def test_files_of_the_page_are_compressed_and_revalidated(serve: Any) -> None:
-    running = await serve()
-    _, plain, _ = await request(running.address, "HEAD", "/page/main.js")
-    accepting = {"Accept-Encoding": "gzip"}
-    status, headers, _ = await request(running.address, "HEAD", "/page/main.js", headers=accepting)
-    assert (status, headers["content-encoding"], headers["cache-control"]) == (200, "gzip", "no-cache")
-    assert "accept-encoding" in headers["vary"].lower()
-    assert int(headers["content-length"]) < int(plain["content-length"]) / 2
-    assert headers["etag"] != plain["etag"]
-    again = accepting | {"If-None-Match": headers["etag"]}
-    assert (await request(running.address, "GET", "/page/main.js", headers=again))[0] == 304
 
 
 async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve_guest: Any) -> None:
@@ -264,13 +251,20 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
         assert line in metrics, line
 
 
-async def test_a_draining_server_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
-    running = await serve(models_words_per_s=20.0)
-    async with connected(running.address) as client:
+async def test_a_draining_server_is_not_ready_and_begins_nothing(serve_guest: Any, nursery: trio.Nursery) -> None:
+    running, token = await serve_guest(models_words_per_s=20.0)
+    async with connected(running.address, token) as client:
         await client.ask("What can you do?", until="agent_started")
         nursery.start_soon(running.stop)
-        with trio.fail_after(60):
-            while (answer := await request(running.address, "GET", "/readyz"))[0] == 200:
-                pass
-        assert (answer[0], answer[2]) == (503, {"status": "leaving"})
+        await client.until("drain")
+        status, _, answer = await request(running.address, "GET", "/readyz")
+        assert (status, answer) == (503, {"status": "leaving"})
         assert (await request(running.address, "GET", "/healthz"))[0] == 200
+        body = {"type": "chat", "content": "hello", "thread_id": "late"}
+        for path, sent in (("/api/commands", body), ("/api/runs", {"message": "hello", "thread_id": "late"})):
+            status, _, answer = await request(running.address, "POST", path, token=token, body=sent)
+            assert (status, answer["error"]["code"]) == (503, "busy"), path
+        assert (await handshake(running.address, f"/ws?session_token={token}"))[0] == 503
+        refused = await client.ask("And now?", thread_id="late", until="error")
+        assert (refused["data"]["code"], refused["data"]["retryable"]) == ("busy", True)
+        assert (await request(running.address, "GET", "/api/threads/late", token=token))[0] == 404

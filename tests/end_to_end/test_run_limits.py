@@ -57,23 +57,6 @@ async def test_a_queued_run_reports_its_position_as_it_moves_up(serve_client: An
         check_arc(sorted(client.durable(run_id), key=lambda event: event["seq"]))
 
 
-@pytest.mark.promise("wire.limit-runs")
-async def test_one_users_runs_do_not_keep_others_waiting(serve: Any) -> None:
-    agent, gate = gated()
-    running = await serve(agent, limits=Limits(runs_per_user=1))
-    async with connected(running.address) as ada, connected(running.address) as bob:
-        await accepted(ada, "a")
-        await accepted(ada, "b")
-        await ada.until("agent_progress", note=number(1))
-        await accepted(bob, "a")
-        await bob.until("agent_started")
-        assert not notes(bob, "a")
-        gate.opened.set()
-        assert (await ada.until_end())["thread_id"] == "a"
-        assert (await ada.until_end())["thread_id"] == "b"
-        await bob.until_end()
-
-
 END = "final_response"
 
 
@@ -124,20 +107,6 @@ async def test_queue_time_does_not_count_towards_the_deadline(serve_client: Any)
         first, *others = [await client.ask("go", agent_type="quick", thread_id="a") for _ in range(3)]
     assert first["data"]["code"] == "agent_timeout"
     assert [event["type"] for event in others] == [END, END]
-
-
-@pytest.mark.promise("wire.limit-waiting")
-async def test_a_conversation_takes_ten_behind_the_one_at_work(serve_client: Any) -> None:
-    agent, gate = gated()
-    async with serve_client(agent) as client:
-        for _ in range(11):
-            await accepted(client, "a")
-        await client.say("go", agent_type="script", thread_id="a")
-        with trio.fail_after(60):
-            await client.until("error", code="busy")
-        gate.opened.set()
-        for _ in range(11):
-            assert (await client.until_end())["type"] == END
 
 
 async def test_a_message_that_could_not_be_stored_holds_no_permit(serve: Any) -> None:

@@ -12,9 +12,8 @@ from tests.end_to_end.passing_time import clocks as clocks
 from tests.rigs import http
 from tests.rigs.actor_kinds import KINDS, find
 from tests.rigs.chat_client import check_arc, connected
-from tests.rigs.process import started
-from tests.rigs.resumable_agent import CALLS, OTHER, SPOKEN, agent
-from tests.rigs.watcher import AGENT, Moment, Watcher, allowed, asked, calling, calls_of, ended, shown, survived
+from tests.rigs.resumable_agent import OTHER, SPOKEN, agent
+from tests.rigs.watcher import Moment, Watcher, asked, calling, calls_of, ended, shown, survived
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.limits import Limits
@@ -80,31 +79,6 @@ async def test_calls_that_were_killed_are_reconciled_and_take_effect_once(tmp_pa
     assert calls_of(tmp_path) == {"early": 1, "late": 1}
     assert seen.events[-1]["type"] == "final_response"
     assert not seen.kinds("question_asked")
-
-
-async def test_the_user_says_what_became_of_a_tool_call_of_unknown_outcome(tmp_path: Path) -> None:
-    seen, calls, token = Watcher(), tmp_path / "calls", ""
-    for moment in (calling("once"), lambda seen: bool(seen.kinds("question_asked")), ended):
-        async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
-            if not token:
-                token = await http.new_token(server)
-            if questions := seen.kinds("question_asked"):
-                answer = {"question_id": questions[0]["question_id"], "answer": {"choice": "skip"}}
-                await allowed(server.address, token, {"type": "answer", **answer})
-            async with connected(server.address, token) as client:
-                if seen.events:
-                    await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
-                else:
-                    await client.say("once", agent_type="resumable", thread_id="t", message_id="m")
-                await seen.until(client, moment)
-                await server.kill()
-    check_arc(seen.events)
-    (asked,) = seen.kinds("question_asked")
-    assert (asked["title"], asked["asked_by"]) == ("Did once take effect?", "server")
-    (call,) = seen.kinds("tool_completed")
-    assert (call["status"], call["effect"]) == ("killed", "unknown")
-    assert seen.events[-1]["type"] == "final_response"
-    assert sum(calls_of(tmp_path).values()) <= 1
 
 
 # In one process: conversations and runs die under clients that stay connected.
@@ -187,22 +161,6 @@ async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
 
 def thinking(thought: str) -> Moment:
     return lambda seen: any(data["thought"] == thought for data in seen.kinds("agent_thinking"))
-
-
-async def test_the_steps_of_a_hand_written_agent_run_once_though_its_server_is_killed_between_them(
-    tmp_path: Path,
-) -> None:
-    moments = (thinking("between"), calling("again"), thinking("in the third"))
-    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, written="three", served=WRITER, agent_type="writer")
-    assert seen.kinds("final_response")[0]["message"] == (
-        "I begin. \n\none is done, two is done, done again, three is done"
-    )
-    lines = (tmp_path / "calls").read_text().splitlines()
-    steps = [line for line in lines if not line.startswith("again")]
-    assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
-    assert len(set(steps)) == 3
-    told = [data["thought"] for data in seen.kinds("agent_thinking") if "notice" not in data]
-    assert told[1:] == ["between", "in the third"]
 
 
 async def test_a_subagent_goes_on_after_its_server_is_killed_and_repeats_nothing_that_was_done(tmp_path: Path) -> None:

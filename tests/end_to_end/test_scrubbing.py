@@ -29,14 +29,14 @@ from tests.rigs.detectors import (
     policy,
 )
 from tests.rigs.http import get, multipart, new_token, request, upload
-from tests.rigs.process import refused, started
+from tests.rigs.process import started
 from tests.rigs.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
 from tests.rigs.secrets import SECRET, shows
 from tests.rigs.server_pair import post
 from tests.rigs.serving import serving
 from understudy import Agent, NextStep, ToolContext, ToolError, ToolResult, tool
 from understudy.app.server import Running
-from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn, unfenced
+from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn
 
 
 async def written(folder: Path) -> str:
@@ -178,15 +178,6 @@ async def test_what_looks_like_an_instruction_is_told_and_stays(serve_client: An
     assert ORDER in client.durable()[0]["data"]["content"]
 
 
-@pytest.mark.promise("wire.event-sanitization-summary")
-async def test_few_findings_are_not_reported(serve_client: Any) -> None:
-    async with serve_client(scripted(Say("Hm.")), summary_from=2) as client:
-        for text, number in ((f"one {SECRET}", 0), (f"two {SECRET} and {SECRET}", 1)):
-            await client.ask(text, agent_type="script")
-            assert len(summaries(client)) == number
-    assert summaries(client)[0]["counts"] == {"secret": 2}
-
-
 async def test_a_text_file_is_stored_without_its_secrets(serve: Any, serve_guest: Any, tmp_path: Path) -> None:
     running, token = await serve_guest()
     padding = b"caf\xe9;1\r\n" * 60_000
@@ -264,18 +255,6 @@ async def test_a_result_in_which_nothing_is_found_is_fenced_as_well(serve_client
     assert all(turn.instructions.count(FENCE_NOTE) == 1 for turn in model.asked)
     assert "findings" not in completed(client)[0]
     assert summaries(client) == []
-
-
-@pytest.mark.promise("wire.scrubbed-tool")
-async def test_strict_policy_redacts_orders_in_results(serve: Any) -> None:
-    model = Witness((Call([("read_page", {})]), Say("Read.")))
-    running = await serve(model.agent(orders()), detectors=[ORDERS], scrub_policy="strict")
-    async with connected(running.address) as client:
-        await client.ask("go", agent_type="script")
-    value = json.loads(unfenced(model.asked[-1].items[-1].content))["value"]
-    assert value["page"] == "Prices rise. [gone] now."
-    assert ORDER not in model.told + json.dumps(client.seen) + await written(running_folder(running))
-    assert {finding["action"] for finding in completed(client)[0]["findings"]} == {"remove"}
 
 
 @pytest.mark.parametrize("by", ["standard", "strict"])
@@ -726,19 +705,6 @@ async def test_the_route_reports_redactions_without_storing(serve_guest: Any) ->
     assert (await ask({"text": "x" * 300_000}))[0] == 413
     assert (await ask({"text": "x"}, None))[0] == 401
     assert not shows(await written(running_folder(running)))
-
-
-def test_what_cannot_be_followed_fails_the_start(tmp_path: Path) -> None:
-    wrong = policy(tmp_path, '[inbound]\nsecret = "hide"\n')
-    data = ("--data-dir", str(tmp_path / "data"))
-    for options, words in (
-        ({"UNDERSTUDY_SCRUB_POLICY": wrong}, ("scrub_policy", "inbound.secret")),
-        ({"UNDERSTUDY_SCRUB_POLICY": "stirct"}, ("scrub_policy", "standard, strict or off")),
-    ):
-        ended = refused(*data, **options)
-        assert ended.returncode in (1, 2)
-        assert all(word in ended.stderr for word in words), ended.stderr
-        assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("door", ["socket", "http"])

@@ -23,9 +23,7 @@ pytestmark = pytest.mark.needs("nginx")
 @asynccontextmanager
 async def behind_one_port(folder: Path, postgres: Postgres, redis: Redis) -> AsyncIterator[tuple[str, list[Process]]]:
     """Start two nodes and a proxy that gives each connection to the next one. Yield its address and the nodes."""
-    shared = backends_environment(postgres, redis) | {
-        "UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER": "3",
-    }
+    shared = backends_environment(postgres, redis) | {"UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER": "3"}
     async with started(folder / "a", TELLER, **shared) as a, started(folder / "b", TELLER, **shared) as b:
         nodes = "\n".join(f"server {node.address.removeprefix('http://')};" for node in (a, b))
         proxy = await trio.to_thread.run_sync(Nginx, folder / "nginx", LOCATIONS, f"upstream chat {{ {nodes} }}")

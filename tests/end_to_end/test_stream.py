@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +9,6 @@ import h11
 import pytest
 import trio
 
-from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
 from tests.rigs import tokens
 from tests.rigs.chat_client import check_arc, connected
@@ -84,21 +82,6 @@ async def test_a_stream_opened_during_an_answer_gets_its_text_from_the_beginning
                 text += event.body["data"]["text"]
         assert text.startswith("one two three")
         assert text == event.body["data"]["message"]
-
-
-@pytest.mark.promise("wire.stream")
-async def test_events_of_other_threads_do_not_come(serve_guest: Any) -> None:
-    running, token = await serve_guest(scripted(Say("one")))
-    await say(running, token, thread="other")
-    await say(running, token, thread="t")
-    async with opened(running, token) as stream:
-        await until_ends(stream)
-        for thread in ("other", "new"):
-            await say(running, token, thread=thread)
-        await say(running, token, thread="t")
-        await until_ends(stream)
-    assert {event.body.get("thread_id") for event in stream.seen} == {None, "t"}
-    assert stream.numbers() == list(range(1, len(stream.numbers()) + 1))
 
 
 @pytest.mark.promise("wire.no-way-round")
@@ -177,20 +160,6 @@ async def test_dialects_are_those_of_sockets(serve_guest: Any) -> None:
     async with opened(running, token, query="?dialect=agent_response") as stream:
         event = await stream.read()
         assert (event.kind, event.body["message"], event.body["type"]) == ("final_response", "one ", "message")
-
-
-@pytest.mark.promise("wire.stream-ends", "owasp.session-expiry")
-async def test_a_token_that_runs_out_ends_the_stream(clocks: Clocks, serve: Any) -> None:
-    running = await serve(scripted(Say("one")), secret=tokens.SECRET)
-    await say(running, tokens.token("ada"))
-    async with opened(running, tokens.token("ada", exp=time.time() + 20)) as stream:
-        await stream.until("final_response")
-        clocks.forward(20.1)
-        await stream.until_end()
-    last = stream.seen[-1]
-    assert (last.kind, last.body["data"]["code"]) == ("error", "token_expired")
-    assert "seq" not in last.body
-    await gone(running)
 
 
 @pytest.mark.promise("wire.stream-ends")

@@ -8,7 +8,6 @@ import trio
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.thread_commands import ended, send
 from tests.rigs.chat_client import ChatClient, check_arc, connected
-from tests.rigs.scripted_model import Gate, Say, scripted
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.limits import Limits
@@ -42,20 +41,6 @@ async def test_typing_is_shown_to_the_users_other_connections(serve_guest: Any) 
         for client in (one, stranger):
             await send(client, "ping")
             assert (await client.read())["type"] == "pong"
-
-
-@pytest.mark.promise("wire.no-followers")
-async def test_a_new_thread_is_delivered_to_all_connections_of_its_user(serve_guest: Any) -> None:
-    gate = Gate(open_after=1)
-    running, token = await serve_guest(scripted(Say("some words", gate)))
-    async with connected(running.address, token) as other, connected(running.address) as stranger:
-        async with connected(running.address, token) as one:
-            await one.ask("go", agent_type="script", thread_id="t", until="partial_result")
-        gate.opened.set()
-        assert (await other.until_end())["data"]["message"] == "some words "
-        check_arc(other.durable())
-        await send(stranger, "ping")
-        assert (await stranger.read())["type"] == "pong"
 
 
 @pytest.mark.promise("wire.repeat")

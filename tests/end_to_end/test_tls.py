@@ -13,7 +13,7 @@ import trustme
 from websockets.asyncio.client import connect
 
 from tests.rigs.loopback_server import run_as_asyncio
-from tests.rigs.process import refused, started
+from tests.rigs.process import started
 
 
 @pytest.fixture
@@ -61,14 +61,3 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
         stream = await trio.to_thread.run_sync(run_and_follow, server.address)
         assert await server.terminate() == 0
         stream.close()
-
-
-def test_it_refuses_to_start_with_files_that_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:
-    certificate, other = str(tmp_path / "certificate.pem"), str(tmp_path / "other.pem")
-    authority.issue_cert("localhost").private_key_pem.write_to_path(other)
-    data = ("--data-dir", str(tmp_path / "data"))
-    for chosen, said in ((tmp_path / "none.pem", "cannot be read (No such file"), (other, "is not that of the")):
-        ended = refused(*data, "--tls-certificate", certificate, "--tls-key", str(chosen))
-        assert (ended.returncode, said in ended.stderr) == (1, True), ended.stderr
-    ended = refused(*data, "--tls-certificate", certificate)
-    assert (ended.returncode, "tls.certificate and tls.key belong together" in ended.stderr) == (2, True)

@@ -10,8 +10,6 @@ from transport.auth.tokens import Tokens
 from understudy import Agent
 from understudy.tools.server import supervision_tree
 
-KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
-
 
 async def test_an_agent_has_its_users_rights_on_any_node(begin: Begin) -> None:
     agent = Agent(

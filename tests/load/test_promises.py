@@ -7,13 +7,7 @@ from tests.load.promises import Arc, Cursor
 
 @pytest.mark.parametrize(
     ("numbers", "broken"),
-    [
-        ([1, 2, 3], []),
-        ([2], ["gap"]),
-        ([1, 3, 4], ["gap"]),
-        ([1, 2, 2, 3], ["repeat"]),
-        ([1, 2, 1], ["repeat"]),
-    ],
+    [([1, 2, 3], []), ([2], ["gap"]), ([1, 3, 4], ["gap"]), ([1, 2, 2, 3], ["repeat"]), ([1, 2, 1], ["repeat"])],
 )
 def test_numbers_count_from_one_without_gaps_and_once(numbers: list[int], broken: list[str]) -> None:
     cursor = Cursor()

@@ -23,10 +23,7 @@ def final(read: str = "") -> tuple[str, dict[str, Any]]:
 
 
 def faults(
-    *events: tuple[str, dict[str, Any]],
-    asked: tuple[str, ...] = (),
-    booked: tuple[str, ...] = (),
-    content: str = PLAN,
+    *events: tuple[str, dict[str, Any]], asked: tuple[str, ...] = (), booked: tuple[str, ...] = (), content: str = PLAN
 ) -> str:
     """Return what the judge says of one run with these events."""
     log = [{"type": kind, "seq": seq, "run_id": "r", "data": data} for seq, (kind, data) in enumerate(events, start=1)]

@@ -13,7 +13,7 @@ from tests.packaging.wheels import ROOT, build_wheels
 pytestmark = pytest.mark.proof("packaging")
 
 STOP = "tests/extensions/operations/test_stops.py::test_a_stop_needs_a_known_kind_a_reason_and_a_run_that_is_there"
-KILL = "tests/end_to_end/test_process.py::test_a_server_killed_in_mid_answer_comes_back_with_the_conversation"
+DRAIN = "tests/end_to_end/test_process.py::test_sigterm_tells_clients_first_and_ends_the_server"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def wheels(filled_once: Callable[[Callable[[Path], None]], Path]) -> Path:
 
 def test_stories_are_played_with_what_the_wheels_install(wheels: Path, tmp_path: Path) -> None:
     """A server in the process of the test, one that is forked, and one that is started."""
-    assert stories.play(tmp_path, wheels, (STOP, KILL)) == 0
+    assert stories.play(tmp_path, wheels, (STOP, DRAIN)) == 0
     for name in ("servers", "runner"):
         loaded = (tmp_path / name / stories.LOADED).read_text().splitlines()
         site = next((tmp_path / name).glob("lib/python3*/site-packages"))

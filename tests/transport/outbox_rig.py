@@ -160,9 +160,6 @@ async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> Async
             refs.append(await system.spawn(ChildSpec("outbox", new_outbox, restart=Restart.TEMPORARY)))
             await refs[0].wait_stopped()
 
-        async with (
-            open_server(serve, socket=SocketLimits(send_buffer_bytes=4096)) as port,
-            raw_socket(port) as client,
-        ):
+        async with open_server(serve, socket=SocketLimits(send_buffer_bytes=4096)) as port, raw_socket(port) as client:
             await wait_all_tasks_blocked()
             yield Rig(refs[0], client, log, counts, snapshots, encoder)

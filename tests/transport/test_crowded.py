@@ -125,18 +125,3 @@ async def test_a_thread_that_begins_anew_is_not_told_from_the_old_ones_log() -> 
         gone, *told = await rig.frames(3)
         assert (gone["type"], gone["data"]["code"]) == ("error", "not_found")  # for the events that were not read
         assert [(frame["seq"], frame["data"]["thought"]) for frame in told] == [(1, "new"), (2, "new")]
-
-
-async def test_text_waits_for_a_page_that_is_being_read() -> None:
-    """The events of its run come first, also when the log takes its time."""
-    async with open_rig() as rig:
-        rig.log.events = [thought(1), thought(2)]
-        rig.log.gate = trio.Event()
-        rig.outbox.tell(SubscribeThread("t", 0, 2))
-        await wait_all_tasks_blocked()
-        rig.tell(text(0, "abc"))
-        await wait_all_tasks_blocked()
-        rig.log.gate.set()
-        assert [frame["type"] for frame in await rig.frames(2)] == ["agent_thinking", "agent_thinking"]
-        await wait_all_tasks_blocked()
-        assert rig.snapshots == ["t"]

@@ -1,6 +1,5 @@
 """Chunks, compression, acknowledgements and drains of a connection."""
 
-import gzip
 import json
 from typing import Any
 
@@ -10,7 +9,6 @@ from websockets.frames import Opcode
 
 from tests.transport.connection_rig import Rig, greeted, open_rig
 from transport.connection.callbacks import ConnectionLimits
-from transport.wire.commands import Ack
 from transport.wire.events import Drain
 from transport.wire.messages import Deliver, SubscribeThread
 from transport.wire.payloads import split
@@ -69,53 +67,6 @@ async def test_parts_that_are_too_much_are_refused_and_the_connection_lives_on()
         assert await rig.events(1) == ["pong"]
 
 
-@pytest.mark.promise("wire.alert", "wire.hello-chunk")
-async def test_a_large_event_comes_in_parts() -> None:
-    """To a client that asked for parts, none of its frames is large; together they are the event."""
-    async with greeted() as rig:
-        await rig.send({"type": "hello", "payload": {"chunk": True}}, {"type": "ping"})
-        await rig.events(1)
-        ref = await outbox(rig)
-        ref.tell(SubscribeThread("t", 0, 0))
-        ref.tell(Deliver(thought(1, 100_000), thought(2, 1)))
-        frames = [await rig.event()]
-        while frames[-1].get("seq") != 2:
-            frames.append(await rig.event())
-        *parts, last = frames
-        assert ({part["type"] for part in parts}, last["type"]) == ({"chunk"}, "agent_thinking")
-        assert [part["index"] for part in parts] == list(range(parts[0]["count"]))
-        assert max(len(json.dumps(part, ensure_ascii=False).encode()) for part in parts) < 16 * 1024
-        whole = json.loads("".join(part["data"] for part in parts))
-        assert (whole["seq"], len(whole["data"]["thought"])) == (1, 100_000)
-
-
-@pytest.mark.promise("wire.hello-gzip")
-async def test_large_frames_are_compressed_for_who_can_take_it() -> None:
-    """Over a KiB: a binary frame of gzip. Below: text."""
-    async with greeted() as rig:
-        await rig.send({"type": "hello", "payload": {"gzip": True}}, {"type": "ping"})
-        await rig.events(1)
-        ref = await outbox(rig)
-        ref.tell(SubscribeThread("t", 0, 0))
-        ref.tell(Deliver(thought(1, 2000), thought(2, 1)))
-        first, second = [await rig.client.frame() for _ in range(2)]
-        assert (first.opcode, second.opcode) == (Opcode.BINARY, Opcode.TEXT)
-        assert len(first.data) < 500
-        assert json.loads(gzip.decompress(bytes(first.data)))["data"]["thought"] == "é" * 2000
-
-
-@pytest.mark.promise("wire.ack")
-async def test_an_acknowledgement_tells_how_far_behind_the_client_is() -> None:
-    async with greeted() as rig:
-        ref = await outbox(rig)
-        ref.tell(SubscribeThread("t", 0, 0))
-        ref.tell(Deliver(thought(1, 1), thought(2, 1), thought(3, 1)))
-        assert await rig.events(3) == ["agent_thinking"] * 3
-        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 1}}, {"type": "ping"})
-        assert await rig.events(1) == ["pong"]
-        assert rig.server.counts.rendered == [2]
-
-
 @pytest.mark.promise("wire.ack")
 async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_no_harm() -> None:
     """An ack of an unsubscribed thread is ignored. An ack of an event that was not sent is refused, and the connection
@@ -129,15 +80,6 @@ async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_n
         await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 2}}, {"type": "ping"})
         assert (await rig.event())["data"]["code"] == "invalid_command"
         assert await rig.events(1) == ["pong"]
-
-
-@pytest.mark.promise("wire.limit-signals")
-async def test_signals_that_come_too_often_are_not_taken() -> None:
-    async with greeted() as rig:
-        rig.server.limited, rig.server.retry_after = (Ack,), 1.0
-        await rig.send({"type": "ack", "payload": {"thread_id": "t", "seq": 9}}, {"type": "ping"})
-        assert await rig.events(1) == ["pong"]
-        assert rig.server.counts.ignored == ["ack"]
 
 
 @pytest.mark.promise("wire.drain-begins-nothing")

@@ -12,7 +12,7 @@ from tests.transport.client.scripted import event, hear, kinds, next_events, of_
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
 from transport.wire.events import PartialResult
-from understudy.client import RunFailed, UnknownEvent
+from understudy.client import RunFailed
 from understudy.wire.events import FinalResponse
 
 
@@ -62,19 +62,6 @@ async def test_many_answers_without_anybody_at_the_other_events() -> None:
         late = await next_events(client, 100)
     assert [received.seq for received in late] == list(range(late[0].seq or 0, (late[0].seq or 0) + 100))
     assert (late[0].seq or 0) > 1
-
-
-async def test_a_full_inbox_gives_way_to_who_asks_for_an_answer() -> None:
-    flood = [event("agent_thinking", seq, "other") for seq in range(1, 1300)]
-
-    async def step(socket: Socket) -> None:
-        await socket.write(flood)
-        await answering(event("final_response"))(socket)
-
-    async with talking(step) as (client, _):
-        with trio.fail_after(60):
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            assert await client.answer("what?", thread_id="t") == "the answer"
 
 
 BROKEN = {"message": "It broke.", "error_id": "e-1", "retryable": True, "retry_after": 2.5}
@@ -232,22 +219,6 @@ async def test_an_iterator_that_is_left_holds_nothing_up() -> None:
             break
         with trio.fail_after(60):
             assert [(await anext(client)).seq for _ in many][-1] == 1499
-
-
-async def test_an_unknown_event_is_given_in_its_place() -> None:
-    """A newer server's events are numbered as others are."""
-
-    async def step(socket: Socket) -> None:
-        await socket.write(
-            [event("agent_thinking", 1), event("agent_dreaming", 2, of="sheep"), event("agent_thinking", 3)]
-        )
-        await stay(socket)
-
-    async with talking(step) as (client, _):
-        events = await next_events(client, 3)
-    assert [received.seq for received in events] == [1, 2, 3]
-    assert events[1].event == UnknownEvent("agent_dreaming", {"of": "sheep"})
-    assert events[1].raw["data"] == {"of": "sheep"}
 
 
 async def test_two_may_iterate() -> None:

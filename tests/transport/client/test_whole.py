@@ -112,27 +112,6 @@ async def test_a_refusal_is_an_error_with_its_code(tmp_path: Path) -> None:
         assert client.unaccepted == []
 
 
-MANY = 250
-
-
-async def test_hundreds_of_threads_are_resumed(tmp_path: Path) -> None:
-    """In parts; each thread's story comes whole."""
-    async with served(tmp_path) as running, open_client(socket_url(running)) as client:
-        with trio.fail_after(60):
-            await client.answer("What is 1 + 1?", thread_id="t1")
-            last_seq = client.last_seq["t1"]
-            async with open_client(
-                socket_url(running), token=client.token, threads={f"t{number}": 0 for number in range(MANY)}
-            ) as again:
-                seqs: list[int] = []
-                async for event in again:
-                    if event.thread_id == "t1" and event.seq is not None:
-                        seqs.append(event.seq)
-                        if event.terminal:
-                            break
-    assert seqs == list(range(1, last_seq + 1))
-
-
 @pytest.mark.proof("timing")
 @pytest.mark.parametrize("same", [True, False])
 async def test_tokens_that_last_two_seconds(tmp_path: Path, same: bool) -> None:

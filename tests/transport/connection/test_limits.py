@@ -2,14 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.connection.limits import (
-    ClientLimits,
-    CommandLimits,
-    Ledger,
-    RateLimit,
-    RequestLimits,
-    TokenBucket,
-)
+from transport.connection.limits import ClientLimits, CommandLimits, Ledger, RateLimit, RequestLimits, TokenBucket
 from transport.server.connection_limiter import Counter
 from transport.wire.commands import Ack, ClientPing, Hello, Refresh, Resume
 from understudy.wire.commands import (
@@ -51,9 +44,7 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
 
 
 @given(
-    st.integers(1, 600),
-    st.integers(1, 20),
-    st.lists(st.floats(0, 5, allow_subnormal=False), min_size=1, max_size=60),
+    st.integers(1, 600), st.integers(1, 20), st.lists(st.floats(0, 5, allow_subnormal=False), min_size=1, max_size=60)
 )
 def test_never_more_than_rate_and_burst(rate, burst, waits) -> None:
     """Takes at any times: the sum is within burst and rate, and the returned wait suffices."""

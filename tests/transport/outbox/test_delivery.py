@@ -156,23 +156,6 @@ def test_cursors_have_no_table_of_attributes() -> None:
     assert not hasattr(DeliveryCursors(), "__dict__")
 
 
-def test_events_in_turn_are_sent() -> None:
-    """The usual case: each live event is the next one."""
-    session = DeliveryCursors()
-    session.subscribe("t", after=4, head=4)
-    assert [session.offer("t", seq) for seq in (5, 6, 7)] == [Verdict.SEND] * 3
-    assert session.find("t").cursor == 7
-    assert session.behind() == []
-
-
-def test_an_event_already_given_is_a_duplicate() -> None:
-    session = DeliveryCursors()
-    session.subscribe("t", after=0, head=0)
-    session.offer("t", 1)
-    assert session.offer("t", 1) is Verdict.DUPLICATE
-    assert session.offer("t", 1) is Verdict.DUPLICATE
-
-
 def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
     """An early event is not sent; the log's events are, and live ones join without a seam."""
     session = DeliveryCursors()
@@ -185,13 +168,6 @@ def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
     assert session.behind() == [("t", 2)]
     assert session.offer("t", 3) is Verdict.SEND
     assert session.behind() == []
-
-
-def test_resuming_puts_a_thread_behind_at_once() -> None:
-    """A client that comes back with an old position needs no live event to be caught up."""
-    session = DeliveryCursors()
-    session.subscribe("t", after=2, head=5)
-    assert session.behind() == [("t", 2)]
 
 
 def test_a_position_beyond_the_log_is_its_end() -> None:
@@ -222,15 +198,6 @@ def test_a_trimmed_log_is_jumped_over() -> None:
     assert session.offer("t", 41) is Verdict.SEND
     session.skip_to("t", 10)
     assert session.find("t").cursor == 41
-
-
-def test_threads_do_not_mix() -> None:
-    """One thread that is behind holds up no other."""
-    session = DeliveryCursors()
-    session.subscribe("t", after=0, head=9)
-    session.subscribe("u", after=0, head=0)
-    assert session.offer("u", 1) is Verdict.SEND
-    assert session.behind() == [("t", 0)]
 
 
 def test_a_thread_nobody_follows_is_told_apart() -> None:
@@ -276,13 +243,6 @@ def test_no_room_is_said() -> None:
     assert [name for name in "abc" if session.find(name)] == ["a", "b"]
 
 
-def test_text_in_turn_is_handed_over() -> None:
-    """Pieces that continue each other go through as they are."""
-    session = DeliveryCursors()
-    assert session.offer_text("t", "m", 0, "ab") == 0
-    assert session.offer_text("t", "m", 2, "cd") == 0
-
-
 def test_an_overlap_is_trimmed() -> None:
     """The part that was sent is cut off; a piece without new text is dropped."""
     session = DeliveryCursors()
@@ -318,13 +278,6 @@ def test_a_hole_asks_once_for_a_snapshot() -> None:
     assert session.offer_text("t", "m", 90, "x") is SNAPSHOT_NEEDED
     assert session.offer_text("t", "m", 0, "a" * 91) == 0
     assert session.offer_text("t", "m", 95, "x") is SNAPSHOT_NEEDED
-
-
-def test_messages_do_not_mix_their_text() -> None:
-    session = DeliveryCursors()
-    session.offer_text("t", "m", 0, "abc")
-    assert session.offer_text("t", "n", 0, "x") == 0
-    assert session.offer_text("t", "m", 3, "d") == 0
 
 
 def test_a_finished_answer_has_no_more_text() -> None:

@@ -8,7 +8,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
-from actors import Lane
 from tests.transport.outbox_rig import Rig, open_rig, text, thought
 from transport.outbox.outbox import GetBacklog, OutboxLimits
 from transport.wire.codec import encode
@@ -441,9 +440,7 @@ async def test_following_again_starts_where_the_client_says() -> None:
 
 
 @pytest.mark.promise("wire.resume-no-gap")
-async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(autojump_clock: trio.testing.MockClock) -> None:
     """A thread joined unasked, its live events and the client's resume, in every order and from every place."""
     steps = range(5)  # joined unasked at 5, then 6, 7, 8, and the resume before the first, the second …
     cases = {f"{at}-{after}": (at, after) for at in steps for after in range(9)}
@@ -521,15 +518,6 @@ async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.tes
         assert await rig.seqs(4) == [4, 5, 6, 7]
 
 
-async def test_joining_unasked_moves_nothing_that_is_followed() -> None:
-    """An implicit subscription moves no cursor; missing events are read from the log."""
-    async with open_rig() as rig:
-        rig.log.events = [thought(seq) for seq in range(1, 4)]
-        rig.outbox.tell(SubscribeThread("t", 0, 1))
-        rig.outbox.tell(SubscribeThread("t", 3, 3, implicit=True))
-        assert await rig.seqs(3) == [1, 2, 3]
-
-
 async def test_batches_are_the_clients_choice() -> None:
     """After `hello` several events come in one frame."""
     async with open_rig() as rig:
@@ -577,22 +565,6 @@ async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
         assert (frame.opcode, bytes(frame.data)[2:]) == (Opcode.CLOSE, b"enough")
         with trio.fail_after(5):
             await rig.outbox.wait_stopped()
-
-
-@pytest.mark.promise("wire.blocked")
-async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: trio.testing.MockClock) -> None:
-    """Its outbox ends after the write limit, and has never held more than its queue."""
-    async with open_rig() as rig:
-        rig.outbox.tell(SubscribeThread("t", 0, 0))
-        started = trio.current_time()
-        for seq in range(1, 2001):
-            rig.log.events.append(thought(seq, text="x" * 4_000))
-            rig.outbox.tell(Deliver(rig.log.events[-1]), lane=Lane.NORMAL)
-            if seq % 500 == 0:
-                await trio.lowlevel.checkpoint()
-        await rig.outbox.wait_stopped()
-        assert trio.current_time() - started == pytest.approx(20, abs=1)
-        assert await rig.close_code() == 1013
 
 
 def test_an_event_is_encoded_once_for_all() -> None:

@@ -14,13 +14,7 @@ from tests.rigs.event_samples import SAMPLES
 from tests.rigs.loopback_server import FunctionUpgradeHandler, echo
 from tests.rigs.sse import Parser, streaming
 from tests.transport.server.streams import a_stream, end_of
-from transport.server.eventstream import (
-    EventStream,
-    encode_block,
-    encode_event,
-    encode_json,
-    parse_last_event_id,
-)
+from transport.server.eventstream import EventStream, encode_block, encode_event, encode_json, parse_last_event_id
 from transport.server.http import HttpConfig
 from transport.server.listener import serve
 from transport.wire.codec import encode

@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 import socket
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -15,7 +14,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 from websockets.asyncio.client import connect as connect_asyncio
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 from websockets.sync.client import connect
 
@@ -25,7 +24,6 @@ from tests.rigs.loopback_server import (
     RawSocket,
     echo,
     exchange,
-    get,
     open_server,
     raw_socket,
     run_as_asyncio,
@@ -34,51 +32,7 @@ from tests.rigs.loopback_server import (
 from transport.server.http import error_body
 from transport.server.listener import ReserveListener, Upgrade, serve
 from transport.server.socket import SocketLimits
-from transport.wire.errors import CommandRejected, SocketClosed
-
-
-async def test_a_stock_client_gets_its_messages_back() -> None:
-    """Text and bytes, small and large, through the synchronous client of `websockets`."""
-
-    def talk(port: int) -> list[str | bytes]:
-        with connect(f"ws://127.0.0.1:{port}/") as client:
-            answers: list[str | bytes] = []
-            for message in ("ünïcode", b"\x00bytes", "x" * 200_000):
-                client.send(message)
-                answers.append(client.recv(timeout=60))
-            return answers
-
-    async with open_server() as port:
-        answers = await trio.to_thread.run_sync(talk, port)
-    assert answers == ["ünïcode".encode().decode(), "\x00bytes", "x" * 200_000]
-
-
-@pytest.mark.promise("wire.one-port")
-async def test_http_and_websockets_share_the_port() -> None:
-    """A plain request on the same port goes to the application."""
-    async with open_server() as port, raw_socket(port) as client:
-        status, body, _ = await trio.to_thread.run_sync(get, port)
-        assert (status, body) == (200, b"hello")
-        assert await client.echoes(b"still here")
-
-
-@pytest.mark.parametrize(("status", "code"), [(401, "unauthenticated"), (403, "forbidden"), (404, "not_found")])
-async def test_an_upgrade_can_be_refused_with_a_real_answer(status: int, code: str) -> None:
-    """The client of a refused upgrade sees the HTTP status and the JSON body."""
-
-    async def refuse(upgrade: Upgrade) -> None:
-        await upgrade.refuse(status, error_body(code), {"Retry-After": "7"})
-
-    def knock(port: int) -> InvalidStatus:
-        with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{port}/ws"):
-            pass
-        return refused.value
-
-    async with open_server(refuse) as port:
-        refused = await trio.to_thread.run_sync(knock, port)
-    assert refused.response.status_code == status
-    assert refused.response.headers["Retry-After"] == "7"
-    assert f'"code": "{code}"'.encode() in refused.response.body
+from transport.wire.errors import SocketClosed
 
 
 async def test_the_upgrade_shows_what_was_asked() -> None:
@@ -262,61 +216,6 @@ async def _read_close(port: int, codes: list[int], task_status: trio.TaskStatus[
         await client.flush()
 
 
-@pytest.mark.promise("wire.limit-frame")
-async def test_a_message_over_the_limit_is_refused_and_the_socket_lives_on() -> None:
-    """Between the limit and the bound: CommandRejected, whole or in fragments; then the next message comes."""
-    rejected: list[str] = []
-
-    async def judge(upgrade: Upgrade) -> None:
-        socket = await upgrade.accept()
-        while True:
-            try:
-                message = await socket.receive()
-            except CommandRejected as error:
-                rejected.append(error.code)
-            else:
-                await socket.write([str(message).encode()])
-
-    async with open_server(judge) as port, raw_socket(port) as client:
-        client.protocol.send_text(b"x" * (256 * 1024 + 1))
-        client.protocol.send_text(b"y" * 200_000, fin=False)
-        client.protocol.send_continuation(b"y" * 200_000, fin=True)
-        assert await client.echoes(b"small")
-    assert rejected == ["message_too_large", "message_too_large"]
-
-
-@pytest.mark.promise("wire.limit-transport")
-async def test_a_message_over_the_bound_ends_the_socket_with_1009() -> None:
-    """A stock client that sends five megabytes reads 1009."""
-
-    def talk(port: int) -> int | None:
-        with connect(f"ws://127.0.0.1:{port}/") as client, suppress(ConnectionClosed):
-            client.send("x" * 5_000_000)
-            client.recv(timeout=60)
-        return client.protocol.close_code
-
-    async with open_server() as port:
-        assert await trio.to_thread.run_sync(talk, port) == 1009
-
-
-@pytest.mark.parametrize(
-    ("payload", "code"),
-    [
-        (b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007),  # text that is not UTF-8
-        (b"\x81\x02hi", 1002),  # unmasked
-        (b"\x83\x80\x00\x00\x00\x00", 1002),  # reserved opcode
-        (b"\x88\x82\x00\x00\x00\x00" + struct.pack("!H", 999), 1002),  # a close code nobody may send
-        (b"\xc1\x80\x00\x00\x00\x00", 1002),  # compressed, which was not agreed on
-    ],
-)
-async def test_what_the_protocol_forbids_ends_the_socket(payload: bytes, code: int) -> None:
-    """The close code names the fault, and earlier messages were delivered."""
-    async with open_server() as port, raw_socket(port) as client:
-        assert await client.echoes(b"before")
-        await client.stream.send_all(payload)
-        assert await client.close_code() == code
-
-
 FAULTS = [
     (b"\x81\xff" + (5_000_000).to_bytes(8, "big") + b"\0\0\0\0", 1009),  # the head of five megabytes
     (b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007),
@@ -390,19 +289,6 @@ async def test_a_stock_asyncio_client_survives_its_own_large_message() -> None:
     async with open_server() as port:
         for _ in range(5):
             assert await run_as_asyncio(lambda: talk(port)) == 1009
-
-
-@pytest.mark.promise("owasp.compression")
-async def test_compression_is_declined() -> None:
-    """permessage-deflate is not agreed to, whatever the client offers."""
-
-    def talk(port: int) -> str | None:
-        with connect(f"ws://127.0.0.1:{port}/", compression="deflate") as client:
-            assert client.response is not None
-            return client.response.headers.get("Sec-WebSocket-Extensions")
-
-    async with open_server() as port:
-        assert await trio.to_thread.run_sync(talk, port) is None
 
 
 async def test_after_the_close_frame_nothing_follows() -> None:

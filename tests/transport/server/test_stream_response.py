@@ -96,10 +96,7 @@ async def test_events_are_chunks_of_one_response() -> None:
 async def test_a_client_of_http_1_0_gets_no_chunks() -> None:
     """The end of the connection is the end of its stream."""
     stream = a_stream(head=HELLO)
-    async with (
-        open_server(streams=Answers(stream)) as port,
-        asking(port, b"GET /stream HTTP/1.0\r\n\r\n") as client,
-    ):
+    async with open_server(streams=Answers(stream)) as port, asking(port, b"GET /stream HTTP/1.0\r\n\r\n") as client:
         received = await read_until(client, HELLO)
         await stream.close(1001)
         received += await rest_of(client)
@@ -146,17 +143,6 @@ def test_only_a_complete_get_is_parsed() -> None:
         assert parse_request(head, "here", permit, secure=True) is None
 
 
-async def test_a_client_that_leaves_ends_the_stream_at_once() -> None:
-    stream = a_stream(head=HELLO)
-    ended = end_of(stream)
-    async with open_server(streams=Answers(stream)) as port:
-        async with asking(port) as client:
-            await read_until(client, HELLO)
-        with trio.fail_after(10):
-            await ended.wait()
-    assert stream.code == 1006
-
-
 async def test_what_a_client_sends_later_means_nothing() -> None:
     stream = a_stream(head=HELLO)
     async with open_server(streams=Answers(stream)) as port, asking(port) as client:
@@ -166,19 +152,6 @@ async def test_what_a_client_sends_later_means_nothing() -> None:
         stream.write_now([b"data: 1\n\n"])
         await read_until(client, b"data: 1\n\n")
         assert stream.open
-
-
-async def test_a_quiet_stream_beats(autojump_clock: trio.testing.MockClock) -> None:
-    stream = a_stream(beat_s=25.0, head=HELLO)
-    async with open_server(streams=Answers(stream)) as port, asking(port) as client:
-        await read_until(client, HELLO)
-        await trio.sleep(20.0)
-        stream.write_now([b"data: 1\n\n"])
-        began = trio.current_time()
-        await read_until(client, b"data: 1\n\n")
-        for count in (1, 2):
-            await read_until(client, b": beat\n\n")
-            assert trio.current_time() - began == pytest.approx(25.0 * count, abs=1.0)
 
 
 async def test_a_client_that_reads_nothing_is_given_up() -> None:

@@ -102,9 +102,7 @@ JSON = st.recursive(
 )
 FIELD_NAMES = st.sampled_from([*sorted(commands.CHECKS), "type", "payload", "message"])
 FRAMES = st.dictionaries(
-    FIELD_NAMES,
-    JSON | st.sampled_from(sorted(commands.COMMANDS)) | st.dictionaries(FIELD_NAMES, JSON),
-    max_size=6,
+    FIELD_NAMES, JSON | st.sampled_from(sorted(commands.COMMANDS)) | st.dictionaries(FIELD_NAMES, JSON), max_size=6
 )
 
 

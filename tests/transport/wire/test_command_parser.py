@@ -32,10 +32,7 @@ FORMS = [
     ({"type": "agent_message", "content": "hi", "thread_id": "t"}, Say("hi", thread_id="t")),
     ({"type": "user_message", "payload": {"content": "hi"}}, Say("hi")),
     ({"type": "user_message", "content": "hi"}, Say("hi")),
-    (
-        {"type": "start_agent", "payload": {"content": "hi", "settings": {}, "context": {}, "references": []}},
-        Say("hi"),
-    ),
+    ({"type": "start_agent", "payload": {"content": "hi", "settings": {}, "context": {}, "references": []}}, Say("hi")),
     (
         {
             "type": "user_message",
@@ -71,14 +68,7 @@ FORMS = [
             "session_token": "s",
             "metadata": {"a": 1},
         },
-        Say(
-            "hi",
-            conversation_id="c",
-            agent_type="liaison",
-            pillar="insights",
-            metadata={"a": 1},
-            session_token="s",
-        ),
+        Say("hi", conversation_id="c", agent_type="liaison", pillar="insights", metadata={"a": 1}, session_token="s"),
     ),
     ({"agent_type": "oracle", "message": "hi"}, Say("hi", agent_type="oracle")),
     ({"message": "hi"}, Say("hi")),

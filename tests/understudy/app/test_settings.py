@@ -274,6 +274,7 @@ def test_a_plain_file_is_no_database_folder(folder: Path) -> None:
     assert "is the name of a file" in refused(database_url="sqlite:///notes")
 
 
+@pytest.mark.promise("wire.anonymous-nowhere-else")
 def test_the_world_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "UNDERSTUDY_SECRET" in refused(host="0.0.0.0")
     monkeypatch.setenv("UNDERSTUDY_SECRET", "hunter2")

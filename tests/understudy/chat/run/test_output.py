@@ -70,6 +70,7 @@ async def test_an_answer_that_does_not_fit_is_asked_for_once_more() -> None:
     assert '"carrier":{"type":"string"}' in note.content
 
 
+@pytest.mark.promise("wire.error-invalid-output")
 async def test_a_second_answer_that_does_not_fit_ends_the_run() -> None:
     run = await run_agent(clerk(Say("At northmail."), Say("{}")), "Where is A-17?")
     assert run.error is not None

@@ -43,6 +43,7 @@ async def decide(run: ActorRef, required: ApprovalRequired, decision: ApprovalDe
     return False
 
 
+@pytest.mark.promise("wire.limit-approval")
 async def test_the_wait_for_approval_does_not_count_as_work_and_expires(autojump_clock: trio.testing.MockClock) -> None:
     limits = Limits(approval_s=300)
     async with started(scripted(Call([MAIL]), FOREVER), limits, one_permit()) as (run, log, services):
