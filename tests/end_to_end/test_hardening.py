@@ -1,6 +1,5 @@
 """Answers to unauthenticated clients, security headers, and file permissions."""
 
-import json
 import os
 import ssl
 import stat
@@ -14,8 +13,7 @@ import trio
 import trustme
 
 from tests.rigs.chat_client import connected
-from tests.rigs.http import UPGRADE, get, handshake, multipart, new_token, request, upload
-from tests.rigs.process import started
+from tests.rigs.http import UPGRADE, get, multipart, new_token, request, upload
 from tests.rigs.tokens import SECRET, token_of
 from understudy.app.server import Running
 from understudy.storage.limits import Limits
@@ -60,7 +58,7 @@ async def test_metrics_need_a_role(serve: Any) -> None:
     assert statuses == [401] * 3 + [429] * 2
 
 
-async def test_strangers_hear_whether_the_server_is_well_and_nothing_else(serve: Any) -> None:
+async def test_health_says_the_status_alone_without_a_role(serve: Any) -> None:
     running = await serve(secret=SECRET)
     for token in (None, token_of("ada"), "forged"):
         assert (await request(running.address, "GET", "/healthz", token=token))[2] == {"status": "ok"}
@@ -80,15 +78,15 @@ async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
 
     async def commits() -> float:
         lines = (await get(running, "/metrics", operator)).splitlines()
-        return float(
-            next(line for line in lines if line.startswith("understudy_store_commit_seconds_count")).split()[1]
+        return next(
+            float(line.split()[1]) for line in lines if line.startswith("understudy_store_commit_seconds_count")
         )
 
-    before, began = await commits(), trio.current_time()
+    earlier, began = await commits(), trio.current_time()
     async with trio.open_nursery() as nursery:
         for _ in range(60):
             nursery.start_soon(request, running.address, "GET", "/readyz")
-    assert 1 <= await commits() - before <= 3 + trio.current_time() - began  # two are the housekeeping of the start
+    assert 1 <= await commits() - earlier <= 3 + trio.current_time() - began  # two are the housekeeping of the start
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
@@ -104,7 +102,7 @@ async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: An
     data.mkdir(mode=0o755)
     data.chmod(0o755)
     (data / "understudy.db").touch(mode=0o644)
-    before = os.umask(0o022)
+    umask = os.umask(0o022)
     try:
         running = await serve(secret=SECRET)
         assert (await upload(running, token_of("ada")))[0] == 201
@@ -112,7 +110,7 @@ async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: An
             await client.ask("hello")
         assert (await request(running.address, "DELETE", "/api/sessions", token=token_of("ada", "s9")))[0] == 204
     finally:
-        os.umask(before)
+        os.umask(umask)
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (data, *data.rglob("*"))}
     assert {path.name: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
     assert {"understudy.db", "understudy.db-wal"} <= {path.name for path in modes}
@@ -163,37 +161,24 @@ async def test_the_page_may_do_little(serve: Any) -> None:
         assert f"{feature}=()" in headers["permissions-policy"]
 
 
-async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice_input(serve: Any) -> None:
-    running = await serve(page_voice_input=True)
+async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice_input(serve_guest: Any) -> None:
+    running, token = await serve_guest(page_voice_input=True)
     _, headers, _ = await request(running.address, "GET", "/")
-    assert "microphone=(self)" in headers["permissions-policy"]
-    assert "camera=()" in headers["permissions-policy"]
-    assert (await get(running, "/api/agents", await new_token(running)))["model"]["voice"] is True
+    assert {"microphone=(self)", "camera=()"} <= set(headers["permissions-policy"].split(", "))
+    assert (await get(running, "/api/agents", token))["model"]["voice"] is True
 
 
 @pytest.mark.promise("owasp.origin")
-@pytest.mark.parametrize(
-    "lines",
-    [
-        "Host: [::ffff:7f00:1].evil",
-        "Host: [::1].evil:80",
-        "Host: [127.0.0.1]",
-        "Host: [::1",
-        "Host: 127.0.0.1@evil",
-        "Host: localhost/evil",
-        "Host: localhost?evil",
-        "Host: localhost#evil",
-        "Host: {host}\r\nOrigin: http://{host} ",
-        "Host: {host}\r\nOrigin: http://{host}\t",
-        "Host: {host}\r\nOrigin: http://[::ffff:7f00:1].evil",
-    ],
-)
-async def test_hosts_and_origins_that_only_look_right_are_refused(serve: Any, lines: str) -> None:
+async def test_hosts_and_origins_that_only_look_right_are_refused(serve: Any) -> None:
     running = await serve()
-    named = lines.replace("{host}", urlsplit(running.address).netloc)
-    for path, more in (("/ws", UPGRADE), ("/", "")):
-        status, _ = await raw(running, f"GET {path} HTTP/1.1\r\n{named}\r\n{more}\r\n")
-        assert status in (400, 403), path
+    own = urlsplit(running.address).netloc
+    hosts = ("[::ffff:7f00:1].evil", "[::1].evil:80", "[127.0.0.1]", "[::1", "127.0.0.1@evil")
+    hosts += ("localhost/evil", "localhost?evil", "localhost#evil")
+    origins = (f"http://{own} ", f"http://{own}\t", "http://[::ffff:7f00:1].evil")
+    for lines in (*(f"Host: {host}" for host in hosts), *(f"Host: {own}\r\nOrigin: {origin}" for origin in origins)):
+        for path, more in (("/ws", UPGRADE), ("/", "")):
+            status, _ = await raw(running, f"GET {path} HTTP/1.1\r\n{lines}\r\n{more}\r\n")
+            assert status in (400, 403), (path, lines)
 
 
 @pytest.mark.promise("owasp.crash")
@@ -209,25 +194,22 @@ async def test_the_head_of_an_uploads_part_is_bounded(serve: Any, where: str) ->
     else:
         long = body.partition(b"\r\n\r\n")[0] + filling
     for sent, wanted in ((long, (413, "message_too_large")), (body, (201, None))):
-        status, _, told = await request(
-            running.address, "POST", "/api/files", token=token_of("ada"), body=sent, content_type=content_type
-        )
-        assert (status, told.get("error", {}).get("code")) == wanted
+        upload = {"token": token_of("ada"), "body": sent, "content_type": content_type}
+        status, _, answer = await request(running.address, "POST", "/api/files", **upload)
+        assert (status, answer.get("error", {}).get("code")) == wanted
 
 
 @pytest.mark.parametrize(("secret", "weak"), [("x" * 32, True), ("ab" * 20, True), ("0123456789abcdef" * 2, False)])
-async def test_a_secret_that_is_easily_guessed_is_warned_of(tmp_path: Path, secret: str, weak: bool) -> None:
-    log = tmp_path / "log"
-    async with started(tmp_path / "data", log=log, UNDERSTUDY_SECRET=secret, UNDERSTUDY_LOG_FORMAT="json") as server:
-        assert (await handshake(server.address, "/ws?session_token=bad"))[0] == 401
-        await server.terminate()
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert bool([line for line in lines if line["event"] == "settings.weak_secret"]) is weak
-    assert secret not in log.read_text()
+async def test_a_secret_that_is_easily_guessed_is_warned_of(
+    serve: Any, caplog: pytest.LogCaptureFixture, secret: str, weak: bool
+) -> None:
+    await serve(secret=secret)
+    assert ("settings.weak_secret" in [record.getMessage() for record in caplog.records]) is weak
+    assert secret not in str([record.__dict__ for record in caplog.records])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket")
-async def test_who_runs_the_server_may_ask_for_everything(serve: Any) -> None:
+async def test_the_user_who_runs_the_server_is_its_operator(serve: Any) -> None:
     running = await serve(local_operator=True)
     async with connected(running.address) as client:
         await client.send({"agent_type": "liaison", "pillar": "operations", "message": "Show the supervision tree"})

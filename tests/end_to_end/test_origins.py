@@ -14,25 +14,14 @@ LISTED = ["https://app.example.org", "https://b\u00fccher.example"]
 OWN = "http://{host}"
 REFUSED = {
     "null": ["null"],
-    "empty": [""],
     "another port": ["http://127.0.0.1:1"],
-    "no port": ["http://127.0.0.1"],
     "another name of this machine": ["http://localhost:{port}"],
-    "another scheme": ["ws://{host}"],
     "listed with another scheme": ["http://app.example.org"],
-    "listed with another port": ["https://app.example.org:444"],
-    "listed with a dot": ["https://app.example.org."],
-    "listed as a user": ["https://app.example.org@evil.example"],
-    "listed with a user": ["https://x@app.example.org"],
-    "listed as a beginning": ["https://app.example.org.evil.example"],
-    "listed with a path": ["https://app.example.org/x"],
-    "listed in a list": ["https://app.example.org, https://evil.example"],
     "two, the first good": [OWN, "https://evil.example"],
     "two, the second good": ["https://evil.example", OWN],
     "twice the same": [OWN, OWN],
-    "looks like a listed one": ["https://bucher.example"],
-    "IPv6": ["http://[::1]:{port}"],
 }
+"""More spellings are in `tests/transport/auth/test_identity.py`."""
 TAKEN = {
     "none": [],
     "own": [OWN],
@@ -54,16 +43,16 @@ async def status_of(running: Running, origins: list[str], path: str, more: str =
 
 
 @pytest.mark.promise("wire.origin", "wire.bad-origin", "owasp.origin")
-@pytest.mark.parametrize("origins", REFUSED.values(), ids=REFUSED)
-async def test_other_origins_are_refused(serve: Any, origins: list[str]) -> None:
+async def test_other_origins_are_refused(serve: Any) -> None:
     running = await serve(secret=SECRET, allowed_origins=LISTED)
-    assert await status_of(running, origins, "/ws", UPGRADE) == (403 if len(origins) == 1 else 400)
-    assert await status_of(running, origins, "/api/agents") == 403
+    for name, origins in REFUSED.items():
+        assert await status_of(running, origins, "/ws", UPGRADE) == (403 if len(origins) == 1 else 400), name
+        assert await status_of(running, origins, "/api/agents") == 403, name
 
 
 @pytest.mark.promise("wire.origin", "owasp.origin")
-@pytest.mark.parametrize("origins", TAKEN.values(), ids=TAKEN)
-async def test_own_and_listed_origins_are_let_in(serve: Any, origins: list[str]) -> None:
+async def test_own_and_listed_origins_are_let_in(serve: Any) -> None:
     running = await serve(secret=SECRET, allowed_origins=LISTED)
-    assert await status_of(running, origins, "/ws", UPGRADE) == 101
-    assert await status_of(running, origins, "/api/agents") == 401
+    for name, origins in TAKEN.items():
+        assert await status_of(running, origins, "/ws", UPGRADE) == 101, name
+        assert await status_of(running, origins, "/api/agents") == 401, name

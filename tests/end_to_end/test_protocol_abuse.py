@@ -19,7 +19,7 @@ from tests.end_to_end.raw_connection import PONG_ASKED, beside_another, end_of, 
 from tests.end_to_end.recording_model import RecordingModel
 from tests.rigs.chat_client import connected
 from tests.rigs.http import new_token
-from tests.rigs.raw_websocket import BINARY, CLOSE, CONT, PING, TEXT, RawWebSocket, close, frame, raw_websocket
+from tests.rigs.raw_websocket import BINARY, CLOSE, CONT, TEXT, RawWebSocket, frame, raw_websocket
 from tests.rigs.scripted_model import Say, scripted
 
 MIB = 1024 * 1024
@@ -38,29 +38,20 @@ def little_kept(mebibytes: float) -> Iterator[None]:
 
 WRONG = {
     "no mask": (frame(TEXT, PONG_ASKED, mask=None), 1002),
-    "a reserved bit": (frame(TEXT, PONG_ASKED, rsv=4), 1002),
-    "a reserved opcode": (frame(3), 1002),
-    "a ping of 126 bytes": (frame(PING, b"x" * 126), 1002),
-    "a ping in fragments": (frame(PING, b"x", fin=False), 1002),
-    "a continuation of nothing": (frame(CONT, b"x"), 1002),
     "a message within another": (frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"), 1002),
-    "a close of one byte": (frame(CLOSE, b"x"), 1002),
-    "a close that nobody may send": (close(1006), 1002),
-    "half a character": (frame(TEXT, b'"\xc3"'), 1007),
     "half a character, cut between frames": (frame(TEXT, b'"\xc3', fin=False) + frame(CONT, b'"'), 1007),
-    "a surrogate, cut between frames": (frame(TEXT, b"\xed", fin=False) + frame(CONT, b"\xa0\x80"), 1007),
     "more than the transport takes": (frame(BINARY, b"", length=2**62), 1009),
     "more than it takes, by fragments": (
         frame(TEXT, b"x" * 600_000, fin=False) + frame(CONT, b"x" * 600_000, fin=False),
         1009,
     ),
 }
+"""One of each kind: the faults of single connections are in `tests/conformance`."""
 
 
 def said(thread: str) -> bytes:
-    return frame(
-        TEXT, json.dumps({"type": "chat", "content": "x", "agent_type": "script", "thread_id": thread}).encode()
-    )
+    command = {"type": "chat", "content": "x", "agent_type": "script", "thread_id": thread}
+    return frame(TEXT, json.dumps(command).encode())
 
 
 @pytest.mark.promise(
@@ -94,19 +85,19 @@ BOMBS = {
 
 
 @pytest.mark.promise("wire.bad-json")
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
-async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
+async def test_a_bomb_of_json_costs_a_refusal(serve: Any) -> None:
     running = await serve()
-    async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw:
-        await raw.frame()
-        with little_kept(16):
-            for _ in range(20):
-                await raw.send(frame(TEXT, bomb))
-                error = json.loads((await raw.frame()).payload)
-                assert error["data"]["code"] in ("bad_json", "invalid_command", "unknown_type")
-                assert len(json.dumps(error)) < 1000
-        await raw.send(frame(TEXT, PONG_ASKED))
-        assert b'"pong"' in (await raw.frame()).payload
+    for name, bomb in BOMBS.items():
+        async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw:
+            await raw.frame()
+            with little_kept(16):
+                for _ in range(5):
+                    await raw.send(frame(TEXT, bomb))
+                    error = json.loads((await raw.frame()).payload)
+                    assert error["data"]["code"] in ("bad_json", "invalid_command", "unknown_type"), name
+                    assert len(json.dumps(error)) < 1000, name
+            await raw.send(frame(TEXT, PONG_ASKED))
+            assert b'"pong"' in (await raw.frame()).payload
 
 
 @pytest.mark.promise("wire.bad-gzip", "owasp.compression")
@@ -170,7 +161,8 @@ async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.te
         with trio.fail_after(5):
             frames = await raw.frames_to_the_end()
         assert (frames[-1].opcode, frames[-1].code) == (CLOSE, 1013)
-        events = [event for one in frames[:-1] if "seq" in (event := json.loads(one.payload))]
+        sent = (json.loads(event.payload) for event in frames[:-1])
+        events = [event for event in sent if "seq" in event]
         assert 0 < len(events) < len(client.durable())
         reached = dict.fromkeys(threads, 0) | {event["thread_id"]: event["seq"] for event in events}
         async with connected(running.address, token) as again:

@@ -25,10 +25,6 @@ async def accepted(client: ChatClient) -> dict[str, Any]:
     return events[0]
 
 
-def text_of(event: dict[str, Any]) -> str:
-    return str(event["message"])
-
-
 @pytest.mark.promise("wire.say-forms", "wire.fields")
 @pytest.mark.parametrize("kind", ["user_message", "start_agent", "message", "chat", "agent_message"])
 async def test_each_type_of_say_takes_its_fields_in_either_place(serve_client: Any, kind: str) -> None:
@@ -62,9 +58,9 @@ async def test_two_sentences_are_exact_in_every_dialect_and_form(serve: Any, pat
     async with connected(running.address, path=path, welcome=path.startswith("/ws")) as client:
         for form in forms:
             await client.send(form(agent_type="liaison"))
-            assert text_of(await client.read()) == "pillar is required for liaison agent"
+            assert (await client.read())["message"] == "pillar is required for liaison agent"
             await client.send(form(agent_type="X"))
-            assert text_of(await client.read()) == "Unknown agent_type: X"
+            assert (await client.read())["message"] == "Unknown agent_type: X"
 
 
 @pytest.mark.promise("wire.names-made")
@@ -82,21 +78,17 @@ async def test_names_are_made_where_a_client_gives_none(serve_client: Any) -> No
 
 
 @pytest.mark.promise("wire.names-valid", "wire.error-invalid-command")
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("thread_id", ""), ("thread_id", "x" * 129), ("thread_id", "a/b"), ("message_id", "answer-1"),
-        ("message_id", "a\u0007b"), ("conversation_id", "x" * 129), ("message_id", 5),
-    ],
-)  # fmt: skip
-async def test_a_name_that_is_none_is_refused(serve_guest: Any, name: str, value: object) -> None:
+async def test_an_invalid_name_is_refused(serve_guest: Any) -> None:
     running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
-        await client.say("hi", agent_type="script", **{name: value})
-        error = await client.read()
-        assert error["data"]["code"] == "invalid_command"
-        assert name in error["message"]
-        await client.say("hi", agent_type="script", **{name: "x" * 128})
+        for name, value in (
+            ("thread_id", ""), ("thread_id", "x" * 129), ("thread_id", "a/b"), ("message_id", "answer-1"),
+            ("message_id", "a\u0007b"), ("conversation_id", "x" * 129), ("message_id", 5),
+        ):  # fmt: skip
+            await client.say("hi", agent_type="script", **{name: value})
+            error = await client.read()
+            assert (error["data"]["code"], name in error["message"]) == ("invalid_command", True), (name, value)
+        await client.say("hi", agent_type="script", thread_id="x" * 128, message_id="x" * 128)
         await accepted(client)
     assert len((await get(running, "/api/threads", token))["threads"]) == 1
 
@@ -130,11 +122,8 @@ async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve_guest:
         run_id = one.durable()[0]["run_id"]
         await two.send({"type": "cancel", "payload": {"run_id": run_id}})
         end = await one.until_end()
-        assert (end["type"], end["data"]["status"], end["data"]["message"]) == (
-            "final_response",
-            "cancelled",
-            "one two ",
-        )
+        assert end["type"] == "final_response"
+        assert (end["data"]["status"], end["data"]["message"]) == ("cancelled", "one two ")
         check_arc(one.durable())
         for form in ({"type": "cancel", "payload": {"run_id": run_id}}, {"type": "cancel", "run_id": run_id}):
             await two.send(form)
@@ -163,57 +152,31 @@ async def test_an_ack_beyond_what_was_sent_is_refused_and_one_within_is_counted(
 
 FAULTS = {
     "no object": ("[]", "invalid_command"),
-    "text": ('"hi"', "invalid_command"),
-    "no type": ("{}", "invalid_command"),
     "an unknown type": ('{"type":"dance"}', "unknown_type"),
     "an unknown agent": ('{"agent_type":"oracle","message":"x"}', "unknown_agent_type"),
     "no pillar": ('{"agent_type":"liaison","message":"x"}', "pillar_required"),
     "an unknown pillar": ('{"agent_type":"liaison","pillar":"astrology","message":"x"}', "unknown_pillar"),
     "no words": ('{"type":"message","content":"  \\n"}', "empty_message"),
-    "no payload": ('{"type":"user_message","payload":null}', "invalid_command"),
-    "an unprintable name": (
-        '{"type":"user_message","payload":{"content":"x","thread_id":"a\\u0000"}}',
-        "invalid_command",
-    ),
     "a file of nothing": ('{"type":"user_message","payload":{"content":"x","references":["nope"]}}', "not_found"),
     "resume of nothing": ('{"type":"resume","payload":{"threads":{"nowhere":3}}}', "not_found"),
     "cancel of nothing": ('{"type":"cancel","payload":{"run_id":"nope"}}', "not_found"),
-    "a type that is none": ('{"type":5}', "invalid_command"),
     "cut off": ('{"type":"ping"', "bad_json"),
     "twice": ('{"type":"ping","type":"ping"}', "bad_json"),
-    "twice within": ('{"type":"message","content":"x","context":{"a":1,"a":2}}', "bad_json"),
     "deep": ('{"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}", "bad_json"),
-    "deep objects": ('{"type":"message","content":"x","context":' + '{"a":' * 65 + "1" + "}" * 65 + "}", "bad_json"),
-    "a huge number": ('{"type":"ping","x":' + "9" * 5000 + "}", "bad_json"),
-    "a huge exponent": ('{"type":"ping","x":1e999999}', "bad_json"),
-    "many values": ('{"type":"ping","x":[' + "1," * 20_000 + "1]}", "invalid_command"),
-    "NaN": ('{"type":"ping","x":NaN}', "bad_json"),
-    "half a character": ('{"type":"message","content":"\\ud800"}', "bad_json"),
     "nothing": ("", "bad_json"),
-    "resume of nonsense": ('{"type":"resume","payload":{"threads":{"t":-1}}}', "invalid_command"),
-    "resume of text": ('{"type":"resume","payload":{"threads":{"t":"5"}}}', "invalid_command"),
-    "resume of too many": (
-        json.dumps({"type": "resume", "payload": {"threads": {f"t{n}": 0 for n in range(101)}}}),
-        "invalid_command",
-    ),
-    "approve of nonsense": ('{"type":"approve","payload":{"call_id":"c","decision":"perhaps"}}', "invalid_command"),
     "approve of nothing": ('{"type":"approve","payload":{"call_id":"c","decision":"allow"}}', "not_found"),
-    "steer of nonsense": ('{"type":"steer","payload":{"run_id":"r","content":"x","mode":"soon"}}', "invalid_command"),
     "steer without words": ('{"type":"steer","payload":{"run_id":"r","content":" "}}', "empty_message"),
     "steer of nothing": ('{"type":"steer","payload":{"run_id":"r","content":"x"}}', "not_found"),
     "unsteer of nothing": ('{"type":"unsteer","payload":{"run_id":"r","steer_id":"s"}}', "not_found"),
-    "answer of nonsense": ('{"type":"answer","payload":{"question_id":"q","answer":[]}}', "invalid_command"),
     "answer of nothing": ('{"type":"answer","payload":{"question_id":"q","answer":{}}}', "not_found"),
     "undo of nothing": ('{"type":"undo","payload":{"call_id":"c"}}', "not_found"),
-    "undo of both": ('{"type":"undo","payload":{"call_id":"c","run_id":"r"}}', "invalid_command"),
     "edit without words": ('{"type":"edit","payload":{"message_id":"m","content":" "}}', "empty_message"),
     "edit of nothing": ('{"type":"edit","payload":{"message_id":"m","content":"x"}}', "not_found"),
     "regenerate of nothing": ('{"type":"regenerate","payload":{"message_id":"m"}}', "not_found"),
     "feedback of nothing": ('{"type":"feedback","payload":{"message_id":"m","rating":"up"}}', "not_found"),
-    "feedback of nonsense": ('{"type":"feedback","payload":{"message_id":"m","rating":"five"}}', "invalid_command"),
-    "hello of nonsense": ('{"type":"hello","payload":{"batch":"yes"}}', "invalid_command"),
     "a chunk of nothing": ('{"type":"chunk","id":"1","index":1,"count":2,"data":"x"}', "invalid_command"),
 }
+"""More frames that are no commands are in `tests/transport/wire`."""
 
 
 @pytest.mark.promise(
@@ -279,12 +242,12 @@ async def test_lists_come_in_pages(serve_guest: Any) -> None:
                 await client.ask(f"m{number}", agent_type="script", thread_id=thread)
 
     async def pages(path: str, name: str) -> list[list[str]]:
-        found, cursor = [], ""
+        ids, cursor = [], ""
         while True:
             body = await get(running, f"{path}?limit=3{cursor}", token)
-            found.append([item["id"] for item in body[name]])
+            ids.append([item["id"] for item in body[name]])
             if body["next_cursor"] is None:
-                return found
+                return ids
             cursor = f"&cursor={body['next_cursor']}"
 
     threads = await pages("/api/threads", "threads")

@@ -70,19 +70,17 @@ async def dialect_of(client: ChatClient) -> str:
     return next(name for name, members in MEMBERS.items() if set(error) - agent == members - agent)
 
 
-@pytest.mark.promise(
-    "wire.endpoint-ws", "wire.endpoint-agent", "wire.event-welcome", "wire.dialect-chosen",
-)  # fmt: skip
+@pytest.mark.promise("wire.endpoint-ws", "wire.endpoint-agent", "wire.event-welcome", "wire.dialect-chosen")
 @pytest.mark.parametrize(("path", "dialect"), PATHS.items())
 async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any, path: str, dialect: str) -> None:
     running = await serve()
-    asked = [
+    choices = [
         ("", None, dialect),
         *((f"?dialect={name}", None, name) for name in MEMBERS),
         ("?dialect=none", None, dialect),
     ]
-    asked += [("?dialect=agent_response", "understudy.flat", "flat"), ("", "understudy.v1", "canonical")]
-    for query, offered, expected in asked:
+    choices += [("?dialect=agent_response", "understudy.flat", "flat"), ("", "understudy.v1", "canonical")]
+    for query, offered, expected in choices:
         offers, welcome = [offered] if offered else None, expected != "agent_response"
         async with connected(running.address, path=path + query, subprotocols=offers, welcome=welcome) as client:
             assert await dialect_of(client) == expected, (query, offered)
@@ -119,16 +117,14 @@ async def test_one_connection_carries_every_agent(serve_client: Any) -> None:
 
 
 @pytest.mark.promise("wire.token-subprotocol", "wire.token-header", "wire.token-query")
-@pytest.mark.parametrize("way", CARRIERS)
-async def test_a_token_comes_by_any_of_its_ways(serve: Any, way: str) -> None:
+async def test_a_token_comes_by_any_of_its_ways(serve: Any) -> None:
     running = await serve(secret=SECRET)
-    path, headers = carried(**{way: token_of("ada", roles=["reader"])})
-    offered = headers.pop("Sec-WebSocket-Protocol", None)
-    async with connected(
-        running.address, path=path, headers=headers, subprotocols=[offered] if offered else None
-    ) as client:
-        assert client.seen[0]["data"]["user"] == "ada"
-        assert "session_token" not in client.seen[0]["data"]
+    for way in CARRIERS:
+        path, headers = carried(**{way: token_of("ada", roles=["reader"])})
+        offered = [headers.pop("Sec-WebSocket-Protocol")] if headers.keys() & {"Sec-WebSocket-Protocol"} else None
+        async with connected(running.address, path=path, headers=headers, subprotocols=offered) as client:
+            assert client.seen[0]["data"]["user"] == "ada", way
+            assert "session_token" not in client.seen[0]["data"]
 
 
 @pytest.mark.promise("wire.token-message", "owasp.token-in-url")
@@ -186,24 +182,17 @@ async def test_what_a_handshake_offers_is_what_is_selected(serve: Any) -> None:
 
 
 def bad_tokens() -> dict[str, tuple[str, str]]:
-    claims = {"sub": "ada", "sid": "s", "exp": int(time.time()) + 24 * 3600}  # made when tests are collected
+    """Return some, and the codes they are refused with; more are in `tests/transport/auth/test_tokens.py`."""
+    claims = {"sub": "ada", "sid": "s", "exp": int(time.time()) + 3600}
     encode = partial(jwt.encode, key=SECRET, algorithm="HS256")
     unsigned = ".".join(wrapped(json.dumps(part)) for part in ({"alg": "none"}, claims)) + "."
     head, body, _ = encode(claims).split(".")
     return {
-        "no sub": (encode({k: v for k, v in claims.items() if k != "sub"}), "unauthenticated"),
-        "no sid": (encode({k: v for k, v in claims.items() if k != "sid"}), "unauthenticated"),
-        "no exp": (encode({k: v for k, v in claims.items() if k != "exp"}), "unauthenticated"),
-        "not yet": (encode(claims | {"nbf": claims["exp"]}), "unauthenticated"),
+        "no sub": (encode({name: claims[name] for name in ("sid", "exp")}), "unauthenticated"),
         "over": (encode(claims | {"exp": 1}), "token_expired"),
         "alg none": (unsigned, "unauthenticated"),
-        "alg none, another spelling": (
-            unsigned.replace(wrapped('{"alg": "none"}'), wrapped('{"alg":"NoNe"}')),
-            "unauthenticated",
-        ),
         "signature cut off": (f"{head}.{body}.", "unauthenticated"),
         "another secret": (jwt.encode(claims, "f" * 40, algorithm="HS256"), "unauthenticated"),
-        "another algorithm": (jwt.encode(claims, SECRET * 2, algorithm="HS512"), "unauthenticated"),
     }
 
 
@@ -211,21 +200,22 @@ def bad_tokens() -> dict[str, tuple[str, str]]:
     "wire.token-claims", "wire.token-secret", "wire.token-before-upgrade", "wire.token-bad-message", "wire.close-4401",
     "wire.error-unauthenticated", "wire.error-token-expired", "wire.bad-token", "owasp.authentication",
 )  # fmt: skip
-@pytest.mark.parametrize(("token", "code"), bad_tokens().values(), ids=bad_tokens())
-async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str, code: str) -> None:
+async def test_a_token_that_does_not_count_opens_nothing(serve: Any) -> None:
     running = await serve(secret=SECRET)
-    for path, headers in (carried(query=token), carried(header=token), carried(wrapped=token)):
-        status, body = await handshake(running.address, path, **headers)
-        assert (status, body["error"]["code"]) == (401, code)
-    status, _, body = await request(running.address, "GET", "/api/threads", token=token)
-    assert (status, body["error"]["code"]) == (401, code)
-    async with connected(running.address, welcome=False) as client:
-        await client.send({"type": "user_message", "payload": {"content": "hello"}, "session_token": token})
-        assert await client.until_closed() == 4401
-    assert [event["type"] for event in client.seen] == ["error"]
-    assert client.seen[0]["data"]["code"] == code
-    told = (body["error"]["message"], client.seen[0]["data"]["message"])
-    assert set(told) == {"You are not signed in, or the session has ended." if code == "unauthenticated" else told[0]}
+    for name, (token, code) in bad_tokens().items():
+        for path, headers in (carried(query=token), carried(header=token), carried(wrapped=token)):
+            status, body = await handshake(running.address, path, **headers)
+            assert (status, body["error"]["code"]) == (401, code), name
+        status, _, body = await request(running.address, "GET", "/api/threads", token=token)
+        assert (status, body["error"]["code"]) == (401, code), name
+        async with connected(running.address, welcome=False) as client:
+            await client.send({"type": "user_message", "payload": {"content": "hello"}, "session_token": token})
+            assert await client.until_closed() == 4401
+        (error,) = client.seen
+        assert (error["type"], error["data"]["code"]) == ("error", code), name
+        assert error["data"]["message"] == body["error"]["message"]
+        if code == "unauthenticated":
+            assert error["data"]["message"] == "You are not signed in, or the session has ended."
 
 
 SIGN_IN_CALLBACK = "/api/mcp/{name}/callback"

@@ -60,12 +60,9 @@ async def test_its_tokens_are_refused_at_every_door(serve: Any) -> None:
         await client.send({"type": "ping", "session_token": token})
         assert (await closed_with(client))[0] == 4401
     for method, path in (
-        ("GET", "/api/agents"),
-        ("POST", "/api/sessions/refresh"),
-        ("DELETE", "/api/sessions"),
-        ("GET", "/api/threads/t/stream"),
-        ("GET", f"/api/threads/t/stream?session_token={token}"),
-    ):
+        ("GET", "/api/agents"), ("POST", "/api/sessions/refresh"), ("DELETE", "/api/sessions"),
+        ("GET", "/api/threads/t/stream"), ("GET", f"/api/threads/t/stream?session_token={token}"),
+    ):  # fmt: skip
         bearer = None if "session_token" in path else token
         status, _, body = await request(running.address, method, path, token=bearer)
         assert (status, body["error"]["code"]) == (401, "unauthenticated"), (method, path)
@@ -96,10 +93,10 @@ async def test_an_anonymous_user_signs_out(serve: Any) -> None:
     assert (await request(running.address, "POST", "/api/sessions"))[0] == 201
 
 
-@pytest.mark.parametrize("bad", [None, "nonsense", token_of("ada", "s1", ttl_s=-5)])
-async def test_only_a_token_that_counts_signs_out(serve: Any, bad: str | None) -> None:
+async def test_only_a_token_that_counts_signs_out(serve: Any) -> None:
     running = await serve(secret=SECRET)
-    assert (await request(running.address, "DELETE", "/api/sessions", token=bad))[0] == 401
+    for bad in (None, "nonsense", token_of("ada", "s1", ttl_s=-5)):
+        assert (await request(running.address, "DELETE", "/api/sessions", token=bad))[0] == 401
     assert (await request(running.address, "GET", "/api/agents", token=token_of("ada", "s1")))[0] == 200
 
 

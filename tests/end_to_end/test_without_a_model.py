@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.rigs.chat_client import ChatClient, check_arc, connected
-from tests.rigs.http import get, request
+from tests.rigs.chat_client import ChatClient, check_arc
+from tests.rigs.http import get
 from tests.rigs.model_provider import Provider, port_of
 from tests.rigs.scripted_model import Say, ScriptedModel
 from understudy import Agent, NextStep, Starter, ToolResult, tool
@@ -21,12 +21,8 @@ SEVEN = [
 @tool
 async def weigh(grams: int, express: bool = False) -> ToolResult:
     """Work out the postage of a parcel."""
-    price = 390 + grams
-    return ToolResult(
-        {"cents": price},
-        f"{price} cents",
-        next_steps=[NextStep("As express", "weigh", {"grams": grams, "express": True})],
-    )
+    price, steps = 390 + grams, [NextStep("As express", "weigh", {"grams": grams, "express": True})]
+    return ToolResult({"cents": price}, f"{price} cents", next_steps=steps)
 
 
 parcels = Agent("parcels", tools=[weigh], starters=[Starter("What does a letter cost?", "weigh", {"grams": 20})])
@@ -42,42 +38,32 @@ async def called(client: ChatClient, content: str, **payload: Any) -> tuple[list
     return [event["type"] for event in events], result, end["data"]
 
 
-@pytest.mark.parametrize(
-    ("text", "tool_name"),
-    [
-        ("Test agent execution", "system_health"),
-        ("what is 15% of 80", "calculate"),
-        ("How is the server doing", "system_health"),
-        ("Tell me a joke", "abilities"),
-    ],
-)
-async def test_a_first_message_has_its_seven_events(serve_client: Any, text: str, tool_name: str) -> None:
+async def test_a_first_message_has_its_seven_events(serve_client: Any) -> None:
     async with serve_client() as client:
-        kinds, result, end = await called(client, text)
-        check_arc(client.durable())
-    assert kinds == SEVEN
-    assert (result["tool_name"], result["status"]) == (tool_name, "ok")
-    assert end["message"]
+        for text, tool_name in (
+            ("Test agent execution", "system_health"), ("what is 15% of 80", "calculate"),
+            ("How is the server doing", "system_health"), ("Tell me a joke", "abilities"),
+        ):  # fmt: skip
+            kinds, result, end = await called(client, text, thread_id=text.partition(" ")[0])
+            check_arc(client.durable())
+            assert kinds == SEVEN, text
+            assert (result["tool_name"], result["status"]) == (tool_name, "ok")
+            assert end["message"]
 
 
-@pytest.mark.parametrize(
-    ("text", "agent", "tool_name"),
-    [
-        ("Analyze my database performance", "operations", "server_performance"),
-        ("analyze my code performance.", "operations", "server_performance"),
-        ("How could we reduce costs by 35 %?", "business_outcomes", "reduce_costs"),
-        ("how could we reduce costs by 35%", "business_outcomes", "reduce_costs"),
-    ],
-)
-async def test_the_guide_passes_a_starter_of_a_colleague_on(serve: Any, text: str, agent: str, tool_name: str) -> None:
-    running = await serve()
-    async with connected(running.address) as client:
-        kinds, result, end = await called(client, text)
-        handed = next(event["data"] for event in client.seen if event["type"] == "agent_handoff")
-    assert handed["to"] == agent
-    assert kinds[-3:] == ["tool_completed", "agent_completed", "final_response"]
-    assert (result["tool_name"], result["status"]) == (tool_name, "ok")
-    assert end["message"]
+async def test_the_guide_passes_a_starter_of_a_colleague_on(serve_client: Any) -> None:
+    async with serve_client() as client:
+        for text, agent, tool_name in (
+            ("Analyze my database performance", "operations", "server_performance"),
+            ("analyze my code performance.", "operations", "server_performance"),
+            ("How could we reduce costs by 35 %?", "business_outcomes", "reduce_costs"),
+            ("how could we reduce costs by 35%", "business_outcomes", "reduce_costs"),
+        ):
+            kinds, result, end = await called(client, text)
+            assert [event["data"]["to"] for event in client.seen if event["type"] == "agent_handoff"] == [agent], text
+            assert kinds[-3:] == ["tool_completed", "agent_completed", "final_response"]
+            assert (result["tool_name"], result["status"]) == (tool_name, "ok")
+            assert end["message"]
 
 
 async def test_every_other_text_gets_forms_and_how_to_connect_a_model(
@@ -126,18 +112,13 @@ async def test_a_form_and_a_next_step_make_their_call_with_and_without_a_model(s
             assert "agent_handoff" not in kinds
 
 
-async def test_a_tool_of_nobody_is_refused(serve_client: Any) -> None:
+async def test_a_tool_that_no_agent_has_is_refused(serve_client: Any) -> None:
     async with serve_client(desk, parcels, builtin_agents=()) as client:
         refused = await client.ask("Weigh", agent_type="desk", settings={"tool": "bake"}, until="error")
     assert (refused["data"]["code"], "settings.tool" in refused["data"]["message"]) == ("invalid_command", True)
 
 
-async def test_starters_and_next_steps_are_calls_in_rest(serve: Any) -> None:
-    running = await serve(parcels, builtin_agents=())
-    async with connected(running.address) as client:
-        await called(client, "What does a letter cost?", agent_type="parcels", thread_id="t")
-        token = client.seen and (await request(running.address, "POST", "/api/sessions"))[2]["session_token"]
-    listed = await get(running, "/api/agents", token)
-    assert listed["agents"][0]["starters"] == [
-        {"text": "What does a letter cost?", "tool": "weigh", "arguments": {"grams": 20}}
-    ]
+async def test_a_starter_is_listed_as_a_call(serve_guest: Any) -> None:
+    running, token = await serve_guest(parcels, builtin_agents=())
+    starter = {"text": "What does a letter cost?", "tool": "weigh", "arguments": {"grams": 20}}
+    assert (await get(running, "/api/agents", token))["agents"][0]["starters"] == [starter]

@@ -37,13 +37,7 @@ from understudy.chat.conversation.run_queue import GOES_ON
 from understudy.chat.conversation.settling import UNSETTLED
 from understudy.chat.conversation.thread_log import FairLock
 from understudy.chat.conversation.workers import BackoffOver, PublishPositions, RetryFinish, Settled
-from understudy.chat.messages import (
-    CancelRun,
-    Delete,
-    FollowThread,
-    OwnershipLost,
-    RequestSnapshot,
-)
+from understudy.chat.messages import CancelRun, Delete, FollowThread, OwnershipLost, RequestSnapshot
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_state.endings import Ending
 from understudy.chat.run_state.past import Past
