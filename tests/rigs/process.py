@@ -72,7 +72,7 @@ async def started(
     data_dir: Path,
     *options: str,
     port: int = 0,
-    log: Path = Path(os.devnull),
+    log: Path | None = None,
     loads: bool = False,
     modules: tuple[str, ...] = (),
     release: int = 0,
@@ -80,17 +80,17 @@ async def started(
 ) -> AsyncIterator[Process]:
     """Start a server on a free port and wait for its ready line. It is killed at the end of the block if it still runs.
 
-    Its log is written to `log`. One that `loads` loads the product, as an operator's does; any other is forked from a
-    process that has loaded it, and these `modules`. `release` is the number of a later one of the tests'.
+    Its log is written to `log`, by default beside its data. One that `loads` loads the product, as an operator's does;
+    any other is forked from a process that has loaded it, and these `modules`. `release`: a later one of the tests'.
     """
-    arguments = ["--port", str(port), "--data-dir", str(data_dir), *options]
+    arguments, log = ["--port", str(port), "--data-dir", str(data_dir), *options], log or data_dir.with_suffix(".log")
     if loads or release:
         start = _executed([*command_of(release), "serve", *arguments], log, environment)
     else:
         start = _forked(arguments, data_dir, log, environment, modules)
     async with start as process:
         try:
-            yield Process(process, await _address(process))
+            yield Process(process, await _address(process, trio.Path(log)))
         finally:
             if process.returncode is None:
                 process.kill()
@@ -134,13 +134,13 @@ async def _forked(
                 await process.wait()
 
 
-async def _address(process: trio.Process | ForkedProcess) -> str:
+async def _address(process: trio.Process | ForkedProcess, log: trio.Path) -> str:
     assert process.stdout is not None
     line = b""
     with trio.fail_after(READY_S):
         while not line.endswith(b"\n"):
             piece = await process.stdout.receive_some()
-            assert piece, "it ended before it was ready"
+            assert piece, f"it ended before it was ready, code {await process.wait()}: {await log.read_text()}"
             line += piece
     return line.decode().strip().removeprefix(READY)
 

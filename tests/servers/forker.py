@@ -13,6 +13,7 @@ import functools
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import shutil
@@ -24,24 +25,33 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import trio
+
+from understudy.app.server import serve_app
+from understudy.app.settings import Settings, load
 from understudy.cli.main import main as main_command
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.web import application
 
-LOADED = ("understudy.app.server", "understudy.cli.load_agents")
-"""What else a server has loaded when it is ready."""
+SELDOM = (
+    "understudy.cli.load_agents", "understudy.storage.migrations",
+    "understudy.storage.postgresql", "understudy.extensions.nodes.joining",
+)  # fmt: skip
+"""What servers with agents of a file, or with PostgreSQL, load besides."""
 LONGEST = 1 << 17
 """Bytes of a request, most of which is the environment."""
 
 
 def main() -> None:
     """Fork servers until the socket is closed."""
-    for name in (*LOADED, *sys.argv[1:]):
+    for name in sys.argv[1:]:
         importlib.import_module(name)
+    folder = Path(tempfile.mkdtemp())  # no TemporaryDirectory: each server would remove it at its end
+    for name in (*_prepare(folder), *SELDOM):
+        with suppress(ImportError):  # modules that others make, and those of an extra that is not installed
+            importlib.import_module(name)
     threads = list(Path("/proc/self/task").iterdir())
     assert len(threads) == 1, "a fork has only one of the threads"
-    folder = Path(tempfile.mkdtemp())  # no TemporaryDirectory: each server would remove it at its end
-    _migrate(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     with socket.socket(fileno=os.dup(0)) as requests:
@@ -59,14 +69,32 @@ def main() -> None:
     _serve(json.loads(message), descriptors, folder)
 
 
-def _migrate(folder: Path) -> None:
-    """Make a data folder in a process of its own, as a server does: nothing of it stays here."""
+def _prepare(folder: Path) -> list[str]:
+    """Make a data folder, and start a server once, in a process of its own, so that nothing of it stays here.
+
+    Return the names of the modules that a server has loaded when it is ready, in the order in which it loaded them.
+    """
+    read, write = os.pipe()
     child = os.fork()
     if not child:
         os.umask(0o077)
+        logging.disable()
         open_database(folder).close()
+        trio.run(_report_modules, load(data_dir=folder / "other", port=0), write)
         os._exit(0)
+    os.close(write)
+    with open(read, encoding="utf-8") as names:
+        loaded = names.read().split()
     assert os.waitpid(child, 0)[1] == 0
+    return loaded
+
+
+async def _report_modules(settings: Settings, descriptor: int) -> None:
+    async with trio.open_nursery() as nursery:
+        running = await nursery.start(serve_app, settings)
+        await running.warm_up()
+        os.write(descriptor, "\n".join(sys.modules).encode())
+        nursery.cancel_scope.cancel()
 
 
 def _serve(request: Any, descriptors: list[int], migrated: Path) -> None:

@@ -126,11 +126,8 @@ class Handler(BaseHTTPRequestHandler):
             answer = {"jsonrpc": "2.0", "id": number, **result_of(method, params, self.what)}
             return self.reply(200, answer, (("Mcp-Session-Id", session),))
         if session not in self.sessions:
-            known = {
-                "jsonrpc": "2.0",
-                "id": None,
-                "error": {"code": -32000, "message": "Bad Request: No valid session"},
-            }
+            refusal = {"code": -32000, "message": "Bad Request: No valid session"}
+            known = {"jsonrpc": "2.0", "id": None, "error": refusal}
             bodies = {"plain-404": (404, "not here"), "example-400": (400, known), "gone-410": (410, None)}
             own = {"jsonrpc": "2.0", "id": number, "error": {"code": -32001, "message": "Session not found"}}
             return self.reply(*next((bodies[name] for name in self.what if name in bodies), (404, own)))

@@ -5,8 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+from tests.servers.listening import START_S, ListeningProgram
 from tests.servers.needed import free_port, program
-from tests.servers.proxy import START_S, Proxy
 
 UPGRADE = """
         proxy_http_version 1.1;
@@ -17,7 +17,7 @@ UPGRADE = """
 """What the recipe of the documentation sets for every location."""
 
 
-class Nginx(Proxy):
+class Nginx(ListeningProgram):
     """One on a free port of the loopback address. `http` stands in the block `http`, `server` in that of its server."""
 
     def __init__(self, folder: Path, server: str, http: str = "") -> None:
@@ -39,9 +39,9 @@ class Nginx(Proxy):
 
     def reload(self) -> None:
         """Read the settings again. Return when its workers of before accept no connection any more."""
-        master = self._process.pid
+        master = self.process.pid
         before = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        self._process.send_signal(signal.SIGHUP)
+        self.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + START_S
         while any(_accepts(worker) for worker in before):
             assert time.monotonic() < deadline, "its workers of before do not end"

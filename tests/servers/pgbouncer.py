@@ -5,15 +5,15 @@ import pwd
 from pathlib import Path
 from typing import Any
 
+from tests.servers.listening import ListeningProgram
 from tests.servers.needed import free_port, program
 from tests.servers.postgresql import USER, Postgres
-from tests.servers.proxy import Proxy
 
 POOL = 2
 """Connections to the server for all clients of a database: fewer than ours opens, so that they are shared."""
 
 
-class PgBouncer(Proxy):
+class PgBouncer(ListeningProgram):
     """One on a free port of the loopback address, for all databases of a server."""
 
     def __init__(self, folder: Path, server: Postgres) -> None:

@@ -1,22 +1,19 @@
 """A Prometheus of the tests' own, which scrapes servers of the tests every second."""
 
 import json
-import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import yaml
 
+from tests.servers.listening import START_S, ListeningProgram
 from tests.servers.needed import free_port, program
-
-START_S: Final = 30.0
-TRY_S: Final = 0.05
 
 
 class Prometheus:
@@ -25,8 +22,9 @@ class Prometheus:
     def __init__(self, folder: Path, addresses: Iterable[str], rules: Iterable[Path], token: str = "") -> None:
         self._binary = program("prometheus")
         self._folder = folder
-        self._address = f"127.0.0.1:{free_port()}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._port = free_port()
+        self._address = f"127.0.0.1:{self._port}"
+        self._program: ListeningProgram | None = None
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rule) for rule in rules],
@@ -44,34 +42,23 @@ class Prometheus:
 
     def __enter__(self) -> Self:
         """Start it and wait until it answers."""
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    self._binary,
-                    f"--config.file={self._folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={self._folder / 'data'}",
-                    f"--web.listen-address={self._address}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
+        files = (f"--config.file={self._folder / 'prometheus.yml'}", f"--storage.tsdb.path={self._folder / 'data'}")
+        command = [self._binary, *files, f"--web.listen-address={self._address}"]
+        self._program = ListeningProgram(command, self._port, self._folder / "log")
         deadline = time.monotonic() + START_S
         while True:
             try:
                 self._get("/-/ready")
-            except OSError:
-                text = (self._folder / "log").read_text()
-                assert self._process.poll() is None, f"prometheus ended: {text}"
-                assert time.monotonic() < deadline, f"prometheus does not answer: {text}"
-                time.sleep(TRY_S)
+            except urllib.error.HTTPError:
+                assert time.monotonic() < deadline, "prometheus is not ready"
+                time.sleep(0.05)
             else:
                 return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         """Stop it."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        assert self._program is not None
+        self._program.stop()
 
     def scrape(self, addresses: Iterable[str]) -> None:
         """Scrape these addresses from now on, and no others."""

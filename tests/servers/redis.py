@@ -2,14 +2,11 @@
 
 import signal
 import socket
-import subprocess
-import time
 from pathlib import Path
 
+from tests.servers.listening import START_S, ListeningProgram
 from tests.servers.needed import free_port, program
 
-START_S = 30.0
-TRY_S = 0.01
 # As an operator of understudy would have it: nothing on disk, as nothing in it is the only copy.
 OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning")
 
@@ -22,7 +19,7 @@ class Redis:
         self._folder = folder
         self._options = (*OPTIONS, *options, *(("--requirepass", password) if password else ()))
         self._password = password
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program: ListeningProgram | None = None
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -33,20 +30,9 @@ class Redis:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        assert self._process is None
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binary, "--port", str(self.port), "--dir", str(self._folder), *self._options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            log_text = (self._folder / "log").read_text()
-            assert self._process.poll() is None, f"redis-server ended: {log_text}"
-            assert time.monotonic() < deadline, f"redis-server does not answer: {log_text}"
-            time.sleep(TRY_S)
+        assert self._program is None
+        command = [self._binary, "--port", str(self.port), "--dir", str(self._folder), *self._options]
+        self._program = ListeningProgram(command, self.port, self._folder / "log")
 
     def stop(self) -> None:
         """Stop it in order; harmless when it does not run."""
@@ -102,20 +88,13 @@ class Redis:
         assert self.command("SAVE") == "+OK"
         return (self._folder / "dump.rdb").read_bytes()
 
-    def _answers(self) -> bool:
-        try:
-            return self.command("PING") == "+PONG"
-        except OSError:
-            return False
-
     def _signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
+        assert self._program is not None
+        self._program.process.send_signal(number)
 
     def _end(self, number: int) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGCONT)  # a held one hears nothing
-        process.send_signal(number)
-        process.wait(START_S)
+        program, self._program = self._program, None
+        if program is not None:
+            program.process.send_signal(signal.SIGCONT)  # a held one hears nothing
+            program.process.send_signal(number)
+            program.process.wait(START_S)

@@ -15,7 +15,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Restart, StartChild, Supervisor
+from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Restart, Supervisor
+from actors.behaviours import start_under
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.metrics import Metrics
 from understudy.observe.paths import CLUSTER
@@ -27,7 +28,6 @@ BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
 MAX_RESTARTS: Final = 10_000
 """Restarts in 5 s after which a supervisor of many independent children gives up. The children's backoff keeps them far
 below that, because one conversation that cannot start must never end the others."""
-
 GIVES_UP: Final = 100
 """Restarts in 5 s, for each actor of an extension, after which the extension's supervisor gives up."""
 
@@ -53,7 +53,7 @@ class Tree:
     async def start_in_cluster(self, child: ChildSpec) -> None:
         """Start a child of the cluster supervisor, now and whenever that supervisor restarts."""
         self._cluster.append(child)
-        await self.find(CLUSTER).ask(StartChild(child))
+        await start_under(self.find(CLUSTER), child)
 
 
 def build_tree(database: Database, metrics: Metrics, recorder: ActorEventRecorder, *, shared: bool) -> Tree:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
+from actors import Actor, ActorSystem, ChildSpec, Context
 from tests.servers.postgresql import Postgres
 from understudy.agents.agent import Agent
 from understudy.app.build import build_app
 from understudy.app.settings import Settings, with_values
+from understudy.app.tree import Tree, supervisor
 from understudy.extensions.nodes import storage as nodes
 
 
@@ -33,6 +36,19 @@ async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path:
     shared = {"database_url": postgres.create(), "nodes_redis_url": "redis://127.0.0.1:1"}
     with pytest.raises(ValueError, match="UNDERSTUDY_SECRET"):
         await _start(with_values(Settings(), data_dir=tmp_path, **shared))
+
+
+class SlowStarter(Actor):
+    async def on_start(self, context: Context) -> None:
+        await trio.sleep(20)
+
+
+async def test_a_machine_may_take_longer_to_start_an_actor_of_the_cluster_than_an_ask_lasts(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with ActorSystem("system", [supervisor("cluster")]) as system:
+        await Tree(system, []).start_in_cluster(ChildSpec("slow", SlowStarter))
+        assert system.find("/system/cluster/slow")
 
 
 @pytest.mark.parametrize(
