@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import trio.testing
 
-from actors import ActorSystem, Event
+from actors import ActorRef, ActorSystem, Event
 from tests.actors.behaviours import lights
 from tests.actors.keepers import Stage, keeping
+from tests.actors.troupe import player
 
 
 @pytest.fixture
@@ -35,3 +36,9 @@ async def keeper(system: ActorSystem) -> Stage:
 async def light(system: ActorSystem) -> lights.Stage:
     """A light that is red."""
     return await lights.start(system)
+
+
+@pytest.fixture
+async def ref(system: ActorSystem) -> ActorRef:
+    """A player at `/test/a`."""
+    return await system.spawn(player("a"))

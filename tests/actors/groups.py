@@ -1,5 +1,7 @@
 """Families that the tests of supervisors share."""
 
+import trio
+
 from actors import ChildSpec, Restart, Supervisor
 from tests.actors.troupe import Boom, Run, settled, tell
 
@@ -29,3 +31,15 @@ async def end(ref, how):
     else:
         ref.kill()
     await settled()
+
+
+def failing_from(start, until=10**9):
+    """A start hook that raises in the starts from `start` to before `until`, counted from 1; and the count."""
+    starts = []
+
+    def hook(_):
+        starts.append(trio.current_time())
+        if start <= len(starts) < until:
+            raise OSError("not now")
+
+    return hook, starts

@@ -39,10 +39,6 @@ def stubborn(release, seconds=1.0):
     return act
 
 
-def told(events, kind):
-    return [event for event in events if isinstance(event, kind)]
-
-
 async def neighbour(system):
     """An actor that has to be alive and well afterwards; ask it."""
     ref = await system.spawn(player("neighbour"))

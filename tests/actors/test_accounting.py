@@ -17,9 +17,7 @@ class Ledger:
     """What became of each message, by its number."""
 
     def __init__(self):
-        self.sent = 0
-        self.begun = []
-        self.refused = []
+        self.sent, self.begun, self.refused = 0, [], []
 
     def next(self, kind):
         self.sent += 1
@@ -30,8 +28,7 @@ class Booked(Actor):
     """Notes each message when it begins to handle it."""
 
     def __init__(self, ledger, spec):
-        self.ledger = ledger
-        self.mailbox = spec
+        self.ledger, self.mailbox = ledger, spec
 
     async def receive(self, message, context):
         kind, number = message

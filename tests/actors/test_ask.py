@@ -2,13 +2,12 @@
 
 import traceback
 from contextlib import suppress
-from functools import partial
 
 import pytest
 import trio
 
-from actors import Actor, ActorDied, Ask, AskTimeout, ChildSpec, Restart, StopMode
-from tests.actors.troupe import Player, Read, Run, collect, held, player, settled, sleeping, tell
+from actors import Actor, ActorDied, AskTimeout, ChildSpec, Restart, StopMode
+from tests.actors.troupe import Player, Read, Run, collect, held, player, settled, tell
 
 
 class Lasting(Run):
@@ -28,10 +27,16 @@ def effect(done, seconds=10.0):
     return act
 
 
+class Failing(Actor):
+    """Fails each `Run` with its `act`."""
+
+    async def receive(self, message, context):
+        message.fail(message.act)
+
+
 @pytest.mark.promise("bitten.cancelled-ask")
 @pytest.mark.parametrize("timeout_s", [100, 0.5])
-async def test_the_end_of_an_ask_by_its_caller_or_its_time_cancels_its_handling(autojump_clock, system, timeout_s):
-    ref = await system.spawn(player("a"))
+async def test_the_end_of_an_ask_by_its_caller_or_its_time_cancels_its_handling(autojump_clock, system, ref, timeout_s):
     ref.tell("before")
     done = []
     with trio.move_on_after(1), suppress(AskTimeout):
@@ -44,8 +49,7 @@ async def test_the_end_of_an_ask_by_its_caller_or_its_time_cancels_its_handling(
     assert held(ref) == {}
 
 
-async def test_a_request_that_must_finish_is_finished(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_request_that_must_finish_is_finished(autojump_clock, ref):
     done = []
     with trio.move_on_after(1):
         await ref.ask(Lasting(effect(done)))
@@ -53,88 +57,30 @@ async def test_a_request_that_must_finish_is_finished(autojump_clock, system):
     assert done == ["begun", "done"]
 
 
-async def test_only_the_request_in_work_is_cancelled(autojump_clock, system):
-    ref = await system.spawn(player("a"))
-    done = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ref.ask, Run(effect(done, 3)))
-        await settled()
-        with trio.move_on_after(1):
-            await ref.ask(Run(effect(done)))
-    assert done == ["begun", "done"]
-
-
 async def test_a_request_that_is_answered_later_is_not_in_work(autojump_clock, system):
-    kept = []
+    kept, done = [], []
 
     class Later(Player):
         async def receive(self, message, context):
-            if isinstance(message, Ask) and not isinstance(message, Run | Read):
-                kept.append(message)
-            else:
-                await super().receive(message, context)
-
-    class Defer(Ask):
-        pass
+            await super().receive(message, context) if isinstance(message, Run) else kept.append(message)
 
     ref = await system.spawn(ChildSpec("a", Later))
-    done = []
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(1):
             nursery.start_soon(ref.ask, Run(effect(done, 3)))
-            await ref.ask(Defer())
+            await ref.ask(Read())
     kept[0].reply("too late")
     assert done == ["begun", "done"]
     assert system.late_replies == 1
 
 
-async def test_cleaning_up_in_a_cancelled_handler_is_waited_for(autojump_clock, system):
-    order = []
-
-    async def tidy(context):
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(2)
-            order.append("tidied")
-
-    ref = await system.spawn(player("a"))
-    with trio.move_on_after(1):
-        await ref.ask(Run(tidy))
-    await ref.ask(Run(lambda _: order.append("next")))
-    assert order == ["tidied", "next"]
-
-
-async def test_a_handler_that_swallows_its_cancellation_goes_on_to_its_end(autojump_clock, system):
-    order = []
-
-    async def stubborn(context):
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            order.append("swallowed")
-
-    ref = await system.spawn(player("a"))
-    with trio.move_on_after(1):
-        await ref.ask(Run(stubborn))
-
-    async def careful(_):
-        await trio.sleep(1)
-        order.append("next")
-
-    await ref.ask(Run(careful))
-    assert order == ["swallowed", "next"]
-
-
-async def test_what_a_cancelled_handler_raises_crashes_the_actor(autojump_clock, system):
+async def test_what_a_cancelled_handler_raises_crashes_the_actor(autojump_clock, system, ref):
     async def bad(context):
         try:
             await trio.sleep_forever()
         finally:
             raise ValueError("on the way out")
 
-    ref = await system.spawn(player("a"))
     with trio.move_on_after(1):
         await ref.ask(Run(bad))
     await settled()
@@ -143,8 +89,7 @@ async def test_what_a_cancelled_handler_raises_crashes_the_actor(autojump_clock,
 
 
 @pytest.mark.parametrize("mode", list(StopMode))
-async def test_a_stop_meets_a_cancelled_ask(autojump_clock, system, mode):
-    ref = await system.spawn(player("a"))
+async def test_a_stop_meets_a_cancelled_ask(autojump_clock, ref, mode):
     done = []
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(1), suppress(ActorDied):
@@ -155,99 +100,40 @@ async def test_a_stop_meets_a_cancelled_ask(autojump_clock, system, mode):
     assert "done" not in done
 
 
-async def test_the_own_tasks_and_children_of_the_actor_outlive_a_cancelled_request(autojump_clock, system):
-    beats = []
-
-    async def beat():
-        while True:
-            beats.append(trio.current_time())
-            await trio.sleep(1)
-
-    ref = await system.spawn(player("a"))
-    await ref.ask(Run(lambda context: context.start_soon(beat)))
-    with trio.move_on_after(2.5):
-        await ref.ask(Run(sleeping()))
-    await trio.sleep(2)
-    assert len(beats) == 5
-
-
-async def test_cancelling_reaches_through_a_chain_of_asks(autojump_clock, system):
-    done = []
-    last = await system.spawn(player("last"))
-
-    async def pass_on(context):
-        await last.ask(Run(effect(done)), timeout_s=100)
-
-    first = await system.spawn(player("first"))
-    with trio.move_on_after(1):
-        await first.ask(Run(pass_on), timeout_s=100)
-    await trio.sleep(20)
-    assert done == ["begun"]
-
-
-@pytest.mark.parametrize("end", ["answer", "caller leaves", "actor ends"])
-async def test_who_keeps_a_request_hears_when_nobody_waits_for_it_any_more(autojump_clock, system, end):
-    heard, kept = [], []
-
-    class Question(Ask):
-        pass
+@pytest.mark.parametrize(
+    ("end", "when"),
+    [("answer", 2), ("actor ends", 2), ("caller leaves", 5), ("time is up", pytest.approx(4, abs=0.02))],
+)
+async def test_the_functions_of_a_request_are_called_when_its_call_ends(autojump_clock, system, end, when):
+    """In their order, once each, at once if it has ended; one that raises harms nobody."""
+    ended, kept = [], []
 
     class Keeper(Actor):
         async def receive(self, message, context):
             kept.append(message)
-            message.when_ended(lambda: heard.append(trio.current_time()))
-            message.when_ended(lambda: heard.append("second"))
+            message.when_ended([].pop)
+            message.when_ended(lambda: ended.append(trio.current_time()))
+            message.when_ended(lambda: ended.append("second"))
 
     ref = await system.spawn(ChildSpec("keeper", Keeper, restart=Restart.TEMPORARY))
 
     async def ask():
-        with suppress(ActorDied), trio.move_on_after(5):
-            await ref.ask(Question(), timeout_s=50)
+        with suppress(ActorDied, AskTimeout), trio.move_on_after(5):
+            await ref.ask(Read(), timeout_s=4 if end == "time is up" else 50)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
-        await settled()
-        assert heard == []
         await trio.sleep(2)
+        assert ended == []
         if end == "answer":
             kept[0].reply("yes")
         elif end == "actor ends":
             await ref.stop()
-    assert heard == [5 if end == "caller leaves" else 2, "second"]
-    kept[0].when_ended(lambda: heard.append("late"))
-    assert heard[-1] == "late"
-
-
-@pytest.mark.parametrize("end", ["answer", "caller leaves", "time is up", "actor ends"])
-async def test_a_function_that_raises_when_a_call_ends_harms_nobody(autojump_clock, system, end):
-    heard, kept = [], []
-
-    class Keeper(Player):
-        async def receive(self, message, context):
-            if isinstance(message, Read):
-                message.reply(["here"])
-            else:
-                kept.append(message)
-                message.when_ended([].pop)
-                message.when_ended(lambda: heard.append("second"))
-
-    ref = await system.spawn(ChildSpec("keeper", Keeper))
-
-    async def ask():
-        with suppress(ActorDied, AskTimeout), trio.move_on_after(5 if end == "caller leaves" else 50):
-            await ref.ask(Run(None), timeout_s=9)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask)
-        await settled()
-        if end == "answer":
-            kept[0].reply("yes")
-        elif end == "actor ends":
-            ref.kill()
-    assert (heard, system.event_errors) == (["second"], 1)
+    assert ended == [when, "second"]
+    kept[0].when_ended(lambda: ended.append("late"))
+    assert ended[2:] == ["late"]
     kept[0].when_ended([].pop)
     assert system.event_errors == 2
-    assert await ref.ask(Read()) == ["here"]
 
 
 async def test_each_asker_gets_an_error_of_its_own(autojump_clock, system):
@@ -260,20 +146,14 @@ async def test_each_asker_gets_an_error_of_its_own(autojump_clock, system):
 
     group = ExceptionGroup("g", [KeyError(1)])
     errors = [ValueError("stored"), Worn(why="old"), OSError(2, "no such file", "x"), group]
+    raised = []
+    ref = await system.spawn(ChildSpec("failing", Failing))
     for error in errors:
         error.__cause__ = KeyError("because")
         error.add_note("a note")
-    raised = []
-
-    class Failing(Actor):
-        async def receive(self, message, context):
-            message.fail(errors[message.act])
-
-    ref = await system.spawn(ChildSpec("failing", Failing))
-    for number, error in enumerate(errors):
         for _ in range(3):
             with pytest.raises(type(error)) as caught:
-                await ref.ask(Run(number))
+                await ref.ask(Run(error))
             raised.append(caught.value)
             assert (str(caught.value), caught.value.args) == (str(error), error.args)
             assert (caught.value.__cause__, caught.value.__notes__) == (error.__cause__, ["a note"])
@@ -284,7 +164,6 @@ async def test_each_asker_gets_an_error_of_its_own(autojump_clock, system):
 
 
 async def test_an_error_that_cannot_be_copied_is_given_as_it_is(autojump_clock, system):
-
     class Only(Exception):
         def __new__(cls, *, secret):
             return super().__new__(cls, "only")
@@ -293,62 +172,22 @@ async def test_an_error_that_cannot_be_copied_is_given_as_it_is(autojump_clock, 
             super().__init__("only")
 
     error = Only(secret=1)
-
-    class Failing(Actor):
-        async def receive(self, message, context):
-            message.fail(error)
-
     ref = await system.spawn(ChildSpec("failing", Failing))
     with pytest.raises(Only) as caught:
-        await ref.ask(Read())
+        await ref.ask(Run(error))
     assert caught.value is error
 
 
 @pytest.mark.parametrize("wrong", ["text", None, ValueError, KeyboardInterrupt()])
-async def test_what_is_no_exception_is_refused_where_it_is_written(autojump_clock, system, wrong):
-    class Failing(Actor):
-        async def receive(self, message, context):
-            message.fail(wrong)
-
+async def test_a_request_is_failed_with_an_exception_only(autojump_clock, system, wrong):
     ref = await system.spawn(ChildSpec("failing", Failing, restart=Restart.TEMPORARY))
     with pytest.raises(ActorDied) as caught:
-        await ref.ask(Read())
+        await ref.ask(Run(wrong))
     assert isinstance(caught.value.__cause__, TypeError)
     assert "a request fails with an exception, not with" in str(caught.value.__cause__)
 
 
-async def test_an_actor_knows_how_it_was_told_to_end(autojump_clock, system):
-    modes = []
-
-    async def slow(context):
-        modes.append(context.stopping)
-        await trio.sleep(2)
-        modes.append(context.stopping)
-
-    ref = await system.spawn(player("a"))
-    await tell(ref, Run(slow))
-    await ref.stop(StopMode.AFTER_DRAIN)
-    assert modes == [None, StopMode.AFTER_DRAIN]
-
-
-async def test_waiting_for_somebody_busy_is_no_circle(autojump_clock, system):
-    a, b, c = [await system.spawn(player(name)) for name in "abc"]
-
-    async def slow(_):
-        await trio.sleep(3)
-        return "c"
-
-    async def via(_):
-        return await c.ask(Run(slow), timeout_s=50)
-
-    async with trio.open_nursery() as nursery:
-        for ref in (a, b):
-            nursery.start_soon(partial(ref.ask, Run(via), timeout_s=50))
-    assert trio.current_time() >= 6
-
-
-async def test_an_actor_that_asks_from_a_task_of_its_own_may_ask_itself(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_an_actor_that_asks_from_a_task_of_its_own_may_ask_itself(autojump_clock, ref):
     answers = []
 
     await ref.ask(Run(lambda context: context.start_soon(collect, answers, lambda: ref.ask(Read()))))
@@ -360,7 +199,7 @@ async def test_an_ask_into_a_circle_of_others_freezes_nothing(autojump_clock, sy
     kept = []
 
     class Passing(Player):
-        """Puts a request aside; gives it back to its own mailbox when it is told to."""
+        """Keeps the first `Read`, which is given back to its mailbox."""
 
         async def receive(self, message, context):
             if isinstance(message, Read) and not kept:
@@ -369,26 +208,13 @@ async def test_an_ask_into_a_circle_of_others_freezes_nothing(autojump_clock, sy
                 await super().receive(message, context)
 
     b = await system.spawn(ChildSpec("b", Passing))
-    c = await system.spawn(player("c"))
-
-    async def ask_b(_):
-        with suppress(AskTimeout):
-            await b.ask(Read(), timeout_s=20)
-
-    async def ask_c(_):
-        with suppress(AskTimeout):
-            await c.ask(Run(lambda _: None), timeout_s=20)
-
-    async def give_back():
-        b.tell(kept[0])
-
-    await tell(c, Run(ask_b))
-    await tell(b, Run(ask_c))
-    await give_back()
-    start = trio.current_time()
+    c, d = [await system.spawn(player(name)) for name in "cd"]
+    await tell(c, Run(lambda _: b.ask(Read(), timeout_s=20)))
+    await tell(b, Run(lambda _: c.ask(Run(lambda _: None), timeout_s=20)))
+    b.tell(kept[0])
     with pytest.raises(AskTimeout):
-        await (await system.spawn(player("d"))).ask(Run(lambda _: b.ask(Run(print), timeout_s=5)), timeout_s=3)
-    assert trio.current_time() == pytest.approx(start + 3, abs=0.05)
+        await d.ask(Run(lambda _: b.ask(Run(print), timeout_s=5)), timeout_s=3)
+    assert trio.current_time() == pytest.approx(3, abs=0.05)
 
 
 @pytest.mark.promise("stop.grace-overrun")

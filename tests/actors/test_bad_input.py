@@ -35,89 +35,61 @@ from actors import (
     conflate,
 )
 from tests.actors.misdeeds import Odd, neighbour
-from tests.actors.troupe import Boom, Player, Read, Run, held, player, settled, sleeping, tell
+from tests.actors.troupe import Boom, Player, Read, Run, during, held, player, sleeping, tell
+
+
+def child(**options):
+    return ChildSpec(**({"id": "a", "factory": Player} | options))
+
+
+SUPERVISION = [
+    ("strategy", ["one_for_one", None, 1]),
+    ("intensity", [-1, 1.5, math.inf, math.nan, True, None, "1"]),
+    ("period_s", [0, -1, math.inf, math.nan, None, "5", True]),
+    ("max_children", [0, -1, 1.5, True, "1", math.inf]),
+    ("auto_shutdown", ["any", None, True]),
+    ("stop_together", ["yes", None, 0]),
+]
 
 
 @pytest.mark.promise("start.invalid-specs", "bad.spec")
 @pytest.mark.parametrize(
-    ("field", "wrong"),
+    ("make", "field", "wrong"),
     [
-        ("id", ["", None, 5, "a/b", b"a"]),
-        ("factory", [None, "Player", Player()]),
-        ("restart", ["permanent", None, True, Restart]),
-        ("shutdown_s", [-1, math.nan, -math.inf, "5", True]),
-        ("start_timeout_s", [0, -1, math.nan, None, "5", False]),
-        ("backoff", [5, 0.1, "1 s", Backoff]),
-        ("significant", ["yes", 1, None, True]),
-        ("directives", [[1], "stop", {ValueError: "stop"}, {"x": Directive.STOP}, {Odd: Directive.STOP}]),
-        ("redeliver", [-1, 1.5, True, None, "1"]),
+        (child, "id", ["", None, 5, "a/b", b"a"]),
+        (child, "factory", [None, "Player", Player()]),
+        (child, "restart", ["permanent", None, True, Restart]),
+        (child, "shutdown_s", [-1, math.nan, -math.inf, "5", True]),
+        (child, "start_timeout_s", [0, -1, math.nan, None, "5", False]),
+        (child, "backoff", [5, 0.1, "1 s", Backoff]),
+        (child, "significant", ["yes", 1, None, True]),
+        (child, "directives", [[1], "stop", {ValueError: "stop"}, {"x": Directive.STOP}, {Odd: Directive.STOP}]),
+        (child, "redeliver", [-1, 1.5, True, None, "1"]),
+        *((make, *row) for make in (Supervision, Supervisor) for row in SUPERVISION),
+        (Backoff, "min_s", [0, -1, math.inf, math.nan, None, "1", True]),
+        (Backoff, "max_s", [0, math.inf, None, "1", 0.05]),
+        (Backoff, "factor", [0.5, 0, -1, math.nan, math.inf, None, "2"]),
+        (Backoff, "jitter", [-0.1, 1.1, math.nan, None, "0"]),
+        (Backoff, "reset_after_s", [0, -1, math.nan, "1"]),
+        (MailboxSpec, "capacity", [0, -1, True, None, 1.5, "10", {Lane.LOW: 0}, {Lane.LOW: None}, (1, 2)]),
+        (MailboxSpec, "overflow", ["wait", None, 1, {Lane.LOW: "wait"}, (Overflow.WAIT,)]),
     ],
 )
-def test_every_field_of_a_child_is_refused_by_name_when_it_is_wrong(field, wrong):
-    good = {"id": "a", "factory": Player}
-    ChildSpec(**good, restart=Restart.TRANSIENT, significant=True)
-    for value in wrong:
-        with pytest.raises(InvalidSpec) as caught:
-            ChildSpec(**(good | {field: value}))
-        assert caught.value.field == field, value
-        assert str(caught.value).startswith(field)
-
-
-@pytest.mark.promise("start.invalid-specs", "bad.spec")
-@pytest.mark.parametrize("make", [Supervision, Supervisor], ids=lambda make: make.__name__)
-@pytest.mark.parametrize(
-    ("field", "wrong"),
-    [
-        ("strategy", ["one_for_one", None, 1]),
-        ("intensity", [-1, 1.5, math.inf, math.nan, True, None, "1"]),
-        ("period_s", [0, -1, math.inf, math.nan, None, "5", True]),
-        ("max_children", [0, -1, 1.5, True, "1", math.inf]),
-        ("auto_shutdown", ["any", None, True]),
-        ("stop_together", ["yes", None, 0]),
-    ],
-)
-def test_every_field_of_a_supervision_is_refused_by_name_when_it_is_wrong(make, field, wrong):
-    make()
+def test_every_field_is_refused_by_name_when_it_is_wrong(make, field, wrong):
+    make(**{"restart": Restart.TRANSIENT, "significant": True} if make is child else {})
+    name = f"backoff.{field}" if make is Backoff else field
     for value in wrong:
         with pytest.raises(InvalidSpec) as caught:
             make(**{field: value})
-        assert caught.value.field == field, value
+        assert caught.value.field == name, value
+        assert str(caught.value).startswith(name)
 
 
 @pytest.mark.promise("start.invalid-specs", "bad.spec")
-@pytest.mark.parametrize(
-    ("field", "wrong"),
-    [
-        ("min_s", [0, -1, math.inf, math.nan, None, "1", True]),
-        ("max_s", [0, math.inf, None, "1", 0.05]),
-        ("factor", [0.5, 0, -1, math.nan, math.inf, None, "2"]),
-        ("jitter", [-0.1, 1.1, math.nan, None, "0"]),
-        ("reset_after_s", [0, -1, math.nan, "1"]),
-    ],
-)
-def test_every_field_of_a_backoff_is_refused_by_name_when_it_is_wrong(field, wrong):
-    for value in wrong:
-        with pytest.raises(InvalidSpec) as caught:
-            Backoff(**{field: value})
-        assert caught.value.field == f"backoff.{field}", value
-
-
-@pytest.mark.promise("start.invalid-specs", "bad.spec")
-@pytest.mark.parametrize(
-    ("field", "wrong"),
-    [
-        ("capacity", [0, -1, True, None, 1.5, "10", {Lane.LOW: 0}, {Lane.LOW: None}, (1, 2)]),
-        ("overflow", ["wait", None, 1, {Lane.LOW: "wait"}, (Overflow.WAIT,)]),
-    ],
-)
-def test_every_field_of_a_mailbox_is_refused_by_name_when_it_is_wrong(field, wrong):
-    for value in wrong:
-        with pytest.raises(InvalidSpec) as caught:
-            MailboxSpec(**{field: value})
-        assert caught.value.field == field, value
-    for key, full in ((5, Overflow.REJECT), (len, Overflow.WAIT), (len, "reject")):
-        with pytest.raises(InvalidSpec, match="overflow"):
-            conflate(key, full)
+@pytest.mark.parametrize(("key", "full"), [(5, Overflow.REJECT), (len, Overflow.WAIT), (len, "reject")])
+def test_a_wrong_conflation_is_refused(key, full):
+    with pytest.raises(InvalidSpec, match="overflow"):
+        conflate(key, full)
 
 
 @pytest.mark.promise("start.invalid-specs", "bad.spec")
@@ -192,8 +164,7 @@ async def test_a_time_that_is_none_is_refused_before_anything_is_sent(autojump_c
 
 
 @pytest.mark.promise("bad.numbers")
-async def test_a_timer_that_is_no_time_is_refused_and_leaves_no_other_timer_late(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_timer_that_is_no_time_is_refused_and_leaves_no_other_timer_late(autojump_clock, system, ref):
 
     def set_wrong(context):
         for key, delay_s in (("t", math.nan), ("t", "1"), ("t", None), ([], 1)):
@@ -253,9 +224,7 @@ async def test_an_id_that_is_taken_is_refused_whoever_has_it(autojump_clock, sys
     running = await parent.ask(StartChild(player("running")))
     waiting = await parent.ask(StartChild(player("waiting", backoff=Backoff(min_s=10))))
     waiting.tell(Boom())
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(parent.ask, StartChild(player("starting", starting=sleeping(3))))
-        await settled()
+    async with during(parent.ask, StartChild(player("starting", starting=sleeping(3)))):
         for name in ("running", "waiting", "starting"):
             with pytest.raises(AlreadyStarted) as caught:
                 await parent.ask(StartChild(player(name)))

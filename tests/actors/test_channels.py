@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from actors import Lane, MailboxFull, MailboxSpec, Overflow, Restarted, conflate, open_mailbox
-from tests.actors.troupe import Boom, Read, Run, player, settled, sleeping, tell
+from tests.actors.troupe import Boom, Read, Run, during, player, settled, sleeping, tell
 
 
 async def test_plain_trio_code_feeds_an_actor(autojump_clock, system):
@@ -37,17 +37,7 @@ async def test_a_channel_waits_for_room_and_leaves_nothing_when_cancelled(autoju
     assert await ref.ask(Read()) == [1, 2, 4]
 
 
-async def test_a_channel_has_a_lane(autojump_clock, system):
-    ref = await system.spawn(player("a"))
-    await tell(ref, Run(sleeping(1)))
-    await ref.channel().send("normal")
-    await ref.channel(Lane.ALERT).send("alert")
-    await trio.sleep(2)
-    assert await ref.ask(Read()) == ["alert", "normal"]
-
-
-async def test_a_channel_to_a_dead_actor_is_broken_and_a_closed_one_closed(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_channel_to_a_dead_actor_is_broken_and_a_closed_one_closed(autojump_clock, ref):
     channel = ref.channel()
     await tell(ref, Boom())
     await channel.send(1)
@@ -95,34 +85,11 @@ async def test_a_sender_waits_for_the_receiver(autojump_clock):
             await sender.send(number)
             sent.append(number)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(produce)
-        await settled()
+    async with during(produce):
         assert sent == [0]
         assert receiver.statistics()[Lane.NORMAL].waiting_senders == 1
         assert [await receiver.receive() for _ in range(3)] == [0, 1, 2]
     assert sent == [0, 1, 2]
-
-
-async def test_a_receiver_waits_for_the_sender_or_for_its_end(autojump_clock):
-    sender, receiver = open_mailbox()
-    got = []
-
-    async def consume():
-        async for message in receiver:
-            got.append(message)
-        got.append("end")
-
-    with pytest.raises(trio.WouldBlock):
-        receiver.receive_nowait()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(consume)
-        await settled()
-        await sender.send(1)
-        await settled()
-        assert got == [1]
-        await sender.aclose()
-    assert got == [1, "end"]
 
 
 async def test_a_cancelled_receive_takes_nothing(autojump_clock):
@@ -138,9 +105,7 @@ async def test_a_cancelled_receive_takes_nothing(autojump_clock):
 
 async def test_only_one_task_receives(autojump_clock):
     _, receiver = open_mailbox()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(receiver.receive)
-        await settled()
+    async with during(receiver.receive) as nursery:
         with pytest.raises(trio.BusyResourceError):
             await receiver.receive()
         nursery.cancel_scope.cancel()
@@ -155,28 +120,13 @@ async def test_closing_the_receiver_breaks_the_sender_and_names_what_is_lost(aut
         with pytest.raises(trio.BrokenResourceError):
             await sender.send(2)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(blocked)
-        await settled()
+    async with during(blocked):
         await receiver.aclose()
     assert lost == [(1, Lane.NORMAL)]
     with pytest.raises(trio.BrokenResourceError):
         sender.send_nowait(3)
     with pytest.raises(trio.ClosedResourceError):
         await receiver.receive()
-
-
-async def test_closing_the_receiver_ends_a_waiting_receive(autojump_clock):
-    _, receiver = open_mailbox()
-
-    async def waiting():
-        with pytest.raises(trio.ClosedResourceError):
-            await receiver.receive()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(waiting)
-        await settled()
-        await receiver.aclose()
 
 
 @pytest.mark.promise("bitten.lane-bounds")
@@ -193,19 +143,6 @@ async def test_policies_hold_without_an_actor(autojump_clock):
         await sender.send(message, lane=Lane.LOW)
     assert lost == ["c"]
     assert [receiver.receive_nowait() for _ in range(3)] == ["a", "d", "x2"]
-
-
-async def test_trio_can_check_the_channel():
-    """Closing, cancelling, busy ends: what trio itself asks of a one-way channel of objects."""
-    sender, receiver = open_mailbox(MailboxSpec(1))
-    with trio.testing.assert_checkpoints():
-        await sender.send(1)
-    with trio.testing.assert_checkpoints():
-        await receiver.receive()
-    with trio.testing.assert_checkpoints():
-        await sender.aclose()
-    with trio.testing.assert_checkpoints():
-        await receiver.aclose()
 
 
 async def blocked(send, ends, message):
@@ -248,26 +185,11 @@ async def test_a_send_that_waits_for_an_actor_that_dies_is_told(autojump_clock, 
     assert ends == [(3, "BrokenResourceError")]
 
 
-async def test_closing_the_sender_ends_its_sends_that_wait(autojump_clock):
-    lost, ends = [], []
-    sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, _: lost.append(message))
-    await sender.send(1)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(blocked, sender.send, ends, 2)
-        await settled()
-        await sender.aclose()
-    assert ends == [(2, "ClosedResourceError")]
-    assert [message async for message in receiver] == [1]
-    assert lost == []
-
-
 async def test_a_send_that_got_its_room_is_not_taken_back_by_a_close_in_that_moment(autojump_clock):
     ends = []
     sender, receiver = open_mailbox(MailboxSpec(1))
     await sender.send(1)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(blocked, sender.send, ends, 2)
-        await settled()
+    async with during(blocked, sender.send, ends, 2):
         assert receiver.receive_nowait() == 1
         await sender.aclose()
     assert ends == [(2, "sent")]

@@ -5,17 +5,8 @@ import sys
 import pytest
 import trio
 
-from actors import (
-    ActorStopped,
-    ActorSystem,
-    Backoff,
-    ChildSpec,
-    StartChild,
-    StopMode,
-    Supervisor,
-    TooManyChildren,
-)
-from tests.actors.troupe import Boom, Run, kill, player, settled, sleeping, tell
+from actors import ActorStopped, ActorSystem, Backoff, ChildSpec, StartChild, StopMode, Supervisor
+from tests.actors.troupe import Boom, Run, of_type, player, settled, sleeping, tell
 from tests.rigs.memory import kept_bytes
 
 
@@ -56,29 +47,7 @@ async def test_children_that_need_no_order_stop_at_once(autojump_clock, together
     assert trio.current_time() == took_s
 
 
-async def test_a_bound_counts_the_living_only(autojump_clock, system):
-    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(max_children=2, intensity=9)))
-    first = await ref.ask(StartChild(player("a")))
-    second = await ref.ask(StartChild(player("b")))
-    await tell(second, Boom())
-    with pytest.raises(TooManyChildren):
-        await ref.ask(StartChild(player("c")))
-    await first.stop()
-    await ref.ask(StartChild(player("c")))
-    with pytest.raises(TooManyChildren):
-        await ref.ask(StartChild(player("d")))
-
-
-async def test_a_supervisor_may_never_give_up(autojump_clock):
-    async with ActorSystem("s", intensity=2**70, on_event=lambda _: None) as system:
-        ref = await system.spawn(player("a"))
-        for _ in range(50):
-            await kill(ref)
-        assert system.tree().children[0].restarts == 50
-
-
-async def test_waiting_for_an_end_leaves_nothing_behind(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_waiting_for_an_end_leaves_nothing_behind(autojump_clock, ref):
     with kept_bytes() as left:
         for _ in range(1000):
             with trio.move_on_after(1):
@@ -121,9 +90,8 @@ async def test_the_end_of_a_child_costs_the_same_among_many(autojump_clock):
 
 @pytest.mark.promise("bitten.every-drop-counted")
 @pytest.mark.parametrize("mode", list(StopMode))
-async def test_a_message_that_a_stop_cuts_off_is_named(autojump_clock, system, events, mode):
-    ref = await system.spawn(player("a"))
+async def test_a_message_that_a_stop_cuts_off_is_named(autojump_clock, ref, events, mode):
     await tell(ref, Run(sleeping(2)))
     await ref.stop(mode)
-    (stopped,) = [event for event in events if isinstance(event, ActorStopped)]
+    (stopped,) = of_type(events, ActorStopped)
     assert stopped.cut_off == ("Run" if mode is StopMode.NOW else None)

@@ -46,25 +46,6 @@ async def carrying(autojump_clock):
         yield system
 
 
-async def test_a_message_brings_the_values_of_its_sender(autojump_clock, carrying):
-    received = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
-    token = request_id.set("r1")
-    ref.tell("one")
-    request_id.reset(token)
-    await tell(ref, "two")
-    assert received == [("one", "r1", "nobody"), ("two", "none", "nobody")]
-
-
-async def test_values_travel_on_from_actor_to_actor(autojump_clock, carrying):
-    first, second = [], []
-    other = await carrying.spawn(ChildSpec("b", lambda: Seer(second)))
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(first, other)))
-    user.set("ada")
-    await tell(ref, "pass on")
-    assert second == [("passed", "none", "ada")]
-
-
 async def test_a_request_brings_values_and_its_answer_none(autojump_clock, carrying):
     ref = await carrying.spawn(ChildSpec("a", lambda: Seer([])))
     request_id.set("mine")
@@ -79,14 +60,6 @@ async def test_timers_bring_the_values_that_held_when_they_were_set(autojump_clo
     ref.tell("timer")
     await trio.sleep(2)
     assert received == [("timer", "r1", "nobody"), ("fired", "r1", "nobody")]
-
-
-async def test_values_hold_over_a_restart(autojump_clock, carrying):
-    received = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
-    request_id.set("r1")
-    await tell(ref, "crash", "next")
-    assert received == [("crash", "r1", "nobody"), ("next", "r1", "nobody")]
 
 
 async def test_a_sender_that_waits_for_room_gives_its_own_values(autojump_clock, carrying):

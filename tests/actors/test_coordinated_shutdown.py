@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from actors import InvalidSpec, ShutdownTaskFailed
-from actors.coordinated_shutdown import PHASES, UNWIND_S, CoordinatedShutdown, Phase, PhaseOver, check_phases
+from actors.coordinated_shutdown import UNWIND_S, CoordinatedShutdown, Phase, PhaseOver, check_phases
 
 A, B, C = Phase("a", 10.0), Phase("b", 10.0), Phase("c", 10.0)
 
@@ -42,10 +42,9 @@ async def test_phases_run_in_order_and_wait_for_all_their_tasks(autojump_clock, 
     phases.add_task("a", note(diary, "a1", 2), "a1")
     phases.add_task("a", note(diary, "a2", 1), "a2")
     phases.add_task("b", note(diary, "b1", 3), "b1")
-    start = trio.current_time()
     assert await phases.run() == ()
     assert diary == ["a2", "a1", "b1", "c1"]
-    assert trio.current_time() - start == 5
+    assert trio.current_time() == 5
 
 
 async def test_a_task_may_be_taken_back(autojump_clock, phases, diary):
@@ -98,23 +97,10 @@ async def test_a_task_that_is_late_is_reported_cancelled_and_the_next_phase_begi
     phases.add_task("a", late, "hangs")
     phases.add_task("a", note(diary, "in time", 9), "in time")
     phases.add_task("b", note(diary, "b"), "b")
-    start = trio.current_time()
     assert await phases.run() == (ShutdownTaskFailed("a", "hangs", "not done within 10 s"),)
     assert reports == [ShutdownTaskFailed("a", "hangs", "not done within 10 s")]
     assert diary == ["in time", "cancelled", "b"]
-    assert trio.current_time() - start == 10
-
-
-async def test_a_late_task_that_fails_too_is_reported_once(autojump_clock, phases, reports):
-    async def bad():
-        try:
-            await trio.sleep(math.inf)
-        finally:
-            raise ValueError
-
-    phases.add_task("a", bad, "bad")
-    await phases.run()
-    assert [record.problem for record in reports] == ["not done within 10 s"]
+    assert trio.current_time() == 10
 
 
 async def test_a_late_task_that_does_not_end_holds_up_no_phase_but_the_end(autojump_clock, phases, diary):
@@ -133,21 +119,6 @@ async def test_a_late_task_that_does_not_end_holds_up_no_phase_but_the_end(autoj
     assert diary == [f"b at {10 + UNWIND_S:g}", "stubborn at 100"]
 
 
-async def test_a_late_task_has_a_moment_to_clean_up_before_the_next_phase(autojump_clock, phases, diary):
-    async def late():
-        try:
-            await trio.sleep(math.inf)
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(UNWIND_S / 2)
-            diary.append("let go")
-
-    phases.add_task("a", late, "late")
-    phases.add_task("b", note(diary, "b"), "b")
-    await phases.run()
-    assert diary == ["let go", "b"]
-
-
 async def test_phases_run_once_and_later_callers_wait_for_the_same_end(autojump_clock, phases, diary):
     phases.add_task("a", note(diary, "a", 3, ValueError()), "a")
     ends = []
@@ -163,19 +134,6 @@ async def test_phases_run_once_and_later_callers_wait_for_the_same_end(autojump_
     assert diary == ["a"]
     assert [at for _, at in ends] == [3, 3, 3, 7]
     assert len({failed for failed, _ in ends}) == 1
-
-
-async def test_a_later_caller_may_give_up_waiting(autojump_clock, phases, diary):
-    phases.add_task("a", note(diary, "a", 3), "a")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(phases.run)
-        await trio.testing.wait_all_tasks_blocked()
-        with trio.move_on_after(1) as scope:
-            await phases.run()
-        assert scope.cancelled_caught
-        assert phases.phase == "a"
-    assert diary == ["a"]
-    assert phases.phase is None
 
 
 async def test_a_run_may_begin_at_a_later_phase(autojump_clock, phases, diary):
@@ -216,9 +174,8 @@ async def test_a_task_cannot_wait_for_the_run_it_belongs_to(autojump_clock, phas
         await phases.run()
 
     phases.add_task("a", asks, "asks")
-    start = trio.current_time()
     await phases.run()
-    assert trio.current_time() == start
+    assert trio.current_time() == 0
     assert reports[0].problem.startswith("SelfCall: the shutdown cannot wait for itself")
 
 
@@ -239,28 +196,11 @@ async def test_a_system_exit_in_a_task_comes_out(autojump_clock, phases, diary):
     assert diary == ["c"]
 
 
-async def test_a_phase_may_have_all_the_time(autojump_clock, diary, reports):
-    phases = CoordinatedShutdown([Phase("a", math.inf)], report=reports.append)
-    phases.add_task("a", note(diary, "a", 1e6), "a")
-    await phases.run()
-    assert (diary, reports) == (["a"], [])
-
-
 async def test_without_a_report_the_log_tells(autojump_clock, caplog):
     phases = CoordinatedShutdown()
     phases.add_task("release", note([], "x", error=OSError("no")), "the files")
     await phases.run()
     assert "shutdown.failed phase=release task=the files problem=OSError: no" in caplog.text
-
-
-def test_the_default_phases():
-    assert [phase.name for phase in CoordinatedShutdown().phases] == [
-        "stop_accepting",
-        "drain",
-        "stop_actors",
-        "release",
-    ]
-    assert [phase.timeout_s for phase in PHASES] == [5.0, 10.0, math.inf, 5.0]
 
 
 @pytest.mark.promise("start.invalid-specs")

@@ -24,8 +24,7 @@ from actors import (
     Supervisor,
 )
 from actors.behaviours.pool import NoWorkers, Pool, PoolRef
-from actors.interop import ThreadActor
-from tests.actors.troupe import Boom, Read, Run, player, settled, sleeping
+from tests.actors.troupe import Boom, Read, Run, calls, during, player, settled, sleeping
 
 ANSWERED = None
 """The outcome of an ask that is answered."""
@@ -76,9 +75,7 @@ async def test_a_caller_at_a_crash_is_told_whether_the_actor_is_restarted(autoju
         except ValueError:
             outcomes[name] = ValueError
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask, "in work", Run(crash))
-        await settled()
+    async with during(ask, "in work", Run(crash)) as nursery:
         nursery.start_soon(ask, "queued", Read())
     assert outcomes == {"in work": in_work, "queued": queued}
     assert ref.alive is (queued is ANSWERED)
@@ -146,9 +143,8 @@ STATES = {
 async def test_a_sender_is_told_whether_an_actor_that_does_not_run_comes_back(autojump_clock, system, state):
     asked, asked_fail_fast, told = STATES[state]
     ref = await state(system)
-    start = trio.current_time()
     assert await outcome(ref, Read(), fail_fast=True) is asked_fail_fast
-    assert trio.current_time() == start
+    assert trio.current_time() == 0
     if told is MailboxFull:
         assert not ref.try_tell("news")
     else:
@@ -159,24 +155,16 @@ async def test_a_sender_is_told_whether_an_actor_that_does_not_run_comes_back(au
 
 
 @pytest.mark.promise("ask.restarted-or-dead")
-async def test_a_request_in_work_at_the_end_of_a_drain_is_told_that_nobody_comes_back(autojump_clock, system):
+async def test_a_request_in_work_at_the_end_of_a_drain_fails_for_good(autojump_clock, ref):
     """The drain goes on with another incarnation, which takes no new request."""
-    ref = await system.spawn(player("a"))
-    outcomes = []
-
-    async def ask():
-        outcomes.append(await outcome(ref, Run(crash)))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask)
-        await settled()
+    async with calls(lambda: ref.ask(Run(crash))) as outcomes:
         ref.tell("waits")
         await ref.stop(StopMode.AFTER_DRAIN)
-    assert outcomes == [ActorDied]
+    assert list(map(type, outcomes)) == [ActorDied]
 
 
 @pytest.mark.promise("ask.restarted-or-dead")
-async def test_a_request_that_its_actor_kept_is_told_so_too(autojump_clock, system):
+async def test_a_request_that_its_actor_kept_fails_with_the_incarnation(autojump_clock, system):
     """The crash comes from another message, and the request is in the state that goes away with the incarnation."""
 
     class Keeper(Actor):
@@ -186,42 +174,10 @@ async def test_a_request_that_its_actor_kept_is_told_so_too(autojump_clock, syst
             self.kept = message
 
     ref = await system.spawn(ChildSpec("keeper", Keeper))
-    outcomes = []
-
-    async def ask():
-        outcomes.append(await outcome(ref, Read(), timeout_s=math.inf))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask)
-        await settled()
+    async with calls(lambda: ref.ask(Read(), timeout_s=math.inf)) as outcomes:
         ref.tell(Boom())
-    assert outcomes == [IncarnationDied]
+    assert list(map(type, outcomes)) == [IncarnationDied]
     assert system.late_replies == 0
-
-
-@pytest.mark.promise("ask.restarted-or-dead")
-async def test_the_error_has_the_exit_and_the_cause(autojump_clock, system):
-    ref = await system.spawn(player("a"))
-    with pytest.raises(IncarnationDied, match="/test/a ended: crashed: ValueError; it is restarted") as caught:
-        await ref.ask(Run(crash))
-    assert isinstance(caught.value.__cause__, ValueError)
-
-
-@pytest.mark.promise("ask.restarted-or-dead")
-@pytest.mark.parametrize(
-    ("restart", "expected"), [(Restart.PERMANENT, IncarnationDied), (Restart.TEMPORARY, ActorDied)]
-)
-async def test_a_thread_is_told_the_same(system, restart, expected):
-    class Caller(ThreadActor):
-        def handle(self, message, thread):
-            try:
-                thread.ask(ref, Run(lambda _: 1 / 0))
-            except ActorDied as error:
-                return [type(error)]
-
-    ref = await system.spawn(player("a", restart=restart))
-    caller = await system.spawn(ChildSpec("caller", Caller))
-    assert await caller.ask(Read()) == [expected]
 
 
 @pytest.mark.promise("ask.restarted-or-dead")

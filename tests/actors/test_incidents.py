@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from actors import ActorCrashed, ActorSystem, Backoff, ChildSpec, Decision, Restart, State, Strategy, Supervisor
-from tests.actors.troupe import Boom, Player, player, sleeping, tell
+from tests.actors.troupe import Boom, Player, player, tell
 
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
@@ -41,16 +41,6 @@ async def test_it_keeps_the_last_incidents_only(autojump_clock):
         explanation = system.explain("/s/a")
     assert explanation.restarts == 20
     assert [incident.incarnation for incident in explanation.incidents] == list(range(13, 21))
-
-
-async def test_it_remembers_those_that_ended_badly(autojump_clock, system):
-    bad = await system.spawn(player("bad", restart=Restart.TEMPORARY))
-    good = await system.spawn(player("good"))
-    await tell(bad, Boom())
-    await good.stop()
-    assert system.explain("/test/bad").incidents[-1].decision is Decision.STOP
-    assert system.explain("/test/good") is None
-    assert system.explain("/nowhere") is None
 
 
 async def test_an_actor_that_never_ended_says_so(autojump_clock, system):
@@ -90,19 +80,6 @@ async def test_a_crash_report_shows_the_types_of_the_state_and_no_value(autojump
     assert "hunter2" not in report.state
 
 
-@pytest.mark.promise("report.crash-once")
-async def test_a_crash_report_shows_what_the_actor_shows(autojump_clock, system):
-    assert (await crash(system, lambda: Secretive(lambda: {"seen": 3}))).state == "{'seen': 3}"
-    assert len((await crash(system, lambda: Secretive(lambda: "x" * 10_000))).state) < 3_000
-
-    def fails():
-        raise KeyError("hunter2")
-
-    report = await crash(system, lambda: Secretive(fails))
-    assert report.state == "report_state raised KeyError"
-    assert "ValueError: boom" in report.traceback
-
-
 async def test_errors_tracebacks_and_states_go_through_redact(autojump_clock):
     def redact(text):
         return text.replace("hunter2", "***")
@@ -123,11 +100,3 @@ async def test_the_age_of_an_actor_that_backs_off_is_that_of_its_wait(autojump_c
     await trio.sleep(3)
     assert system.tree().children[0].age_s == pytest.approx(3)
     await ref.stop()
-
-
-async def test_a_stop_that_kills_is_told_once(autojump_clock, system):
-    report = []
-    system.listen(report.append)
-    ref = await system.spawn(player("a", stopping=sleeping(), shutdown_s=1))
-    await ref.stop()
-    assert [record.decision for record in report if isinstance(record, ActorCrashed)] == [Decision.STOP]

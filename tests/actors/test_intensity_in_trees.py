@@ -11,8 +11,6 @@ from actors import (
     ChildSpec,
     Crashed,
     Decision,
-    IntensityExceeded,
-    Restart,
     RestartChild,
     StopChild,
     Strategy,
@@ -20,26 +18,7 @@ from actors import (
     SystemFailed,
 )
 from tests.actors.groups import crash, open_family
-from tests.actors.troupe import Boom, Read, player, settled, tell
-
-
-@pytest.mark.promise("restart.intensity")
-async def test_the_failures_of_all_children_count_together(autojump_clock, system):
-    ref, kids = await open_family(system, player("a"), player("b"), intensity=2)
-    await crash(kids["a"])
-    await crash(kids["b"])
-    assert ref.alive
-    await crash(kids["a"])
-    assert isinstance((await ref.wait_stopped()).error, IntensityExceeded)
-
-
-@pytest.mark.promise("restart.intensity")
-async def test_each_supervisor_counts_for_itself(autojump_clock, system):
-    specs = [ChildSpec(name, lambda: Supervisor([player("kid")], intensity=1)) for name in ("left", "right")]
-    _, kids = await open_family(system, *specs, intensity=0)
-    for side in kids.values():
-        await crash(side.children()[0])
-    assert all(side.alive for side in kids.values())
+from tests.actors.troupe import Boom, Read, of_type, player
 
 
 @pytest.mark.promise("restart.intensity", "restart.intensity-slides")
@@ -63,15 +42,6 @@ async def test_a_child_with_a_delay_longer_than_the_period_never_trips_it(autoju
         assert await kids["a"].ask(Read(), timeout_s=10) == []
     assert ref.alive
     assert system.explain(kids["a"].path).restarts == 150
-
-
-@pytest.mark.promise("restart.intensity")
-async def test_with_none_tolerated_the_first_failure_goes_up(autojump_clock, system):
-    diary = []
-    ref, kids = await open_family(system, player("a", diary), intensity=0)
-    await crash(kids["a"])
-    assert isinstance((await ref.wait_stopped()).error, IntensityExceeded)
-    assert diary == ["start a", "stop a (crashed: ValueError)"]
 
 
 @pytest.mark.promise("restart.intensity")
@@ -102,7 +72,7 @@ async def test_the_offender_is_told_before_the_supervisor_fails(autojump_clock, 
     await crash(kids["b"], KeyError("why"))
     await ref.wait_stopped()
     assert diary == ["stop b (crashed: KeyError)", "stop c (shutdown)", "stop a (shutdown)"]
-    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    crashes = of_type(events, ActorCrashed)
     assert [(event.path, event.decision) for event in crashes] == [
         ("/test/sup/b", Decision.ESCALATE),
         ("/test/sup", Decision.STOP),
@@ -147,17 +117,6 @@ async def test_the_bound_means_the_same_for_every_strategy(autojump_clock, syste
     assert isinstance(await ref.wait_stopped(), Crashed)
 
 
-@pytest.mark.promise("restart.types", "restart.intensity")
-async def test_the_end_of_a_child_that_is_not_restarted_counts_for_nothing(autojump_clock, system):
-    ref, _ = await open_family(system, intensity=0)
-    for number in range(20):
-        child = await system.spawn(player(f"t{number}", restart=Restart.TEMPORARY))
-        await crash(child)
-        assert not child.alive
-    await settled()
-    assert ref.alive
-
-
 @pytest.mark.promise("restart.intensity")
 async def test_the_restarts_of_each_child_may_be_counted_apart(autojump_clock, system):
     ref, kids = await open_family(system, player("a"), player("b"), player("c"), intensity=1, per_child=True)
@@ -166,23 +125,3 @@ async def test_the_restarts_of_each_child_may_be_counted_apart(autojump_clock, s
     assert ref.alive
     await crash(kids["b"])
     assert (await ref.wait_stopped()).error.offender == kids["b"].path
-
-
-@pytest.mark.promise("restart.intensity")
-async def test_unrelated_crashes_at_the_root_take_nothing_else_down(autojump_clock):
-    async with ActorSystem("s", on_event=lambda _: None) as system:
-        refs = [await system.spawn(player(f"a{number}")) for number in range(50)]
-        for ref in [*refs, refs[0], refs[0], refs[0], refs[0]]:
-            await tell(ref, Boom())
-        assert [await ref.ask(Read()) for ref in refs] == [[]] * 50
-
-
-async def test_a_child_of_the_root_that_cannot_work_at_all_still_fails_the_system(autojump_clock):
-    async def live():
-        async with ActorSystem("s", on_event=lambda _: None) as system:
-            await system.spawn(player("a", starting=lambda context: context.ref.tell(Boom())))
-            await trio.sleep_forever()
-
-    with pytest.raises(SystemFailed) as caught:
-        await live()
-    assert caught.value.__cause__.offender == "/s/a"

@@ -1,6 +1,5 @@
 """What may stand between a mailbox and its actor."""
 
-import pytest
 import trio
 
 from actors import ActorSystem
@@ -40,16 +39,7 @@ async def test_an_interceptor_sees_every_message_of_the_actors_it_wants(autojump
     assert len(seen) == 2
 
 
-async def test_an_interceptor_stays_over_a_restart(autojump_clock, system):
-    seen = []
-    system.intercept(recording(seen))
-    ref = await system.spawn(player("a"))
-    await tell(ref, Boom())
-    await ref.ask(Read())
-    assert [what for _, what, when in seen if when == "end"] == ["Boom", "Read"]
-
-
-async def test_interceptors_stand_around_one_another(autojump_clock, system):
+async def test_interceptors_stand_around_one_another(autojump_clock, system, ref):
     order = []
 
     def named(name):
@@ -62,7 +52,6 @@ async def test_interceptors_stand_around_one_another(autojump_clock, system):
 
         return interceptor
 
-    ref = await system.spawn(player("a"))
     for name in ("inner", "outer"):
         system.intercept(named(name))
     await ref.ask(Read())
@@ -84,11 +73,10 @@ async def test_what_an_interceptor_raises_is_the_actors_crash(autojump_clock, sy
     assert system.tree().children[0].last_error == "OSError: chaos"
 
 
-async def test_an_interceptor_that_cannot_be_asked_is_left_out(autojump_clock, system, caplog):
+async def test_an_interceptor_that_cannot_be_asked_is_left_out(autojump_clock, system, ref, caplog):
     def interceptor(ref, receive):
         raise RuntimeError("no")
 
-    ref = await system.spawn(player("a"))
     system.intercept(interceptor)
     await tell(ref, "x")
     assert await ref.ask(Read()) == ["x"]
@@ -115,26 +103,13 @@ async def test_listeners_hear_every_record_and_harm_nobody(autojump_clock, syste
     assert len(heard) == count
 
 
-@pytest.mark.promise("mailbox.control-when-full")
-async def test_an_interceptor_is_seen_in_the_middle_of_a_backlog(autojump_clock):
-    async with ActorSystem("s") as system:
-        ref = await system.spawn(player("a"))
-        for number in range(500):
-            ref.tell(number)
-        seen = []
-        system.intercept(recording(seen))
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(seen) == 1000
-
-
-async def test_an_interceptor_is_asked_once_for_each_incarnation(autojump_clock, system):
+async def test_an_interceptor_is_asked_once_for_each_incarnation(autojump_clock, system, ref):
     asked = []
 
     def interceptor(ref, receive):
         asked.append(ref.path)
         return receive
 
-    ref = await system.spawn(player("a"))
     system.intercept(interceptor)
     for number in range(5):
         await ref.ask(Run(lambda context, number=number: context.set_timer(number, 1, "timer")))
@@ -162,16 +137,6 @@ async def test_a_listener_that_loses_messages_itself_is_not_told_of_those(autoju
         assert system.dead_letters.count == before + 4
         assert [letter.message for letter in subscribed] == ["a message of ours"]
         assert system.event_errors == 0
-
-
-async def test_listening_twice_is_two_and_each_ends_by_itself(autojump_clock, system):
-    heard = []
-    first, second = system.listen(heard.append), system.listen(heard.append)
-    first()
-    first()
-    await system.spawn(player("a"))
-    assert len(heard) == 1
-    second()
 
 
 async def test_who_is_taken_out_while_others_are_told_is_not_told(autojump_clock, system):

@@ -54,6 +54,16 @@ async def wide(system: ActorSystem) -> ActorRef:
     return await system.spawn(ChildSpec("parent", lambda: Parent(WIDE), restart=Restart.TEMPORARY, start_timeout_s=1e6))
 
 
+async def most_between_turns(children: list[ActorRef]) -> int:
+    """Wait until all children have ended; return how many ended at most between two turns of this task."""
+    most, left = 0, len(children)
+    while left:
+        await trio.lowlevel.checkpoint()
+        now = sum(child.alive for child in children)
+        most, left = max(most, left - now), now
+    return most
+
+
 @pytest.mark.promise("report.tree")
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_a_tree_deeper_than_the_stack_is_read_and_ended(autojump_clock, end):
@@ -80,17 +90,11 @@ async def test_a_kill_of_very_many_lets_others_run_meanwhile(autojump_clock):
         ref = await wide(system)
         probe = await Probe.open(system)
         await probe.watch(ref)
-        children = ref.children()
         steps = Steps()
         trio.lowlevel.add_instrument(steps)
+        children = ref.children()
         ref.kill()
-        most = 0
-        left = WIDE
-        while left:
-            await trio.lowlevel.checkpoint()
-            now = sum(child.alive for child in children)
-            most, left = max(most, left - now), now
-        assert most <= 200, "so many ended between two turns of another task"
+        assert await most_between_turns(children) <= 200
         assert isinstance(await probe.expect(Terminated), Terminated)
         trio.lowlevel.remove_instrument(steps)
         assert steps.rounds > WIDE / 200
@@ -100,16 +104,10 @@ async def test_a_kill_of_very_many_lets_others_run_meanwhile(autojump_clock):
 async def test_a_stop_of_very_many_at_once_lets_others_run_meanwhile(autojump_clock):
     async with ActorSystem("s", on_event=lambda _: None) as system:
         ref = await wide(system)
-        children = ref.children()
         async with trio.open_nursery() as nursery:
+            children = ref.children()
             nursery.start_soon(ref.stop)
-            most = 0
-            left = WIDE
-            while left:
-                await trio.lowlevel.checkpoint()
-                now = sum(child.alive for child in children)
-                most, left = max(most, left - now), now
-        assert most <= 200
+            assert await most_between_turns(children) <= 200
 
 
 async def test_a_small_family_that_is_killed_does_not_wait_for_a_large_one(autojump_clock):

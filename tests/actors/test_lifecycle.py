@@ -27,27 +27,3 @@ def test_every_state_can_be_reached_and_all_but_the_last_be_left():
         reached |= grown
     assert reached == set(State)
     assert [state for state in State if not TRANSITIONS[state]] == [State.GONE]
-
-
-@pytest.mark.promise("bitten.backoff-is-a-state")
-def test_a_life_with_a_crash_and_a_wait():
-    state = State.STOPPED
-    seen = []
-    for step in (
-        Step.START,
-        Step.STARTED,
-        Step.END,
-        Step.ENDED,
-        Step.WAIT,
-        Step.START,
-        Step.STARTED,
-        Step.END,
-        Step.ENDED,
-        Step.BURY,
-    ):
-        state = next_state(state, step)
-        seen.append(state.value)
-    assert seen == [
-        "starting", "running", "stopping", "stopped", "backing_off", "starting", "running", "stopping", "stopped",
-        "gone",
-    ]  # fmt: skip

@@ -6,7 +6,7 @@ from functools import wraps
 import pytest
 
 from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, CoordinatedShutdown, InvalidActor, InvalidSpec
-from tests.actors.troupe import Player, Read, Run, player, settled
+from tests.actors.troupe import Player, Read, Run, of_type, settled
 
 
 def plain(self, *_):
@@ -67,9 +67,8 @@ def test_hooks_may_be_wrapped():
 
 
 @pytest.mark.promise("bad.kind-of-function")
-async def test_a_coroutine_in_place_of_a_function_is_refused(autojump_clock, system):
+async def test_a_coroutine_in_place_of_a_function_is_refused(autojump_clock, ref):
     """`start_soon(work())` starts nothing, and leaves no coroutine behind that was never awaited."""
-    ref = await system.spawn(player("a"))
 
     def act(context):
         with pytest.raises(TypeError, match=r"as in start_soon\(work, 5\), not work\(5\)"):
@@ -82,16 +81,15 @@ async def test_a_coroutine_in_place_of_a_function_is_refused(autojump_clock, sys
 
 
 @pytest.mark.promise("bad.kind-of-function")
-async def test_a_plain_function_as_a_task_crashes_its_actor_by_name(autojump_clock, system, events):
+async def test_a_plain_function_as_a_task_crashes_its_actor_by_name(autojump_clock, ref, events):
     """It cannot be told from a function that returns something to await before it is called."""
 
     def work():
         """Nothing to await."""
 
-    ref = await system.spawn(player("a"))
     await ref.ask(Run(lambda context: context.start_soon(work)))
     await settled()
-    (crash,) = [event for event in events if isinstance(event, ActorCrashed)]
+    (crash,) = of_type(events, ActorCrashed)
     assert "work must be an async function: it returned NoneType" in crash.traceback
 
 

@@ -9,16 +9,27 @@ from actors import (
     ActorSystem,
     Backoff,
     ChildSpec,
-    Killed,
-    MailboxFull,
-    MailboxSpec,
     Restart,
     Shutdown,
     StartChild,
     Supervision,
     Terminated,
 )
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, failing, held, kill, player, settled, sleeping, tell
+from tests.actors.troupe import (
+    Boom,
+    Hang,
+    Player,
+    Read,
+    Run,
+    during,
+    failing,
+    held,
+    kill,
+    player,
+    settled,
+    sleeping,
+    tell,
+)
 
 
 def watching(*targets):
@@ -27,6 +38,11 @@ def watching(*targets):
             context.watch(target)
 
     return Run(watch)
+
+
+@pytest.fixture
+async def target(system):
+    return await system.spawn(player("target"))
 
 
 @pytest.mark.promise("names.free-before-terminated")
@@ -49,23 +65,8 @@ async def test_who_hears_of_an_end_can_take_the_name_at_once(autojump_clock, sys
     assert [(ref.path, ref == old) for ref in taken] == [("/test/heir/name", False)]
 
 
-@pytest.mark.promise("names.free-before-terminated")
-async def test_who_waits_for_an_end_can_take_the_name_at_once(autojump_clock, system):
-    old = await system.spawn(player("a"))
-    async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def heir():
-            await old.wait_stopped()
-            assert (await system.spawn(player("a"))).alive
-
-        await settled()
-        await old.stop()
-
-
 @pytest.mark.promise("watch.once", "watch.independent")
-async def test_a_hundred_watchers_get_one_notice_each(autojump_clock, system):
-    target = await system.spawn(player("target"))
+async def test_a_hundred_watchers_get_one_notice_each(autojump_clock, system, target):
     watchers = [await system.spawn(player(f"w{n}")) for n in range(100)]
     for watcher in watchers:
         await watcher.ask(watching(target, target))
@@ -77,23 +78,6 @@ async def test_a_hundred_watchers_get_one_notice_each(autojump_clock, system):
     for watcher in watchers[2:]:
         assert await watcher.ask(Read()) == [Terminated(target, Shutdown())]
     assert system.dead_letters.count == 0
-
-
-@pytest.mark.promise("watch.once")
-async def test_a_notice_comes_though_the_watcher_is_busy_and_its_mailbox_full(autojump_clock, system):
-    target = await system.spawn(player("target"))
-    watcher = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1)))
-    await watcher.ask(watching(target))
-    gate = trio.Event()
-    await tell(watcher, Run(lambda _: gate.wait()))
-    watcher.tell("waits")
-    with pytest.raises(MailboxFull):
-        watcher.tell("no room")
-    target.kill()
-    await target.stop()
-    gate.set()
-    await settled()
-    assert [type(item).__name__ for item in await watcher.ask(Read())] == ["str", "Terminated"]
 
 
 @pytest.mark.promise("watch.new-incarnation-is-not-old", "watch.independent")
@@ -135,8 +119,7 @@ async def test_a_context_whose_incarnation_is_over_watches_nobody(autojump_clock
 
 @pytest.mark.promise("watch.tables-empty", "timers.die")
 @pytest.mark.parametrize("how", ["stop", "kill", "crash"])
-async def test_nothing_outlives_an_actor(autojump_clock, system, how):
-    target = await system.spawn(player("target"))
+async def test_nothing_outlives_an_actor(autojump_clock, system, target, how):
 
     crash = trio.Event()
 
@@ -152,9 +135,7 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
 
     timers, tasks = len(system.timers), count_tasks()
     ref = await system.spawn(player("a", supervision=Supervision(), restart=Restart.TEMPORARY, starting=settle_in))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Run(sleeping()), timeout_s=float("inf")))
-        await settled()
+    async with during(failing, ActorDied, lambda: ref.ask(Run(sleeping()), timeout_s=float("inf"))) as nursery:
         ref.tell("waits")
         if how == "crash":
             crash.set()
@@ -185,21 +166,9 @@ async def test_a_system_that_ended_leaves_no_task(autojump_clock):
     assert trio.lowlevel.current_statistics().tasks_living == before
 
 
-@pytest.mark.promise("watch.once")
-async def test_the_reason_in_a_notice_is_the_one_of_the_end(autojump_clock, system):
-    parent = await system.spawn(player("parent", supervision=Supervision(), restart=Restart.TEMPORARY))
-    kid = await parent.ask(StartChild(player("kid")))
-    watcher = await system.spawn(player("watcher"))
-    await watcher.ask(watching(kid, parent))
-    await kill(parent)
-    heard = await watcher.ask(Read())
-    assert heard == [Terminated(kid, Killed()), Terminated(parent, Killed())]
-
-
 @pytest.mark.promise("watch.tables-empty", "ask.timeout")
 @pytest.mark.parametrize("timeout_s", [5.0, 3600.0])
-async def test_long_timeouts_cost_no_more_than_short_ones(autojump_clock, system, timeout_s):
-    ref = await system.spawn(player("a"))
+async def test_long_timeouts_cost_no_more_than_short_ones(autojump_clock, system, ref, timeout_s):
     for _ in range(800):
         await ref.ask(Read(), timeout_s=timeout_s)
         await trio.sleep(1 / 64)

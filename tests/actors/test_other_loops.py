@@ -5,7 +5,7 @@ import trio
 
 from actors import ActorDied, Ask, ChildSpec, Lane, MailboxSpec, Overflow, Shutdown, conflate, open_mailbox, open_system
 from actors.errors import WrongLoop
-from tests.actors.troupe import Hang, Player, Read, Run, collect, kill, player, settled, tell
+from tests.actors.troupe import Hang, Player, Read, Run, collect, during, kill, player, settled, tell
 
 
 async def in_a_thread(act):
@@ -137,9 +137,7 @@ async def test_a_context_is_refused_elsewhere_and_its_actor_ends_in_order(elsewh
 async def test_a_mailbox_without_an_actor_is_not_filled_from_elsewhere(elsewhere):
     sender, receiver = await trio.to_thread.run_sync(open_mailbox)
     got = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(collect, got, lambda: receiver.receive())
-        await settled()
+    async with during(collect, got, lambda: receiver.receive()):
         with pytest.raises(WrongLoop):
             await elsewhere(lambda: sender.send_nowait("from elsewhere"))
         sender.send_nowait("here")

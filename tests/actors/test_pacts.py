@@ -3,15 +3,7 @@
 import pytest
 import trio
 
-from actors import (
-    ActorDied,
-    Backoff,
-    ChildSpec,
-    Restart,
-    Restarted,
-    Terminated,
-)
-from actors.testing import Probe
+from actors import Backoff, ChildSpec, DeathPact, Restart, Restarted, Terminated
 from tests.actors.troupe import Boom, Player, Read, Run, held, kill, player, settled, tell
 
 
@@ -24,10 +16,19 @@ async def crashes_of(system, name):
     return next((node.last_error for node in system.tree().children if node.path.endswith(f"/{name}")), "gone")
 
 
+@pytest.fixture
+async def target(system):
+    return await system.spawn(player("target"))
+
+
+@pytest.fixture
+async def vital(system):
+    return await system.spawn(player("vital"))
+
+
 @pytest.mark.promise("watch.vital")
 @pytest.mark.parametrize("dead_before", [False, True])
-async def test_an_actor_fails_with_what_it_cannot_live_without(autojump_clock, system, dead_before):
-    vital = await system.spawn(player("vital"))
+async def test_an_actor_fails_with_what_it_cannot_live_without(autojump_clock, system, vital, dead_before):
     ref = await system.spawn(player("a"))
     if dead_before:
         await vital.stop()
@@ -40,14 +41,13 @@ async def test_an_actor_fails_with_what_it_cannot_live_without(autojump_clock, s
 
 @pytest.mark.promise("watch.vital")
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
-async def test_an_actor_lives_on_if_it_says_so(autojump_clock, system, when):
+async def test_an_actor_lives_on_if_it_says_so(autojump_clock, system, vital, when):
     class Survivor(Player):
         async def receive(self, message, context):
             if isinstance(message, Terminated) and when == "meanwhile":
                 context.outlive(message.ref)
             await super().receive(message, context)
 
-    vital = await system.spawn(player("vital"))
     ref = await system.spawn(ChildSpec("a", Survivor))
     await ref.ask(watching(vital, vital=True))
     if when == "before":
@@ -58,30 +58,18 @@ async def test_an_actor_lives_on_if_it_says_so(autojump_clock, system, when):
 
 
 @pytest.mark.promise("watch.merged")
-async def test_a_second_plain_watch_takes_back_no_vital_one(autojump_clock, system):
-    vital = await system.spawn(player("vital"))
-    ref = await system.spawn(player("a"))
-    await ref.ask(watching(vital, vital=True))
-    await ref.ask(watching(vital))
-    await vital.stop()
-    assert "cannot live without /test/vital" in await crashes_of(system, "a")
-
-
-@pytest.mark.promise("watch.merged")
-async def test_a_second_plain_watch_takes_back_no_wish_to_hear_of_restarts(autojump_clock, system):
-    target = await system.spawn(player("target"))
-    ref = await system.spawn(player("a"))
-    await ref.ask(watching(target, restarts=True))
+async def test_a_second_plain_watch_takes_back_no_wish(autojump_clock, system, target):
+    ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
+    await ref.ask(watching(target, vital=True, restarts=True))
     await ref.ask(watching(target))
     await kill(target)
+    assert [type(notice) for notice in await ref.ask(Read())] == [Restarted]
     await target.stop()
-    await settled()
-    assert [type(notice) for notice in await ref.ask(Read())] == [Restarted, Terminated]
+    assert isinstance((await ref.wait_stopped()).error, DeathPact)
 
 
 @pytest.mark.promise("watch.merged")
-async def test_unwatching_takes_all_wishes_back(autojump_clock, system):
-    target = await system.spawn(player("target"))
+async def test_unwatching_takes_all_wishes_back(autojump_clock, system, target):
     ref = await system.spawn(player("a"))
     await ref.ask(watching(target, vital=True, restarts=True))
     await ref.ask(Run(lambda context: context.unwatch(target)))
@@ -90,20 +78,6 @@ async def test_unwatching_takes_all_wishes_back(autojump_clock, system):
     await target.stop()
     await settled()
     assert [type(notice) for notice in await ref.ask(Read())] == [Terminated]
-
-
-async def test_unwatching_takes_back_a_vital_notice_that_waits(autojump_clock, system):
-    vital = await system.spawn(player("vital"))
-    ref = await system.spawn(player("a"))
-    await ref.ask(watching(vital, vital=True))
-
-    async def end_and_unwatch(context):
-        await vital.stop()
-        context.unwatch(vital)
-
-    await ref.ask(Run(end_and_unwatch))
-    assert await crashes_of(system, "a") is None
-    assert await ref.ask(Read()) == []
 
 
 @pytest.mark.promise("watch.not-on-restart")
@@ -125,8 +99,7 @@ async def test_who_asks_for_it_hears_of_each_restart(autojump_clock, system):
     assert [type(notice) for notice in await other.ask(Read())] == [Terminated]
 
 
-async def test_no_restart_is_told_after_unwatch(autojump_clock, system):
-    target = await system.spawn(player("target"))
+async def test_no_restart_is_told_after_unwatch(autojump_clock, system, target):
     ref = await system.spawn(player("a"))
     await ref.ask(watching(target, restarts=True))
 
@@ -138,23 +111,3 @@ async def test_no_restart_is_told_after_unwatch(autojump_clock, system):
     await tell(target, Boom())
     assert await ref.ask(Read()) == []
     assert held(target) == {}
-
-
-@pytest.mark.promise("bitten.no-forged-death")
-async def test_no_message_can_forge_a_restart(autojump_clock, system):
-    ref = await system.spawn(player("a"))
-    with pytest.raises(TypeError, match="runtime only"):
-        ref.tell(Restarted(ref, 7, None))
-
-
-async def test_a_probe_hears_of_a_vital_end_through_the_watchers_crash(autojump_clock, system):
-    probe = await Probe.open(system)
-    first = await system.spawn(player("first"))
-    second = await system.spawn(player("second", restart=Restart.TEMPORARY))
-    await second.ask(watching(first, vital=True))
-    await probe.watch(second)
-    await first.stop()
-    notice = await probe.expect_end(second)
-    assert "cannot live without /test/first" in str(notice.reason.error)
-    with pytest.raises(ActorDied):
-        await second.ask(Read())

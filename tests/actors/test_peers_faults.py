@@ -30,7 +30,8 @@ from actors import (
     SystemFailed,
     Terminated,
 )
-from tests.actors.troupe import Boom, Hang, Read, Run, collect, player, settled, sleeping, tell
+from tests.actors.misdeeds import raising
+from tests.actors.troupe import Boom, Hang, Read, Run, calls, during, of_type, player, settled, sleeping, tell
 
 
 @pytest.mark.promise("peers.ask-after-crash", "ask.death-during-call")
@@ -39,8 +40,6 @@ from tests.actors.troupe import Boom, Hang, Read, Run, collect, player, settled,
 async def test_an_asker_waits_no_longer_than_the_actor_it_asked_lives(autojump_clock, system, end, restart):
     sup = await system.spawn(ChildSpec("sup", Supervisor))
     ref = await sup.ask(StartChild(player("a", restart=restart)))
-    start = trio.current_time()
-    errors = []
 
     async def fail():
         raise ValueError("task")
@@ -52,39 +51,15 @@ async def test_an_asker_waits_no_longer_than_the_actor_it_asked_lives(autojump_c
             raise ValueError("crash")
         await trio.sleep_forever()
 
-    async def ask():
-        with pytest.raises(ActorDied) as caught:
-            await ref.ask(Run(work), timeout_s=1000)
-        assert end != "crash" or isinstance(caught.value.__cause__, ValueError)
-        errors.append(caught.value.path)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask)
-        await settled()
-        if end == "kill":
-            ref.kill()
-        elif end == "stop":
-            nursery.start_soon(ref.stop, StopMode.NOW)
-        elif end == "parent":
-            sup.kill()
-    assert errors == ["/test/sup/a"]
-    assert trio.current_time() == start
-
-
-@pytest.mark.promise("peers.ask-after-crash")
-async def test_an_asker_whose_request_waits_behind_a_crash_is_answered_by_the_next_incarnation(autojump_clock, system):
-    ref = await system.spawn(player("a"))
-    answers = []
-
-    async with trio.open_nursery() as nursery:
-        await tell(ref, Hang())
-        for _ in range(3):
-            nursery.start_soon(collect, answers, lambda: ref.ask(Read(), timeout_s=1000))
-        await settled()
-        start = trio.current_time()
-        ref.kill()
-    assert answers == [[]] * 3
-    assert trio.current_time() == start
+    async with calls(lambda: ref.ask(Run(work), timeout_s=1000)) as outcomes:
+        if end == "stop":
+            await ref.stop(StopMode.NOW)
+        elif end in ("kill", "parent"):
+            (ref if end == "kill" else sup).kill()
+    (error,) = outcomes
+    assert isinstance(error, ActorDied)
+    assert (error.path, trio.current_time()) == ("/test/sup/a", 0)
+    assert end != "crash" or isinstance(error.__cause__, ValueError)
 
 
 @pytest.mark.promise("peers.deadline-covers-send")
@@ -95,10 +70,9 @@ async def test_the_time_of_an_ask_covers_the_wait_for_room(autojump_clock, syste
     ref = await system.spawn(player("small", mailbox=MailboxSpec(capacity=1, overflow=policy)))
     await tell(ref, Hang())
     ref.tell("waits")
-    start = trio.current_time()
     with pytest.raises(MailboxFull):
         await ref.ask(Read(), timeout_s=1000)
-    assert trio.current_time() - start == (1000 if policy is Overflow.WAIT else 0)
+    assert trio.current_time() == (1000 if policy is Overflow.WAIT else 0)
     (lane,) = ref.statistics().values()
     assert lane.rejected == 1
 
@@ -110,9 +84,7 @@ async def test_the_time_of_an_ask_runs_from_the_call_whatever_the_target_does(au
     away = await system.spawn(player("away", backoff=Backoff(min_s=30, max_s=30)))
     away.tell(Boom())
     leaving = await system.spawn(player("leaving", stopping=sleeping(60), shutdown_s=100.0))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(leaving.stop)
-        await settled()
+    async with during(leaving.stop):
         assert system.explain(away.path).state is State.BACKING_OFF
         for ref in (busy, away, leaving):
             start = trio.current_time()
@@ -167,7 +139,7 @@ async def test_with_a_backoff_an_hour_of_crashes_is_some_hundred_starts(autojump
     await trio.sleep(3600)
     starts = [event for event in events if isinstance(event, ActorStarted) and event.path == "/test/sup/a"]
     assert 100 < len(starts) < 180
-    delays = [event.delay_s for event in events if isinstance(event, ActorRestarting)]
+    delays = [event.delay_s for event in of_type(events, ActorRestarting)]
     assert max(delays) <= 30.0
 
 
@@ -192,7 +164,7 @@ async def test_whoever_is_over_its_limit_is_told_to_all_whom_it_concerns(autojum
     for ref in (sup, child):
         with pytest.raises(ActorDied):
             await ref.ask(Read())
-    told = [(event.path, event.decision.value) for event in events if isinstance(event, ActorCrashed)]
+    told = [(event.path, event.decision.value) for event in of_type(events, ActorCrashed)]
     assert told == [("/test/sup/a", "restart"), ("/test/sup/a", "escalate"), ("/test/sup", "stop")]
     assert "more than 1 restarts in 5 s" in system.explain("/test/sup").text()
 
@@ -224,14 +196,12 @@ async def test_never_do_an_old_and_a_new_sibling_run_at_one_time(autojump_clock,
 
 @pytest.mark.promise("peers.stop-not-queued", "bitten.three-stops")
 @pytest.mark.parametrize("mode", [StopMode.NOW, StopMode.AFTER_MESSAGE])
-async def test_a_stop_does_not_wait_behind_the_backlog(autojump_clock, system, mode):
-    ref = await system.spawn(player("a"))
+async def test_a_stop_does_not_wait_behind_the_backlog(autojump_clock, system, ref, mode):
     for _ in range(1000):
         ref.tell(Run(sleeping(1)))
     await settled()
-    start = trio.current_time()
     assert await ref.stop(mode) == Shutdown()
-    assert trio.current_time() - start == (0 if mode is StopMode.NOW else 1)
+    assert trio.current_time() == (0 if mode is StopMode.NOW else 1)
     assert len([letter for letter in system.dead_letters if letter.why == "stopped"]) == 999
 
 
@@ -267,16 +237,14 @@ async def test_no_message_is_lost_between_two_incarnations(autojump_clock, syste
 
 @pytest.mark.promise("peers.first-init-fails", "restart.failed-restart-retried")
 @pytest.mark.parametrize("backoff", [None, Backoff(min_s=0.1)])
-@pytest.mark.parametrize("hangs", [False, True])
-async def test_a_restart_whose_first_start_fails_is_not_given_up(autojump_clock, system, backoff, hangs):
+@pytest.mark.parametrize("fail", [sleeping(), raising(OSError("not yet"))], ids=["hangs", "fails"])
+async def test_a_restart_whose_first_start_fails_is_not_given_up(autojump_clock, system, backoff, fail):
     starts = []
 
-    async def flaky(_):
+    async def flaky(context):
         starts.append(1)
         if 2 <= len(starts) <= 3:
-            if hangs:
-                await trio.sleep_forever()
-            raise OSError("not yet")
+            await fail(context)
 
     spec = player("a", starting=flaky, start_timeout_s=1.0, backoff=backoff)
     sup = await system.spawn(ChildSpec("sup", lambda: Supervisor([spec], intensity=3)))
@@ -284,38 +252,3 @@ async def test_a_restart_whose_first_start_fails_is_not_given_up(autojump_clock,
     child.tell(Boom())
     assert await child.ask(Read(), timeout_s=100) == []
     assert (len(starts), system.explain(sup.path).incarnation) == (4, 1)
-
-
-@pytest.mark.promise("peers.stop-hooks-on-cancel", "stop.hook-once")
-@pytest.mark.parametrize("how", ["block", "kill", "root"])
-async def test_every_stop_hook_runs_when_the_tree_is_cancelled(autojump_clock, how):
-    diary = []
-    kids = [player(name, diary, stopping=sleeping(60)) for name in "ab"]
-    spec = ChildSpec("sup", lambda: Supervisor(kids), restart=Restart.TEMPORARY)
-
-    async def live():
-        async with ActorSystem("s", [spec], on_event=lambda _: None) as system:
-            await tell(system.find("/s/sup/a"), Hang())
-            if how == "kill":
-                system.find("/s/sup").kill()
-            elif how == "root":
-                system.root.kill()
-            await trio.sleep_forever()
-
-    with trio.move_on_after(1):
-        try:
-            await live()
-        except SystemFailed:
-            assert how == "root"
-    assert sorted(diary[2:]) == ["stop a (killed)", "stop b (killed)"]
-
-
-@pytest.mark.promise("peers.stop-hooks-on-cancel", "stop.hook-once")
-async def test_every_stop_hook_runs_when_the_block_fails(autojump_clock):
-    diary = []
-    kids = [player(name, diary, stopping=sleeping(3)) for name in "ab"]
-    with pytest.raises(KeyError):
-        async with ActorSystem("s", kids, on_event=lambda _: None):
-            raise KeyError("in the block")
-    assert diary[2:] == ["stop b (shutdown)", "stop a (shutdown)"]
-    assert trio.current_time() == 6.0

@@ -9,44 +9,25 @@ import trio.testing
 from attrs import evolve
 
 from actors import (
-    Actor,
-    ActorCrashed,
     ActorRestarting,
     Backoff,
     ChildSpec,
     CountChildren,
     Crashed,
-    Decision,
-    Directive,
     IntensityExceeded,
     ListSpecs,
-    NoSuchChild,
     Restart,
-    RestartChild,
     SpentSpec,
     StartChild,
     StartFailed,
     StopChild,
-    StopMode,
     Supervision,
     Supervisor,
 )
-from tests.actors.groups import end, supervisor_of
-from tests.actors.troupe import Boom, Hang, Player, Read, player, settled, sleeping, tell
+from tests.actors.groups import end, failing_from, supervisor_of
+from tests.actors.troupe import Boom, Player, Read, of_type, player, sleeping
 
 AGAIN = Backoff(min_s=10.0, max_s=10.0, jitter=0.0)
-
-
-def failing_from(start, until=10**9):
-    """A start hook that raises in the starts from `start` to before `until`, counted from 1; and the count."""
-    starts = []
-
-    def hook(_):
-        starts.append(trio.current_time())
-        if start <= len(starts) < until:
-            raise OSError("not now")
-
-    return hook, starts
 
 
 @pytest.mark.promise("restart.types", "restart.temporary-spec-goes")
@@ -62,38 +43,6 @@ async def test_what_the_supervisor_knows_of_a_child_after_its_end(autojump_clock
     assert (system.find("/test/sup/a") is child) is lives
 
 
-@pytest.mark.promise("restart.transient-by-hand")
-async def test_a_transient_child_that_ended_well_can_be_started_again_by_hand(autojump_clock, system):
-    diary = []
-    specs = [player(name, diary, restart=Restart.TRANSIENT) for name in "abc"]
-    ref, children = await supervisor_of(system, *specs)
-    await end(children[1], "normal")
-    assert [spec.id for spec in await ref.ask(ListSpecs())] == ["a", "b", "c"]
-    again = await ref.ask(RestartChild("b"))
-    assert again != children[1]
-    diary.clear()
-    await ref.stop()
-    assert diary == ["stop c (shutdown)", "stop b (shutdown)", "stop a (shutdown)"]
-
-
-@pytest.mark.promise("restart.temporary-spec-goes")
-async def test_a_temporary_child_that_ended_cannot_be_started_by_its_name(autojump_clock, system):
-    ref, (child,) = await supervisor_of(system, player("a", restart=Restart.TEMPORARY))
-    await end(child, "normal")
-    with pytest.raises(NoSuchChild):
-        await ref.ask(RestartChild("a"))
-    assert (await ref.ask(StartChild(player("a")))).alive
-
-
-@pytest.mark.promise("restart.sub-supervisor")
-async def test_only_what_a_supervisor_was_made_with_is_kept_after_a_normal_end(autojump_clock, system):
-    """A child that was added goes with its end, whatever its type: who adds thousands leaves no thousands of specs."""
-    ref, _ = await supervisor_of(system)
-    added = await ref.ask(StartChild(player("added", restart=Restart.TRANSIENT)))
-    await end(added, "normal")
-    assert await ref.ask(ListSpecs()) == ()
-
-
 @pytest.mark.promise("restart.failed-restart-retried")
 async def test_a_restart_that_fails_goes_through_the_same_backoff(autojump_clock, system, events):
     hook, starts = failing_from(2, until=5)
@@ -101,7 +50,7 @@ async def test_a_restart_that_fails_goes_through_the_same_backoff(autojump_clock
     _, (child,) = await supervisor_of(system, player("a", starting=hook, backoff=backoff), intensity=9)
     child.kill()
     assert await child.ask(Read(), timeout_s=100) == []
-    assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 2.0, 4.0, 8.0]
+    assert [event.delay_s for event in of_type(events, ActorRestarting)] == [1.0, 2.0, 4.0, 8.0]
     assert [after - before for before, after in itertools.pairwise(starts[1:])] == [2.0, 4.0, 8.0]
 
 
@@ -142,57 +91,6 @@ async def test_a_supervisor_serves_requests_while_a_restart_fails_for_ever(autoj
     assert not other.alive
 
 
-@pytest.mark.promise("restart.failed-restart-retried")
-async def test_what_was_told_meanwhile_outlives_starts_that_fail(autojump_clock, system):
-    hook, _ = failing_from(2, until=4)
-    _, (child,) = await supervisor_of(system, player("a", starting=hook), intensity=9)
-    child.tell(Boom())
-    child.tell("waits")
-    assert await child.ask(Read()) == ["waits"]
-
-
-@pytest.mark.promise("restart.directives")
-@pytest.mark.parametrize("restart", list(Restart))
-async def test_a_directive_to_stop_goes_before_the_restart_type(autojump_clock, system, restart):
-    spec = player("a", restart=restart, directives={OSError: Directive.STOP})
-    ref, (child,) = await supervisor_of(system, spec)
-    child.tell(Boom(OSError()))
-    assert isinstance(await child.wait_stopped(), Crashed)
-    assert ref.alive
-
-
-@pytest.mark.promise("restart.directives")
-async def test_a_child_that_resumes_counts_as_no_restart(autojump_clock, system, events):
-    spec = player("a", directives={KeyError: Directive.RESUME})
-    _, (child,) = await supervisor_of(system, spec, intensity=0)
-    for number in range(5):
-        child.tell(number)
-        child.tell(Boom(KeyError()))
-    assert await child.ask(Read()) == [0, 1, 2, 3, 4]
-    crashes = [event for event in events if isinstance(event, ActorCrashed)]
-    assert [(event.decision, event.incarnation) for event in crashes] == [(Decision.RESUME, 1)] * 5
-
-
-@pytest.mark.promise("restart.directives")
-async def test_an_error_of_the_start_hook_is_not_resumed(autojump_clock, system):
-    def fail(_):
-        raise KeyError("start")
-
-    with pytest.raises(StartFailed):
-        await system.spawn(player("a", starting=fail, directives={KeyError: Directive.RESUME}))
-
-
-@pytest.mark.promise("restart.failed-message-skipped")
-async def test_what_waited_behind_the_failed_message_is_handled_by_the_next_incarnation(autojump_clock, system):
-    ref = await system.spawn(player("a"))
-    for message in (1, Boom(), 2, Boom(), 3):
-        ref.tell(message)
-    await settled()
-    assert ref.alive is True
-    assert await ref.ask(Read()) == [3]
-    assert system.dead_letters.count == 0
-
-
 @pytest.mark.promise("restart.children-first")
 @pytest.mark.parametrize("backoff", [None, Backoff(min_s=0.5)])
 async def test_the_children_of_an_actor_that_crashed_are_dead_before_it_is_back(autojump_clock, system, backoff):
@@ -229,54 +127,6 @@ async def test_the_children_of_an_actor_whose_start_hook_fails_are_stopped(autoj
     assert await ref.ask(Read()) == []
     assert (diary.count("start kid"), diary.count("stop kid (shutdown)")) == (4, 3)
     assert [child.alive for child in ref.children()] == [True]
-
-
-@pytest.mark.promise("restart.types")
-async def test_an_exit_of_a_permanent_child_by_its_own_wish_counts_as_a_restart(autojump_clock, system):
-    spec = ChildSpec("sup", lambda: Supervisor([player("a")], intensity=1), restart=Restart.TEMPORARY)
-    ref = await system.spawn(spec)
-    (child,) = ref.children()
-    for _ in range(2):
-        await end(child, "normal")
-    exit_ = await ref.wait_stopped()
-    assert isinstance(exit_, Crashed)
-    assert isinstance(exit_.error, IntensityExceeded)
-
-
-@pytest.mark.promise("restart.failed-restart-retried", "peers.first-init-fails")
-async def test_a_factory_that_fails_again_and_again_is_asked_again(autojump_clock, system):
-    made = []
-
-    def factory():
-        made.append(1)
-        if 2 <= len(made) <= 4:
-            raise OSError("no memory")
-        return Player()
-
-    _, (child,) = await supervisor_of(system, ChildSpec("a", factory, backoff=Backoff(min_s=1.0)), intensity=9)
-    await tell(child, Hang())
-    child.kill()
-    assert await child.ask(Read(), timeout_s=100) == []
-    assert len(made) == 5
-
-
-@pytest.mark.promise("restart.never-swallowed")
-async def test_a_cancelled_handler_is_cancelled_and_not_a_crash(autojump_clock, system, events):
-    seen = []
-
-    class Careful(Actor):
-        async def receive(self, message, context):
-            try:
-                await trio.sleep_forever()
-            except BaseException as error:
-                seen.append(type(error))
-                raise
-
-    ref = await system.spawn(ChildSpec("a", Careful))
-    await tell(ref, "work")
-    await ref.stop(StopMode.NOW)
-    assert seen == [trio.Cancelled]
-    assert not [event for event in events if isinstance(event, ActorCrashed)]
 
 
 class Cargo:

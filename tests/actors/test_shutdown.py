@@ -1,23 +1,22 @@
 """How a system stops: in phases, the tree in one of them."""
 
 import signal
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
 from actors import (
     ActorCrashed,
-    ActorDied,
     ActorSystem,
     InvalidSpec,
     Killed,
     NotEntered,
     Phase,
     SelfCall,
-    ShutdownTaskFailed,
     SystemFailed,
 )
-from tests.actors.troupe import Read, Run, player, settled, sleeping
+from tests.actors.troupe import Run, player, settled, sleeping
 
 
 def noting(diary, line, seconds=0.0):
@@ -33,18 +32,22 @@ def with_phases(system, diary):
         system.shutdown.add_task(phase, noting(diary, phase), "note")
 
 
+@asynccontextmanager
+async def phased():
+    """A system, and the diary of its phases."""
+    async with ActorSystem("s", on_event=lambda _: None) as system:
+        with_phases(system, diary := [])
+        yield system, diary
+
+
 async def test_leaving_the_block_runs_the_phases_in_order(autojump_clock):
-    diary = []
-    async with ActorSystem("s") as system:
-        with_phases(system, diary)
+    async with phased() as (system, diary):
         await system.spawn(player("a", diary))
     assert diary == ["start a", "stop_accepting", "drain", "stop a (shutdown)", "release"]
 
 
 async def test_who_asks_to_stop_waits_for_the_whole_shutdown(autojump_clock):
-    diary = []
-    async with ActorSystem("s") as system:
-        with_phases(system, diary)
+    async with phased() as (system, diary):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(system.stop)
             nursery.start_soon(system.stop)
@@ -52,33 +55,6 @@ async def test_who_asks_to_stop_waits_for_the_whole_shutdown(autojump_clock):
         assert not system.root.alive
         await system.stop()
     assert len(diary) == 3
-
-
-async def test_a_phase_that_takes_too_long_or_fails_holds_up_nobody(autojump_clock):
-    events, diary = [], []
-
-    async def fails():
-        raise OSError("no")
-
-    async with ActorSystem("s", on_event=events.append) as system:
-        with_phases(system, diary)
-        system.shutdown.add_task("drain", trio.sleep_forever, "forever")
-        system.shutdown.add_task("stop_accepting", fails, "fails")
-    assert trio.current_time() == 10
-    assert diary == ["stop_accepting", "drain", "release"]
-    failed = [event for event in events if isinstance(event, ShutdownTaskFailed)]
-    assert [(event.phase, event.task) for event in failed] == [("stop_accepting", "fails"), ("drain", "forever")]
-
-
-async def test_the_tree_is_killed_when_the_grace_is_over(autojump_clock):
-    diary = []
-    async with ActorSystem("s", on_event=lambda _: None) as system:
-        with_phases(system, diary)
-        ref = await system.spawn(player("a", stopping=sleeping(), shutdown_s=1000))
-        await system.stop(grace_s=20)
-        assert trio.current_time() == 15
-        assert not ref.alive
-    assert diary == ["stop_accepting", "drain", "release"]
 
 
 async def test_a_tree_that_fails_still_releases_what_it_used(autojump_clock):
@@ -121,20 +97,8 @@ async def test_a_system_may_have_phases_of_its_own(autojump_clock):
         ActorSystem("s", phases=[Phase("flush")])
 
 
-async def test_stopping_the_root_alone_leaves_the_phases_for_later(autojump_clock):
-    diary = []
-    async with ActorSystem("s") as system:
-        with_phases(system, diary)
-        await system.root.stop()
-        await settled()
-        assert diary == []
-    assert diary == ["stop_accepting", "drain", "release"]
-
-
 async def test_a_stop_whose_caller_leaves_goes_on(autojump_clock):
-    diary = []
-    async with ActorSystem("s") as system:
-        with_phases(system, diary)
+    async with phased() as (system, diary):
         system.shutdown.add_task("drain", noting(diary, "slow drain", 3), "slow")
         ref = await system.spawn(player("a", diary, stopping=sleeping(2)))
         with trio.move_on_after(1):
@@ -144,37 +108,6 @@ async def test_a_stop_whose_caller_leaves_goes_on(autojump_clock):
         assert not ref.alive
     assert diary == ["start a", "stop_accepting", "drain", "slow drain", "stop a (shutdown)", "release"]
     assert trio.current_time() == 5
-
-
-async def test_leaving_the_block_after_a_stop_that_was_given_up_kills_nobody(autojump_clock):
-    diary = []
-    async with ActorSystem("s") as system:
-        await system.spawn(player("a", diary, stopping=sleeping(2)))
-        with trio.move_on_after(0.5):
-            await system.stop()
-    assert diary[-1] == "stop a (shutdown)"
-    assert trio.current_time() == 2
-
-
-@pytest.mark.promise("bitten.failure-wins")
-@pytest.mark.parametrize("caught", [False, True])
-async def test_a_block_whose_root_failed_ends_with_that_failure(autojump_clock, caught):
-    async def use():
-        async with ActorSystem("s", intensity=0, on_event=lambda _: None) as system:
-            ref = await system.spawn(player("a"))
-            ref.tell(Run(crash))
-            try:
-                await ref.ask(Read(), timeout_s=100)
-            except ActorDied:
-                if not caught:
-                    raise
-
-    async def crash(_):
-        await trio.sleep(1)
-        raise ValueError("boom")
-
-    with pytest.raises(SystemFailed):
-        await use()
 
 
 @pytest.mark.promise("bitten.failure-wins")
@@ -233,30 +166,6 @@ async def test_an_actor_cannot_wait_for_the_end_of_its_system(autojump_clock):
     assert diary == ["stop_accepting", "drain", "stop a (shutdown)", "stop other (shutdown)", "release"]
 
 
-async def test_a_task_of_an_actor_may_wait_for_the_end_of_its_system(autojump_clock):
-    diary = []
-    async with ActorSystem("s") as system:
-        with_phases(system, diary)
-        await system.spawn(player("other", diary, stopping=sleeping(1)))
-        ref = await system.spawn(player("a", diary))
-        diary.clear()
-        ref.tell(Run(lambda context: context.start_soon(context.system.stop)))
-        await system.root.wait_stopped()
-    assert diary == ["stop_accepting", "drain", "stop a (shutdown)", "stop other (shutdown)", "release"]
-
-
-async def test_a_drain_leaves_half_of_the_grace_to_the_tree(autojump_clock):
-    diary, events = [], []
-    async with ActorSystem("s", on_event=events.append) as system:
-        system.shutdown.add_task("drain", noting(diary, "drain", 3), "drain")
-        ref = await system.spawn(player("a", diary, stopping=sleeping(0.25)))
-        await system.stop(grace_s=1)
-        assert not ref.alive
-        assert trio.current_time() == 0.75
-    assert diary == ["start a", "stop a (shutdown)"]
-    assert ShutdownTaskFailed("drain", "drain", "cut short") in events
-
-
 async def test_the_grace_of_a_stop_bounds_all_of_it(autojump_clock):
     async with ActorSystem("s", on_event=lambda _: None) as system:
         for phase in ("stop_accepting", "drain", "release"):
@@ -268,9 +177,7 @@ async def test_the_grace_of_a_stop_bounds_all_of_it(autojump_clock):
 
 
 async def test_killing_a_system_hurries_through_its_shutdown(autojump_clock):
-    diary = []
-    async with ActorSystem("s", on_event=lambda _: None) as system:
-        with_phases(system, diary)
+    async with phased() as (system, diary):
         system.shutdown.add_task("drain", trio.sleep_forever, "forever")
         ref = await system.spawn(player("a", diary, stopping=sleeping()))
         system.request_stop()
@@ -301,18 +208,8 @@ async def test_a_system_is_used_in_its_block_and_entered_once(autojump_clock):
         await system.__aenter__()
 
 
-async def test_a_task_of_a_phase_cannot_wait_for_the_shutdown(autojump_clock):
-    events = []
-    async with ActorSystem("s", on_event=events.append) as system:
-        system.shutdown.add_task("drain", system.stop, "stops again")
-    (failed,) = [event for event in events if isinstance(event, ShutdownTaskFailed)]
-    assert "SelfCall" in failed.problem
-    assert trio.current_time() == 0
-
-
 @pytest.mark.promise("bitten.failures-reach-owner")
-async def test_an_error_on_the_way_out_of_a_cancelled_system_is_a_crash_report(autojump_clock):
-    events = []
+async def test_an_error_on_the_way_out_of_a_cancelled_system_is_a_crash_report(autojump_clock, events):
 
     async def fails():
         try:

@@ -1,14 +1,11 @@
 """A notice takes its place behind what the watcher's mailbox held when the other actor ended."""
 
-from contextvars import ContextVar
-
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import (
-    ActorSystem,
     AskTimeout,
     ChildSpec,
     Crashed,
@@ -24,10 +21,9 @@ from actors import (
     StopMode,
     Supervision,
     Terminated,
-    conflate,
 )
 from actors.mailbox import EMPTY, Mailbox
-from tests.actors.troupe import Boom, Hang, Player, Read, Run, failing, held, kill, player, settled, sleeping
+from tests.actors.troupe import Boom, Hang, Player, Read, Run, during, failing, held, kill, player, settled, sleeping
 
 
 class Busy:
@@ -70,21 +66,13 @@ def telling(ref, *messages, lane=Lane.NORMAL):
     return Run(tell)
 
 
-@pytest.mark.promise("watch.signal-order")
-async def test_the_result_of_a_child_comes_before_its_end(autojump_clock, system):
-    child = await system.spawn(player("child", restart=Restart.TEMPORARY))
-    busy = await Busy.open(system, child)
-    for number in range(100):
-        busy.ref.tell(number)
-    await child.ask(telling(busy.ref, ("result", 42)))
-    await child.stop()
-    busy.ref.tell("later")
-    assert await busy.heard() == [*range(100), ("result", 42), Terminated(child, Shutdown()), "later"]
+@pytest.fixture
+async def child(system):
+    return await system.spawn(player("child"))
 
 
 @pytest.mark.promise("watch.signal-order")
-async def test_a_notice_comes_behind_what_waited_in_every_lane(autojump_clock, system):
-    child = await system.spawn(player("child"))
+async def test_a_notice_comes_behind_what_waited_in_every_lane(autojump_clock, system, child):
     busy = await Busy.open(system, child)
     for lane in (Lane.LOW, Lane.NORMAL, Lane.ALERT):
         await child.ask(telling(busy.ref, lane.name, lane=lane))
@@ -96,7 +84,7 @@ async def test_a_notice_comes_behind_what_waited_in_every_lane(autojump_clock, s
 
 
 @pytest.mark.promise("watch.signal-order", "mailbox.share")
-async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autojump_clock, system):
+async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autojump_clock, system, child):
     class Flooded(Player):
         async def receive(self, message, context):
             if message == "again":
@@ -106,7 +94,6 @@ async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autoj
             else:
                 await super().receive(message, context)
 
-    child = await system.spawn(player("child"))
     busy = await Busy.open(system, child, kind=Flooded)
     await child.ask(telling(busy.ref, "mine"))
     await child.stop()
@@ -123,13 +110,10 @@ async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autoj
 
 
 @pytest.mark.promise("watch.signal-order", "watch.once")
-async def test_a_notice_takes_no_room_and_waits_for_no_sender(autojump_clock, system):
-    child = await system.spawn(player("child"))
+async def test_a_notice_takes_no_room_and_waits_for_no_sender(autojump_clock, system, child):
     busy = await Busy.open(system, child, mailbox=MailboxSpec(capacity=2))
     await child.ask(telling(busy.ref, "a", "b"))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(busy.ref.send, "waited")
-        await settled()
+    async with during(busy.ref.send, "waited"):
         await child.stop()
         with pytest.raises(MailboxFull):
             busy.ref.tell("no room")
@@ -138,73 +122,8 @@ async def test_a_notice_takes_no_room_and_waits_for_no_sender(autojump_clock, sy
 
 
 @pytest.mark.promise("watch.signal-order")
-async def test_a_send_that_was_let_in_before_the_end_comes_before_the_notice(autojump_clock, system):
-    child = await system.spawn(player("child"))
-    busy = await Busy.open(system, child, mailbox=MailboxSpec(capacity=1))
-    first = busy.gate
-    await busy.hold()
-    child.tell(Run(lambda _: busy.ref.send("mine", timeout_s=60)))
-    await settled()
-    first.set()
-    await settled()
-    await child.stop(StopMode.AFTER_MESSAGE)
-    assert await busy.heard() == ["mine", Terminated(child, Shutdown())]
-
-
-@pytest.mark.promise("watch.signal-order")
-async def test_what_is_lost_from_the_mailbox_holds_no_notice_up(autojump_clock, system):
-    policy = MailboxSpec(capacity=3, overflow={Lane.LOW: Overflow.DROP_OLDEST})
-    child = await system.spawn(player("child"))
-    busy = await Busy.open(system, child, mailbox=policy)
-    async with trio.open_nursery() as nursery:
-
-        async def ask(timeout_s):
-            with pytest.raises(AskTimeout):
-                await busy.ref.ask(Read(), timeout_s=timeout_s)
-
-        busy.ref.tell("kept")
-        nursery.start_soon(ask, 1)
-        await settled()
-        for word in ("old", "older"):
-            busy.ref.tell(word, lane=Lane.LOW)
-        await child.stop()
-        nursery.start_soon(ask, 2)
-        await trio.sleep(3)
-        for number in range(4):
-            busy.ref.tell(number, lane=Lane.LOW)
-        busy.ref.tell("later")
-    assert await busy.heard() == ["kept", Terminated(child, Shutdown()), "later", 1, 2, 3]
-
-
-@pytest.mark.promise("watch.signal-order")
-async def test_a_notice_comes_behind_what_was_conflated(autojump_clock, system):
-    child = await system.spawn(player("child"))
-    busy = await Busy.open(system, child, mailbox=MailboxSpec(overflow=conflate(lambda message: str(message)[:1])))
-    await child.ask(telling(busy.ref, "a1", "b1"))
-    await child.stop()
-    busy.ref.tell("a2")
-    busy.ref.tell("c1")
-    assert await busy.heard() == ["a2", "b1", Terminated(child, Shutdown()), "c1"]
-
-
-@pytest.mark.promise("watch.signal-order")
-async def test_ends_are_told_in_their_order_among_the_messages(autojump_clock, system):
-    kids = [await system.spawn(player(f"kid{number}")) for number in range(20)]
-    busy = await Busy.open(system, *kids)
-    expected = []
-    for number, kid in enumerate(kids):
-        if number % 3:
-            await kid.ask(telling(busy.ref, number))
-            expected.append(number)
-        await kid.stop()
-        expected.append(Terminated(kid, Shutdown()))
-    assert await busy.heard() == expected
-
-
-@pytest.mark.promise("watch.signal-order")
 @pytest.mark.parametrize("dead", [False, True])
-async def test_an_urgent_watch_overtakes(autojump_clock, system, dead):
-    child = await system.spawn(player("child"))
+async def test_an_urgent_watch_overtakes(autojump_clock, system, child, dead):
     if dead:
         await child.stop()
     busy = await Busy.open(system, *(() if dead else (child,)), urgent=True)
@@ -220,8 +139,7 @@ async def test_an_urgent_watch_overtakes(autojump_clock, system, dead):
 
 
 @pytest.mark.promise("watch.signal-order")
-async def test_the_end_of_one_that_was_dead_before_comes_behind_what_it_had_sent(autojump_clock, system):
-    child = await system.spawn(player("child"))
+async def test_the_end_of_one_that_was_dead_before_comes_behind_what_it_had_sent(autojump_clock, system, child):
     busy = await Busy.open(system)
     busy.ref.tell(Run(lambda context: context.watch(child)))
     await child.ask(telling(busy.ref, "result"))
@@ -230,12 +148,11 @@ async def test_the_end_of_one_that_was_dead_before_comes_behind_what_it_had_sent
 
 
 @pytest.mark.promise("watch.signal-order", "watch.new-incarnation-is-not-old")
-async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_clock, system):
+async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_clock, system, child):
     class Faithful(Player):
         async def on_start(self, context):
             context.watch(child)
 
-    child = await system.spawn(player("child"))
     busy = await Busy.open(system, kind=Faithful)
     busy.ref.tell(Boom())
     await child.ask(telling(busy.ref, "result"))
@@ -245,25 +162,7 @@ async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_c
 
 
 @pytest.mark.promise("watch.signal-order")
-async def test_what_a_watcher_crashed_on_and_gets_again_comes_before_the_notice(autojump_clock, system):
-    class Faithful(Player):
-        async def on_start(self, context):
-            context.watch(child)
-
-        async def receive(self, message, context):
-            if message == "result" and context.incarnation == 1:
-                raise ValueError("not yet")
-            await super().receive(message, context)
-
-    child = await system.spawn(player("child"))
-    busy = await Busy.open(system, kind=Faithful, spec={"redeliver": 1})
-    await child.ask(telling(busy.ref, "result"))
-    await child.stop()
-    assert await busy.heard() == ["result", Terminated(child, Shutdown())]
-
-
-@pytest.mark.promise("watch.signal-order")
-async def test_what_comes_back_from_a_stash_comes_before_the_notice(autojump_clock, system):
+async def test_what_comes_back_from_a_stash_comes_before_the_notice(autojump_clock, system, child):
     class Patient(Player):
         async def on_start(self, context):
             self.stash = Stash(context)
@@ -277,7 +176,6 @@ async def test_what_comes_back_from_a_stash_comes_before_the_notice(autojump_clo
             else:
                 await super().receive(message, context)
 
-    child = await system.spawn(player("child"))
     busy = await Busy.open(system, child, kind=Patient)
     await child.ask(telling(busy.ref, "result"))
     busy.ref.tell("open")
@@ -286,9 +184,8 @@ async def test_what_comes_back_from_a_stash_comes_before_the_notice(autojump_clo
 
 
 @pytest.mark.promise("watch.signal-order", "watch.not-on-restart")
-async def test_a_restart_is_told_behind_what_the_last_incarnation_sent(autojump_clock, system):
+async def test_a_restart_is_told_behind_what_the_last_incarnation_sent(autojump_clock, system, child):
     """And before what the next one sends after its start."""
-    child = await system.spawn(player("child"))
     busy = await Busy.open(system, child, restarts=True)
     await child.ask(telling(busy.ref, "from the first"))
     error = ValueError("boom")
@@ -314,8 +211,7 @@ async def test_a_notice_that_waits_behind_messages_can_be_taken_back(autojump_cl
 
 
 @pytest.mark.promise("watch.signal-order", "watch.vital")
-async def test_a_vital_end_is_heard_behind_the_messages_and_fails_the_watcher_then(autojump_clock, system):
-    child = await system.spawn(player("child"))
+async def test_a_vital_end_is_heard_behind_the_messages_and_fails_the_watcher_then(autojump_clock, system, child):
     diary = []
 
     class Dependent(Player):
@@ -348,51 +244,23 @@ async def test_a_stop_does_not_wait_for_notices_and_a_drain_does(autojump_clock,
         busy = await Busy.open(system, child, kind=Noting)
         await child.ask(telling(busy.ref, "result"))
         await child.stop()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(busy.ref.stop, mode)
-            await settled()
+        async with during(busy.ref.stop, mode):
             busy.gate.set()
         assert diary == (["result", Terminated(child, Shutdown())] if hears else [])
 
 
 @pytest.mark.promise("watch.signal-order", "bitten.cancelled-ask")
-async def test_a_request_that_nobody_waits_for_among_notices_is_cancelled_alone(autojump_clock, system):
-    child = await system.spawn(player("child"))
+async def test_a_request_that_nobody_waits_for_among_notices_is_cancelled_alone(autojump_clock, system, child):
     busy = await Busy.open(system, child)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, AskTimeout, lambda: busy.ref.ask(Run(sleeping()), timeout_s=1))
-        await settled()
+    async with during(failing, AskTimeout, lambda: busy.ref.ask(Run(sleeping()), timeout_s=1)):
         await child.stop()
         busy.gate.set()
     assert await busy.ref.ask(Read()) == [Terminated(child, Shutdown())]
     assert system.explain(busy.ref.path).incarnation == 1
 
 
-async def test_values_that_travel_with_messages_are_not_those_of_a_notice(autojump_clock):
-    variable = ContextVar("variable", default="none")
-    seen = []
-
-    class Reader(Player):
-        async def receive(self, message, context):
-            await super().receive(message, context)
-            if not isinstance(message, Run):
-                seen.append((type(message).__name__, variable.get()))
-
-    async with ActorSystem("s", carry=[variable]) as system:
-        child = await system.spawn(player("child"))
-        busy = await Busy.open(system, child, kind=Reader)
-        variable.set("first")
-        busy.ref.tell(1)
-        await child.stop()
-        variable.set("second")
-        busy.ref.tell("2")
-        await busy.heard()
-    assert seen == [("int", "first"), ("Terminated", "none"), ("str", "second"), ("Read", "second")]
-
-
 @pytest.mark.promise("watch.tables-empty")
-async def test_no_notice_that_waits_outlives_its_watcher(autojump_clock, system):
-    child = await system.spawn(player("child"))
+async def test_no_notice_that_waits_outlives_its_watcher(autojump_clock, system, child):
     busy = await Busy.open(system, child)
     busy.ref.tell(Hang())
     await child.stop(StopMode.NOW)

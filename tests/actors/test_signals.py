@@ -1,4 +1,3 @@
-import math
 import signal
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import trio.testing
 
 from actors import ActorSystem, SystemFailed
 from actors.signals import NotMainThread, stop_on_signals, wait_for_signal
-from tests.actors.troupe import Boom, Hang, collect, player, settled, sleeping, tell
+from tests.actors.troupe import Boom, collect, during, player, settled, sleeping
 
 PROGRAM = """
 import sys, threading, time
@@ -100,15 +99,14 @@ async def test_the_block_goes_on_while_the_system_stops_and_is_left_when_it_has(
     before = signal.getsignal(signal.SIGTERM)
     ticks = []
     async with ActorSystem("s", [player("a", stopping=sleeping(3))], on_event=lambda _: None) as system:
-        start = trio.current_time()
         async with stop_on_signals(system):
             assert signal.getsignal(signal.SIGTERM) is not before
             signal.raise_signal(signal.SIGTERM)
             while True:
                 await trio.sleep(0.5)
-                ticks.append(trio.current_time() - start)
+                ticks.append(trio.current_time())
         assert not system.root.alive
-        assert trio.current_time() - start == 3
+        assert trio.current_time() == 3
     assert ticks[:5] == [0.5, 1.0, 1.5, 2.0, 2.5]
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -119,24 +117,13 @@ async def test_a_block_is_left_when_the_system_is_dead_also_after_a_kill(autojum
             await trio.sleep(3)
 
     async with ActorSystem("s", [player("a", stopping=holds_on)], on_event=lambda _: None) as system:
-        start = trio.current_time()
         async with stop_on_signals(system):
             signal.raise_signal(signal.SIGTERM)
             await settled()
             signal.raise_signal(signal.SIGTERM)
             await trio.sleep_forever()
-        assert trio.current_time() - start == 3
+        assert trio.current_time() == 3
         assert not system.root.alive
-
-
-async def test_what_is_left_after_the_grace_is_killed(autojump_clock):
-    async with ActorSystem("s", [player("a", shutdown_s=math.inf)], on_event=lambda _: None) as system:
-        await tell(system.root.children()[0], Hang())
-        start = trio.current_time()
-        async with stop_on_signals(system, signal.SIGUSR1, grace_s=7):
-            signal.raise_signal(signal.SIGUSR1)
-            await trio.sleep_forever()
-        assert trio.current_time() - start == 7
 
 
 async def test_a_block_that_ends_by_itself_leaves_the_system_alone(autojump_clock, system):
@@ -147,15 +134,6 @@ async def test_a_block_that_ends_by_itself_leaves_the_system_alone(autojump_cloc
         async with stop_on_signals(system):
             raise KeyError("mine")
     assert system.root.alive
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-async def test_a_cancelled_block_restores_the_signals(autojump_clock, system):
-    before = signal.getsignal(signal.SIGINT)
-    with trio.move_on_after(1) as scope:
-        async with stop_on_signals(system):
-            await trio.sleep_forever()
-    assert scope.cancelled_caught
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -173,21 +151,10 @@ async def test_a_system_that_fails_leaves_the_block(autojump_clock):
 async def test_wait_for_signal_returns_the_signal_that_came(autojump_clock):
     before = signal.getsignal(signal.SIGUSR1)
     came = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(collect, came, lambda: wait_for_signal(signal.SIGUSR1, signal.SIGUSR2))
-        await settled()
+    async with during(collect, came, lambda: wait_for_signal(signal.SIGUSR1, signal.SIGUSR2)):
         signal.raise_signal(signal.SIGUSR2)
     assert came == [signal.SIGUSR2]
     assert signal.getsignal(signal.SIGUSR1) is before
-
-
-async def test_without_a_choice_it_waits_for_those_that_end_programs(autojump_clock):
-    came = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(collect, came, lambda: wait_for_signal())
-        await settled()
-        signal.raise_signal(signal.SIGINT)
-    assert came == [signal.SIGINT]
 
 
 async def test_signals_need_the_main_thread():

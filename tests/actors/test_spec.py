@@ -1,19 +1,7 @@
 import pytest
 
-from actors import AutoShutdown, ChildSpec, InvalidSpec, Restart, Strategy, Supervision, Supervisor
+from actors import AutoShutdown, ChildSpec, Restart, Strategy, Supervision
 from tests.actors.troupe import Player
-
-
-@pytest.mark.promise("start.invalid-specs", "bad.taken-id")
-def test_an_id_that_comes_twice_is_refused():
-    with pytest.raises(InvalidSpec, match="'a' comes twice"):
-        Supervisor([ChildSpec("a", Player), ChildSpec("a", Player)])
-
-
-@pytest.mark.promise("start.invalid-specs", "bad.spec")
-def test_something_else_than_a_spec_is_refused():
-    with pytest.raises(InvalidSpec, match="must be ChildSpecs"):
-        Supervisor([Player])
 
 
 @pytest.mark.promise("start.defaults")

@@ -6,10 +6,10 @@ import pytest
 import trio
 from attrs import frozen
 
-from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidSpec, Lane, MessageUnhandled, Shutdown, StopMode
+from actors import Actor, ActorCrashed, ActorSystem, ChildSpec, InvalidSpec, Lane, Shutdown, StopMode
 from actors.stash import Stash, StashCleared, StashFull
 from tests.actors.keepers import Keeper, Note, Open, Put, Restless, crash, keeping, lost, taking
-from tests.actors.troupe import Boom, settled, tell
+from tests.actors.troupe import Boom, of_type, settled, tell
 
 word: ContextVar[str] = ContextVar("word", default="none")
 
@@ -27,9 +27,6 @@ async def test_a_stash_tells_what_it_holds(autojump_clock, keeper):
     assert Note("c") not in keeper.stash
     assert not keeper.stash.is_full
     assert keeper.stash.capacity == 10
-
-
-async def test_an_empty_stash_is_false_and_has_no_head(autojump_clock, keeper):
     await keeper.tell(Open())
     assert not keeper.stash
     with pytest.raises(IndexError, match="the stash is empty"):
@@ -55,14 +52,6 @@ async def test_a_stash_that_is_full_refuses_and_keeps_what_it_has(autojump_clock
     assert keeper.done == ["a", "b"]
 
 
-async def test_a_full_stash_that_nobody_expected_is_a_crash(autojump_clock, system):
-    keeper = await keeping(system, capacity=1)
-    await keeper.note("a b")
-    assert len(keeper.incarnations) == 2
-    await keeper.tell(Open())
-    assert keeper.done == ["a"]
-
-
 @pytest.mark.parametrize("capacity", [0, -1, True, 1.5, None])
 async def test_a_stash_without_a_bound_is_refused(autojump_clock, keeper, capacity):
     def refused(_, context):
@@ -70,12 +59,6 @@ async def test_a_stash_without_a_bound_is_refused(autojump_clock, keeper, capaci
             Stash(context, capacity)
 
     await keeper.do(refused)
-
-
-async def test_a_stash_costs_no_task(autojump_clock, keeper):
-    before = trio.lowlevel.current_statistics().tasks_living
-    await keeper.note("a b c")
-    assert trio.lowlevel.current_statistics().tasks_living == before
 
 
 # How it comes back
@@ -96,17 +79,6 @@ async def test_messages_come_back_in_order_before_what_waits_in_the_mailbox(auto
     assert keeper.done == ["a", "b", "c", "d", "e", "alert"]
 
 
-async def test_what_comes_back_is_no_longer_in_the_stash(autojump_clock, keeper):
-    await keeper.note("a b c")
-
-    def look(keeper, _):
-        keeper.stash.unstash(2)
-        return len(keeper.stash), keeper.stash.returning, keeper.stash.head
-
-    assert await keeper.do(look) == (1, 2, Note("c"))
-    assert keeper.stash.returning == 0
-
-
 async def test_only_what_goes_before_all_lanes_goes_before_it(autojump_clock, keeper):
     await keeper.tell(*(Note(word, taking(2)) for word in "ab"))
     await keeper.do(lambda _, context: context.set_timer("t", 1, Note("timer")))
@@ -114,40 +86,6 @@ async def test_only_what_goes_before_all_lanes_goes_before_it(autojump_clock, ke
     keeper.ref.tell(Note("c"))
     await trio.sleep(5)
     assert keeper.done == ["a", "timer", "b", "c"]
-
-
-async def test_a_few_come_back_at_a_time(autojump_clock, keeper):
-    await keeper.note("a b c d")
-    for count, done in ((1, "a"), (0, "a"), (2, "a b c"), (20, "a b c d")):
-
-        def some(keeper, _, count=count):
-            keeper.open = True
-            keeper.stash.unstash(count)
-
-        await keeper.do(some)
-        assert keeper.done == done.split()
-    assert not keeper.stash
-
-
-async def test_a_message_set_aside_again_keeps_its_place(autojump_clock, keeper):
-    await keeper.note("a b c d")
-    await keeper.do(lambda keeper, _: keeper.stash.unstash(2))  # it is closed: both are set aside again
-    assert keeper.aside == ["a", "b", "c", "d"]
-    await keeper.note("e")
-    await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
-    assert keeper.aside == ["a", "b", "c", "d", "e"]
-
-
-async def test_what_is_unstashed_in_parts_comes_back_in_order(autojump_clock, keeper):
-    await keeper.note("a b c d")
-
-    def twice(keeper, _):
-        keeper.open = True
-        keeper.stash.unstash(1)
-        keeper.stash.unstash(2)
-
-    await keeper.do(twice)
-    assert keeper.done == ["a", "b", "c"]
 
 
 class Choosy(Keeper):
@@ -163,14 +101,6 @@ class Choosy(Keeper):
     async def on_start(self, context):
         self.asked = []
         await super().on_start(context)
-
-
-async def test_unstashing_in_the_midst_of_a_replay_starts_over_with_the_oldest(autojump_clock, system):
-    keeper = await keeping(system, kind=Choosy)
-    await keeper.tell(Note("a?"), Note("b", lambda keeper, _: keeper.stash.unstash_all()), Note("c"), Note("d?"))
-    await keeper.tell(Open())
-    assert keeper.done == ["b", "a?", "c"]
-    assert keeper.aside == ["d?"]
 
 
 async def test_several_stashes_are_one_line(autojump_clock, keeper):
@@ -259,25 +189,9 @@ class Culprit(Note):
 @pytest.mark.promise("report.crash-once")
 async def test_a_crash_names_the_message_that_came_back(autojump_clock, keeper, events):
     await keeper.tell(Note("a"), Culprit("b", crash), Open())
-    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    crashes = of_type(events, ActorCrashed)
     assert [crashed.message_type for crashed in crashes] == ["Culprit"]
     assert keeper.done == ["a"]
-
-
-async def test_what_comes_back_is_seen_by_interceptors(autojump_clock, keeper, system):
-    received = []
-
-    def interceptor(ref, receive):
-        async def noting(message, context):
-            received.append(type(message).__name__)
-            await receive(message, context)
-
-        return noting
-
-    await keeper.note("a")
-    system.intercept(interceptor)
-    await keeper.tell(Open(), Put("b"))
-    assert received == ["Open", "Note", "Put"]
 
 
 async def test_what_comes_back_brings_the_values_it_was_told_with(autojump_clock):
@@ -291,14 +205,6 @@ async def test_what_comes_back_brings_the_values_it_was_told_with(autojump_clock
         await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
         await keeper.tell(Open())
         assert received == ["first", "second"]
-
-
-async def test_an_unknown_message_is_unhandled_when_it_comes_back(autojump_clock, keeper, events):
-    await keeper.tell("a", Note("b"), Open())
-    assert keeper.done == ["b"]
-    assert [event for event in events if isinstance(event, MessageUnhandled)] == [
-        MessageUnhandled("/test/keeper", "str")
-    ]
 
 
 # Giving up

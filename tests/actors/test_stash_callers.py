@@ -69,14 +69,6 @@ async def test_a_request_whose_caller_leaves_is_taken_out(autojump_clock, keeper
     assert keeper.done == ["a"]
 
 
-async def test_a_request_whose_caller_leaves_makes_room(autojump_clock, system):
-    keeper = await keeping(system, capacity=1)
-    with trio.move_on_after(1):
-        await keeper.ref.ask(Put("gone"))
-    await keeper.note("a")
-    assert keeper.aside == ["a"]
-
-
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_request_whose_caller_leaves_does_not_come_back_any_more(autojump_clock, keeper, callers):
     await keeper.tell(Note("a", taking(2)))
@@ -97,35 +89,6 @@ async def test_a_caller_that_leaves_cuts_its_own_request_short_and_no_other(auto
     assert keeper.done == ["a", "c"]
     assert callers.got == {"a": ["a"], "c": ["a", "c"]}
     assert len(keeper.incarnations) == 1
-
-
-async def test_a_request_that_must_finish_is_finished_when_it_came_back(autojump_clock, keeper, callers):
-    await callers.ask(LastingPut("a", taking(2)))
-    await keeper.tell(Open())
-    await callers.leave("a")
-    await trio.sleep(3)
-    assert keeper.done == ["a"]
-
-
-async def test_who_set_it_off_and_leaves_cuts_nothing_short(autojump_clock, keeper):
-    async def reopen(context):
-        keeper.incarnations[-1].open = True
-        keeper.stash.unstash_all()
-        await trio.sleep_forever()
-
-    await keeper.tell(Note("a", taking(3)), Note("b"))
-    with trio.move_on_after(1):
-        await keeper.ref.ask(Run(reopen))
-    await trio.sleep(5)
-    assert keeper.done == ["a", "b"]
-
-
-async def test_a_request_that_was_told_is_a_message_like_any_other(autojump_clock, keeper, system):
-    await keeper.tell(Put("a"))
-    await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
-    assert keeper.aside == ["a"]
-    await keeper.ref.stop()
-    assert lost(system) == [("a", "stash", "stopped")]
 
 
 async def test_a_request_that_was_answered_early_comes_back_all_the_same(autojump_clock, keeper, callers, system):

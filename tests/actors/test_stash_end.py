@@ -4,8 +4,8 @@ import pytest
 import trio
 
 from actors import ActorDied, Backoff, DeadLetter, Normal, Restart, Shutdown, StopMode
-from tests.actors.keepers import Keeper, Note, Open, Put, hang, keeping, lost, restless, taking
-from tests.actors.troupe import Boom, Run, failing, held, kill
+from tests.actors.keepers import Keeper, Note, Open, Put, keeping, lost, restless, taking
+from tests.actors.troupe import Boom, Run, failing, held, of_type
 
 
 @pytest.mark.promise("watch.tables-empty", "stop.queue")
@@ -64,9 +64,7 @@ async def test_a_message_that_was_set_aside_by_a_turn_that_a_stop_cut_short_is_t
 async def test_a_dead_letter_is_told_once(autojump_clock, keeper, events):
     await keeper.note("a")
     await keeper.ref.stop()
-    assert [event for event in events if isinstance(event, DeadLetter)] == [
-        DeadLetter("/test/keeper", "stash", Note("a"), "stopped")
-    ]
+    assert of_type(events, DeadLetter) == [DeadLetter("/test/keeper", "stash", Note("a"), "stopped")]
 
 
 @pytest.mark.promise("bitten.three-stops")
@@ -74,8 +72,7 @@ async def test_a_dead_letter_is_told_once(autojump_clock, keeper, events):
     ("mode", "done"),
     [(StopMode.NOW, ["a"]), (StopMode.AFTER_MESSAGE, ["a", "b"]), (StopMode.AFTER_DRAIN, list("abcd"))],
 )
-async def test_a_stop_waits_for_what_comes_back_only_when_it_is_told_to(autojump_clock, system, mode, done):
-    keeper = await keeping(system)
+async def test_a_stop_waits_for_what_comes_back_only_when_it_is_told_to(autojump_clock, system, keeper, mode, done):
     await keeper.tell(*(Note(word, taking(1)) for word in "abc"))
     keeper.ref.tell(Open())
     keeper.ref.tell(Note("d"))
@@ -86,26 +83,9 @@ async def test_a_stop_waits_for_what_comes_back_only_when_it_is_told_to(autojump
 
 
 @pytest.mark.promise("bitten.three-stops")
-async def test_what_nobody_has_back_is_not_drained(autojump_clock, keeper, system):
-    await keeper.note("a b")
-    await keeper.ref.stop(StopMode.AFTER_DRAIN)
-    assert keeper.done == []
-    assert lost(system) == [("a", "stash", "stopped"), ("b", "stash", "stopped")]
-
-
-@pytest.mark.promise("bitten.three-stops")
 async def test_an_actor_that_stops_itself_begins_nothing_more(autojump_clock, system):
     keeper = await keeping(system, restart=Restart.TEMPORARY)
     await keeper.tell(*(Note(word, lambda _, context: context.stop()) for word in "ab"), Open())
     assert await keeper.ref.wait_stopped() == Normal()
     assert keeper.done == ["a"]
     assert lost(system) == [("b", "stash", "stopped")]
-
-
-async def test_an_actor_that_is_killed_over_a_message_that_came_back_keeps_the_others(autojump_clock, system):
-    keeper = await keeping(system)
-    await keeper.tell(Note("a"), Note("b", hang), Note("c"), Open())
-    await kill(keeper.ref)
-    assert keeper.done == ["a"]
-    assert keeper.aside == ["c"]
-    assert [incident.reason for incident in system.explain("/test/keeper").incidents] == ["killed"]

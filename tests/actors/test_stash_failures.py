@@ -5,7 +5,7 @@ from contextvars import ContextVar
 import pytest
 import trio
 
-from actors import Actor, ActorSystem, ChildSpec, Directive, Stash
+from actors import Actor, ChildSpec, Directive, Stash
 from tests.actors.keepers import Keeper, Note, Open, Put, keeping, lost
 from tests.actors.troupe import settled
 
@@ -52,16 +52,6 @@ async def test_a_poisonous_message_is_found_behind_a_stash(autojump_clock, syste
     assert next(iter(system.dead_letters)).history == tuple(f"ValueError: try {number}" for number in (1, 2, 3))
 
 
-async def test_two_poisonous_messages_have_two_histories(autojump_clock, system):
-    keeper = await keeping(system, redeliver=1)
-    first, second = Tries(99), Tries(1)
-    await keeper.tell(Note("first", first), Note("second", second), Note("c"))
-    await opened(keeper, 4)
-    assert (len(first.values), len(second.values)) == (2, 2)
-    assert keeper.done == ["second", "c"]
-    assert [letter[0] for letter in lost(system)] == ["first"]
-
-
 @pytest.mark.promise("stop.queue")
 async def test_a_message_that_waits_to_be_given_again_is_no_secret_at_the_end(autojump_clock, system):
     keeper = await keeping(system, redeliver=5)
@@ -71,23 +61,7 @@ async def test_a_message_that_waits_to_be_given_again_is_no_secret_at_the_end(au
     assert next(iter(system.dead_letters)).history == ("ValueError: try 1",)
 
 
-async def test_a_message_that_is_given_again_brings_its_values(autojump_clock):
-    async with ActorSystem("s", intensity=9, carry=(word,), on_event=lambda _: None) as system:
-        for name in ("aside", "mailbox"):
-            tries = Tries(1)
-            keeper = await keeping(system, redeliver=1)
-            if name == "mailbox":
-                await keeper.tell(Open())
-            word.set(name)
-            keeper.ref.tell(Note(name, tries))
-            word.set("other")
-            await opened(keeper, 2)
-            assert tries.values == [name, name]
-            await keeper.ref.stop()
-
-
-async def test_the_same_object_told_twice_has_two_places(autojump_clock, system):
-    keeper = await keeping(system)
+async def test_the_same_object_told_twice_has_two_places(autojump_clock, keeper):
     tick = Note("tick")
     await keeper.tell(tick, Open())
     await keeper.do(lambda keeper, _: setattr(keeper, "open", False))
@@ -95,8 +69,7 @@ async def test_the_same_object_told_twice_has_two_places(autojump_clock, system)
     assert keeper.aside == ["a", "tick", "b"]
 
 
-async def test_an_object_that_was_told_again_after_a_crash_on_it_has_a_new_place(autojump_clock, system):
-    keeper = await keeping(system)
+async def test_an_object_that_was_told_again_after_a_crash_on_it_has_a_new_place(autojump_clock, keeper):
     tick = Note("tick", Tries(1))
     await keeper.tell(tick, Open())
     assert len(keeper.incarnations) == 2

@@ -5,7 +5,6 @@ import trio
 
 from actors import (
     ActorDied,
-    Backoff,
     ChildSpec,
     Directive,
     Restart,
@@ -16,47 +15,25 @@ from actors import (
     Terminated,
 )
 from actors.stash import Stash
-from tests.actors.keepers import Keeper, Note, Open, Put, Restless, crash, keeping, lost, restless
-from tests.actors.troupe import Boom, Player, Run, failing, player, settled, tell
+from tests.actors.keepers import Keeper, Note, Open, Put, crash, keeping, lost, restless
+from tests.actors.troupe import Boom, Player, Run, during, failing, player, settled, tell
+
+
+@pytest.fixture
+async def keeper(system):
+    return await restless(system)
+
 
 # The next incarnation
 
 
 @pytest.mark.promise("peers.restart-gap")
-async def test_what_is_set_aside_outlives_a_crash(autojump_clock, system):
-    keeper = await restless(system)
+async def test_what_is_set_aside_outlives_a_crash(autojump_clock, system, keeper):
     await keeper.note("a b")
-    for message in (Boom(), Open(), Note("c")):
-        keeper.ref.tell(message)
-    await settled()
+    await tell(keeper.ref, Boom(), Open(), Note("c"))
     assert len(keeper.incarnations) == 2
     assert keeper.done == ["a", "b", "c"]
     assert lost(system) == []
-
-
-async def test_the_order_is_kept_when_only_a_part_was_coming_back(autojump_clock, system):
-    keeper = await restless(system)
-    await keeper.note("a b c d")
-
-    def part(keeper, _):
-        keeper.stash.unstash(2)
-        raise ValueError("before any of them")
-
-    with pytest.raises(ActorDied):
-        await keeper.do(part)
-    await settled()
-    assert keeper.aside == ["a", "b", "c", "d"]
-
-
-async def test_what_is_set_aside_outlives_many_crashes(autojump_clock, system):
-    keeper = await restless(system, backoff=Backoff(min_s=1, jitter=0))
-    await keeper.note("a b")
-    for _ in range(3):
-        for _ in range(2):
-            keeper.ref.tell(Boom())
-        await trio.sleep(60)
-    assert len(keeper.incarnations) == 7
-    assert keeper.aside == ["a", "b"]
 
 
 async def test_a_stash_of_the_next_incarnation_may_be_another(autojump_clock, system):
@@ -71,20 +48,6 @@ async def test_a_stash_of_the_next_incarnation_may_be_another(autojump_clock, sy
     ref = await system.spawn(ChildSpec("forgetful", Forgetful))
     await tell(ref, Boom())
     assert made[1].heard == ["a"]
-
-
-async def test_what_is_set_aside_waits_out_a_backoff_and_failing_starts(autojump_clock, system):
-    class Slow(Restless):
-        async def on_start(self, context):
-            await super().on_start(context)
-            if context.incarnation in (2, 3):
-                raise ValueError("not yet")
-
-    keeper = await keeping(system, kind=Slow, backoff=Backoff(min_s=10, jitter=0))
-    await keeper.tell(Note("a"), Boom())
-    await trio.sleep(200)
-    assert len(keeper.incarnations) == 4
-    assert keeper.aside == ["a"]
 
 
 async def test_what_was_set_aside_in_a_start_that_failed_is_not_lost(autojump_clock, system):
@@ -124,9 +87,7 @@ async def test_a_message_that_is_set_aside_and_then_fails_has_failed(autojump_cl
 
 async def test_an_error_that_is_resumed_costs_its_own_message(autojump_clock, system):
     keeper = await keeping(system, directives={ValueError: Directive.RESUME})
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, ValueError, lambda: keeper.ref.ask(Put("bad", crash), timeout_s=1e6), "crash")
-        await settled()
+    async with during(failing, ValueError, lambda: keeper.ref.ask(Put("bad", crash), timeout_s=1e6), "crash"):
         await keeper.tell(Note("a"), Note("worse", crash), Note("b"), Open())
     assert keeper.done == ["a", "b"]
     assert len(keeper.incarnations) == 1
@@ -136,8 +97,7 @@ async def test_an_error_that_is_resumed_costs_its_own_message(autojump_clock, sy
 
 
 @pytest.mark.promise("timers.die")
-async def test_a_timer_that_was_set_aside_comes_back_in_its_own_incarnation_only(autojump_clock, system):
-    keeper = await restless(system)
+async def test_a_timer_that_was_set_aside_comes_back_in_its_own_incarnation_only(autojump_clock, system, keeper):
 
     async def with_timer():
         await keeper.note("a")
@@ -164,8 +124,7 @@ async def test_a_timer_that_crashed_the_actor_when_it_came_back_is_not_given_aga
     assert lost(system) == []
 
 
-async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_clock, system):
-    keeper = await restless(system)
+async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_clock, system, keeper):
     patient = await system.spawn(player("patient", restart=Restart.TEMPORARY))
     await keeper.do(lambda _, context: context.watch(patient))
     await patient.stop()
@@ -176,23 +135,7 @@ async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_
     assert lost(system) == []
 
 
-async def test_a_message_kept_while_a_timer_is_handled_lasts(autojump_clock, system):
-    class Timed(Restless):
-        async def receive(self, message, context):
-            if message == "timer":
-                self.stash.stash(Note("held back"))
-            else:
-                await super().receive(message, context)
-
-    keeper = await keeping(system, kind=Timed)
-    await keeper.do(lambda _, context: context.set_timer("t", 1, "timer"))
-    await trio.sleep(2)
-    await keeper.tell(Boom())
-    assert keeper.aside == ["held back"]
-
-
-async def test_what_the_actor_made_itself_need_not_last(autojump_clock, system):
-    keeper = await restless(system)
+async def test_what_the_actor_made_itself_need_not_last(autojump_clock, keeper):
     await keeper.do(lambda keeper, _: keeper.stash.stash(Note("own"), lasting=False))
     await keeper.note("a")
     await keeper.do(lambda keeper, _: keeper.stash.unstash_all())
@@ -202,8 +145,7 @@ async def test_what_the_actor_made_itself_need_not_last(autojump_clock, system):
 
 
 @pytest.mark.promise("watch.tables-empty")
-async def test_a_stash_is_of_no_use_when_its_incarnation_is_over(autojump_clock, system):
-    keeper = await restless(system)
+async def test_a_stash_is_of_no_use_when_its_incarnation_is_over(autojump_clock, keeper):
     contexts = []
     await keeper.do(lambda _, context: contexts.append(context))
     await keeper.tell(Note("a"), Boom())
@@ -216,17 +158,6 @@ async def test_a_stash_is_of_no_use_when_its_incarnation_is_over(autojump_clock,
     old.unstash_all()
     old.clear()
     assert keeper.aside == ["a"]
-
-
-async def test_a_stop_hook_may_set_a_message_aside(autojump_clock, system):
-    class Careful(Restless):
-        async def on_stop(self, context, reason):
-            if context.incarnation == 1:
-                self.stash.stash(Note("unfinished"))
-
-    keeper = await keeping(system, kind=Careful)
-    await keeper.tell(Boom())
-    assert keeper.aside == ["unfinished"]
 
 
 async def test_a_sibling_that_starts_again_with_the_others_keeps_what_it_has(autojump_clock, system):

@@ -14,7 +14,6 @@ from actors import (
     Crashed,
     Directive,
     Escalated,
-    IntensityExceeded,
     Restart,
     Shutdown,
     StartChild,
@@ -24,7 +23,7 @@ from actors import (
     Supervisor,
 )
 from tests.actors.groups import crash
-from tests.actors.troupe import Boom, Hang, Read, Run, failing, kill, player, settled, sleeping, tell
+from tests.actors.troupe import Boom, Read, Run, kill, of_type, player, settled, sleeping
 
 
 async def open_troupe(system, strategy, diary, names="abc", **options):
@@ -61,41 +60,6 @@ async def test_rest_for_one_restarts_only_the_later_siblings(autojump_clock, sys
     _, children = await open_troupe(system, Strategy.REST_FOR_ONE, diary)
     await kill(children[1])
     assert diary == ["stop b (killed)", "stop c (shutdown)", "start b", "start c"]
-
-
-@pytest.mark.promise("restart.one-for-all")
-async def test_two_failures_at_once_end_in_one_whole_group(autojump_clock, system):
-    diary = []
-    ref, children = await open_troupe(system, Strategy.ONE_FOR_ALL, diary, intensity=5)
-    children[0].kill()
-    await kill(children[2])
-    assert [child.path for child in ref.children()] == [child.path for child in children]
-    assert [await child.ask(Read()) for child in children] == [[], [], []]
-    assert sorted(line for line in diary if line.startswith("start")) == ["start a", "start b", "start c"]
-
-
-@pytest.mark.promise("restart.failed-restart-counts", "peers.crash-loop")
-async def test_a_restart_that_never_works_fails_the_supervisor(autojump_clock, system):
-    for strategy in Strategy:
-        worked = []
-
-        def once(_, worked=worked):
-            if worked:
-                raise OSError("never again")
-            worked.append(1)
-
-        spec = ChildSpec(
-            "sup",
-            lambda strategy=strategy, once=once: Supervisor(
-                [player("a"), player("b", starting=once)], intensity=3, strategy=strategy
-            ),
-            restart=Restart.TEMPORARY,
-        )
-        ref = await system.spawn(spec)
-        ref.children()[1].kill()
-        exit_ = await ref.wait_stopped()
-        assert isinstance(exit_, Crashed)
-        assert isinstance(exit_.error, IntensityExceeded)
 
 
 @pytest.mark.promise("start.death-or-hang-never-hangs-parent", "restart.stoppable-between-tries")
@@ -141,17 +105,7 @@ async def test_backoff_starts_again_after_a_quiet_time_or_when_the_child_says_so
     await trio.sleep(30)
     await ref.ask(Run(lambda context: context.healthy()))
     await crash(ref)
-    assert [event.delay_s for event in events if isinstance(event, ActorRestarting)] == [1.0, 1.0, 2.0, 1.0]
-
-
-@pytest.mark.promise("ask.death-during-call", "bitten.backoff-is-a-state")
-async def test_an_ask_that_waits_for_a_child_that_is_stopped_while_backing_off_fails(autojump_clock, system):
-    ref = await system.spawn(player("a", backoff=Backoff(min_s=10.0)))
-    await crash(ref)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Read(), timeout_s=1000))
-        await settled()
-        await ref.stop()
+    assert [event.delay_s for event in of_type(events, ActorRestarting)] == [1.0, 1.0, 2.0, 1.0]
 
 
 @pytest.mark.promise("restart.stoppable-between-tries", "bitten.backoff-is-a-state")
@@ -171,17 +125,6 @@ async def test_a_supervisor_can_be_stopped_while_a_child_backs_off_or_a_group_wa
         assert sum(line.startswith("start") for line in diary) == 2
 
 
-@pytest.mark.promise("bitten.group-waits-together")
-async def test_a_group_waits_its_delay_together(autojump_clock, system):
-    children = [player("a", backoff=Backoff(min_s=2.0, jitter=0.0)), player("b")]
-    ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
-    await crash(ref.children()[0])
-    assert [node.state for node in system.tree().children[0].children] == [State.BACKING_OFF] * 2
-    start = trio.current_time()
-    assert await ref.children()[1].ask(Read()) == []
-    assert trio.current_time() - start == 2.0
-
-
 @pytest.mark.promise("bitten.backoff-is-a-state")
 async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
     children = [player(name, backoff=Backoff(min_s=2.0)) for name in "abc"]
@@ -191,17 +134,6 @@ async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
     await trio.sleep(5)
     assert [child.path[-1] for child in ref.children()] == ["a", "c"]
     assert [await child.ask(Read()) for child in ref.children()] == [[], []]
-
-
-@pytest.mark.promise("bitten.supervisor-serves-others")
-async def test_a_parent_busy_with_a_message_delays_no_restart(autojump_clock, system):
-    from actors import Supervision
-
-    parent = await system.spawn(player("parent", supervision=Supervision()))
-    child = await parent.ask(Run(lambda context: context.spawn(player("child"))))
-    await tell(parent, Hang())
-    child.kill()
-    assert await child.ask(Read()) == []
 
 
 @pytest.mark.promise("restart.significant")
@@ -244,7 +176,7 @@ async def test_directives_resume_stop_or_escalate_by_the_type_of_the_error(autoj
     (again,) = ref.children()
     await crash(again, OSError())
     assert isinstance(await again.wait_stopped(), Crashed)
-    crashes = [event for event in events if isinstance(event, ActorCrashed)]
+    crashes = of_type(events, ActorCrashed)
     assert [event.decision.value for event in crashes] == ["resume", "escalate", "restart", "stop"]
     assert isinstance(crashes[2].reason.error, Escalated)
 
@@ -271,24 +203,15 @@ async def test_nobody_is_restarted_by_a_supervisor_that_fails(autojump_clock, sy
         assert diary == ["start b", "stop b (killed)"]
 
 
-@pytest.mark.promise("mailbox.unexpected")
-async def test_an_unknown_message_harms_no_supervisor(autojump_clock, system):
-    ref, children = await open_troupe(system, Strategy.ONE_FOR_ONE, [])
-    await tell(ref, "what?")
-    assert system.unhandled == 1
-    assert [child.alive for child in children] == [True] * 3
-
-
 @pytest.mark.promise("bitten.supervisor-serves-others")
 async def test_a_task_that_holds_a_group_up_does_not_hold_the_supervisor_up(autojump_clock, system):
     children = [player("a"), player("b", stopping=sleeping(4))]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
     await kill(ref.children()[0])
-    start = trio.current_time()
     assert (await ref.ask(CountChildren())).specs == 2
-    assert trio.current_time() == start
+    assert trio.current_time() == 0
     await ref.ask(StartChild(player("c")))
-    assert trio.current_time() == start + 4
+    assert trio.current_time() == 4
 
 
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
@@ -343,32 +266,7 @@ async def test_a_start_asked_for_while_the_supervisor_backs_off_waits_for_it(aut
     ref = await system.spawn(spec)
     await kill(ref)
     assert system.tree().children[0].state is State.BACKING_OFF
-    began = trio.current_time()
     child = await ref.ask(StartChild(player("late", diary)))
     assert child.alive
     assert diary == ["start late"]
-    assert trio.current_time() - began == pytest.approx(1.0)
-
-
-@pytest.mark.promise("ask.death-during-call")
-async def test_a_start_asked_for_while_the_supervisor_backs_off_ends_with_it(autojump_clock, system):
-    spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=60.0, max_s=60.0))
-    ref = await system.spawn(spec)
-    await kill(ref)
-    with pytest.RaisesGroup(ActorDied):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ref.ask, StartChild(player("late")))
-            await settled()
-            await ref.stop()
-
-
-@pytest.mark.promise("bitten.cancelled-ask")
-async def test_a_start_whose_asker_gave_up_while_the_supervisor_backed_off_does_not_happen(autojump_clock, system):
-    diary = []
-    spec = ChildSpec("sup", Supervisor, backoff=Backoff(min_s=1.0, max_s=1.0, jitter=0.0))
-    ref = await system.spawn(spec)
-    await kill(ref)
-    with trio.move_on_after(0.5):
-        await ref.ask(StartChild(player("late", diary)))
-    await trio.sleep(5)
-    assert diary == []
+    assert trio.current_time() == pytest.approx(1.0)

@@ -10,14 +10,10 @@ import actors
 from actors import (
     Actor,
     ActorDied,
-    ActorStarted,
-    ActorStopped,
     ActorSystem,
     ChildSpec,
     DeadLetter,
-    Killed,
     NoSuchActor,
-    Shutdown,
     Supervisor,
     SystemFailed,
     open_system,
@@ -37,18 +33,6 @@ async def test_a_system_starts_its_children_in_order_and_stops_them_in_reverse(a
         assert [ref.path for ref in system.root.children()] == ["/s/a", "/s/b"]
     assert diary == ["start a", "start b", "stop b (shutdown)", "stop a (shutdown)"]
     assert not system.root.alive
-
-
-@pytest.mark.promise("stop.grace-overrun")
-async def test_stop_kills_what_is_left_after_the_grace(autojump_clock):
-    async with ActorSystem("s", [player("a", shutdown_s=1000.0), player("b")]) as system:
-        a, b = system.root.children()
-        await tell(a, Hang())
-        start = trio.current_time()
-        await system.stop(grace_s=3.0)
-        assert trio.current_time() - start == 3.0
-        assert (await a.wait_stopped(), await b.wait_stopped()) == (Killed(), Shutdown())
-        await system.stop()
 
 
 @pytest.mark.parametrize("end", ["kill", "kill the root", "cancel", "leave"])
@@ -180,12 +164,6 @@ async def test_dead_letters_are_bounded_counted_and_told(autojump_clock):
         assert len(heard) == 3
 
 
-async def test_every_start_and_every_end_is_told_once(autojump_clock, system, events):
-    ref = await system.spawn(player("a"))
-    await ref.stop()
-    assert events[-2:] == [ActorStarted("/test/a", 1), ActorStopped("/test/a", Shutdown())]
-
-
 async def test_a_listener_that_is_false_is_called(autojump_clock):
     """A list of records with a method to call is empty, and so false, until the first one."""
 
@@ -228,43 +206,3 @@ async def test_a_stop_that_cuts_work_short_is_no_error(way, autojump_clock, capl
                 await trio.sleep_forever()
     assert "actor.killed path=/s/busy decision=stop" in caplog.text
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
-
-
-def test_the_public_names_are_these():
-    import types
-
-    public = {
-        name: value
-        for name, value in vars(actors).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
-    }
-    assert sorted(public) == [
-        "Actor", "ActorCrashed", "ActorDied", "ActorError", "ActorRef", "ActorRestarting", "ActorStarted",
-        "ActorStopped", "ActorSystem", "ActorUnavailable", "AlreadyStarted", "Ask", "AskCycle", "AskTimeout",
-        "AutoShutdown", "Backoff", "ChildCount", "ChildSpec", "Conflate", "Context", "CoordinatedShutdown",
-        "CountChildren", "Crashed", "DeadLetter", "DeadLetters", "DeathPact", "Decision", "Directive", "Escalated",
-        "Event", "Exit", "Explanation", "ForgetChild", "Ignore", "IncarnationDied", "Incident", "IntensityExceeded",
-        "Interceptor", "InvalidActor", "InvalidSpec", "Killed", "Lane", "LaneStatistics", "ListSpecs", "MailboxFull",
-        "MailboxReceiver", "MailboxSender", "MailboxSpec", "MessageUnhandled", "NoSuchActor", "NoSuchChild",
-        "Normal", "NotAnAsk", "NotEntered", "NotMainThread", "NotSupervising", "Notice", "Overflow", "PHASES",
-        "Phase", "PhaseOver", "RaisedBaseException", "Receive", "Restart", "RestartChild", "Restarted", "SelfCall",
-        "Shutdown", "ShutdownOverdue", "ShutdownTaskFailed", "SlowHandler", "SpentSpec", "StartChild",
-        "StartDeclined", "StartFailed", "StartTimeout", "Stash", "StashCleared", "StashFull", "State", "StopChild",
-        "StopMode", "Strategy", "Supervision", "Supervisor", "SystemFailed", "Terminated", "TooManyChildren",
-        "TreeChange", "TreeNode", "TreeStream", "Unanswered", "UnhandledMessage", "WatchdogDied", "WrongLoop",
-        "conflate", "enqueued_at", "open_mailbox", "open_system", "sleep", "stop_on_signals", "wait_for_signal",
-    ]  # fmt: skip
-    aliases = {"Interceptor", "Receive", "enqueued_at"}  # they have no place for a docstring of their own
-    assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []
-
-
-@pytest.mark.promise("bitten.failures-reach-owner")
-async def test_a_failed_root_is_told_also_when_the_block_is_busy_in_nurseries(autojump_clock):
-    async def busy():
-        async with ActorSystem("t", [player("a")], intensity=0) as system, trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
-            nursery.start_soon(trio.sleep_forever)
-            system.find("/t/a").tell(Boom())
-
-    with pytest.raises(SystemFailed):
-        await busy()

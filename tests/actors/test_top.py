@@ -13,7 +13,7 @@ import trio.testing
 
 from actors import ActorSystem, Backoff, ChildSpec, SlowHandler, StartChild, Supervisor, open_system
 from actors.top import Reading, Row, Slow, SystemReader, draw, main, serve_top, top, watch
-from tests.actors.troupe import Boom, Hang, player, settled, tell
+from tests.actors.troupe import Boom, Hang, player, tell
 
 
 class Terminal(io.StringIO):
@@ -54,8 +54,7 @@ async def test_a_reading_has_every_actor_in_the_order_of_the_tree(autojump_clock
     failing = await system.spawn(player("failing", backoff=Backoff(min_s=60)))
     await tell(busy, Hang())
     busy.tell("waits")
-    failing.tell(Boom(ValueError("first line\nsecond")))
-    await settled()
+    await tell(failing, Boom(ValueError("first line\nsecond")))
     await trio.sleep(3)
     read = SystemReader(system).read()
     assert read.rows == [
@@ -112,11 +111,6 @@ def test_where_not_all_fit_those_in_trouble_are_shown_with_those_above_them():
     assert len(drawn.splitlines()) == 7
 
 
-def test_all_that_fit_are_shown():
-    rows = [row("shop", 0), *(row(f"a{number}") for number in range(4))]
-    assert len(names(draw(reading(*rows), rows=7, columns=80))) == 5
-
-
 def test_a_line_is_cut_at_the_edge():
     drawn = draw(reading(row("shop", 0, error="x" * 100)), rows=20, columns=60)
     assert max(map(len, drawn.splitlines())) == 60
@@ -164,16 +158,6 @@ async def test_another_terminal_shows_the_same(tmp_path):
             await watch(str(path), file, most=2)
     assert file.getvalue().count("till (Player)") == 2
     assert not path.exists()
-
-
-async def test_the_view_ends_with_the_program(tmp_path):
-    path, file = tmp_path / "shop.top", Awaited()
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery, ActorSystem("shop", [player("till")]) as system:
-            await served(system, path, nursery)
-            nursery.start_soon(watch, str(path), file)
-            await file.written.wait()
-    assert "till (Player)" in file.getvalue()
 
 
 async def test_a_client_that_leaves_harms_nobody(tmp_path):

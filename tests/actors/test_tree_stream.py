@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from actors import ActorSystem, Backoff, State, TreeChange, TreeNode
-from tests.actors.troupe import Boom, player, settled
+from tests.actors.troupe import Boom, during, player, settled
 
 
 async def take(stream, count):
@@ -29,15 +29,6 @@ async def test_a_stream_begins_with_the_tree_and_goes_on_with_each_change(autoju
         ("starting", 2), ("running", 2), ("stopping", 2), ("stopped", 2),
     ]  # fmt: skip
     assert changes[4].at_s - changes[5].at_s == pytest.approx(-2)
-
-
-async def test_the_end_for_good_is_told(autojump_clock, system):
-    ref = await system.spawn(player("a"))
-    async with system.changes() as stream:
-        await anext(stream)
-        await ref.stop()
-        *_, last = await take(stream, 3)
-    assert (last.state, last.gone, last.type) == (State.STOPPED, True, "Player")
 
 
 async def test_a_reader_that_falls_behind_is_given_the_tree_again(autojump_clock, system):
@@ -74,35 +65,12 @@ async def test_only_one_task_reads_a_stream_and_a_cancelled_read_loses_nothing(a
         await anext(stream)
         with trio.move_on_after(1):
             await anext(stream)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(take, stream, 1)
-            await settled()
+        async with during(take, stream, 1):
             with pytest.raises(trio.BusyResourceError):
                 await anext(stream)
             await system.spawn(player("a"))
         assert (await anext(stream)).state is State.RUNNING
     assert system.streams == []
-
-
-async def test_without_a_stream_nothing_is_kept(autojump_clock, system):
-    async with system.changes():
-        pass
-    await system.spawn(player("a"))
-    assert system.streams == []
-
-
-async def test_a_reader_ends_with_the_block(autojump_clock, system):
-    seen = []
-
-    async def read(stream):
-        async for item in stream:
-            seen.append(item)
-        seen.append("end")
-
-    async with trio.open_nursery() as nursery, system.changes() as stream:
-        nursery.start_soon(read, stream)
-        await settled()
-    assert seen[-1] == "end"
 
 
 async def test_a_stream_of_a_system_that_is_over_has_the_tree_and_ends(autojump_clock):

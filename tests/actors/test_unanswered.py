@@ -9,8 +9,7 @@ import trio.testing
 from attrs import frozen
 
 from actors import Actor, ActorDied, Ask, AskTimeout, ChildSpec, MessageUnhandled, Stash, Unanswered, UnhandledMessage
-from actors.behaviours.pool import Pool, PoolRef
-from tests.actors.troupe import collect, settled
+from tests.actors.troupe import collect, during
 
 
 @frozen
@@ -84,31 +83,11 @@ async def test_a_request_that_no_case_matches_fails_at_once(autojump_clock, syst
 
 
 @pytest.mark.promise("ask.unanswered")
-async def test_requests_that_no_case_matches_fail_one_by_one_in_a_batch(autojump_clock, ref):
-    ended = []
-
-    async def ask(kind, *args):
-        try:
-            ended.append(await ref.ask(kind(*args)))
-        except Unanswered:
-            ended.append("unanswered")
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(50):
-            nursery.start_soon(ask, Unknown)
-            nursery.start_soon(ask, Known, "answered")
-    assert sorted(ended) == ["answered"] * 50 + ["unanswered"] * 50
-    assert trio.current_time() == 0
-
-
-@pytest.mark.promise("ask.unanswered")
 @pytest.mark.parametrize(("how", "answer"), [("stored", "stored"), ("stashed", "stashed"), ("in a task", "later")])
 async def test_a_request_that_something_holds_may_be_answered_later(autojump_clock, ref, how, answer):
     answers = []
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(collect, answers, lambda: ref.ask(Known(how), timeout_s=100))
-        await settled()
+    async with during(collect, answers, lambda: ref.ask(Known(how), timeout_s=100)):
         gc.collect()
         await trio.sleep(2)
         ref.tell(Answer())
@@ -145,11 +124,3 @@ async def test_a_request_that_is_let_go_of_in_a_thread_ends_on_the_loop(autojump
     ref = await system.spawn(ChildSpec("a", Threaded))
     with pytest.raises(Unanswered):
         await ref.ask(Unknown(), timeout_s=math.inf)
-
-
-async def test_a_worker_of_a_pool_that_does_not_know_a_request_says_so(autojump_clock, system):
-    pool = PoolRef()
-    await system.spawn(ChildSpec("pool", lambda: Pool(pool, ChildSpec("worker", Matching), size=2)))
-    with pytest.raises(Unanswered):
-        await pool.ask(Unknown(), timeout_s=100)
-    assert trio.current_time() == 0

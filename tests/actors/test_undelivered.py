@@ -7,7 +7,6 @@ from attrs import frozen
 from actors import (
     Actor,
     ActorDied,
-    Ask,
     Backoff,
     ChildSpec,
     InvalidActor,
@@ -19,7 +18,7 @@ from actors import (
 )
 from actors.behaviours.pool import Broadcast, Pool, PoolRef
 from actors.behaviours.topic import Publish, Subscribe, topic
-from tests.actors.troupe import Boom, Read, Run, failing, player, settled, sleeping
+from tests.actors.troupe import Boom, Read, Run, during, failing, settled, sleeping, tell
 
 
 @frozen(eq=False)
@@ -61,6 +60,19 @@ async def keeping(system, kind=Keeper, **options):
     return await system.spawn(ChildSpec("keeper", kind, **options))
 
 
+async def at_work(system, kind=Keeper):
+    """A keeper that is at work on a message for a second."""
+    ref = await keeping(system, kind)
+    await tell(ref, Run(sleeping(1)))
+    return ref
+
+
+class Full(Keeper):
+    """Has room for one."""
+
+    mailbox = MailboxSpec(capacity=1, overflow=Overflow.REJECT)
+
+
 async def to_the_dead(system, parcel):
     ref = await keeping(system)
     await ref.stop()
@@ -69,9 +81,7 @@ async def to_the_dead(system, parcel):
 
 
 async def in_a_drain(system, parcel):
-    ref = await keeping(system)
-    ref.tell(Run(sleeping(1)))
-    await settled()
+    ref = await at_work(system)
     system.start_soon(system.nursery, "stop", ref.stop, StopMode.AFTER_DRAIN)
     await settled()
     ref.tell(parcel)
@@ -79,9 +89,7 @@ async def in_a_drain(system, parcel):
 
 
 async def waiting_at_the_end(system, parcel):
-    ref = await keeping(system)
-    ref.tell(Run(sleeping(1)))
-    await settled()
+    ref = await at_work(system)
     ref.tell(parcel)
     await ref.stop()
     return "stopped"
@@ -89,19 +97,14 @@ async def waiting_at_the_end(system, parcel):
 
 async def waiting_while_no_incarnation_runs(system, parcel):
     ref = await keeping(system, backoff=Backoff(min_s=10))
-    ref.tell(Boom())
-    await settled()
-    ref.tell(parcel)
+    await tell(ref, Boom(), parcel)
     await ref.stop()
     return "stopped"
 
 
 async def pushed_out(system, parcel):
-    ref = await keeping(system)
-    ref.tell(Run(sleeping(1)))
-    await settled()
-    for message in (parcel, "second", "third"):
-        ref.tell(message)
+    ref = await at_work(system)
+    await tell(ref, parcel, "second", "third")
     return "overflow"
 
 
@@ -110,9 +113,7 @@ async def failed_too_often(system, parcel):
         async def receive(self, message, context):
             raise ValueError
 
-    ref = await keeping(system, Fragile, redeliver=1)
-    ref.tell(parcel)
-    await settled()
+    await tell(await keeping(system, Fragile, redeliver=1), parcel)
     return "poison"
 
 
@@ -123,37 +124,23 @@ async def cleared(system, parcel):
             stash.stash(message)
             stash.clear()
 
-    ref = await keeping(system, Stasher)
-    ref.tell(parcel)
-    await settled()
+    await tell(await keeping(system, Stasher), parcel)
     return "cleared"
 
 
 async def broadcast_to_a_full_worker(system, parcel):
-    class Full(Keeper):
-        mailbox = MailboxSpec(capacity=1, overflow=Overflow.REJECT)
-
     pool = PoolRef()
     await system.spawn(ChildSpec("pool", lambda: Pool(pool, ChildSpec("w", Full), 1)))
-    pool.tell(Run(sleeping(1)))
-    await settled()
-    pool.tell("waits")
-    pool.tell(Broadcast(parcel))
+    await tell(pool, Run(sleeping(1)))
+    await tell(pool, "waits", Broadcast(parcel))
     return "overflow"
 
 
 async def published_to_a_full_subscriber(system, parcel):
-    class Full(Keeper):
-        mailbox = MailboxSpec(capacity=1, overflow=Overflow.REJECT)
-
-    ref = await keeping(system, Full)
+    ref = await at_work(system, Full)
     news = await system.spawn(ChildSpec("news", topic()))
-    ref.tell(Run(sleeping(1)))
-    await settled()
     ref.tell("waits")
-    news.tell(Subscribe(ref))
-    news.tell(Publish(parcel))
-    await settled()
+    await tell(news, Subscribe(ref), Publish(parcel))
     return "overflow"
 
 
@@ -172,41 +159,24 @@ async def test_the_class_of_an_actor_is_given_each_of_its_dead_letters_once(auto
 
 
 @pytest.mark.promise("stop.undelivered")
-async def test_what_waits_when_the_system_ends_is_given_back(autojump_clock, parcel):
+async def test_a_message_that_waits_when_the_system_ends_is_given_back(autojump_clock, parcel):
     async with open_system() as system:
-        ref = await keeping(system)
-        ref.tell(Run(sleeping(1)))
-        await settled()
-        ref.tell(parcel)
+        (await at_work(system)).tell(parcel)
     assert parcel.lost == ["stopped"]
 
 
-async def test_a_message_that_was_handled_is_not_given_back(autojump_clock, system, parcel):
-    ref = await keeping(system)
-    ref.tell(parcel)
-    await ref.stop(StopMode.AFTER_DRAIN)
-    assert parcel.lost == []
-
-
 async def test_a_request_whose_caller_gets_an_error_is_no_dead_letter(autojump_clock, system):
-    got = []
-
-    class Request(Ask):
-        pass
+    letters = []
 
     class Asked(Keeper):
         @classmethod
         def on_undelivered(cls, letter):
-            got.append(letter)
+            letters.append(letter)
 
-    ref = await keeping(system, Asked)
-    async with trio.open_nursery() as nursery:
-        ref.tell(Run(sleeping(1)))
-        await settled()
-        nursery.start_soon(failing, ActorDied, lambda: ref.ask(Request()))
-        await settled()
+    ref = await at_work(system, Asked)
+    async with during(failing, ActorDied, lambda: ref.ask(Read())):
         await ref.stop()
-    assert got == []
+    assert letters == []
 
 
 async def test_an_error_in_it_is_counted_and_the_letter_is_kept(autojump_clock, system, caplog):
@@ -235,20 +205,6 @@ async def test_two_dead_actors_that_hand_a_message_to_each_other_come_to_an_end(
     assert system.dead_letters.count == 2
     ref.tell(ref)
     assert system.dead_letters.count == 4
-
-
-async def test_a_message_may_be_handed_to_another_actor(autojump_clock, system):
-    heir = await system.spawn(player("heir"))
-
-    class Leaving(Actor):
-        @classmethod
-        def on_undelivered(cls, letter):
-            heir.tell(letter.message)
-
-    ref = await system.spawn(ChildSpec("leaving", Leaving))
-    await ref.stop()
-    ref.tell("inherited")
-    assert await heir.ask(Read()) == ["inherited"]
 
 
 def test_an_instance_method_or_an_async_one_is_refused():

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from actors import ActorSystem, InvalidSpec, SlowHandler, WatchdogDied, watchdog
-from tests.actors.troupe import Run, player, settled
+from tests.actors.troupe import Run, of_type, player, settled
 
 pytestmark = [pytest.mark.blocking("it is the fault under test")]
 
@@ -57,11 +57,10 @@ WHERE = {
 @pytest.mark.promise("bad.blocking")
 @pytest.mark.parametrize("fallback", [False, True], ids=["reading trio", "counting steps"])
 @pytest.mark.parametrize("where", WHERE)
-async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock, monkeypatch, where, fallback):
+async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock, monkeypatch, where, fallback, events):
     if fallback:
         monkeypatch.setattr(watchdog, "_run_context", dict)
     hooks, act, path = WHERE[where]
-    events = []
 
     async def nested(context):
         async with trio.open_nursery() as nursery:
@@ -82,8 +81,7 @@ async def test_a_hold_outside_of_receive_is_named_with_its_place(autojump_clock,
         assert held.task == "digging"
 
 
-async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
-    events = []
+async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold(events):
     earlier = set(threading.enumerate())  # the thread of another system may still be ending
 
     def seen_asleep() -> bool:
@@ -106,8 +104,7 @@ async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
     assert len(blocked(events)) == 2
 
 
-async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again():
-    events = []
+async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again(events):
 
     def seen_installed(pause) -> bool:
         until = time.monotonic() + 60
@@ -149,8 +146,7 @@ async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
 
 
 @pytest.mark.promise("bad.blocking")
-async def test_code_that_keeps_the_interpreter_too_is_named(autojump_clock):
-    events = []
+async def test_code_that_keeps_the_interpreter_too_is_named(autojump_clock, events):
     async with ActorSystem("s", on_event=events.append) as system:
         ref = await system.spawn(player("a"))
         await ref.ask(Run(lambda context: context.start_soon(hog)))
@@ -166,8 +162,7 @@ async def hog():
 
 @pytest.mark.proof("timing")
 @pytest.mark.promise("bad.blocking")
-async def test_many_short_steps_and_long_waits_are_no_hold(autojump_clock):
-    events = []
+async def test_many_short_steps_and_long_waits_are_no_hold(autojump_clock, events):
     async with ActorSystem("s", on_event=events.append, slow_handler_s=0.2) as system:
         ref = await system.spawn(player("a"))
         await ref.ask(Run(waiting), timeout_s=7200)
@@ -203,32 +198,25 @@ async def test_a_loop_that_hangs_is_logged_before_it_is_free(autojump_clock, cap
     assert "path=/s/a" in caplog.text
 
 
-async def test_a_stack_that_changes_while_it_is_read_is_said_to(autojump_clock, monkeypatch):
+def broken_walk(frame, walk=watchdog.traceback.walk_stack):
     """CPython may return an object that is no frame for the caller of a frame that has ended meanwhile."""
-    walk = watchdog.traceback.walk_stack
-
-    def broken(frame):
-        yield next(walk(frame))
-        raise AttributeError("'float' object has no attribute 'f_lineno'")
-
-    monkeypatch.setattr(watchdog.traceback, "walk_stack", broken)
-    events = []
-    async with ActorSystem("s", on_event=events.append) as system:
-        ref = await system.spawn(player("a"))
-        await ref.ask(Run(block))
-        await settled()
-    assert [(hold.path, hold.stack) for hold in events if isinstance(hold, SlowHandler)] == [("/s/a", watchdog.CHANGED)]
+    yield next(walk(frame))
+    raise AttributeError("'float' object has no attribute 'f_lineno'")
 
 
-@pytest.mark.parametrize("raised", [KeyError("/app/tool.py"), MemoryError(), ValueError("odd")])
-async def test_no_look_at_a_stack_ends_the_watchdog(autojump_clock, monkeypatch, raised):
+def broken_check(*_):
     """`linecache.checkcache` raises a KeyError if another thread clears the cache meanwhile."""
+    raise KeyError("/app/tool.py")
 
-    def broken(*_):
-        raise raised
 
-    monkeypatch.setattr(watchdog.traceback.linecache, "checkcache", broken)
-    events = []
+@pytest.mark.parametrize(
+    ("module", "name", "broken"),
+    [(watchdog.traceback, "walk_stack", broken_walk), (watchdog.traceback.linecache, "checkcache", broken_check)],
+)
+async def test_a_stack_that_cannot_be_read_does_not_end_the_watchdog(
+    autojump_clock, monkeypatch, events, module, name, broken
+):
+    monkeypatch.setattr(module, name, broken)
     async with ActorSystem("s", on_event=events.append) as system:
         ref = await system.spawn(player("a"))
         await ref.ask(Run(block))
@@ -236,9 +224,9 @@ async def test_no_look_at_a_stack_ends_the_watchdog(autojump_clock, monkeypatch,
         monkeypatch.undo()
         await ref.ask(Run(block))
         await settled()
-    stacks = [hold.stack for hold in events if isinstance(hold, SlowHandler)]
-    assert stacks[0] == watchdog.CHANGED
-    assert "sleep" in stacks[-1]
+    holds = of_type(events, SlowHandler)
+    assert (holds[0].path, holds[0].stack) == ("/s/a", watchdog.CHANGED)
+    assert "sleep" in holds[-1].stack
 
 
 async def test_a_watchdog_that_dies_says_so(monkeypatch):

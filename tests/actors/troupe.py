@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import pytest
 import trio
 from attrs import field, frozen
 
-from actors import Actor, ActorRef, Ask, ChildSpec, Context, Exit, MailboxSpec, Supervision
+from actors import Actor, ActorError, ActorRef, Ask, ChildSpec, Context, Event, Exit, MailboxSpec, Supervision
+
+E = TypeVar("E", bound=Event)
 
 
 @frozen(eq=False)
@@ -112,6 +115,47 @@ async def failing(error: type[Exception], call: Callable[[], Awaitable[Any]], ma
 async def collect(results: list[Any], call: Callable[[], Awaitable[Any]]) -> None:
     """Append what a call returns, as a task."""
     results.append(await call())
+
+
+@asynccontextmanager
+async def calls(*functions: Callable[[], Awaitable[Any]]) -> AsyncIterator[list[Any]]:
+    """Call these in tasks, one after the other is blocked, run the block, and wait for the calls to end.
+
+    The list has their outcomes in the order of their ends: what they return, or the `ActorError` they raise.
+    """
+    outcomes: list[Any] = []
+
+    async def call(function: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            outcomes.append(await function())
+        except ActorError as error:
+            outcomes.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for function in functions:
+            nursery.start_soon(call, function)
+            await settled()
+        yield outcomes
+
+
+@asynccontextmanager
+async def during(function: Callable[..., Awaitable[Any]], *args: Any) -> AsyncIterator[trio.Nursery]:
+    """Call a function in a task, run the block when all tasks wait for something, and wait for the call to end."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(function, *args)
+        await settled()
+        yield nursery
+
+
+async def busy(ref: ActorRef) -> trio.Event:
+    """Keep an actor in a message until the event is set."""
+    gate = trio.Event()
+    await tell(ref, Run(lambda _: gate.wait()))
+    return gate
+
+
+def of_type(events: Iterable[Event], kind: type[E]) -> list[E]:
+    return [event for event in events if isinstance(event, kind)]
 
 
 async def tell(ref: ActorRef, *messages: object) -> None:

@@ -6,13 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from actors import Backoff
-from actors.behaviours.circuit import (
-    TRANSITIONS,
-    Circuit,
-    CircuitSpec,
-    CircuitState,
-    FailureCount,
-)
+from actors.behaviours.circuit import TRANSITIONS, Circuit, CircuitSpec, CircuitState, FailureCount
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 STEADY = Backoff(min_s=10.0, max_s=80.0, jitter=0.0)
@@ -36,67 +30,6 @@ def succeed(target, now, times=1):
         target.settle(target.admit(now), False, now, EVEN)
 
 
-def test_a_closed_circuit_lets_every_call_pass():
-    target = circuit()
-    assert all(target.admit(0.0) for _ in range(100))
-    assert target.state(0.0) is CLOSED
-
-
-def test_it_opens_at_the_limit_of_failures_and_not_before():
-    target = circuit(limit=3)
-    fail(target, 0.0, 2)
-    assert (target.state(0.0), target.failures(0.0)) == (CLOSED, 2)
-    fail(target, 0.0)
-    assert (target.state(0.0), target.failures(0.0)) == (OPEN, 0)
-
-
-def test_a_success_forgets_the_failures_before_it():
-    target = circuit(limit=3)
-    fail(target, 0.0, 2)
-    succeed(target, 0.0)
-    assert target.failures(0.0) == 0
-    fail(target, 0.0, 2)
-    assert target.state(0.0) is CLOSED
-
-
-def test_failures_older_than_the_window_are_forgotten():
-    target = circuit(trip=FailureCount(2, window_s=60.0))
-    fail(target, 0.0)
-    fail(target, 61.0)
-    assert target.state(61.0) is CLOSED
-    fail(target, 121.0)
-    assert target.state(121.0) is OPEN
-
-
-def test_an_open_circuit_refuses_and_says_for_how_long():
-    target = circuit(limit=1)
-    fail(target, 100.0)
-    assert target.admit(100.0) is None
-    assert target.retry_after_s(100.0) == 10.0
-    assert target.retry_after_s(107.0) == 3.0
-    assert target.admit(109.999) is None
-
-
-def test_what_is_noted_while_open_changes_nothing():
-    target = circuit(limit=1)
-    fail(target, 0.0)
-    target.record(False, 1.0, EVEN)
-    target.record(True, 1.0, EVEN)
-    assert target.state(1.0) is OPEN
-    assert target.retry_after_s(1.0) == 9.0
-
-
-def test_after_the_reset_timeout_one_call_passes_and_closes_it():
-    target = circuit(limit=1)
-    fail(target, 0.0)
-    assert target.state(10.0) is HALF_OPEN
-    trial = target.admit(10.0)
-    assert target.admit(10.0) is None
-    assert target.retry_after_s(10.0) == 0.0
-    target.settle(trial, False, 11.0, EVEN)
-    assert target.state(11.0) is CLOSED
-
-
 def test_a_trial_that_fails_opens_it_again_for_longer():
     target = circuit(limit=1)
     fail(target, 0.0)
@@ -110,13 +43,6 @@ def test_a_trial_that_fails_opens_it_again_for_longer():
     succeed(target, now)
     fail(target, now)
     assert target.retry_after_s(now) == 10.0
-
-
-@pytest.mark.parametrize(("chance", "wait_s"), [(0.0, 8.0), (0.5, 10.0), (1.0, 12.0)])
-def test_the_reset_timeout_has_jitter(chance, wait_s):
-    target = circuit(limit=1, reset=Backoff(min_s=10.0, max_s=80.0, jitter=0.2))
-    target.settle(target.admit(0.0), True, 0.0, chance)
-    assert target.retry_after_s(0.0) == pytest.approx(wait_s)
 
 
 def test_several_trials_pass_at_once_and_all_must_go_well():
@@ -155,13 +81,6 @@ def test_a_dropped_trial_gives_its_place_back():
     assert target.state(10.0) is CLOSED
 
 
-def test_a_dropped_call_of_a_closed_circuit_counts_neither_way():
-    target = circuit(limit=2)
-    fail(target, 0.0)
-    target.drop(target.admit(0.0))
-    assert target.failures(0.0) == 1
-
-
 @pytest.mark.parametrize("failed", [True, False])
 def test_a_call_from_before_the_circuit_opened_says_nothing_about_now(failed):
     target = circuit(limit=1)
@@ -174,28 +93,12 @@ def test_a_call_from_before_the_circuit_opened_says_nothing_about_now(failed):
     assert target.admit(10.0) is None
 
 
-@pytest.mark.parametrize(("failed", "state"), [(False, CLOSED), (True, OPEN)])
-def test_what_is_noted_decides_a_half_open_circuit(failed, state):
-    target = circuit(limit=1)
-    fail(target, 0.0)
-    target.record(failed, 10.0, EVEN)
-    assert target.state(10.0) is state
-
-
 def test_a_slow_call_is_a_failure_whatever_it_returned():
     target = circuit(limit=1, slow_call_s=2.0)
     target.settle(target.admit(0.0), False, 2.0, EVEN)
     assert target.state(2.0) is CLOSED
     target.settle(target.admit(2.0), False, 4.5, EVEN)
     assert target.state(4.5) is OPEN
-
-
-def test_which_errors_count_is_chosen_by_kind():
-    spec = CircuitSpec(counts=(OSError, ValueError), excuses=(FileNotFoundError,))
-    assert spec.is_failure(ConnectionError())
-    assert not spec.is_failure(FileNotFoundError())
-    assert not spec.is_failure(KeyError())
-    assert spec.is_failure(ExceptionGroup("g", [KeyError(), ValueError()]))
 
 
 TURNS = {(before, after) for (before, _), after in TRANSITIONS.items()}

@@ -1,12 +1,9 @@
 """Children made from one template."""
 
-import math
-
 import pytest
 import trio
 
 from actors import (
-    ActorDied,
     AlreadyStarted,
     AskTimeout,
     Backoff,
@@ -14,15 +11,13 @@ from actors import (
     CountChildren,
     Ignore,
     InvalidSpec,
-    Restart,
     StartDeclined,
     StartFailed,
-    StopChild,
     Supervisor,
     TooManyChildren,
 )
 from actors.behaviours.dynamic_supervisor import DynamicSupervisor, StartFromTemplate
-from tests.actors.troupe import Boom, Player, Read, kill, player, settled, sleeping, tell
+from tests.actors.troupe import Boom, Player, Read, during, kill, player, settled, sleeping, tell
 
 
 class Room(Player):
@@ -41,9 +36,13 @@ async def open_rooms(system, template=room, **options):
     return await system.spawn(ChildSpec("rooms", lambda: DynamicSupervisor(template, **options)))
 
 
+@pytest.fixture
+async def rooms(system):
+    return await open_rooms(system)
+
+
 @pytest.mark.promise("restart.dynamic-template")
-async def test_children_come_from_the_template_with_their_own_arguments(autojump_clock, system):
-    rooms = await open_rooms(system)
+async def test_children_come_from_the_template_with_their_own_arguments(autojump_clock, rooms):
     one = await rooms.ask(StartFromTemplate("cats"))
     other = await rooms.ask(StartFromTemplate("dogs", seats=3))
     assert (one.path, other.path) == ("/test/rooms/room-cats", "/test/rooms/room-dogs")
@@ -53,8 +52,7 @@ async def test_children_come_from_the_template_with_their_own_arguments(autojump
 
 
 @pytest.mark.promise("restart.dynamic-template")
-async def test_a_restarted_child_keeps_its_arguments(autojump_clock, system):
-    rooms = await open_rooms(system)
+async def test_a_restarted_child_keeps_its_arguments(autojump_clock, rooms):
     one, other = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
     other.tell("remembered")
     await tell(one, "forgotten", Boom())
@@ -78,27 +76,13 @@ async def test_there_is_a_maximum(autojump_clock, system):
     rooms = await open_rooms(system, lambda name, **options: player(name, **options), max_children=2)
     failing = await rooms.ask(StartFromTemplate("a", backoff=Backoff(60.0, 60.0)))
     await tell(failing, Boom())
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rooms.ask, StartFromTemplate("slow", starting=sleeping(1.0)))
-        await settled()
+    async with during(rooms.ask, StartFromTemplate("slow", starting=sleeping(1.0))):
         with pytest.raises(TooManyChildren):
             await rooms.ask(StartFromTemplate("b"))
     with pytest.raises(TooManyChildren, match="/test/rooms has 2 children already"):
         await rooms.ask(StartFromTemplate("b"))
     await failing.stop()
     assert (await rooms.ask(StartFromTemplate("b"))).alive
-
-
-@pytest.mark.promise("restart.dynamic-template")
-async def test_children_are_counted(autojump_clock, system):
-    rooms = await open_rooms(system, lambda name, **options: player(name, **options))
-    for name in "ab":
-        await rooms.ask(StartFromTemplate(name, restart=Restart.TEMPORARY))
-    failing = await rooms.ask(StartFromTemplate("c", backoff=Backoff(60.0, 60.0)))
-    failing.tell(Boom())
-    await tell(rooms.children()[0], Boom())
-    counted = await rooms.ask(CountChildren())
-    assert (counted.specs, counted.active, counted.workers, counted.supervisors) == (2, 1, 2, 0)
 
 
 @pytest.mark.promise("start.failure-names-child-and-cause", "start.ignore")
@@ -121,8 +105,7 @@ async def test_a_start_that_fails_is_its_askers_affair(autojump_clock, system):
 
 
 @pytest.mark.promise("start.invalid-specs")
-async def test_a_template_that_fails_is_its_askers_affair_too(autojump_clock, system):
-    rooms = await open_rooms(system)
+async def test_a_template_that_fails_is_its_askers_affair_too(autojump_clock, system, rooms):
     with pytest.raises(TypeError, match="topic"):
         await rooms.ask(StartFromTemplate())
     with pytest.raises(InvalidSpec, match="shutdown_s"):
@@ -133,46 +116,6 @@ async def test_a_template_that_fails_is_its_askers_affair_too(autojump_clock, sy
     assert odd.alive
     with pytest.raises(InvalidSpec, match="template: must be"):
         DynamicSupervisor("no template")
-
-
-@pytest.mark.promise("bitten.supervisor-serves-others")
-async def test_others_are_served_while_one_starts(autojump_clock, system):
-    rooms = await open_rooms(system, lambda name, **options: player(name, **options))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rooms.ask, StartFromTemplate("slow", starting=sleeping(3.0)))
-        await settled()
-        assert (await rooms.ask(StartFromTemplate("quick"))).alive
-        assert trio.current_time() == 0.0
-    assert len(rooms.children()) == 2
-
-
-async def test_the_end_of_the_supervisor_ends_who_waits_for_a_start(autojump_clock, system):
-    rooms = await open_rooms(system, lambda name, **options: player(name, **options))
-    errors = []
-
-    async def asker():
-        with pytest.raises((ActorDied, StartFailed)) as caught:
-            await rooms.ask(StartFromTemplate("slow", starting=sleeping()), timeout_s=math.inf)
-        errors.append(caught.value)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(asker)
-        await settled()
-        await rooms.stop()
-    assert len(errors) == 1
-    assert trio.current_time() == 0.0
-    assert system.find("/test/rooms/slow") is None
-
-
-async def test_a_child_is_stopped_by_its_reference_or_its_id(autojump_clock, system):
-    rooms = await open_rooms(system)
-    one = await rooms.ask(StartFromTemplate("cats"))
-    await one.stop()
-    again = await rooms.ask(StartFromTemplate("cats"))
-    assert again != one
-    await rooms.ask(StopChild("room-cats"))
-    assert not again.alive
-    assert rooms.children() == []
 
 
 @pytest.mark.promise("restart.dynamic-template", "restart.sub-supervisor")
@@ -186,28 +129,6 @@ async def test_when_the_supervisor_restarts_its_children_do_not_come_back(autoju
     assert not one.alive
     assert rooms.children() == []
     assert await (await rooms.ask(StartFromTemplate("cats"))).ask(Read()) == ["cats", 10]
-
-
-@pytest.mark.promise("restart.intensity")
-@pytest.mark.parametrize("apart", [False, True])
-async def test_restarts_of_unrelated_children_may_be_counted_apart(autojump_clock, system, apart):
-    rooms = await open_rooms(system, per_child=apart)
-    children = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
-    for child in children:
-        await tell(child, Boom())
-    assert [member.alive for member in children] == [apart, apart]
-
-
-@pytest.mark.promise("restart.intensity")
-async def test_too_many_restarts_fail_the_supervisor(autojump_clock, system):
-    rooms = await open_rooms(system, intensity=2)
-    refs = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs", "mice")]
-    for ref in refs[:2]:
-        await tell(ref, Boom())
-    assert all(ref.alive for ref in refs)
-    await tell(refs[2], Boom())
-    assert not any(ref.alive for ref in refs)
-    assert rooms.alive
 
 
 async def test_arguments_do_not_show(autojump_clock, system):
@@ -229,12 +150,6 @@ async def test_a_child_whose_asker_left_is_stopped_again(autojump_clock, system,
             await rooms.ask(request, timeout_s=5.0)
     await trio.sleep(20)
     assert rooms.children() == []
-
-
-async def test_a_child_that_was_started_by_a_told_message_stays(autojump_clock, system):
-    rooms = await open_rooms(system)
-    await tell(rooms, StartFromTemplate("cats"))
-    assert [ref.path for ref in rooms.children()] == ["/test/rooms/room-cats"]
 
 
 async def test_the_children_are_stopped_all_at_once(autojump_clock, system):

@@ -6,14 +6,10 @@ import trio.testing
 
 from actors import (
     ActorCrashed,
-    ActorDied,
-    ActorSystem,
     AlreadyStarted,
-    AutoShutdown,
     Backoff,
     ChildSpec,
     Crashed,
-    InvalidSpec,
     Killed,
     Normal,
     Shutdown,
@@ -22,13 +18,11 @@ from actors import (
     Terminated,
     UnhandledMessage,
 )
-from actors.behaviours.breaker import Breaker
-from actors.behaviours.circuit import CircuitSpec, FailureCount
 from actors.behaviours.job import GetJob, Job, JobCancelled, JobFailed, JobTimedOut, job
 from actors.behaviours.job_state import JobState
 from actors.behaviours.retry import Retry
 from actors.testing import Probe
-from tests.actors.troupe import Read, Run, collect, kill, player, settled
+from tests.actors.troupe import Read, Run, collect, kill, of_type, player, settled
 
 STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 THRICE = Retry(3, STEADY)
@@ -84,13 +78,6 @@ async def test_starting_a_job_does_not_wait_for_it(autojump_clock, system):
     assert waiting.ref.path == "/test/waiting"
 
 
-async def test_a_job_is_pending_until_its_first_attempt(autojump_clock, system):
-    started = await Job.start(system, "sum", add, 1, 2)
-    assert (started.state, started.attempt) in ((JobState.PENDING, 0), (JobState.RUNNING, 1))
-    assert await started.result() == 3
-    assert started.attempt == 1
-
-
 @pytest.mark.promise("restart.backoff-growth")
 async def test_a_job_that_fails_is_tried_again_with_growing_delays(autojump_clock, system):
     flaky = Flaky(OSError(), OSError())
@@ -115,7 +102,7 @@ async def test_a_job_that_fails_too_often_says_so_with_the_cause_of_each_attempt
     ended = await probe.expect(Terminated)
     assert isinstance(ended.reason, Crashed)
     assert isinstance(ended.reason.error, JobFailed)
-    (crash,) = [event for event in events if isinstance(event, ActorCrashed)]
+    (crash,) = of_type(events, ActorCrashed)
     assert (crash.path, crash.decision.value) == ("/test/flaky", "stop")
 
 
@@ -138,17 +125,6 @@ async def test_only_errors_that_may_pass_are_retried(autojump_clock, system):
         await started.result()
     assert caught.value.attempts == 2
     assert len(flaky.times) == 2
-
-
-async def test_the_error_of_a_nursery_is_told_as_it_is(autojump_clock, system):
-    async def work():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(Flaky(OSError("inner")))
-
-    started = await Job.start(system, "nursery", work)
-    with pytest.raises(JobFailed) as caught:
-        await started.result()
-    assert [str(cause) for cause in caught.value.causes] == ["inner"]
 
 
 async def test_an_attempt_that_takes_too_long_is_cancelled_and_may_be_retried(autojump_clock, system):
@@ -203,13 +179,6 @@ async def test_a_job_can_be_cancelled_while_it_works_and_while_it_waits(autojump
         await flaky.result()
 
 
-async def test_cancelling_a_job_that_ended_changes_nothing(autojump_clock, system):
-    started = await Job.start(system, "sum", add, 1, 2)
-    assert await started.result() == 3
-    await started.cancel()
-    assert await started.result() == 3
-
-
 @pytest.mark.promise("bitten.failures-reach-owner")
 @pytest.mark.parametrize("begun", [True, False])
 async def test_the_end_of_its_supervisor_is_no_silence(autojump_clock, system, begun):
@@ -225,15 +194,6 @@ async def test_the_end_of_its_supervisor_is_no_silence(autojump_clock, system, b
         with pytest.raises(JobCancelled) as caught, trio.fail_after(9):
             await started.result()
         assert caught.value.reason == reason
-
-
-async def test_the_end_of_the_system_is_no_silence(autojump_clock):
-    with trio.move_on_after(1):
-        async with ActorSystem("s") as system:
-            started = await Job.start(system, "work", trio.sleep_forever)
-            await trio.sleep_forever()
-    with pytest.raises(JobCancelled), trio.fail_after(9):
-        await started.result()
 
 
 async def test_a_result_in_the_moment_of_the_end_is_not_lost(autojump_clock, system):
@@ -293,25 +253,6 @@ async def test_a_job_of_a_spec_runs_again_with_the_next_incarnation_of_its_super
     assert await second.result() == 3
 
 
-async def test_a_failed_job_of_a_spec_crashes_at_once_and_its_error_stays(autojump_clock, system):
-    ref = await system.spawn(job("flaky", Flaky(OSError("1"))))
-    await settled()
-    with pytest.raises(ActorDied) as caught:
-        await ref.ask(GetJob())
-    assert isinstance(caught.value.__cause__, JobFailed)
-
-
-async def test_a_significant_job_ends_its_supervisor_in_order(autojump_clock, system):
-    spec = ChildSpec(
-        "sup",
-        lambda: Supervisor([job("sum", add, 1, 2, significant=True, keep_s=2.0)], auto_shutdown=AutoShutdown.ANY),
-    )
-    parent = await system.spawn(spec)
-    ref = parent.children()[0]
-    await ref.wait_stopped()
-    assert trio.current_time() == 3.0
-
-
 async def test_what_a_job_is_not_asked_for_is_unhandled(autojump_clock, system):
     ref = await system.spawn(job("work", trio.sleep_forever))
     with pytest.raises(UnhandledMessage):
@@ -333,12 +274,6 @@ async def test_a_job_leaves_nothing_behind(autojump_clock, system):
     assert len(system.timers) == 0
 
 
-@pytest.mark.promise("start.invalid-specs")
-def test_two_jobs_of_one_name_are_refused():
-    with pytest.raises(InvalidSpec, match="twice"):
-        Supervisor([job("a", trio.sleep, 1), job("a", trio.sleep, 2)])
-
-
 def test_an_error_of_many_attempts_stays_readable():
     assert str(JobFailed("/a", (OSError(),) * 7 + (KeyError(),))).endswith(
         "after attempt 8: … OSError, OSError, OSError, OSError, KeyError"
@@ -358,13 +293,6 @@ async def test_the_name_of_a_job_is_free_when_its_result_is_known(autojump_clock
     assert system.find("/test/bad") is None
 
 
-async def test_the_result_of_a_job_that_stays_is_known_at_once(autojump_clock, system):
-    ref = await system.spawn(job("sum", add, 1, 2, keep_s=60.0))
-    assert await (await ref.ask(GetJob())).result() == 3
-    assert trio.current_time() == 1.0
-    assert ref.alive
-
-
 async def test_a_job_without_a_name_has_a_number(autojump_clock, system):
     other = await system.spawn(player("other", supervision=Supervision()))
     jobs = [await Job.start(parent, None, add, 1, 2) for parent in (system, system, other)]
@@ -372,12 +300,3 @@ async def test_a_job_without_a_name_has_a_number(autojump_clock, system):
     assert [one.ref.path for one in jobs] == ["/test/job-1", "/test/job-2", "/test/other/job-3", "/test/other/job-4"]
     assert await jobs[0].result() == 3
     assert (await Job.start(system, None, add, 1, 2)).ref.path == "/test/job-5"
-
-
-async def test_a_job_waits_as_long_as_a_breaker_says(autojump_clock, system):
-    breaker = Breaker("far", CircuitSpec(FailureCount(1), reset=Backoff(min_s=20.0, max_s=20.0, jitter=0.0)))
-    flaky = Flaky(OSError())
-    started = await Job.start(system, "call", breaker.call, flaky, retry=THRICE)
-    assert await started.result() == 2
-    assert flaky.times == [0.0, 20.0]
-    assert breaker.statistics().refused == 1

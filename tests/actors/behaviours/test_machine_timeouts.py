@@ -11,12 +11,11 @@ from tests.actors.troupe import tell
 
 
 async def test_a_state_timeout_comes_if_the_state_is_not_left(autojump_clock, light):
-    begin = trio.current_time()
     await light.do(lambda machine, _: machine.state_timeout(5, "slow"))
     await trio.sleep(3)
     await light.tell(Note("x"))
     await trio.sleep(10)
-    assert light.news() == ["x", f"StateTimeout slow in red at {begin + 5:g}"]
+    assert light.news() == ["x", "StateTimeout slow in red at 5"]
 
 
 async def test_a_state_timeout_ends_with_its_state(autojump_clock, light, system):
@@ -43,11 +42,10 @@ async def test_a_state_timeout_ends_with_its_state(autojump_clock, light, system
 
 @pytest.mark.parametrize("order", ["change first", "timeout first"])
 async def test_a_state_timeout_set_with_a_change_is_that_of_the_new_state(autojump_clock, light, order):
-    begin = trio.current_time()
     acts = [to("green"), lambda machine, _: machine.state_timeout(5, "new")]
     await light.do(doing(*(acts if order == "change first" else reversed(acts))))
     await trio.sleep(10)
-    assert light.news() == ["red -> green", f"StateTimeout new in green at {begin + 5:g}"]
+    assert light.news() == ["red -> green", "StateTimeout new in green at 5"]
 
 
 async def test_a_state_timeout_can_be_set_on_entry_and_at_the_start(autojump_clock, system):
@@ -64,40 +62,23 @@ async def test_a_state_timeout_can_be_set_on_entry_and_at_the_start(autojump_clo
                 self.become(self.dark)
 
     light = await start(system, Blinking)
-    begin = trio.current_time()
     await trio.sleep(8)
-    assert light.news() == [f"StateTimeout start in red at {begin + 7:g}"]
+    assert light.news() == ["StateTimeout start in red at 7"]
     await light.do(to("green"))
     await trio.sleep(3)
     assert await light.state() == "dark"
 
 
 async def test_a_state_timeout_set_again_replaces_the_old_and_can_be_taken_back(autojump_clock, light, system):
-    begin = trio.current_time()
     await light.do(lambda machine, _: machine.state_timeout(5, "old"))
     await light.do(lambda machine, _: machine.state_timeout(8, "new"))
     await trio.sleep(10)
-    assert light.news() == [f"StateTimeout new in red at {begin + 8:g}"]
+    assert light.news() == ["StateTimeout new in red at 8"]
     await light.do(lambda machine, _: machine.state_timeout(5))
     await light.do(lambda machine, _: machine.state_timeout(math.inf))
     await trio.sleep(10)
     assert light.news() == []
     assert len(system.timers) == 0
-
-
-async def test_a_named_timeout_outlasts_changes_of_state(autojump_clock, light):
-    await light.do(lambda _, context: context.set_timer("a", 3, Note("a")))
-    await light.do(lambda _, context: context.set_timer("b", 2, Note("b")))
-    await light.do(to("green"))
-    await trio.sleep(5)
-    assert light.news() == ["red -> green", "b", "a"]
-
-
-async def test_an_event_timeout_comes_if_no_event_does(autojump_clock, light):
-    begin = trio.current_time()
-    await light.do(lambda machine, _: machine.event_timeout(5, "silence"))
-    await trio.sleep(20)
-    assert light.news() == [f"EventTimeout silence in red at {begin + 5:g}"]
 
 
 @pytest.mark.parametrize("event", ["told", "timer", "inserted", "postponed"])
@@ -121,10 +102,9 @@ async def test_any_event_ends_an_event_timeout(autojump_clock, light, event):
 
 
 async def test_a_change_of_state_alone_does_not_end_an_event_timeout(autojump_clock, light):
-    begin = trio.current_time()
     await light.do(doing(lambda machine, _: machine.event_timeout(5), to("green")))
     await trio.sleep(20)
-    assert light.news() == ["red -> green", f"EventTimeout None in green at {begin + 5:g}"]
+    assert light.news() == ["red -> green", "EventTimeout None in green at 5"]
 
 
 async def test_an_event_that_waits_already_goes_before_an_event_timeout_of_zero(autojump_clock, light):
@@ -161,8 +141,7 @@ async def test_what_was_postponed_goes_before_an_event_timeout_and_ends_it(autoj
 
 
 @pytest.mark.promise("timers.die")
-async def test_all_timeouts_die_with_the_machine(autojump_clock, system):
-    light = await start(system)
+async def test_all_timeouts_die_with_the_machine(autojump_clock, system, light):
     await light.do(
         doing(
             lambda machine, _: machine.state_timeout(5),

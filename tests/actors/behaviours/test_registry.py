@@ -16,7 +16,6 @@ from actors import (
     Backoff,
     ChildSpec,
     Conflate,
-    Lane,
     MailboxFull,
     MailboxSpec,
     Overflow,
@@ -27,7 +26,7 @@ from actors import (
 )
 from actors.behaviours.registry import Listing, NameTaken, NotRegistered, Registry, RegistryStatistics
 from actors.testing import Probe
-from tests.actors.troupe import Boom, Hang, Read, Run, collect, kill, player, settled, sleeping, tell
+from tests.actors.troupe import Boom, Hang, Read, Run, calls, during, kill, player, settled, sleeping, tell
 
 EMPTY = RegistryStatistics(keys=0, entries=0, subscriptions=0, waiting=0, dropped=0)
 
@@ -58,36 +57,6 @@ async def test_a_taken_name_is_refused_and_its_owner_left_alone(autojump_clock, 
     assert await owner.ask(Read()) == []
 
 
-async def test_an_actor_may_have_many_names_and_gives_them_back_one_by_one(autojump_clock, system, registry):
-    one, other = [await system.spawn(player(name)) for name in ("one", "other")]
-    registry.register("a", one)
-    registry.register("b", one)
-    assert not registry.deregister("a", other)
-    assert registry.deregister("a", one)
-    assert not registry.deregister("a", one)
-    assert registry.lookup("a") is None
-    assert registry.lookup("b") is one
-    registry.register("a", other)
-    assert registry.lookup("a") is other
-    assert registry.deregister("a", other)
-    assert registry.deregister("b", one)
-    assert registry.statistics() == EMPTY
-
-
-async def test_a_group_has_many_members(autojump_clock, system, registry):
-    refs = [await system.spawn(player(name)) for name in "abc"]
-    for ref in (*refs, refs[0]):
-        registry.join("readers", ref)
-    registry.join("writers", refs[1])
-    assert registry.members("readers") == tuple(refs)
-    assert registry.lookup("readers") is refs[0]
-    assert registry.deregister("readers", refs[0])
-    assert registry.members("readers") == (refs[1], refs[2])
-    assert registry.members("writers") == (refs[1],)
-    registry.join("readers", refs[0])
-    assert registry.members("readers") == (refs[1], refs[2], refs[0])
-
-
 @pytest.mark.promise("names.taken")
 async def test_a_key_is_a_name_or_a_group_and_not_both(autojump_clock, system, registry):
     one, other = [await system.spawn(player(name)) for name in ("one", "other")]
@@ -109,8 +78,7 @@ async def test_a_key_is_a_name_or_a_group_and_not_both(autojump_clock, system, r
 
 @pytest.mark.promise("watch.tables-empty")
 @pytest.mark.parametrize("given_up", ["entry", "subscription"])
-async def test_an_actor_gives_up_one_of_two_ties_to_a_key(autojump_clock, system, registry, given_up):
-    ref = await system.spawn(player("a"))
+async def test_an_actor_gives_up_one_of_two_ties_to_a_key(autojump_clock, ref, registry, given_up):
     registry.join("group", ref)
     registry.subscribe("group", ref)
     if given_up == "entry":
@@ -123,8 +91,7 @@ async def test_an_actor_gives_up_one_of_two_ties_to_a_key(autojump_clock, system
     assert registry.statistics() == EMPTY
 
 
-async def test_the_dead_get_no_entry(autojump_clock, system, registry):
-    ref = await system.spawn(player("a"))
+async def test_the_dead_get_no_entry(autojump_clock, ref, registry):
     await ref.stop()
     with pytest.raises(ActorDied):
         registry.register("name", ref)
@@ -193,9 +160,7 @@ async def test_a_name_is_free_before_anybody_hears_that_its_owner_ended(autojump
     owner, heir = [await system.spawn(player(name)) for name in ("owner", "heir")]
     registry.register("name", owner)
     await system.spawn(ChildSpec("watcher", Watcher))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(asker)
-        await settled()
+    async with during(asker) as nursery:
         nursery.start_soon(stopper)
     await settled()
     assert sorted(seen) == [("asker", None), ("stopper", None), ("watcher", None)]
@@ -329,34 +294,15 @@ async def test_a_full_subscriber_harms_nobody_and_is_right_again_later(autojump_
     assert len(await other.ask(Read())) == 4
 
 
-async def test_a_subscription_has_a_lane(autojump_clock, system, registry):
-    ref = await system.spawn(player("a"))
-    registry.subscribe("name", ref, lane=Lane.LOW)
-    registry.subscribe("name", ref, lane=Lane.ALERT)
-    await settled()
-    await tell(ref, Hang())
-    registry.register("name", ref)
-    await settled()
-    assert {lane: queue.depth for lane, queue in ref.statistics().items() if queue.depth} == {Lane.ALERT: 1}
-
-
-async def test_one_may_wait_for_a_name(autojump_clock, system, registry):
-    ref = await system.spawn(player("a"))
-    found = []
-
-    async def waiter():
-        found.append((await registry.wait_for("name", timeout_s=60.0), trio.current_time()))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(waiter)
-        nursery.start_soon(waiter)
+async def test_a_name_can_be_waited_for(autojump_clock, registry, ref):
+    async with calls(*[lambda: registry.wait_for("name", timeout_s=60.0)] * 2) as refs:
         await trio.sleep(30)
         assert registry.statistics().waiting == 2
         registry.register("other name", ref)
         await settled()
-        assert found == []
+        assert refs == []
         registry.register("name", ref)
-    assert found == [(ref, 30.0)] * 2
+    assert (refs, trio.current_time()) == ([ref, ref], 30)
     with trio.testing.assert_checkpoints():
         assert await registry.wait_for("name", timeout_s=0.0) is ref
     assert registry.statistics().waiting == 0
@@ -372,22 +318,6 @@ async def test_a_name_that_nobody_takes_in_time_is_an_error(autojump_clock, syst
         await registry.wait_for("name", timeout_s=60.0)
     assert scope.cancelled_caught
     assert registry.statistics() == EMPTY
-
-
-async def test_one_who_waits_gets_somebody_alive(autojump_clock, system, registry):
-    first, second = [await system.spawn(player(name)) for name in ("first", "second")]
-    found = []
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(collect, found, lambda: registry.wait_for("name"))
-        await settled()
-        registry.register("name", first)
-        registry.deregister("name", first)
-        await settled()
-        assert registry.statistics().waiting == 1
-        registry.register("name", second)
-    assert found == [second]
-    assert registry.statistics().waiting == 0
 
 
 async def test_an_actor_may_register_itself_as_it_starts(autojump_clock, system, registry):

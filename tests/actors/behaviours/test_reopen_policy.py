@@ -29,10 +29,3 @@ def test_it_is_away_from_the_moment_it_is_lost():
     assert (kept.open, kept.since) == (False, 20.0)
     assert kept.failed(error, 23.0, 0.5) == 1.0
     assert (kept.since, kept.last_error) == (20.0, error)
-
-
-def test_the_delays_have_jitter():
-    delays = [
-        ReopenPolicy(Backoff(min_s=1.0, max_s=9.0, jitter=0.5), 0.0).failed(OSError(), 0.0, c) for c in (0.0, 1.0)
-    ]
-    assert delays == [0.5, 1.5]

@@ -9,8 +9,6 @@ import trio.testing
 from actors import (
     ActorDied,
     ActorSystem,
-    ActorUnavailable,
-    AskTimeout,
     Backoff,
     ChildSpec,
     Killed,
@@ -24,7 +22,7 @@ from actors import (
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
 from actors.behaviours.resource import Resource, resource
 from actors.behaviours.resource_actor import ResourceActor, ResourceOptions
-from tests.actors.troupe import Read, failing, kill, settled
+from tests.actors.troupe import Read, during, failing, settled
 
 OPTIONS = ResourceOptions(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))
 
@@ -114,25 +112,6 @@ async def start(system, exchange, *, options=OPTIONS, **kwargs):
     return started
 
 
-async def test_a_resource_is_opened_once_and_used_by_many(autojump_clock, system, exchange):
-    wire = await start(system, exchange)
-    assert await wire.use(lambda opened: opened.send("hello")) == "hello by 1"
-    async with wire.borrow() as opened:
-        assert await opened.send("again") == "again by 1"
-    assert exchange.opened == 1
-
-
-async def test_starting_it_does_not_wait_for_the_resource(autojump_clock, system, exchange):
-    exchange.open_s = 3.0
-    wire = await start(system, exchange)
-    assert trio.current_time() == 0.0
-    with pytest.raises(AskTimeout) as caught:
-        await wire.use(lambda opened: opened.send("hello"), timeout_s=2.0)
-    assert caught.value.path == "/test/wire"
-    assert await wire.use(lambda opened: opened.send("hello"), timeout_s=2.0) == "hello by 1"
-    assert trio.current_time() == 3.0
-
-
 async def test_those_in_a_hurry_learn_at_once_that_it_is_away(autojump_clock, system, exchange):
     exchange.failures = [OSError("refused")] * 2
     wire = await start(system, exchange)
@@ -167,8 +146,7 @@ async def test_opening_has_a_time_limit(autojump_clock, system, exchange):
     assert (await wire.status()).open
 
 
-async def test_it_is_entered_and_left_in_one_task(autojump_clock, system, exchange):
-    wire = await start(system, exchange)
+async def test_it_is_entered_and_left_in_one_task(autojump_clock, exchange, wire):
     wire.broken(exchange.wire)
     await trio.sleep(2)
     await wire.ref.stop()
@@ -177,8 +155,7 @@ async def test_it_is_entered_and_left_in_one_task(autojump_clock, system, exchan
 
 
 @pytest.mark.parametrize("error", [OSError("cut"), None])
-async def test_what_fails_inside_it_is_noticed_and_it_is_opened_again(autojump_clock, system, exchange, error, caplog):
-    wire = await start(system, exchange)
+async def test_what_fails_inside_it_is_noticed_and_it_is_opened_again(autojump_clock, exchange, wire, error, caplog):
     exchange.wire.error = error
     await trio.sleep(5)
     exchange.wire.cut.set()
@@ -189,24 +166,6 @@ async def test_what_fails_inside_it_is_noticed_and_it_is_opened_again(autojump_c
     assert await wire.use(lambda opened: opened.send("hello")) == "hello by 2"
     assert exchange.times("open") == [0.0, 6.0]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-
-
-async def test_one_that_ends_by_itself_without_an_error_is_opened_again(autojump_clock, system):
-    scopes = []
-
-    @asynccontextmanager
-    async def source():
-        with trio.CancelScope() as scope:
-            scopes.append(scope)
-            yield "wire"
-
-    wire = await Resource.start(system, "wire", source, options=OPTIONS)
-    await settled()
-    scopes[0].cancel()
-    await settled()
-    assert (await wire.status()).last_error == "ResourceEnded"
-    await wire.use(checkpoint)
-    assert len(scopes) == 2
 
 
 @pytest.mark.promise("bitten.failures-reach-owner")
@@ -230,9 +189,7 @@ async def test_a_use_is_cut_off_when_the_resource_goes_away(autojump_clock, syst
 async def test_a_user_may_say_that_it_is_broken(autojump_clock, system, exchange):
     wire = await start(system, exchange, limit=math.inf)
     first = exchange.wire
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, ResourceLost, lambda: wire.use(Wire.hang))
-        await settled()
+    async with during(failing, ResourceLost, lambda: wire.use(Wire.hang)):
         for _ in range(3):
             wire.broken(first)
     assert await wire.use(lambda opened: opened.send("hello")) == "hello by 2"
@@ -250,8 +207,7 @@ async def test_a_user_may_say_that_it_is_broken(autojump_clock, system, exchange
         (ActorDied("/somebody/else"), 1),
     ],
 )
-async def test_an_error_of_its_use_may_mean_that_it_is_broken(autojump_clock, system, exchange, error, opened):
-    wire = await start(system, exchange)
+async def test_an_error_of_its_use_may_mean_that_it_is_broken(autojump_clock, exchange, wire, error, opened):
 
     async def fail(_):
         raise error
@@ -293,14 +249,11 @@ async def test_users_take_turns_in_the_order_in_which_they_asked(autojump_clock,
 
 
 @pytest.mark.promise("bitten.cancelled-ask")
-async def test_a_user_that_is_cancelled_gives_it_back(autojump_clock, system, exchange):
-    wire = await start(system, exchange)
+async def test_a_user_that_is_cancelled_gives_it_back(autojump_clock, exchange, wire):
     for timeout_s in (0, 1):
         with trio.move_on_after(timeout_s):
             await wire.use(Wire.hang)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.use, Wire.hang)
-        await settled()
+    async with during(wire.use, Wire.hang) as nursery:
         nursery.cancel_scope.cancel()
     for _ in range(20):
         async with trio.open_nursery() as nursery:
@@ -324,17 +277,6 @@ async def test_no_more_may_wait_than_there_is_room_for(autojump_clock, system, e
             await wire.use(Wire.hang)
         assert (caught.value.lane, caught.value.capacity) == ("borrowers", 2)
         nursery.cancel_scope.cancel()
-
-
-async def test_those_who_gave_up_waiting_make_room(autojump_clock, system, exchange):
-    spec = ChildSpec("wire", lambda: ResourceActor(exchange.source, limit=1, waiting=1))
-    wire = Resource(await system.spawn(spec))
-    async with wire.borrow():
-        for _ in range(3):
-            with trio.move_on_after(1) as scope:
-                await wire.use(Wire.hang)
-            assert scope.cancelled_caught
-            assert (await wire.status()).waiting == 0
 
 
 async def test_its_check_is_made_every_so_often_and_opens_it_again_when_it_fails(autojump_clock, system, exchange):
@@ -389,31 +331,11 @@ async def test_a_check_in_work_takes_no_time_from_the_exit(autojump_clock, syste
     assert exchange.diary == [("open", 0.0), ("exit", 30.5), ("closed", 32.5)]
 
 
-async def test_a_new_opening_does_not_wait_for_a_check_of_the_old_one(autojump_clock, system, exchange):
-    async def check(_):
-        await trio.sleep(4.9)
-
-    wire = await start(system, exchange, check=check, limit=2)
-    await trio.sleep(30.5)
-
-    async def use(borrowed):
-        wire.broken(borrowed)
-        await borrowed.hang()
-
-    with pytest.raises(ResourceLost):
-        await wire.use(use)
-    await trio.sleep(1.1)
-    assert exchange.times("open") == [0.0, 31.5]
-
-
 @pytest.mark.promise("stop.hook-once")
 @pytest.mark.parametrize("mode", list(StopMode))
-async def test_a_stop_leaves_it_in_order(autojump_clock, system, exchange, mode):
+async def test_a_stop_leaves_it_in_order(autojump_clock, exchange, wire, mode):
     exchange.exit_s = 2.0
-    wire = await start(system, exchange)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, ResourceLost, lambda: wire.use(Wire.hang))
-        await settled()
+    async with during(failing, ResourceLost, lambda: wire.use(Wire.hang)) as nursery:
         nursery.start_soon(failing, ActorDied, lambda: wire.use(Wire.hang, timeout_s=math.inf))
         await settled()
         assert await wire.ref.stop(mode) == Shutdown()
@@ -432,26 +354,12 @@ async def test_an_exit_that_fails_harms_nobody(autojump_clock, system, exchange)
     assert await wire.ref.stop() == Shutdown()
 
 
-async def test_an_exit_that_hangs_is_cut_off(autojump_clock, system, exchange, caplog):
+async def test_an_exit_that_hangs_is_cut_off(autojump_clock, exchange, wire, caplog):
     exchange.exit_s = math.inf
-    wire = await start(system, exchange)
     assert await wire.ref.stop() == Shutdown()
     assert trio.current_time() == 3.0
     assert exchange.diary == [("open", 0.0), ("exit", 0.0)]
     assert [record.getMessage() for record in caplog.records] == ["resource.exit_overrun path=/test/wire"]
-
-
-async def test_an_exit_that_hangs_does_not_keep_it_from_being_opened_again(autojump_clock, system, exchange):
-    wire = await start(system, exchange)
-    exchange.exit_s = math.inf
-    await trio.sleep(1)
-    wire.broken(exchange.wire)
-    await trio.sleep(1)
-    with pytest.raises(ResourceUnavailable) as caught:
-        await wire.use(Wire.hang, fail_fast=True)
-    assert caught.value.since == 1.0
-    assert await wire.use(lambda opened: opened.send("hello")) == "hello by 2"
-    assert exchange.times("open") == [0.0, 5.0]
 
 
 @pytest.mark.promise("peers.stop-hooks-on-cancel")
@@ -475,9 +383,7 @@ async def test_it_can_be_stopped_while_it_opens_and_between_two_tries(autojump_c
     exchange.open_s = 2.0
     exchange.exit_s = 0.5
     wire = await start(system, exchange)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, ActorDied, lambda: wire.use(Wire.hang))
-        await settled()
+    async with during(failing, ActorDied, lambda: wire.use(Wire.hang)):
         await wire.ref.stop()
     assert exchange.diary == [("open", 0.0), ("exit", 2.0), ("closed", 2.5)]
 
@@ -491,19 +397,6 @@ async def test_it_can_be_stopped_while_it_opens_and_between_two_tries(autojump_c
     await wire.ref.stop()
     assert trio.current_time() == 5.5
     assert exchange.opened == 1
-
-
-@pytest.mark.promise("bitten.ask-restarting")
-async def test_its_actor_may_restart(autojump_clock, system, exchange):
-    exchange.exit_s = 1.0
-    wire = await start(system, exchange)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failing, ResourceLost, lambda: wire.use(Wire.hang))
-        await settled()
-        await kill(wire.ref)
-        with pytest.raises(ActorUnavailable):
-            await wire.use(Wire.hang, fail_fast=True)
-        assert await wire.use(lambda opened: opened.send("hello")) == "hello by 2"
 
 
 async def test_a_resource_of_a_spec_lives_in_a_tree(autojump_clock, system, exchange):
@@ -533,6 +426,11 @@ async def test_nothing_is_left_behind(autojump_clock, system, exchange):
     await settled()
     assert trio.lowlevel.current_statistics().tasks_living == tasks
     assert len(system.timers) == 0
+
+
+@pytest.fixture
+async def wire(system, exchange):
+    return await start(system, exchange)
 
 
 class EchoServer:

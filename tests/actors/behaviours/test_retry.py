@@ -3,7 +3,7 @@ import math
 import pytest
 
 from actors import Backoff, InvalidSpec
-from actors.behaviours.retry import ONCE, Retry
+from actors.behaviours.retry import Retry
 
 STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 
@@ -11,15 +11,6 @@ STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 def test_the_delays_grow_and_end_with_the_attempts():
     retry = Retry(5, STEADY)
     assert [retry.delay_s(attempt, OSError(), 0.5) for attempt in range(1, 6)] == [1.0, 2.0, 4.0, 8.0, None]
-
-
-def test_the_delays_have_jitter():
-    retry = Retry(2, Backoff(min_s=1.0, max_s=10.0, jitter=0.5))
-    assert [retry.delay_s(1, OSError(), chance) for chance in (0.0, 1.0)] == [0.5, 1.5]
-
-
-def test_once_is_once():
-    assert ONCE.delay_s(1, OSError(), 0.5) is None
 
 
 @pytest.mark.parametrize(

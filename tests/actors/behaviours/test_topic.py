@@ -8,10 +8,8 @@ import trio
 import trio.testing
 
 from actors import (
-    ActorSystem,
     ChildSpec,
     Conflate,
-    InvalidSpec,
     Lane,
     MailboxSpec,
     Normal,
@@ -21,7 +19,6 @@ from actors import (
     Supervisor,
     Terminated,
 )
-from actors.behaviours.pool import Pool, PoolRef
 from actors.behaviours.topic import InspectTopic, Publish, Subscribe, SubscriberStatistics, Unsubscribe, topic
 from tests.actors.troupe import Boom, Hang, Read, held, kill, player, settled, tell
 
@@ -58,17 +55,6 @@ async def test_everybody_who_subscribed_gets_it_once_and_in_order(autojump_clock
     assert [await ref.ask(Read()) for ref in readers] == [[0, 1, 2]] * 3
 
 
-@pytest.mark.promise("topic.once")
-async def test_nothing_is_published_across_topics(autojump_clock, system):
-    factory = topic()
-    fruit, roots = [await system.spawn(ChildSpec(name, factory)) for name in ("fruit", "roots")]
-    ref = await subscribed(system, fruit, "a")
-    roots.tell(Publish("carrot"))
-    await tell(fruit, Publish("apple"))
-    assert await ref.ask(Read()) == ["apple"]
-    assert await counts(roots) == {}
-
-
 @pytest.mark.promise("topic.once", "watch.tables-empty")
 async def test_who_unsubscribes_gets_no_more(autojump_clock, system, news):
     ref = await subscribed(system, news, "a")
@@ -96,18 +82,7 @@ async def test_the_dead_leave_by_themselves(autojump_clock, system, news):
     assert held(news) == {}
 
 
-async def test_a_dead_actor_cannot_subscribe(autojump_clock, system):
-    news = await system.spawn(ChildSpec("news", topic(retain=1)))
-    news.tell(Publish("kept"))
-    ref = await system.spawn(reader("a"))
-    await ref.stop()
-    await news.ask(Subscribe(ref))
-    assert await counts(news) == {}
-    assert system.dead_letters.count == 0
-
-
-async def test_a_subscriber_that_restarts_stays_subscribed(autojump_clock, system, news):
-    ref = await system.spawn(player("a"))
+async def test_a_subscriber_that_restarts_stays_subscribed(autojump_clock, ref, news):
     await news.ask(Subscribe(ref))
     await kill(ref)
     await tell(news, Publish("news"))
@@ -158,16 +133,6 @@ async def test_what_is_retained_is_given_to_new_subscribers(autojump_clock, syst
     assert await new.ask(Read()) == [2, 3, 4]
 
 
-async def test_without_retention_the_past_is_past(autojump_clock, system, news):
-    news.tell(Publish("before"))
-    ref = await subscribed(system, news, "a")
-    assert await ref.ask(Read()) == []
-    assert (await news.ask(InspectTopic())).retained == 0
-    for retain in (-1, 1.5, True):
-        with pytest.raises(InvalidSpec, match="retain"):
-            topic(retain)
-
-
 async def test_subscriptions_outlive_a_crash_of_the_topic(autojump_clock, system):
     first = await system.spawn(player("first"))
     spec = ChildSpec("news", topic(retain=1))
@@ -211,16 +176,6 @@ async def test_a_topic_that_ended_leaves_nothing_behind(autojump_clock, system):
     assert known() is None
 
 
-async def test_a_pool_may_subscribe(autojump_clock, system, news):
-    pool = PoolRef()
-    await system.spawn(ChildSpec("pool", lambda: Pool(pool, player("w"), 2)))
-    await news.ask(Subscribe(pool.ref))
-    for number in range(4):
-        news.tell(Publish(number))
-    await settled()
-    assert [await ref.ask(Read()) for ref in pool.workers] == [[0, 2], [1, 3]]
-
-
 async def test_a_notice_cannot_be_forged_by_way_of_a_topic(autojump_clock, system, news):
     with pytest.raises(TypeError, match="from the runtime only"):
         Publish(Terminated(news, Normal()))
@@ -255,18 +210,3 @@ async def test_a_large_audience_does_not_hold_the_loop(autojump_clock, system, n
     trio.lowlevel.remove_instrument(steps)
     assert steps.count >= 3
     assert all(ref.statistics()[Lane.NORMAL].high_water == 1 for ref in refs)
-
-
-def test_topics_need_no_fixture():
-    factory = topic()
-
-    async def main():
-        async with ActorSystem("s", [ChildSpec("news", factory)], on_event=lambda _: None) as system:
-            news = system.find("/s/news")
-            ref = await system.spawn(reader("a"))
-            await news.ask(Subscribe(ref))
-            news.tell(Publish(1))
-            assert await counts(news) == {"a": (1, 0)}
-
-    for _ in range(2):
-        trio.run(main)

@@ -155,8 +155,7 @@ def test_rates_that_cannot_be_are_refused(options, field):
 
 
 @pytest.mark.promise("testing.chaos")
-async def test_a_failure_is_an_error_of_its_own(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_failure_is_an_error_of_its_own(autojump_clock, system, ref):
     with await EventProbe.open(system) as log:
         async with chaos(system, seed=1, rates=Rates(fail=1.0), subtree="/test/a"):
             with pytest.raises(ActorDied) as died:
@@ -166,8 +165,7 @@ async def test_a_failure_is_an_error_of_its_own(autojump_clock, system):
         assert isinstance((await log.expect_crash(ref, ChaosFault)).reason, Crashed)
 
 
-async def test_a_kill_ends_the_incarnation_before_the_message_is_handled(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_kill_ends_the_incarnation_before_the_message_is_handled(autojump_clock, system, ref):
     async with chaos(system, seed=1, rates=Rates(kill=1.0), subtree="/test/a") as storm:
         with pytest.raises(ActorDied) as died:
             await ref.ask(Read(), timeout_s=math.inf)
@@ -176,8 +174,7 @@ async def test_a_kill_ends_the_incarnation_before_the_message_is_handled(autojum
     assert await ref.ask(Read()) == []
 
 
-async def test_a_delayed_message_comes_later(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_delayed_message_comes_later(autojump_clock, system, ref):
     async with chaos(system, seed=1, rates=Rates(delay=1.0, delay_s=10.0), subtree="/test/a") as storm:
         ref.tell(1)
         ref.tell(2)
@@ -187,8 +184,7 @@ async def test_a_delayed_message_comes_later(autojump_clock, system):
 
 
 @pytest.mark.promise("testing.chaos")
-async def test_a_dropped_ask_waits_out_its_own_timeout(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_dropped_ask_waits_out_its_own_timeout(autojump_clock, system, ref):
     async with chaos(system, seed=1, rates=Rates(drop=1.0), subtree="/test/a"):
         with pytest.raises(AskTimeout):
             await ref.ask(Read(), timeout_s=20.0)
@@ -224,8 +220,9 @@ async def test_kills_between_messages_come_at_their_rate(autojump_clock, system)
     assert len(storm.log) == len(system_intensity)
 
 
-async def test_live_actors_are_struck_from_their_next_message_on_and_spared_after_the_block(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_live_actors_are_struck_from_their_next_message_on_and_spared_after_the_block(
+    autojump_clock, system, ref
+):
     ref.tell("before")
     await settle()
     async with chaos(system, seed=1, rates=Rates(drop=1.0)) as storm:

@@ -52,21 +52,6 @@ def test_advance_does_what_is_due_in_its_order_and_nothing_more(clock):
     trio.run(main, clock=clock)
 
 
-async def test_advance_follows_what_happens_meanwhile(autojump_clock):
-    wakes = []
-
-    async def ticker():
-        while True:
-            await trio.sleep(0.1)
-            wakes.append(trio.current_time())
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ticker)
-        await advance(10.05)
-        assert len(wakes) == 100
-        nursery.cancel_scope.cancel()
-
-
 async def test_advance_needs_a_clock_that_can_be_moved():
     with pytest.raises(TypeError, match="virtual"):
         await advance(1)

@@ -4,12 +4,10 @@ import pytest
 import trio
 
 from actors.testing import DeadLetterProbe, ProbeFailure
-from tests.actors.troupe import player
 
 
 @pytest.mark.promise("testing.probes")
-async def test_a_lost_message_is_expected_by_kind_target_and_reason(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_lost_message_is_expected_by_kind_target_and_reason(autojump_clock, system, ref):
     await ref.stop()
     with await DeadLetterProbe.open(system) as letters:
         ref.tell("one")
@@ -21,8 +19,7 @@ async def test_a_lost_message_is_expected_by_kind_target_and_reason(autojump_clo
 
 
 @pytest.mark.parametrize("wanted", [{"kind": int}, {"to": "/test/b"}, {"why": "overflow"}])
-async def test_another_lost_message_is_a_failure(autojump_clock, system, wanted):
-    ref = await system.spawn(player("a"))
+async def test_another_lost_message_is_a_failure(autojump_clock, system, ref, wanted):
     await ref.stop()
     with await DeadLetterProbe.open(system) as letters:
         ref.tell("one")
@@ -30,8 +27,7 @@ async def test_another_lost_message_is_a_failure(autojump_clock, system, wanted)
             await letters.expect_lost(**wanted)
 
 
-async def test_no_lost_message_is_expected_too(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_no_lost_message_is_expected_too(autojump_clock, system, ref):
     with await DeadLetterProbe.open(system) as letters:
         ref.tell("one")
         await letters.expect_none(60.0)

@@ -3,14 +3,13 @@
 import pytest
 import trio
 
-from actors import ActorStarted, ActorSystem, Decision, Directive
+from actors import Decision, Directive
 from actors.testing import EventProbe, ProbeFailure
 from tests.actors.troupe import Boom, player
 
 
 @pytest.mark.promise("testing.probes")
-async def test_a_crash_is_expected_by_path_and_error(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_crash_is_expected_by_path_and_error(autojump_clock, system, ref):
     with await EventProbe.open(system) as log:
         ref.tell(Boom())
         ref.tell(Boom(KeyError("b")))
@@ -20,8 +19,7 @@ async def test_a_crash_is_expected_by_path_and_error(autojump_clock, system):
         await log.expect_no_crash(60.0)
 
 
-async def test_a_crash_that_does_not_come_is_a_failure(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_a_crash_that_does_not_come_is_a_failure(autojump_clock, system, ref):
     with await EventProbe.open(system) as log:
         ref.tell(Boom())
         with pytest.raises(ProbeFailure, match="no crash of /test/a by OSError within 3 s"):
@@ -44,8 +42,7 @@ async def test_nothing_crashed_is_expected_too(autojump_clock, system):
         assert [crash.decision for crash in log.unexpected] == [Decision.RESUME]
 
 
-async def test_crashes_by_some_errors_can_be_allowed(autojump_clock, system):
-    ref = await system.spawn(player("a"))
+async def test_crashes_by_some_errors_can_be_allowed(autojump_clock, system, ref):
     with await EventProbe.open(system) as log:
         log.allow(ValueError)
         ref.tell(Boom())
@@ -55,14 +52,6 @@ async def test_crashes_by_some_errors_can_be_allowed(autojump_clock, system):
         ref.tell(Boom(OSError()))
         with pytest.raises(ProbeFailure, match="OSError"):
             await log.expect_no_crash(1.0)
-
-
-async def test_other_records_are_expected_like_messages(autojump_clock):
-    log = EventProbe()
-    async with ActorSystem("own", on_event=log.heard) as system:
-        await system.spawn(player("a"))
-        assert await log.fish(ActorStarted, where=lambda event: event.path == "/own/a") == ActorStarted("/own/a", 1)
-    log.close()
 
 
 async def test_a_probe_that_was_closed_hears_no_more(autojump_clock, system):

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from actors import Ask, Backoff, Killed, Shutdown
 from actors.testing import Probe, ProbeFailure, settle
-from tests.actors.troupe import Read, player
+from tests.actors.troupe import player
 
 
 @frozen
@@ -89,10 +89,9 @@ async def test_fish_lets_others_go_by(autojump_clock, probe):
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trickle)
-        began = trio.current_time()
         with pytest.raises(ProbeFailure, match="no Pong"):
             await probe.fish(Pong, 3.5)
-        assert trio.current_time() == pytest.approx(began + 3.5)
+        assert trio.current_time() == pytest.approx(3.5)
         nursery.cancel_scope.cancel()
 
 
@@ -190,13 +189,6 @@ async def test_only_a_request_that_waits_can_be_answered(autojump_clock, probe):
         probe.reply(1)
 
 
-async def test_requests_of_a_kind_can_be_answered_by_themselves(autojump_clock, probe):
-    probe.answer(Double, lambda request: request.n * 3)
-    probe.answer(Double, lambda request: request.n * 2)
-    assert await probe.ref.ask(Double(4)) == 8
-    assert (await probe.expect(Double)).n == 4
-
-
 @pytest.mark.promise("testing.probes")
 async def test_the_end_of_a_watched_actor_is_expected(autojump_clock, probe, system):
     first, second = await system.spawn(player("first")), await system.spawn(player("second"))
@@ -222,11 +214,3 @@ async def test_a_restart_of_a_watched_actor_is_expected(autojump_clock, probe, s
     await probe.unwatch(ref)
     ref.kill()
     await probe.expect_none(300.0)
-
-
-async def test_the_messages_of_a_probe_do_not_stop_it_from_being_asked(autojump_clock, probe, system):
-    told(probe, *[Ping(n) for n in range(20)])
-    ref = await system.spawn(player("a"))
-    await probe.watch(ref)
-    assert await ref.ask(Read()) == []
-    assert len(probe.seen) == 20

@@ -210,17 +210,6 @@ def test_a_simulated_actor_that_floods_itself_does_not_keep_the_others_from_runn
     assert seen == [[]]
 
 
-def test_many_turns_are_fine_as_long_as_time_passes():
-    async def ticking():
-        for _ in range(30):
-            await trio.sleep(1)
-            for _ in range(50):
-                await trio.lowlevel.checkpoint()
-        return "done"
-
-    assert simulate(ticking, stuck_turns=100) == "done"
-
-
 def test_a_block_of_ones_own_can_be_seeded():
     async def main():
         order = []
