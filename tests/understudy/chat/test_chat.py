@@ -85,9 +85,9 @@ def house(connections: ActorRef | None) -> House:
             raise ActorDied("/system/connections")
         return connections
 
-    given: Any = desk
+    host: Any = desk
     callbacks = StreamCallbacks(desk=desk, presence=presence, retry_after=lambda: built.retry_after)
-    built = House(Chat(given, callbacks, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence)
+    built = House(Chat(host, callbacks, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence)
     return built
 
 
@@ -144,7 +144,6 @@ async def test_a_server_that_cannot_take_it_says_so() -> None:
 
 
 async def test_a_server_that_goes_away_begins_nothing(connections: ActorRef) -> None:
-    """It opens no stream and starts no run; commands that start no run are carried out."""
     built = house(connections)
     built.closing = True
     for refused_one in (

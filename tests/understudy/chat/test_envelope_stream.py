@@ -32,7 +32,7 @@ async def test_a_writer_waits_for_a_slow_reader(autojump_clock: MockClock) -> No
     assert read == TOLD
 
 
-async def test_what_was_written_before_the_end_is_read(autojump_clock: MockClock) -> None:
+async def test_envelopes_written_before_the_end_are_read(autojump_clock: MockClock) -> None:
     stream = EnvelopeStream()
     assert stream.write_now(payloads(*TOLD[:2]))
     assert not stream.write_now(payloads(TOLD[2]))

@@ -3,6 +3,7 @@
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from transport.wire.errors import CommandRejected
 from understudy.chat import registry
@@ -28,15 +29,12 @@ class Crowd:
             self.refused.append((number, trio.current_time() - self.began, refused.code))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def three_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "AT_A_TIME", 3)
 
 
-@pytest.mark.usefixtures("three_at_a_time")
-async def test_a_crowd_is_admitted_in_order_and_the_rest_refused_in_time(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_a_crowd_is_admitted_in_order_and_the_rest_refused_in_time(autojump_clock: MockClock) -> None:
     crowd = Crowd(takes_s=2.0)
     async with trio.open_nursery() as nursery:
         for number in range(20):
@@ -46,8 +44,7 @@ async def test_a_crowd_is_admitted_in_order_and_the_rest_refused_in_time(
     assert sorted(crowd.refused) == [(number, pytest.approx(WAIT_S), "busy") for number in range(9, 20)]
 
 
-@pytest.mark.usefixtures("three_at_a_time")
-async def test_who_comes_while_others_wait_for_long_is_refused_at_once(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_message_is_refused_at_once_while_others_have_waited_for_long(autojump_clock: MockClock) -> None:
     crowd = Crowd(takes_s=2.0)
     async with trio.open_nursery() as nursery:
         for number in range(4):
@@ -64,8 +61,7 @@ async def test_who_comes_while_others_wait_for_long_is_refused_at_once(autojump_
     assert sorted(number for number, _ in crowd.accepted) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.usefixtures("three_at_a_time")
-async def test_who_leaves_or_fails_takes_no_place_along(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_message_that_is_withdrawn_or_fails_frees_its_place(autojump_clock: MockClock) -> None:
     crowd = Crowd(takes_s=0.5)
     async with trio.open_nursery() as nursery:  # three at work, three waiting, all of whom leave
         for number in range(6):

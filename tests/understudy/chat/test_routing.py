@@ -58,7 +58,7 @@ def test_without_a_guide_the_default_agent_answers_to_its_names(
         (Say("x", conversation_id="a\nb"), "invalid_command", "conversation_id"),
     ],
 )
-def test_what_cannot_be_routed_is_refused_by_name(say: Say, code: str, text: str) -> None:
+def test_a_message_that_cannot_be_routed_is_refused_by_name(say: Say, code: str, text: str) -> None:
     """Each kind of wrong addressee has its error code, and the exact text that published clients match."""
     with pytest.raises(CommandRejected) as refused:
         route(say, "s", AGENTS)

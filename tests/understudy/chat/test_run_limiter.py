@@ -8,17 +8,7 @@ from understudy.chat.run_limiter import RunCounts, RunLimiter
 from understudy.storage.owners import owner_of, tenant_of
 
 
-def test_a_run_waits_when_its_user_has_all_places_and_others_do_not() -> None:
-    slots: RunLimiter[str] = RunLimiter(per_user=1, total=10)
-    assert slots.acquire("a1", "ada", "A1")
-    assert not slots.acquire("a2", "ada", "A2")
-    assert slots.acquire("b1", "bob", "B1")
-    assert (slots.running, slots.waiting, slots.queue.position("a2")) == (2, 1, 1)
-    assert slots.release("a1") == [("a2", "A2")]
-    assert slots.queue.position("a2") == 0
-
-
-def test_nobody_overtakes_in_line() -> None:
+def test_permits_are_granted_in_order_of_arrival() -> None:
     slots: RunLimiter[str] = RunLimiter(per_user=2, total=2)
     for run in ("a", "b", "c", "d"):
         slots.acquire(run, f"user-{run}", run)
@@ -27,19 +17,7 @@ def test_nobody_overtakes_in_line() -> None:
     assert slots.queue.position("d") == 1
 
 
-def test_asking_twice_takes_one_place_and_who_leaves_the_line_is_not_called() -> None:
-    slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
-    assert slots.acquire("a", "ada", "A")
-    assert slots.acquire("a", "ada", "A")
-    slots.acquire("b", "bob", "B")
-    slots.release("b")
-    assert slots.release("a") == []
-    assert slots.release("a") == []
-    assert slots.release("never") == []
-    assert slots.running == 0
-
-
-def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
+def test_a_suspended_run_frees_its_permit_and_comes_back_first() -> None:
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
     for run in ("a", "b", "c"):
         slots.acquire(run, f"user-{run}", run)
@@ -55,7 +33,7 @@ def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
     assert slots.acquire("a", "user-a", "A")
 
 
-def test_beyond_the_bounded_line_nobody_is_admitted() -> None:
+def test_no_run_is_admitted_beyond_the_bounded_line() -> None:
     """Queued, reserved and suspended runs count towards `max_waiting`; runs with a permit do not."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=2, max_waiting=2)
     assert slots.reserve("a1", "ada")
@@ -89,7 +67,7 @@ def test_a_flood_of_one_user_leaves_half_of_the_line_to_the_others() -> None:
     assert flood("ada") + slots.waiting < 100 + 51
 
 
-def test_who_is_admitted_has_the_place_it_was_promised() -> None:
+def test_an_admitted_run_has_the_permit_reserved_for_it() -> None:
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
     assert slots.reserve("a", "ada")
     assert not slots.acquire("b", "bob", "B")
@@ -126,10 +104,10 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
             resting.discard(number)
             waiting = [other for other in waiting if other != number]
             begun = slots.release(str(number))
-        for _, one in begun:
-            running.add(one)
-            resting.discard(one)
-            waiting.remove(one)
+        for _, granted in begun:
+            running.add(granted)
+            resting.discard(granted)
+            waiting.remove(granted)
         assert slots.running == len(running) <= 3
         assert slots.waiting == len({*waiting, *resting})
         in_line = [number for _, _, number in slots.queue]
@@ -218,43 +196,30 @@ def two_servers(per_user: int) -> tuple[Server, Server]:
     return servers
 
 
-def look(one: Server, other: Server) -> list[tuple[str, str]]:
+def look(server: Server, other: Server) -> list[tuple[str, str]]:
     """Have the servers report at the same time, read each other's report, and grant what is free by that."""
-    (other.held, other.waits), (one.held, one.waits) = one.report(), other.report()
-    return one.limiter.offer() + other.limiter.offer()
-
-
-def test_permits_of_other_servers_count() -> None:
-    one, other = two = two_servers(2)
-    assert one.limiter.acquire("a1", "ada", "A1")
-    assert one.limiter.acquire("a2", "ada", "A2")
-    assert look(*two) == []
-    assert not other.limiter.acquire("a3", "ada", "A3")
-    assert other.limiter.acquire("b1", "bob", "B1")
-    assert other.limiter.limit_of("ada") == ("user", "ada")
-    assert one.limiter.release("a1") == []
-    assert look(*two) == [("a3", "A3")]
+    (other.held, other.waits), (server.held, server.waits) = server.report(), other.report()
+    return server.limiter.offer() + other.limiter.offer()
 
 
 def test_a_server_with_more_leaves_a_permit_to_one_with_fewer() -> None:
-    one, other = two = two_servers(4)
+    server, other = two = two_servers(4)
     for number in range(6):
-        assert one.limiter.acquire(f"a{number}", "ada", "A") == (number < 4)
+        assert server.limiter.acquire(f"a{number}", "ada", "A") == (number < 4)
     look(*two)
     for number in range(3):
         assert not other.limiter.acquire(f"b{number}", "ada", "B")
     for number in range(2):
         assert look(*two) == []
-        assert one.limiter.release(f"a{number}") == []
+        assert server.limiter.release(f"a{number}") == []
         assert look(*two) == [(f"b{number}", "B")]
-    assert one.limiter.release("a2") == [("a4", "A")], "both have two"
+    assert server.limiter.release("a2") == [("a4", "A")], "both have two"
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("xy")), max_size=40))
 def test_two_servers_that_look_at_each_other_keep_a_limit_and_leave_no_permit(
     steps: list[tuple[bool, bool, str]],
 ) -> None:
-    """Each step begins a run, or ends one; at the end all that wait have begun."""
     two = two_servers(3)
     for number, (begins, second, owner) in enumerate([*steps, *[(False, False, "x")] * len(steps)]):
         limiter = two[second].limiter

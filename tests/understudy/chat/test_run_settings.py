@@ -29,7 +29,7 @@ def checked(agent: Agent = AGENT, **settings: Any) -> Any:
     return check_settings(settings, 60.0, Budget(turns=5), agent)
 
 
-def test_what_a_client_gives_for_a_run_is_kept() -> None:
+def test_settings_of_a_client_for_a_run_are_kept() -> None:
     settings = {
         "instructions": "Rhyme.",
         "tools": [{"name": "weather", "description": "It.", "parameters": {"type": "object"}}],
@@ -66,13 +66,13 @@ def test_what_a_client_gives_for_a_run_is_kept() -> None:
         ({"budget": {"turns": 0}}, "budget.turns"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(settings: dict[str, Any], named: str) -> None:
+def test_a_setting_that_does_not_fit_is_refused_by_name(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(CommandRejected, match=rf"settings\.{named}` ") as refused:
         checked(**settings)
     assert refused.value.code == "invalid_command"
 
 
-def test_what_is_not_known_is_left_out_and_named() -> None:
+def test_unknown_settings_are_left_out_and_named() -> None:
     """The name may come from anybody, and there may be many; that of a widget's server is not for clients."""
     assert checked(model="x", widget={"server": "dice"}, max_turns=2, tool=None) == {"max_turns": 2}
     assert unknown_settings({"max_turns": 2, "tool": None}) == ""

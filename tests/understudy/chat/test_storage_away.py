@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
 from attrs import define, evolve, field
 from sqlalchemy import update
+from trio.testing import MockClock
 
 from actors import ChildSpec, open_system
 from tests.rigs.conversation import ADA, Rig, say
@@ -25,7 +25,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Fence
 from understudy.storage.store import Store
 from understudy.wire.commands import Approve, Cancel, Decision
-from understudy.wire.events import AgentProgress, AgentStarted, ApprovalRequired, FinalResponse, RunStatus
+from understudy.wire.events import AgentStarted, ApprovalRequired, FinalResponse, RunStatus
 
 
 @define
@@ -71,32 +71,6 @@ def away(rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFix
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
-def notes(rig: Rig) -> list[str]:
-    return [envelope.event.note for envelope in rig.told if isinstance(envelope.event, AgentProgress)]
-
-
-@pytest.mark.parametrize("how", ["stopped", "failed"])
-async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(rig: Rig, away: Away, how: str) -> None:
-    accepted = await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
-    assert accepted is not None
-    await rig.until(AgentStarted)
-    away.writes = True
-    if how == "stopped":
-        await rig.desk.dispatch(ADA, Cancel(accepted.run_id), rig.outbox)
-    else:
-        rig.open_gate()
-    with trio.fail_after(60):
-        while notes(rig).count("Waiting for the database") < 3:  # noqa: ASYNC110 - that is what is waited for
-            await trio.sleep(0.01)
-    away.writes = False
-    if how == "stopped":
-        (end,) = await rig.until(FinalResponse)
-        assert getattr(end.event, "status", None) is RunStatus.CANCELLED
-    else:
-        (end,) = await rig.until(Error)
-        assert getattr(end.event, "code", None) == "storage_unavailable"
-
-
 async def test_a_decision_that_cannot_be_stored_is_not_acknowledged(rig: Rig, away: Away) -> None:
     mailing = scripted(Call([("send_mail", {"to": "anna"})]), SayTurn("Done"))
     rig.services.agents["script"] = mailing  # type: ignore[index]
@@ -123,8 +97,7 @@ async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) 
     rig.open_gate()
     await rig.desk.dispatch(ADA, say("third", "t"), rig.outbox)
     assert getattr((await rig.until(FinalResponse, 3))[-1].event, "status", None) is RunStatus.SUCCESS
-    assert rig.services.limiter.running == 0
-    assert rig.services.limiter.waiting == 0
+    assert (rig.services.limiter.running, rig.services.limiter.waiting) == (0, 0)
 
 
 async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: Away) -> None:
@@ -144,7 +117,6 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
     rig: Rig, caplog: pytest.LogCaptureFixture, seq: int
 ) -> None:
     accepted = await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
-    assert accepted is not None
     await rig.until(AgentStarted)
     conversation = rig.conversation
     conversation.tell(OwnershipLost())
@@ -179,7 +151,6 @@ async def test_a_message_that_was_stored_after_all_is_at_work_at_once(rig: Rig, 
         await rig.desk.dispatch(ADA, Cancel(run.id), rig.outbox)
     else:
         accepted = await rig.desk.dispatch(ADA, message if what == "again" else say("and more", "t"), rig.outbox)
-        assert accepted is not None
         assert (accepted.run_id == run.id) == (what == "again")
     answers = [envelope.run_id for envelope in await rig.until(FinalResponse, 3 if what == "another" else 2)]
     assert answers.count(run.id) == 1
@@ -196,10 +167,8 @@ async def test_a_conversation_that_is_woken_while_it_cannot_look_goes_on(rig: Ri
     assert len(await rig.until(AgentStarted)) == 1
 
 
-async def test_the_monitor_sleeps_while_nobody_waits_and_is_woken_by_a_wait(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    looks, told = list[float](), list[float]()
+async def test_the_monitor_sleeps_while_nobody_waits_and_is_woken_by_a_wait(autojump_clock: MockClock) -> None:
+    looks, notified = list[float](), list[float]()
 
     class Counting(StorageWaitMonitor):
         async def receive(self, message: object, context: Any) -> None:
@@ -212,8 +181,8 @@ async def test_the_monitor_sleeps_while_nobody_waits_and_is_woken_by_a_wait(
         assert len(looks) == 1
         for _ in range(2):
             began = trio.current_time()
-            with waits.notify_if_slow(lambda: told.append(trio.current_time())):
+            with waits.notify_if_slow(lambda: notified.append(trio.current_time())):
                 await trio.sleep(1)
-            assert told.pop() - began < 0.9
-            assert told == []
+            assert notified.pop() - began < 0.9
+            assert notified == []
             await trio.sleep(60)

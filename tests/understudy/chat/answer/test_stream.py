@@ -33,7 +33,6 @@ async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str]:
 @pytest.mark.parametrize("size", [1, 7, INLINE + 1])
 @pytest.mark.parametrize("name", TEXTS)
 async def test_the_shown_text_is_the_sanitized_text_for_any_pieces(name: str, size: int) -> None:
-    """Short pieces are sanitized on the loop and long ones in a thread, with the same result."""
     answer, shown = await streamed(TEXTS[name], size)
     assert answer.text == shown == SCRUBBER.sanitize(TEXTS[name]).text
     assert SECRET not in shown
@@ -53,7 +52,7 @@ class Noting(Words):
         return len(text)
 
 
-async def test_what_is_held_back_is_weighed_with_the_piece() -> None:
+async def test_text_that_is_held_back_is_weighed_with_the_piece() -> None:
     """Of a long private key each piece is short, but all of it is read again and again."""
     noting = Noting(Category.PII, "pii.test", "", "noting")
     answer = SanitizedAnswer(Sanitizer(STANDARD, extra=[noting]).stream())

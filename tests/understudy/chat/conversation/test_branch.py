@@ -107,8 +107,9 @@ _talks = iter(range(1_000_000))
 
 @given(st.lists(st.tuples(st.sampled_from(DOINGS), st.integers(0, 5)), max_size=24))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_known_is_what_the_store_has(database: SqliteDatabase, doings: list[tuple[str, int]]) -> None:
-    """After any order of messages, edits, repeated answers, steps, ends and restarts of the conversation."""
+def test_the_branch_in_memory_is_the_branch_in_the_store(
+    database: SqliteDatabase, doings: list[tuple[str, int]]
+) -> None:
     talk = Talk(database, f"user{next(_talks)}")
     for doing, number in doings:
         newest = talk.ended[-1] if talk.ended else None
@@ -152,11 +153,10 @@ def test_a_conversation_knows_what_is_said_in_it(database: SqliteDatabase) -> No
     assert talk.check() == 2
 
 
-def test_what_was_read_counts_until_it_may_be_outdated(database: SqliteDatabase) -> None:
-    """A conversation that starts again takes what a run has read, but not if that changed meanwhile."""
+def test_a_branch_that_was_read_counts_until_it_may_be_outdated(database: SqliteDatabase) -> None:
     talk = Talk(database, "again")
-    for before in (None, "again-0"):
-        talk.end(talk.say(before), answered=True)
+    for parent in (None, "again-0"):
+        talk.end(talk.say(parent), answered=True)
     talk.branch = RecentBranch()
     third = talk.say("again-1")
     assert talk.check() == 0
@@ -197,14 +197,14 @@ def test_exchanges_are_not_kept_as_objects(database: SqliteDatabase) -> None:
         talk.step(last, 1)
         talk.end(last, answered=True)
     gc.collect()
-    before = sys.getallocatedblocks()
+    blocks = sys.getallocatedblocks()
     exchanges = talk.branch.exchanges
-    decoded = sys.getallocatedblocks() - before
+    decoded = sys.getallocatedblocks() - blocks
     assert len(exchanges) == 20
     del exchanges
     branch = talk.branch
     del talk
     gc.collect()
-    before = sys.getallocatedblocks()
+    blocks = sys.getallocatedblocks()
     del branch
-    assert before - sys.getallocatedblocks() < decoded / 10
+    assert blocks - sys.getallocatedblocks() < decoded / 10

@@ -25,7 +25,7 @@ from understudy.wire.events import (
 )
 
 
-async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
+async def test_a_waiting_run_is_sent_its_position_again_and_again(rig: Rig) -> None:
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("elsewhere", "u"), rig.outbox)
@@ -52,7 +52,7 @@ async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> No
     assert len(await rig.until(FinalResponse, 2)) == 2
 
 
-async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_it(rig: Rig) -> None:
+async def test_findings_of_a_message_are_sent_when_its_run_begins(rig: Rig) -> None:
     """Also where its server, or its conversation, died before: once, right after the agent began, in one with that."""
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say(f"my key is ghp_{'a1B2c3D4' * 4}e5F6, keep it", "t"), rig.outbox)
@@ -67,8 +67,8 @@ async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_
         kind.type
         for kind in (MessageAccepted, AgentStarted, SanitizationSummary, AgentThinking, AgentCompleted, FinalResponse)
     ]
-    told = [envelope.event for envelope in rig.told if isinstance(envelope.event, SanitizationSummary)]
-    assert [(summary.direction, dict(summary.counts)) for summary in told] == [("inbound", {"secret": 1})]
+    summaries = [envelope.event for envelope in rig.told if isinstance(envelope.event, SanitizationSummary)]
+    assert [(summary.direction, dict(summary.counts)) for summary in summaries] == [("inbound", {"secret": 1})]
 
 
 async def test_a_conversation_ends_when_nothing_runs(rig: Rig) -> None:
@@ -127,7 +127,7 @@ def pieces(rig: Rig) -> list[PartialResult]:
     return [envelope.event for envelope in rig.told if isinstance(envelope.event, PartialResult)]
 
 
-async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_earlier_messages_are_read_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at all in a new thread; by the first message after the conversation began again. The model has it all."""
     read, history = list[str](), queries.history
 

@@ -49,7 +49,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Busy]:
     database.close()
 
 
-async def test_what_is_committed_while_a_page_is_read_is_never_a_hole(store: Busy) -> None:
+async def test_commits_while_a_page_is_read_leave_no_hole_in_it(store: Busy) -> None:
     """The page holds everything up to the head it names; an empty page never names a later head."""
     for after in range(6):
         page = await read_page(store, "ada", "t", after, 100)

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 import trio
-import trio.testing
 from attrs import define, field
+from trio.testing import MockClock
 
 from actors import ActorSystem, ChildSpec, open_system
 from understudy.chat.conversation.recovery import BATCH, EVERY_S, QUEUED, QUEUED_OF_OWNER, Recovery
@@ -86,9 +86,7 @@ def run(number: int, owner: str) -> RunRecord:
     return RunRecord(name, owner, name, name, None, "guide", None, "running", float(number))
 
 
-async def test_many_unfinished_runs_are_woken_oldest_first_as_room_appears(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_many_unfinished_runs_are_woken_oldest_first_as_room_appears(autojump_clock: MockClock) -> None:
     runs = [run(number, "many" if number < 300 else f"u{number % 200}") for number in range(600)]
     store = Unfinished(runs)
     limiter = store.limiter
@@ -107,9 +105,7 @@ async def test_many_unfinished_runs_are_woken_oldest_first_as_room_appears(
         assert len(store.woken) == 600
 
 
-async def test_an_idle_server_reads_nothing_until_a_conversation_was_started(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_an_idle_server_reads_nothing_until_a_conversation_was_started(autojump_clock: MockClock) -> None:
     """A run that is unfinished then is found, also if its conversation is gone again."""
     store = Unfinished([])
     async with recovery(store):
@@ -121,7 +117,7 @@ async def test_an_idle_server_reads_nothing_until_a_conversation_was_started(
 
 
 async def test_a_store_that_is_away_is_not_pressed_and_fills_no_log(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Unfinished([], missed=tuple(f"u{number}" for number in range(300)), away=True)
     async with recovery(store):

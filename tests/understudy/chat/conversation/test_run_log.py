@@ -8,8 +8,9 @@ import trio
 import trio.testing
 
 from tests.rigs.agent_run import LogOfRun
-from tests.rigs.thread_log import Sent, Shell, accept
-from transport.wire.events import Event, PartialResult
+from tests.rigs.thread_log import Shell, accept
+from tests.rigs.thread_log import shell as shell
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.run_log import UNYIELDED, RunLog
 from understudy.chat.messages import RunRequest
@@ -17,34 +18,20 @@ from understudy.chat.run_state.state import RunState
 from understudy.chat.services import ChatSettings
 from understudy.storage.errors import Fenced, StorageUnavailable
 from understudy.storage.records import StepRecord
-from understudy.wire.events import (
-    AgentStarted,
-    AgentThinking,
-    MessageAccepted,
-    SteerAccepted,
-    SteerTaken,
-    ToolCompleted,
-    ToolExecuting,
-    ToolStatus,
-)
+from understudy.wire import events as wire
 
 STEP = StepRecord("r1", 1, "tool", "echo", "c", {}, None, "started", 0.0)
-ENDED = ToolCompleted("a", "c", "echo", None, "done", ToolStatus.OK, 1.0, 0.0)
+ENDED = wire.ToolCompleted("a", "c", "echo", None, "done", wire.ToolStatus.OK, 1.0, 0.0)
 
 
 @pytest.fixture
 def log(shell: Shell) -> RunLog:
     """The log of a run at work that has gathered the start of a call."""
     shell.handle(accept(1))
-    shell.record("r1", AgentStarted("a", "", 0.0))
+    shell.record("r1", wire.AgentStarted("a", "", 0.0))
     log = shell.run_log(shell.it.thread.runs["r1"])
-    log.gathered.add(ToolExecuting("a", "c", "echo", {}, "", 0.0), steps=(STEP,))
+    log.gathered.add(wire.ToolExecuting("a", "c", "echo", {}, "", 0.0), steps=(STEP,))
     return log
-
-
-@pytest.fixture
-def shell() -> Shell:
-    return Shell()
 
 
 def logged(shell: Shell) -> list[str]:
@@ -60,7 +47,7 @@ async def test_a_writer_that_is_cancelled_before_its_turn_takes_nothing_with_it(
     """A call ends behind another writer, such as a tool that keeps its handle, whose time is over as it waits."""
     scope = trio.CancelScope()
     async with trio.open_nursery() as nursery, shell.it.thread.turn:
-        nursery.start_soon(write, log, AgentThinking("a", "hm", 0.0), scope)
+        nursery.start_soon(write, log, wire.AgentThinking("a", "hm", 0.0), scope)
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(write, log, ENDED)
         await trio.testing.wait_all_tasks_blocked()
@@ -69,11 +56,11 @@ async def test_a_writer_that_is_cancelled_before_its_turn_takes_nothing_with_it(
     assert logged(shell) == ["tool_executing", "tool_completed"]
 
 
-async def test_what_could_not_be_stored_is_committed_with_what_follows(shell: Shell, log: RunLog) -> None:
+async def test_events_that_could_not_be_stored_are_committed_with_the_next_ones(shell: Shell, log: RunLog) -> None:
     """A subagent that could not be stored fails alone: the call beside it, whose start it would have stored, ends."""
     shell.failing = [StorageUnavailable("away")]
     with pytest.raises(StorageUnavailable):
-        await write(log, AgentThinking("a", "hm", 0.0))
+        await write(log, wire.AgentThinking("a", "hm", 0.0))
     assert logged(shell) == []
     await write(log, ENDED)
     assert logged(shell) == ["tool_executing", "tool_completed"]
@@ -82,12 +69,12 @@ async def test_what_could_not_be_stored_is_committed_with_what_follows(shell: Sh
 async def test_a_log_that_is_lost_is_lost_for_each_that_writes(shell: Shell, log: RunLog) -> None:
     """A call ends after another writer has learned that the thread is another node's, and before the run is stopped."""
     shell.failing = [Fenced("t", "b"), Fenced("t", "b")]
-    for event in (AgentThinking("a", "hm", 0.0), ENDED):
+    for event in (wire.AgentThinking("a", "hm", 0.0), ENDED):
         with pytest.raises(Fenced):
             await log.commit([event], [])
 
 
-async def test_what_another_has_committed_is_not_committed_again(shell: Shell, log: RunLog) -> None:
+async def test_events_that_another_writer_has_committed_are_not_committed_again(shell: Shell, log: RunLog) -> None:
     """The end of a call takes its start, for which the run had the turn as well, as it had waited long enough."""
     async with trio.open_nursery() as nursery, shell.it.thread.turn:
         nursery.start_soon(write, log, ENDED)
@@ -96,21 +83,9 @@ async def test_what_another_has_committed_is_not_committed_again(shell: Shell, l
     assert logged(shell) == ["tool_executing", "tool_completed"]
 
 
-async def test_text_that_waits_for_its_window_is_shown_before_the_event_that_follows_it(
-    shell: Shell, log: RunLog
-) -> None:
-    for piece in ("one ", "two ", "three"):
-        log.append_text(piece)
-    shell.done.clear()
-    await write(log, AgentThinking("a", "hm", 0.0))
-    events = [effect.envelope.event for effect in shell.done if isinstance(effect, Sent)]
-    assert events == [PartialResult("two three", 4)]
-    assert [type(effect).__name__ for effect in shell.done] == ["Committed", "Sent", "Published"]
-
-
 def at_work() -> tuple[RunLog, LogOfRun]:
     log = LogOfRun(0.0, RunState("r"), SimpleNamespace(settings=ChatSettings(silence_s=10.0)))
-    log.state.apply(MessageAccepted("m", "r", "go"))
+    log.state.apply(wire.MessageAccepted("m", "r", "go"))
     return log.of_run(RunRequest("r", "ada", "t", "m", "go", (), "support"), Agent("support")), log
 
 
@@ -132,18 +107,8 @@ async def test_progress_is_sent_after_each_silence(autojump_clock: trio.testing.
     assert log.progress == [(at, "Still running query_table") for at in (10, 20, 35)]
 
 
-async def test_steps_are_numbered_from_one() -> None:
-    run, _ = at_work()
-    steps = [run.next_step("model", "offline", None, None, 1.0), run.next_step("tool", "echo", "c", {}, 2.0)]
-    assert [(step.number, step.kind, step.status) for step in steps] == [
-        (1, "model", "started"),
-        (2, "tool", "started"),
-    ]
-
-
 @pytest.mark.parametrize("piece", ["piece", ""], ids=["shown", "held back"])
 async def test_a_model_that_writes_without_pause_lets_other_tasks_run(piece: str) -> None:
-    """One step of theirs for so many pieces, and it can be cancelled meanwhile."""
     steps = pieces = 0
     run, _ = at_work()
 
@@ -167,19 +132,21 @@ async def test_a_model_that_writes_without_pause_lets_other_tasks_run(piece: str
 async def test_only_steers_that_wait_are_taken() -> None:
     run, log = at_work()
     assert await run.take_steers(0) == ()
-    log.state.apply(SteerAccepted("s", "shorter", "next"))
+    log.state.apply(wire.SteerAccepted("s", "shorter", "next"))
     assert [steer.steer_id for steer in await run.take_steers(1)] == ["s"]
     assert await run.take_steers(2) == ()
-    assert [(event.steer_id, event.turn) for _, event in log.of(SteerTaken)] == [("s", 1)]
+    assert [(event.steer_id, event.turn) for _, event in log.of(wire.SteerTaken)] == [("s", 1)]
 
 
-async def test_what_was_gathered_is_committed_before_what_follows_it() -> None:
+async def test_gathered_events_are_committed_before_those_that_follow() -> None:
     """What a call yields needs the call's start in the log, and a steer enters after the thoughts before it."""
     run, log = at_work()
-    log.state.apply(AgentStarted("a", "", 0.0))
-    log.state.apply(SteerAccepted("s", "shorter", "next"))
+    log.state.apply(wire.AgentStarted("a", "", 0.0))
+    log.state.apply(wire.SteerAccepted("s", "shorter", "next"))
     for number, follow in enumerate((partial(run.send_partial, "c", 0, []), partial(run.take_steers, 1))):
-        run.gather(AgentThinking("a", str(number), 0.0))
+        run.gather(wire.AgentThinking("a", str(number), 0.0))
         await follow()
-        assert [event.thought for _, event in log.of(AgentThinking)] == [str(thought) for thought in range(number + 1)]
+        assert [event.thought for _, event in log.of(wire.AgentThinking)] == [
+            str(thought) for thought in range(number + 1)
+        ]
         assert run.gathered.events == ()

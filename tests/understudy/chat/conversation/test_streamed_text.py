@@ -4,7 +4,7 @@ from transport.wire.events import PartialResult
 from understudy.chat.conversation.streamed_text import StreamedText
 
 
-def test_what_has_not_been_shown_is_one_piece_and_is_shown_once() -> None:
+def test_text_not_shown_yet_is_one_piece_and_is_shown_once() -> None:
     text = StreamedText()
     assert text.take() is None
     text.append("a\n\n")
@@ -28,6 +28,6 @@ def test_a_text_that_was_shown_before_is_not_shown_again() -> None:
 def test_a_text_that_restarts_is_another_one() -> None:
     text = StreamedText()
     text.append("one")
-    before = text.epoch
+    epoch = text.epoch
     text.restart()
-    assert (text.take(), text.stored, len(text), text.epoch == before) == (None, "", 0, False)
+    assert (text.take(), text.stored, len(text), text.epoch == epoch) == (None, "", 0, False)

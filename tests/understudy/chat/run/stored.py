@@ -47,7 +47,7 @@ def exchange(
 ) -> AnsweredMessage:
     names = ("ann", f"m-{run_id}", "t", run_id)
     message = Message(*names, "user", text, "guide", None, "accepted", 1.0, tuple(references))
-    said = None
+    reply = None
     if answer is not None:
-        said = Message("ann", f"answer-{run_id}", "t", run_id, "assistant", answer, "guide", None, "success", 2.0)
-    return AnsweredMessage(message, run_id, status, said, tuple(steps))
+        reply = Message("ann", f"answer-{run_id}", "t", run_id, "assistant", answer, "guide", None, "success", 2.0)
+    return AnsweredMessage(message, run_id, status, reply, tuple(steps))

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve, frozen
+from trio.testing import MockClock
 
 from actors import ActorRef, Context
 from tests.rigs.agent_run import LogOfRun, one_permit, started
@@ -25,15 +26,7 @@ from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, STA
 from understudy.chat.run.questions import OpenQuestion
 from understudy.storage.limits import Limits
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
-from understudy.wire.events import (
-    AgentCompleted,
-    FinalResponse,
-    QuestionAnswered,
-    QuestionAsked,
-    ToolCompleted,
-    ToolExecuting,
-    ToolStatus,
-)
+from understudy.wire import events as wire
 
 BANK: Counter[str] = Counter()
 """How often each call took effect."""
@@ -69,24 +62,24 @@ def an_agent(pay: Tool) -> Agent:
     return Agent("a", tools=[pay], model=Thinking(Call([("pay", {"amount": 3})]), Say("one two")))
 
 
-def completed(events: Sequence[Event]) -> ToolCompleted:
-    (event,) = (event for event in events if isinstance(event, ToolCompleted))
+def completed(events: Sequence[Event]) -> wire.ToolCompleted:
+    (event,) = (event for event in events if isinstance(event, wire.ToolCompleted))
     return event
 
 
 async def cut_before_the_outcome(agent: Agent) -> list[Cut]:
     """Return the records of a run that was killed after its call had started."""
     whole = await played([agent])
-    number = next(n for n, cut in enumerate(whole.cuts) if any(isinstance(e, ToolCompleted) for e in cut.events))
+    number = next(n for n, cut in enumerate(whole.cuts) if any(isinstance(e, wire.ToolCompleted) for e in cut.events))
     return whole.cuts[:number]
 
 
-async def resumed(pay: Tool, *, effect: int, choices: Sequence[str] = ()) -> tuple[Recorded, ToolCompleted]:
+async def resumed(pay: Tool, *, effect: int, choices: Sequence[str] = ()) -> tuple[Recorded, wire.ToolCompleted]:
     BANK.clear()
-    before = await cut_before_the_outcome(an_agent(pay))
+    cuts = await cut_before_the_outcome(an_agent(pay))
     ((call_id, _),) = BANK.items()
     BANK[call_id] = effect
-    recorded = await played([an_agent(pay)], before, choices, limits=None if choices else NOBODY_ANSWERS)
+    recorded = await played([an_agent(pay)], cuts, choices, limits=None if choices else NOBODY_ANSWERS)
     return recorded, completed(recorded.events)
 
 
@@ -101,7 +94,7 @@ async def by_hand(turn: AgentTurn) -> None:
 )
 async def test_arguments_are_read_as_models_write_them_whoever_calls(worker: dict[str, Any]) -> None:
     events = (await played([Agent("a", tools=[payer()], **worker)])).events
-    assert [event.parameters for event in events if isinstance(event, ToolExecuting)] == [{"amount": 3}]
+    assert [event.parameters for event in events if isinstance(event, wire.ToolExecuting)] == [{"amount": 3}]
     assert completed(events).result == "paid 3"
 
 
@@ -111,26 +104,22 @@ async def test_a_resumed_run_keeps_its_model_and_the_calls_that_it_had_begun() -
     of_staff = ("group:staff",)
     permissions = Permissions(Rules(("staff",), tools={"pay": of_staff}, models={"script": of_staff}))
     begun = await cut_before_the_outcome(agent)
-    assert completed((await played([agent], begun, permissions=permissions)).events).status is ToolStatus.OK
-    before = next(n for n, cut in enumerate(begun) if any(isinstance(e, ToolExecuting) for e in cut.events))
+    assert completed((await played([agent], begun, permissions=permissions)).events).status is wire.ToolStatus.OK
+    number = next(n for n, cut in enumerate(begun) if any(isinstance(e, wire.ToolExecuting) for e in cut.events))
     BANK.clear()
-    refused = completed((await played([agent], begun[:before], permissions=permissions)).events)
-    assert (refused.status, refused.result["error"]["code"]) == (ToolStatus.FAILED, "forbidden")
+    refused = completed((await played([agent], begun[:number], permissions=permissions)).events)
+    assert (refused.status, refused.result["error"]["code"]) == (wire.ToolStatus.FAILED, "forbidden")
     assert not BANK
 
 
 @pytest.mark.parametrize(
     ("options", "effect"),
-    [
-        ({"reconcile": by_ledger}, 1),
-        ({"reconcile": by_ledger}, 0),
-        ({"reconcile": unsure, "retry_safe": True}, 0),
-    ],
+    [({"reconcile": by_ledger}, 1), ({"reconcile": by_ledger}, 0), ({"reconcile": unsure, "retry_safe": True}, 0)],
     ids=["took effect", "took none", "unknown, and safe to repeat"],
 )
 async def test_a_call_takes_effect_once_under_its_id(options: dict[str, Any], effect: int) -> None:
     _, outcome = await resumed(payer(**options), effect=effect)
-    assert (outcome.status, outcome.result, outcome.effect) == (ToolStatus.OK, "paid 3", None)
+    assert (outcome.status, outcome.result, outcome.effect) == (wire.ToolStatus.OK, "paid 3", None)
     assert dict(BANK) == {outcome.call_id: 1}
 
 
@@ -140,7 +129,7 @@ async def test_a_call_of_unknown_effect_is_not_repeated_and_the_model_is_told(
 ) -> None:
     caplog.set_level(logging.WARNING, "understudy.chat.effects")
     _, outcome = await resumed(payer(reconcile=reconcile, timeout_s=0.2), effect=0)
-    assert (outcome.status, outcome.effect) == (ToolStatus.KILLED, "unknown")
+    assert (outcome.status, outcome.effect) == (wire.ToolStatus.KILLED, "unknown")
     assert outcome.result_summary.endswith(EFFECT_UNKNOWN)
     assert list(BANK.values()) == [0]
     failed = [record for record in caplog.records if record.getMessage() == "effect.failed"]
@@ -150,17 +139,17 @@ async def test_a_call_of_unknown_effect_is_not_repeated_and_the_model_is_told(
 @pytest.mark.parametrize(
     ("choice", "status", "effect", "times"),
     [
-        ("happened", ToolStatus.OK, None, 0),
-        ("again", ToolStatus.OK, None, 1),
-        ("skip", ToolStatus.KILLED, "unknown", 0),
+        ("happened", wire.ToolStatus.OK, None, 0),
+        ("again", wire.ToolStatus.OK, None, 1),
+        ("skip", wire.ToolStatus.KILLED, "unknown", 0),
     ],
 )
 async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
-    choice: str, status: ToolStatus, effect: str | None, times: int
+    choice: str, status: wire.ToolStatus, effect: str | None, times: int
 ) -> None:
     undo = {"undo": lambda result, arguments: None, "undo_s": 60}
     recorded, outcome = await resumed(payer(**undo), effect=0, choices=[choice])
-    (question,) = (event for event in recorded.events if isinstance(event, QuestionAsked))
+    (question,) = (event for event in recorded.events if isinstance(event, wire.QuestionAsked))
     assert (question.title, question.asked_by, question.call_id) == ("Did pay take effect?", "server", outcome.call_id)
     assert question.text == "The call was interrupted, and it is unknown whether it took effect."
     assert [offered["value"] for offered in question.choices or ()] == ["happened", "again", "skip"]
@@ -169,26 +158,26 @@ async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
 
 
 async def test_an_answer_counts_after_another_crash_but_a_call_made_again_is_asked_about_again() -> None:
-    for choice, asked in (("skip", 1), ("again", 2)):
+    for choice, times in (("skip", 1), ("again", 2)):
         recorded, _ = await resumed(payer(), effect=0, choices=[choice])
-        ends = [n for n, cut in enumerate(recorded.cuts) if any(isinstance(e, ToolCompleted) for e in cut.events)]
+        ends = [n for n, cut in enumerate(recorded.cuts) if any(isinstance(e, wire.ToolCompleted) for e in cut.events)]
         second = await played([an_agent(payer())], recorded.cuts[: ends[-1]], ["skip"])
-        questions = [event for event in second.events if isinstance(event, QuestionAsked)]
-        assert len({question.question_id for question in questions}) == len(questions) == asked
+        questions = [event for event in second.events if isinstance(event, wire.QuestionAsked)]
+        assert len({question.question_id for question in questions}) == len(questions) == times
         assert completed(second.events).effect == "unknown"
 
 
 async def test_a_call_whose_arguments_were_redacted_is_not_made_again_without_them() -> None:
     pay = payer(reconcile=by_ledger)
     BANK.clear()
-    before = await cut_before_the_outcome(an_agent(pay))
+    cuts = await cut_before_the_outcome(an_agent(pay))
     BANK.clear()
-    for cut in before:
+    for cut in cuts:
         for step in cut.steps:
             if step.kind == "model" and step.ended_at is not None:
                 step.result["calls"][0]["whole"] = False
-    outcome = completed((await played([an_agent(pay)], before)).events)
-    assert (outcome.status, outcome.effect, dict(+BANK)) == (ToolStatus.KILLED, None, {})
+    outcome = completed((await played([an_agent(pay)], cuts)).events)
+    assert (outcome.status, outcome.effect, dict(+BANK)) == (wire.ToolStatus.KILLED, None, {})
     assert "took no effect" in outcome.result_summary
 
 
@@ -210,7 +199,7 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     monkeypatch.setattr(ToolCall, "receive", receive)
     BANK.clear()
     outcome = completed((await played([an_agent(payer(reconcile=by_ledger))])).events)
-    assert (outcome.status, outcome.result, list(BANK.values())) == (ToolStatus.OK, "paid 3", [1])
+    assert (outcome.status, outcome.result, list(BANK.values())) == (wire.ToolStatus.OK, "paid 3", [1])
     assert next(kills, None) is None, "it was killed"
 
 
@@ -227,11 +216,11 @@ async def test_a_reconcile_whose_actor_is_killed_is_asked_again(kills: int, monk
 
     monkeypatch.setattr(EffectCall, "on_start", on_start)
     recorded, outcome = await resumed(payer(reconcile=by_ledger), effect=1, choices=["skip"])
-    questions = [event for event in recorded.events if isinstance(event, QuestionAsked)]
+    questions = [event for event in recorded.events if isinstance(event, wire.QuestionAsked)]
     if kills < MAX_ASKED:
         assert (outcome.result, questions) == ("paid 3", [])
     else:
-        assert (outcome.status, len(questions)) == (ToolStatus.KILLED, 1)
+        assert (outcome.status, len(questions)) == (wire.ToolStatus.KILLED, 1)
 
 
 @frozen
@@ -256,7 +245,7 @@ def asker(order: str, **options: Any) -> Tool:
 
 
 @pytest.mark.parametrize(
-    ("order", "reconcile", "before", "answers", "asked", "times"),
+    ("order", "reconcile", "paid", "answers", "sources", "times"),
     [
         ("?a", None, 0, ["yes"], ["tool"], 1),
         ("a?", by_ledger, 1, [], ["tool"], 1),
@@ -267,20 +256,22 @@ def asker(order: str, **options: Any) -> Tool:
     ids=["asks first", "acts and asks", "asks and can tell", "acts between questions", "between, and can tell"],
 )
 async def test_a_call_that_was_killed_while_it_asked_takes_effect_once(
-    order: str, reconcile: Any, before: int, answers: list[str], asked: list[str], times: int
+    order: str, reconcile: Any, paid: int, answers: list[str], sources: list[str], times: int
 ) -> None:
     """It is made again if it waited for its first question, and is settled if it had acted since or can tell."""
     BANK.clear()
     agent = an_agent(asker(order, reconcile=reconcile))
     cuts = (await played([agent], choices=["yes"] * order.count("?"))).cuts
     wanted = order.count("?") if order != "a?" else 1
-    number = [n for n, cut in enumerate(cuts, 1) if any(isinstance(e, QuestionAsked) for e in cut.events)][wanted - 1]
+    number = [n for n, cut in enumerate(cuts, 1) if any(isinstance(e, wire.QuestionAsked) for e in cut.events)][
+        wanted - 1
+    ]
     ((call_id, _),) = BANK.items()
-    BANK[call_id] = before
+    BANK[call_id] = paid
     recorded = await played([agent], cuts[:number], answers)
-    assert [event.asked_by for event in recorded.events if isinstance(event, QuestionAsked)] == asked
+    assert [event.asked_by for event in recorded.events if isinstance(event, wire.QuestionAsked)] == sources
     assert BANK[call_id] == times
-    assert completed(recorded.events).status is (ToolStatus.KILLED if "server" in asked else ToolStatus.OK)
+    assert completed(recorded.events).status is (wire.ToolStatus.KILLED if "server" in sources else wire.ToolStatus.OK)
 
 
 def refs_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[ActorRef]:
@@ -295,10 +286,20 @@ def refs_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[ActorRef]:
     return refs
 
 
+async def check_that_it_asks_once() -> None:
+    """Run a call that asks, is answered, and pays."""
+    BANK.clear()
+    events = (await played([an_agent(asker("?a"))], choices=["yes"])).events
+    for kind in (wire.QuestionAsked, wire.QuestionAnswered):
+        assert sum(isinstance(event, kind) for event in events) == 1
+    outcome = completed(events)
+    assert (outcome.status, outcome.effect, dict(BANK)) == (wire.ToolStatus.OK, None, {outcome.call_id: 1})
+
+
 async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     kills, refs, wait = iter([True]), refs_of_calls(monkeypatch), OpenQuestion.wait
 
-    async def wait_or_die(self: OpenQuestion, deadline: float) -> QuestionAnswered:
+    async def wait_or_die(self: OpenQuestion, deadline: float) -> wire.QuestionAnswered:
         if next(kills, False):
             await trio.testing.wait_all_tasks_blocked()
             assert self.pending, "the answer has come, and is not stored"
@@ -307,14 +308,10 @@ async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch
         return await wait(self, deadline)
 
     monkeypatch.setattr(OpenQuestion, "wait", wait_or_die)
-    BANK.clear()
-    recorded = await played([an_agent(asker("?a"))], choices=["yes"])
-    assert sum(isinstance(event, QuestionAsked) for event in recorded.events) == 1
-    outcome = completed(recorded.events)
-    assert (outcome.status, outcome.effect, dict(BANK)) == (ToolStatus.OK, None, {outcome.call_id: 1})
+    await check_that_it_asks_once()
 
 
-@pytest.mark.parametrize("event", [QuestionAsked, QuestionAnswered])
+@pytest.mark.parametrize("event", [wire.QuestionAsked, wire.QuestionAnswered])
 @pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])
 async def test_a_call_killed_while_its_question_is_stored_asks_once(
     event: type[Event], stored: bool, monkeypatch: pytest.MonkeyPatch
@@ -332,39 +329,30 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
             await trio.sleep_forever()
 
     monkeypatch.setattr(RunLog, "record", record_or_die)
-    BANK.clear()
-    recorded = await played([an_agent(asker("?a"))], choices=["yes"])
-    for kind in (QuestionAsked, QuestionAnswered):
-        assert sum(isinstance(one, kind) for one in recorded.events) == 1
-    outcome = completed(recorded.events)
-    assert (outcome.status, outcome.effect, dict(BANK)) == (ToolStatus.OK, None, {outcome.call_id: 1})
+    await check_that_it_asks_once()
 
 
-@pytest.mark.parametrize(("effect", "status"), [(1, ToolStatus.OK), (0, ToolStatus.TIMED_OUT)])
-async def test_a_call_that_ran_out_of_time_is_settled_but_not_made_again(effect: int, status: ToolStatus) -> None:
-    @tool(timeout_s=0.05, reconcile=by_ledger)
-    async def pay(amount: int, context: ToolContext) -> str:
+@pytest.mark.parametrize(
+    ("options", "paid", "status", "effect"),
+    [
+        ({"reconcile": by_ledger}, 1, wire.ToolStatus.OK, None),
+        ({"reconcile": by_ledger}, 0, wire.ToolStatus.TIMED_OUT, None),
+        ({}, 0, wire.ToolStatus.TIMED_OUT, "unknown"),
+        ({"retry_safe": True}, 0, wire.ToolStatus.TIMED_OUT, None),
+    ],
+)
+async def test_a_call_that_ran_out_of_time_is_settled_but_not_made_again(
+    options: dict[str, Any], paid: int, status: wire.ToolStatus, effect: str | None
+) -> None:
+    @tool(timeout_s=0.05, **options)
+    async def pay(amount: int, context: ToolContext) -> None:
         """Pay."""
-        BANK[context.call_id] += effect
+        BANK[context.call_id] += paid
         await trio.sleep_forever()
-        return ""
 
     BANK.clear()
     outcome = completed((await played([an_agent(pay)])).events)
-    assert (outcome.status, outcome.effect, sum(BANK.values())) == (status, None, effect)
-
-
-async def test_a_call_that_ran_out_of_time_without_reconcile_has_an_unknown_effect() -> None:
-    for safe in (False, True):
-
-        @tool(timeout_s=0.05, retry_safe=safe)
-        async def pay(amount: int) -> None:
-            """Pay."""
-            await trio.sleep_forever()
-
-        outcome = completed((await played([an_agent(pay)])).events)
-        assert outcome.status is ToolStatus.TIMED_OUT
-        assert outcome.effect == (None if safe else "unknown")
+    assert (outcome.status, outcome.effect, sum(BANK.values())) == (status, effect, paid)
 
 
 async def test_a_call_that_can_be_undone_says_until_when() -> None:
@@ -383,8 +371,7 @@ async def test_a_call_that_can_be_undone_says_until_when() -> None:
     assert completed((await played([evolve(an_agent(pay), tools=[refuse])])).events).undo_until is None
 
 
-async def test_items_come_in_batches_and_a_fast_tool_waits(autojump_clock: trio.testing.MockClock) -> None:
-    """The first item is published at once; then at most one batch in each interval, of at most `MAX_WAITING` items."""
+async def test_items_come_in_batches_and_a_fast_tool_waits(autojump_clock: MockClock) -> None:
     began, published = trio.current_time(), list[tuple[float, int, int]]()
 
     async def publish(offset: int, items: list[Any]) -> None:
@@ -430,22 +417,20 @@ async def test_the_start_of_a_quick_call_is_stored_with_its_end_if_its_tool_cann
     model = Thinking(Call([(called.name, {"amount": 3} if called.name == "pay" else {"number": 3})]), Say("six"))
     whole = await played([Agent("a", tools=[called], model=model)])
     kinds = [[type(event).__name__ for event in cut.events] for cut in whole.cuts]
-    found = [[kind for kind in commit if kind in ("ToolExecuting", "ToolCompleted")] for commit in kinds]
-    assert [commit for commit in found if commit] == commits
+    starts = [[kind for kind in commit if kind in ("ToolExecuting", "ToolCompleted")] for commit in kinds]
+    assert [commit for commit in starts if commit] == commits
 
 
-async def test_the_start_of_a_call_is_stored_within_a_tenth_of_a_second(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_the_start_of_a_call_is_stored_within_a_tenth_of_a_second(autojump_clock: MockClock) -> None:
     agent = Agent("a", tools=[ponder], model=ScriptedModel(Call([("ponder", {"number": 8})]), Say("sixteen")))
     async with started(agent, Limits(), one_permit()) as (_, log, _):
-        await log.until(AgentCompleted)
-    ((began, _),), ((ended, _),) = log.of(ToolExecuting), log.of(ToolCompleted)
+        await log.until(wire.AgentCompleted)
+    ((began, _),), ((ended, _),) = log.of(wire.ToolExecuting), log.of(wire.ToolCompleted)
     assert (began, ended) == (START_S, 8.0)
 
 
 async def test_a_run_that_is_stopped_within_that_time_ends_the_call(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the conversation, which closes what the run has not committed yet, however long that takes."""
     finish = LogOfRun.finish
@@ -459,6 +444,6 @@ async def test_a_run_that_is_stopped_within_that_time_ends_the_call(
     async with started(agent, Limits(), one_permit()) as (run, log, _):
         await trio.sleep(START_S / 2)
         run.tell(Stop())
-        await log.until(FinalResponse)
-    assert [call.status for _, call in log.of(ToolCompleted)] == [ToolStatus.CANCELLED]
-    assert len(log.of(ToolExecuting)) == 1
+        await log.until(wire.FinalResponse)
+    assert [call.status for _, call in log.of(wire.ToolCompleted)] == [wire.ToolStatus.CANCELLED]
+    assert len(log.of(wire.ToolExecuting)) == 1

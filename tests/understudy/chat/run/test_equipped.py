@@ -55,12 +55,12 @@ async def test_a_long_result_is_read_in_parts() -> None:
     assert await recall(step, offset=PART) == {**first, "part": "x" * 11 + '"', "offset": PART, "more_characters": 0}
 
 
-@pytest.mark.parametrize(("owner", "thread_id"), [("bob", "t"), ("ann", "other")])
-async def test_other_users_and_threads_have_no_such_result(owner: str, thread_id: str) -> None:
-    with pytest.raises(ToolError, match="no result"):
-        await recall(tool_step(1, "s1", "secret"), owner, thread_id)
-
-
-async def test_an_unfinished_call_has_no_result() -> None:
-    with pytest.raises(ToolError, match="has no result"):
-        await recall(tool_step(1, "s1", None, finished=False))
+@pytest.mark.parametrize(
+    ("owner", "thread_id", "finished", "says"),
+    [("bob", "t", True, "no result"), ("ann", "other", True, "no result"), ("ann", "t", False, "has no result")],
+)
+async def test_a_call_of_another_user_or_thread_or_at_work_has_no_result(
+    owner: str, thread_id: str, finished: bool, says: str
+) -> None:
+    with pytest.raises(ToolError, match=says):
+        await recall(tool_step(1, "s1", "secret", finished=finished), owner, thread_id)

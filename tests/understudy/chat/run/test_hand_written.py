@@ -28,8 +28,8 @@ async def work(turn: AgentTurn) -> None:
     """Do one of everything, and some of it twice."""
     await turn.think("I begin")
     await turn.say("First this. ")
-    found = await turn.step("fetch", fetch, "a")
-    await turn.call("again", text=found["found"])
+    result = await turn.step("fetch", fetch, "a")
+    await turn.call("again", text=result["found"])
     await turn.step("fetch", fetch, "b")
     reply = await turn.ask_model("Which tools?", tools=["ask"])
     for call in reply.calls:
@@ -50,22 +50,22 @@ class Answering(Thinking):
 async def together(turn: AgentTurn) -> None:
     """Call and take steps in a nursery, between texts."""
     await turn.say("At once. ")
-    found: dict[str, object] = {}
+    results: dict[str, object] = {}
 
-    async def one(name: str) -> None:
-        found[name] = await turn.call("again", text=name)
-        found[name, 2] = await turn.step(f"then {name}", fetch, name)
+    async def call_and_step(name: str) -> None:
+        results[name] = await turn.call("again", text=name)
+        await turn.step(f"then {name}", fetch, name)
 
-    async def two() -> None:
-        found["a"] = await turn.step("look", fetch, "a")
-        found["b"] = await turn.call("ask", text="b")
+    async def step_and_call() -> None:
+        await turn.step("look", fetch, "a")
+        results["b"] = await turn.call("ask", text="b")
 
     async with trio.open_nursery() as nursery:
         for name in ("x", "y", "z"):
-            nursery.start_soon(one, name)
-        nursery.start_soon(two)
+            nursery.start_soon(call_and_step, name)
+        nursery.start_soon(step_and_call)
     await turn.think("Now I know")
-    await turn.say(f"Found {found['x']}{found['y']}{found['z']}{found['b']}. ")
+    await turn.say(f"Found {results['x']}{results['y']}{results['z']}{results['b']}. ")
     await turn.step("last", fetch, "last")
     await turn.ask_model("Say it.", say=True)
 
@@ -99,16 +99,15 @@ async def test_a_function_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     assert made["a"] == 1
     assert made["model"] == (1 if story == "together" else 2)
     for number in range(len(whole.cuts)):
-        before = whole.cuts[:number]
-        steps = Recorded(whole.services, before).steps
+        cuts = whole.cuts[:number]
+        steps = Recorded(whole.services, cuts).steps
         DONE.clear()
-        resumed = await played(agents, before)
+        resumed = await played(agents, cuts)
         assert published(resumed.events) == published(whole.events)
         assert resumed.screen == whole.screen
-        own = [step for step in steps if step.kind == "step"]
-        asked = [step for step in steps if step.kind == "ask"]
-        assert sum(DONE.values()) - DONE["model"] == sum(made.values()) - made["model"] - len(own)
-        assert DONE["model"] == made["model"] - len(asked)
+        recorded = Counter(step.kind for step in steps)
+        assert sum(DONE.values()) - DONE["model"] == sum(made.values()) - made["model"] - recorded["step"]
+        assert DONE["model"] == made["model"] - recorded["ask"]
 
 
 async def other(turn: AgentTurn) -> None:
@@ -152,8 +151,8 @@ async def test_a_function_asks_its_user_and_handles_a_call_that_fails() -> None:
         except ToolError as error:
             await turn.say(f"{place.city}: {error.message} {turn.message}")
 
-    told = await run_agent(Agent("a", tools=[refuse], run=run), "hello", answers=[{"city": "Graz"}])
-    assert told.text == "Graz: There is none. hello"
+    ended = await run_agent(Agent("a", tools=[refuse], run=run), "hello", answers=[{"city": "Graz"}])
+    assert ended.text == "Graz: There is none. hello"
 
 
 async def test_a_spent_budget_closes_the_function_with_what_it_has() -> None:
@@ -162,9 +161,9 @@ async def test_a_spent_budget_closes_the_function_with_what_it_has() -> None:
             await turn.say("Once more. ")
             await turn.ask_model("?")
 
-    told = await run_agent(Agent("a", run=run, model=ScriptedModel(Say("no")), budget=Budget(turns=2)), "go")
-    assert told.text.startswith("Once more. Once more. Once more.")
-    assert told.data == {"budget": {"ended_by": "turns", "limit": 2, "spent": 2, "message": told.text[33:].strip()}}
+    ended = await run_agent(Agent("a", run=run, model=ScriptedModel(Say("no")), budget=Budget(turns=2)), "go")
+    assert ended.text.startswith("Once more. Once more. Once more.")
+    assert ended.data == {"budget": {"ended_by": "turns", "limit": 2, "spent": 2, "message": ended.text[33:].strip()}}
 
 
 async def test_an_error_of_the_function_is_an_agent_failed() -> None:
@@ -172,9 +171,8 @@ async def test_an_error_of_the_function_is_an_agent_failed() -> None:
         await turn.say("So far. ")
         raise LookupError("a bug")
 
-    told = await run_agent(Agent("a", run=run), "go")
-    assert told.error is not None
-    assert (told.error.code, "bug" in told.error.message) == ("agent_failed", False)
+    ended = await run_agent(Agent("a", run=run), "go")
+    assert (ended.error.code, "bug" in ended.error.message) == ("agent_failed", False)
 
 
 async def test_a_function_for_asyncio_runs_as_such() -> None:
@@ -204,13 +202,13 @@ async def test_a_call_that_the_function_stops_waiting_for_is_ended() -> None:
         except* ToolError:
             await turn.say("One was refused.")
 
-    told = await run_agent(Agent("a", tools=[slow, refuse], run=run), "go")
-    assert told.text == "One was refused."
-    assert {call.tool: call.status for call in told.calls} == {"slow": "killed", "refuse": "failed"}
+    ended = await run_agent(Agent("a", tools=[slow, refuse], run=run), "go")
+    assert ended.text == "One was refused."
+    assert {call.tool: call.status for call in ended.calls} == {"slow": "killed", "refuse": "failed"}
 
 
 @pytest.mark.parametrize("wrong", ["text", "names"])
-async def test_what_cannot_be_replayed_at_the_same_time_is_refused(wrong: str, caplog: Any) -> None:
+async def test_steps_that_could_not_be_replayed_are_refused(wrong: str, caplog: Any) -> None:
     async def run(turn: AgentTurn) -> None:
         async with trio.open_nursery() as nursery:
             if wrong == "names":

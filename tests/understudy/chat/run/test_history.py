@@ -8,7 +8,7 @@ from tests.understudy.chat.run.stored import exchange, model_step, tool_step
 from understudy import Agent
 from understudy.chat.run.history import exchange_items
 from understudy.models.items import settled
-from understudy.models.model import CallItem, FileCard, HandoffItem, MessageItem, ModelLimits, NoteItem, ResultItem
+from understudy.models.model import FileCard, MessageItem, ModelLimits, NoteItem
 from understudy.storage.records import StepRecord
 from understudy.testing import Say, ScriptedModel, run_agent
 
@@ -29,8 +29,6 @@ def test_an_exchange_is_question_calls_results_and_answer() -> None:
         *("Where is it?", "Let me look.", "It is shipped.")
     ]
     call, result = items[2], items[3]
-    assert isinstance(call, CallItem)
-    assert isinstance(result, ResultItem)
     assert (call.id, result.call_id, result.status) == ("s1", "s1", "ok")
     assert (result.origin.run_id, result.origin.step, result.origin.agent) == ("r1", 1, "guide")
 
@@ -42,7 +40,6 @@ def test_a_run_without_an_end_says_so(status: str, word: str) -> None:
     steps = (model_step(1, "", ("s1", "lookup", {})), tool_step(2, "s1", None, finished=False))
     items = exchange_items(exchange(*steps, status=status), {})
     assert kinds(items) == ["Message", "Call", "Note"]
-    assert isinstance(items[-1], NoteItem)
     assert word in items[-1].content
     assert kinds(settled(items)) == ["Message", "Call", "Result", "Note"]
 
@@ -63,7 +60,7 @@ def test_calls_that_the_user_undid_are_noted() -> None:
     assert note.content == "The user undid this call afterwards: pay, call s2. Its effect is taken back."
 
 
-def test_what_was_shown_of_an_interrupted_turn_is_its_text() -> None:
+def test_the_text_of_an_interrupted_turn_is_as_much_as_was_shown() -> None:
     items = exchange_items(exchange(model_step(1, "It is in", finished=False), status="interrupted"), {})
     assert [item.content for item in items[:2]] == ["Where is it?", "It is in"]  # type: ignore[union-attr]
 
@@ -86,7 +83,6 @@ def test_a_handoff_is_an_item_and_changes_the_agent() -> None:
     steps = (model_step(1, "", handoff="insights"), model_step(2, "Done."))
     items = exchange_items(exchange(*steps, answer="Done."), {})
     assert kinds(items) == ["Message", "Handoff", "Message"]
-    assert isinstance(items[1], HandoffItem)
     assert (items[1].by, items[1].to, items[2].origin.agent) == ("guide", "insights", "insights")
 
 
@@ -106,7 +102,6 @@ async def test_images_and_documents_go_to_models_that_take_them(images: bool, do
     run = await run_agent(Agent("reader", model=model), "What is this?", files=FILES)
     assert run.text == "Seen."
     item = model.inputs[0].items[-1]
-    assert isinstance(item, MessageItem)
     assert sorted(file.name for file in item.files) == sorted(FILES)
     assert [image.content for image in item.images] == ([FILES["a.png"]] if images else [])
     assert [(file.name, file.content) for file in item.documents] == ([("b.pdf", FILES["b.pdf"])] if documents else [])

@@ -18,14 +18,9 @@ def test_the_last_turn_of_the_budget_closes_the_run() -> None:
     counted.add_usage(Usage(1, 1, 1), turns=1)
     assert counted.ended(0) is None
     counted.add_usage(Usage(1, 1, 1), turns=1)
-    ended = counted.ended(0)
-    assert ended is not None
-    assert ended.data() == {
-        "ended_by": "turns",
-        "limit": 3,
-        "spent": 3,
-        "message": "Stopped after 3 turns, the agent's budget.",
-    }
+    assert counted.ended(0).data() == {
+        "ended_by": "turns", "limit": 3, "spent": 3, "message": "Stopped after 3 turns, the agent's budget.",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -42,9 +37,7 @@ def test_every_bound_says_that_it_closed_the_run(budget: dict[str, float], messa
     assert counted.ended(59.9) is None
     counted.add_usage(Usage(1000, 500, 1, 0.5), turns=1)
     counted.add_calls(4)
-    ended = counted.ended(60.0)
-    assert ended is not None
-    assert ended.message == message
+    assert counted.ended(60.0).message == message
 
 
 def test_a_bound_of_the_server_or_the_message_is_named_as_such() -> None:
@@ -66,9 +59,8 @@ def test_the_model_is_told_what_is_left_only_near_the_end() -> None:
     assert counted.note(0, counted.ended(0)) == "Left of the budget of this run: 10 tool calls. Finish within it."
     for _ in range(8):
         counted.add_usage(Usage(), turns=1)
-    assert (
-        counted.note(0, counted.ended(0)) == "Left of the budget of this run: 2 turns, 10 tool calls. Finish within it."
-    )
+    left = "Left of the budget of this run: 2 turns, 10 tool calls. Finish within it."
+    assert counted.note(0, counted.ended(0)) == left
     counted.add_usage(Usage(), turns=1)
     assert counted.note(0, counted.ended(0)).startswith("This is the last turn: the budget of 10 turns is spent.")
 

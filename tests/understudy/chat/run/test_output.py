@@ -9,7 +9,6 @@ from understudy import Agent, Budget, tool
 from understudy.agents.output import InvalidOutput, OutputType
 from understudy.chat.run.meter import Ended
 from understudy.chat.run.output import read_output
-from understudy.models.model import NoteItem
 from understudy.testing import AgentRun, Call, Hand, Say, ScriptedModel, run_agent
 from understudy.wire.events import ToolStatus
 
@@ -52,7 +51,6 @@ async def test_the_answer_is_an_object() -> None:
     run = await run_agent(agent, "Where is A-17?")
     assert run.output == {"carrier": "northmail", "days": 0}
     assert json.loads(run.text) == {"carrier": "northmail"}
-    assert isinstance(agent.model, ScriptedModel)
     assert [turn.output and turn.output.name for turn in agent.model.inputs] == ["Parcel", "Parcel"]
 
 
@@ -63,17 +61,15 @@ async def test_an_answer_that_does_not_fit_is_asked_for_once_more() -> None:
     assert ": 31" not in shown(run)
     assert run.usage.turns == 2
     _, again = model.inputs
-    assert again.items[-1].content == '{"carrier": "northmail", "days": 31}'  # type: ignore[union-attr]
-    (note,) = again.notes[-1:]
-    assert isinstance(note, NoteItem)
-    assert "no parcel takes so long" in note.content
-    assert '"carrier":{"type":"string"}' in note.content
+    assert again.items[-1].content == '{"carrier": "northmail", "days": 31}'
+    note = again.notes[-1].content
+    assert "no parcel takes so long" in note
+    assert '"carrier":{"type":"string"}' in note
 
 
 @pytest.mark.promise("wire.error-invalid-output")
 async def test_a_second_answer_that_does_not_fit_ends_the_run() -> None:
     run = await run_agent(clerk(Say("At northmail."), Say("{}")), "Where is A-17?")
-    assert run.error is not None
     assert (run.error.code, run.output) == ("invalid_output", None)
     assert "carrier is missing" in run.error.message
 
@@ -109,13 +105,11 @@ async def test_a_secret_in_an_object_is_redacted() -> None:
 async def test_the_last_turn_of_a_budget_has_the_form_too() -> None:
     run = await run_agent(clerk(FIND, FITS, budget=Budget(turns=2)), "Where is A-17?")
     assert run.output == json.loads(run.text) == {"carrier": "northmail", "days": 2}
-    assert run.data is not None
     assert run.data["budget"]["ended_by"] == "turns"
 
 
 async def test_without_a_model_no_form_is_filled() -> None:
     run = await run_agent(Agent("clerk", tools=[find], output_type=Parcel), "Find the parcel of order A-17")
-    assert run.error is not None
     assert (run.error.code, run.output) == ("model_unavailable", None)
     assert "No language model is connected" in run.error.message
 

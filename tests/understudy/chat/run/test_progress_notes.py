@@ -33,7 +33,6 @@ def in_thread(context: ToolContext) -> None:
 
 @pytest.mark.parametrize("flood", [on_tools_loop, on_server_loop, in_thread], ids=lambda flood: flood.name)
 async def test_a_flood_is_scanned_by_time_and_its_last_note_is_shown(flood: Tool) -> None:
-    """Of 1,000 notes one each tenth of a second is scanned, and the last one; a tool in another thread is slowed."""
     scanned: list[float] = []
 
     async def scan(done: float, *_: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.wire.errors import CommandRejected
@@ -22,7 +23,6 @@ from understudy.chat.run.questions import (
     form_question,
     needs_approval,
     question_id,
-    run_of_question,
 )  # fmt: skip
 from understudy.chat.run_limiter import RunLimiter
 from understudy.storage.errors import StorageUnavailable
@@ -86,16 +86,15 @@ async def answering() -> AsyncIterator[tuple[Questions, Callable[[Any], Awaitabl
         (ref,) = system.root.children()
 
         async def send(words: Any) -> None:
-            said = words
             if isinstance(words, tuple):
-                said, note, parameters = words
-                ask: Any = Decide("c", said, note, parameters=parameters)
+                reply, note, parameters = words
+                ask: Any = Decide("c", reply, note, parameters=parameters)
             else:
-                ask = AnswerQuestion(NAME, words, "ada", "socket")
+                reply, ask = words, AnswerQuestion(NAME, words, "ada", "socket")
             try:
-                replies.append((said, await ref.ask(ask)))
+                replies.append((reply, await ref.ask(ask)))
             except (CommandRejected, StorageUnavailable) as error:
-                replies.append((said, str(error)))
+                replies.append((reply, str(error)))
 
         async def give(words: Any) -> None:
             nursery.start_soon(send, words)
@@ -105,19 +104,7 @@ async def answering() -> AsyncIterator[tuple[Questions, Callable[[Any], Awaitabl
         nursery.cancel_scope.cancel()
 
 
-@asynccontextmanager
-async def asked() -> AsyncIterator[tuple[OpenQuestion, Callable[..., Awaitable[None]], list[Any]]]:
-    """Yield a question about consent, a function that decides, and the replies as `answering` yields them."""
-    async with answering() as (questions, give, replies):
-        questions.begin(question := consent())
-
-        async def decide(decision: ApprovalDecision, note: str = "", parameters: Any = None) -> None:
-            await give((decision, note, parameters))
-
-        yield question, decide, replies
-
-
-async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_first_answer_that_fits_counts(autojump_clock: MockClock) -> None:
     async with answering() as (questions, give, replies):
         questions.begin(question := form())
         for answer in ({"count": 7}, SIX, {"count": 5}, SIX):
@@ -133,23 +120,20 @@ async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.Mo
         assert replies[2:] == [(SIX, True), (SIX, True), (None, False)]
 
 
-async def test_the_values_of_secret_fields_are_in_no_event(autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_values_of_secret_fields_are_in_no_event(autojump_clock: MockClock) -> None:
     async with answering() as (questions, give, replies):
         questions.begin(question := form(secrets=True))
         whole = {"count": 6, "pin": "1234"}
         await give(whole)
         reply = await question.wait(trio.current_time() + 1)
         assert reply == QuestionAnswered(NAME, AnswerOutcome.ANSWERED, SIX, "ada", "socket", ["pin"])
-        assert isinstance(question.taken, AnswerQuestion)
         assert question.taken.answer == whole
         question.confirm_stored()
         await give({"count": 6, "pin": "4321"})
         assert replies == [(whole, True), ({"count": 6, "pin": "4321"}, False)]
 
 
-async def test_an_answer_that_came_early_is_taken_when_the_question_is_asked_again(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_an_answer_that_came_early_is_taken_when_the_question_is_asked_again(autojump_clock: MockClock) -> None:
     async with answering() as (questions, give, replies):
         await give({"count": 7})
         await give(None)
@@ -162,9 +146,7 @@ async def test_an_answer_that_came_early_is_taken_when_the_question_is_asked_aga
         assert "it is away" in replies[1][1]  # type: ignore[index]
 
 
-async def test_answers_to_what_is_not_asked_again_are_refused_with_the_call(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_answers_to_what_is_not_asked_again_are_refused_with_the_call(autojump_clock: MockClock) -> None:
     async with answering() as (questions, give, replies):
         await give(SIX)
         questions.forget("another")
@@ -174,41 +156,24 @@ async def test_answers_to_what_is_not_asked_again_are_refused_with_the_call(
         assert replies == [(SIX, False)]
 
 
-def test_the_id_of_a_question_names_its_run() -> None:
-    assert run_of_question(NAME) == "run"
-
-
-async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock) -> None:
-    async with asked() as (approval, decide, replies):
-        await decide(DENY, "no")
-        await decide(ALLOW, "yes")
-        await decide(DENY, "never")
+async def test_the_first_decision_counts(autojump_clock: MockClock) -> None:
+    async with answering() as (questions, give, replies):
+        questions.begin(approval := consent())
+        for decision, note in ((DENY, "no"), (ALLOW, "yes"), (DENY, "never")):
+            await give((decision, note, None))
         assert await approval.wait(trio.current_time() + 1) == ApprovalDecided("c", DENY, "no")
         await trio.testing.wait_all_tasks_blocked()
         assert replies == [(ALLOW, False)]
         approval.confirm_stored()
-        await decide(DENY)
+        await give((DENY, "", None))
         assert replies == [(ALLOW, False), (DENY, True), (DENY, True), (DENY, True)]
 
 
-async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    async with asked() as (approval, decide, replies):
-        began = trio.current_time()
-        assert await approval.wait(began + 300) == ApprovalDecided("c", EXPIRED)
-        assert trio.current_time() - began == 300
-        await decide(ALLOW)
-        assert replies == [(ALLOW, False)]
-
-
-async def test_changed_parameters_are_checked_while_other_decisions_wait(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    async with asked() as (approval, decide, replies):
-        await decide(ALLOW, parameters={})
-        await decide(ALLOW, parameters={"amount": 1})
-        await decide(DENY)
+async def test_changed_parameters_are_checked_while_other_decisions_wait(autojump_clock: MockClock) -> None:
+    async with answering() as (questions, give, replies):
+        questions.begin(approval := consent())
+        for decision, parameters in ((ALLOW, {}), (ALLOW, {"amount": 1}), (DENY, None)):
+            await give((decision, "", parameters))
         decided = await approval.wait(trio.current_time() + 2.5)
         assert (decided.decision, decided.parameters) == (ALLOW, {"amount": 1})
         approval.confirm_stored()
@@ -217,9 +182,10 @@ async def test_changed_parameters_are_checked_while_other_decisions_wait(
         assert sorted(str(reply) for _, reply in replies if isinstance(reply, bool)) == ["False", "True"]
 
 
-async def test_a_check_that_takes_too_long_ends_with_the_wait(autojump_clock: trio.testing.MockClock) -> None:
-    async with asked() as (approval, decide, replies):
-        await decide(ALLOW, parameters={"amount": 1})
+async def test_a_check_that_takes_too_long_ends_with_the_wait(autojump_clock: MockClock) -> None:
+    async with answering() as (questions, give, replies):
+        questions.begin(approval := consent())
+        await give((ALLOW, "", {"amount": 1}))
         decided = await approval.wait(trio.current_time() + 0.5)
         await trio.testing.wait_all_tasks_blocked()
         assert decided.decision is EXPIRED
@@ -244,27 +210,13 @@ async def test_a_tool_says_when_it_needs_approval() -> None:
     assert [paying(approval).approval_mode for approval in (True, False, len)] == ["always", "never", "sometimes"]
 
 
-async def test_the_arguments_shown_are_a_copy() -> None:
-    """The tool's own `approval` changes its arguments, and the model's call is changed later: the copy stays."""
-
-    def meddling(arguments: dict[str, Any]) -> bool:
-        arguments["to"].append("mallory")
-        return True
-
-    given: dict[str, Any] = {"amount": 1.0, "to": ["anna"]}
-    assert await needs_approval(paying(meddling), given, "ada")
-    copied = copy_arguments(given)
-    given["to"].append("eve")
-    assert copied == {"amount": 1.0, "to": ["anna"]}
-
-
 async def test_arguments_that_do_not_fit_need_no_approval() -> None:
     with pytest.raises(ToolError, match="amount"):
         await needs_approval(paying(True), {"amount": "much"}, "ada")
 
 
 @pytest.mark.parametrize("arguments", [{"text": "x" * MAX_ARGUMENT_BYTES}, {"text": object()}, {"text": "\ud800"}])
-def test_what_cannot_be_shown_whole_is_refused(arguments: dict[str, Any]) -> None:
+def test_arguments_that_cannot_be_shown_whole_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ToolError) as refused:
         copy_arguments(arguments)
     assert refused.value.code == "invalid_arguments"

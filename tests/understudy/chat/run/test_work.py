@@ -48,8 +48,8 @@ class Ending(RunPart):
 
 
 async def test_each_part_is_told_of_an_end_whatever_another_raises(caplog: pytest.LogCaptureFixture) -> None:
-    held, done = [Ending(ValueError("damaged")), last := Ending()], AgentDone(NO_USAGE, "42")
-    await RunParts(ended=tuple(held)).tell_ended(done)
+    parts, done = [Ending(ValueError("damaged")), last := Ending()], AgentDone(NO_USAGE, "42")
+    await RunParts(ended=tuple(parts)).tell_ended(done)
     assert last.done == [done]
     assert [(record.message, record.levelname) for record in caplog.records] == [("run.part_failed", "ERROR")]
 

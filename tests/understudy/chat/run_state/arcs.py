@@ -2,29 +2,16 @@
 
 from transport.wire.events import Event
 from understudy.chat.run_state.state import RunState
-from understudy.wire.events import (
-    AgentCompleted,
-    AgentError,
-    AgentStarted,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
-    MessageAccepted,
-    RunStatus,
-    ToolCompleted,
-    ToolExecuting,
-    ToolStatus,
-    Usage,
-)
+from understudy.wire import events as wire
 
-ACCEPTED = MessageAccepted("m", "r", "hello")
-STARTED = AgentStarted("a", "on it", 1.0)
-CALLING = ToolExecuting("a", "c", "echo", {}, "", 2.0)
-CALLED = ToolCompleted("a", "c", "echo", 1, "", ToolStatus.OK, 1.0, 3.0)
-DONE = AgentCompleted("a", "", RunStatus.SUCCESS, Usage(1, 2, 1), 4.0)
-ASKED = ApprovalRequired("a", "c", "echo", {}, 300.0)
-ALLOWED, REFUSED, EXPIRED = (ApprovalDecided("c", decision) for decision in ApprovalDecision)
-FAILED = AgentError("a", "internal", "no", True, "e")
+ACCEPTED = wire.MessageAccepted("m", "r", "hello")
+STARTED = wire.AgentStarted("a", "on it", 1.0)
+CALLING = wire.ToolExecuting("a", "c", "echo", {}, "", 2.0)
+CALLED = wire.ToolCompleted("a", "c", "echo", 1, "", wire.ToolStatus.OK, 1.0, 3.0)
+DONE = wire.AgentCompleted("a", "", wire.RunStatus.SUCCESS, wire.Usage(1, 2, 1), 4.0)
+ASKED = wire.ApprovalRequired("a", "c", "echo", {}, 300.0)
+ALLOWED, REFUSED, EXPIRED = (wire.ApprovalDecided("c", decision) for decision in wire.ApprovalDecision)
+FAILED = wire.AgentError("a", "internal", "no", True, "e")
 
 
 def arc(*events: Event) -> RunState:

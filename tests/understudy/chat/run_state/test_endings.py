@@ -7,67 +7,11 @@ from attrs import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.understudy.chat.run_state.arcs import (
-    ACCEPTED,
-    ALLOWED,
-    ASKED,
-    CALLED,
-    CALLING,
-    DONE,
-    FAILED,
-    REFUSED,
-    STARTED,
-    arc,
-)
+from tests.understudy.chat.run_state.arcs import ACCEPTED, ASKED, CALLING, STARTED, arc
 from transport.wire.events import Error, Event
 from understudy.chat.run_state.endings import Ending, closing_events
-from understudy.chat.run_state.state import RunState
 from understudy.chat.run_state.transitions import RunProtocolError
-from understudy.wire.events import (
-    AgentCompleted,
-    AgentError,
-    AgentStarted,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
-    FinalResponse,
-    RunStatus,
-    ToolCompleted,
-    ToolExecuting,
-    ToolStatus,
-    Usage,
-)
-
-
-@pytest.mark.parametrize("ending", Ending)
-@pytest.mark.parametrize(
-    "before",
-    [
-        (ACCEPTED,),
-        (ACCEPTED, STARTED),
-        (ACCEPTED, STARTED, CALLING),
-        (ACCEPTED, STARTED, CALLING, CALLED),
-        (ACCEPTED, STARTED, CALLING, ASKED),
-        (ACCEPTED, STARTED, CALLING, ASKED, ALLOWED),
-        (ACCEPTED, STARTED, CALLING, ASKED, REFUSED),
-        (ACCEPTED, STARTED, FAILED),
-        (ACCEPTED, STARTED, DONE),
-    ],
-)
-def test_from_any_point_an_arc_can_be_closed(before: tuple[Event, ...], ending: Ending) -> None:
-    state = arc(*before)
-    events = closing_events(state, ending, now=9.0, text="so far", error_id="e1")
-    for event in events:
-        state.apply(event)
-    assert state.end is not None
-    last = events[-1]
-    if ending is Ending.CANCELLED:
-        assert isinstance(last, FinalResponse)
-        assert (last.status, last.message) == (RunStatus.CANCELLED, "so far")
-    else:
-        assert isinstance(last, Error)
-        assert (last.code, last.error_id) == (ending.value, "e1")
-    assert closing_events(state, ending, now=9.0) == []
+from understudy.wire import events as wire
 
 
 @pytest.mark.parametrize("ending", Ending)
@@ -76,25 +20,22 @@ def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -
     events = closing_events(arc(ACCEPTED, STARTED, CALLING), ending, now=9.0, sentence="Too bad.", retry_after=9.5)
     kinds = [type(event) for event in events]
     if ending in (Ending.CANCELLED, Ending.INTERRUPTED):
-        assert AgentError not in kinds
+        assert wire.AgentError not in kinds
         return
-    assert kinds == [ToolCompleted, AgentError, AgentCompleted, Error]
+    assert kinds == [wire.ToolCompleted, wire.AgentError, wire.AgentCompleted, Error]
     failed, ended, last = events[1:]
-    assert isinstance(failed, AgentError)
-    assert isinstance(last, Error)
-    assert isinstance(ended, AgentCompleted)
-    assert (failed.agent_id, ended.agent_id, ended.status) == ("a", "a", RunStatus.FAILED)
+    assert (failed.agent_id, ended.agent_id, ended.status) == ("a", "a", wire.RunStatus.FAILED)
     assert (last.message, last.retry_after) == ("Too bad.", 9.5)
     assert {**asdict(last), "agent_id": "a"} == asdict(failed)
 
 
 def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
     events = closing_events(arc(ACCEPTED), Ending.NO_STORAGE, now=9.0, error_id="e1")
-    assert [type(event) for event in events] == [AgentStarted, AgentError, AgentCompleted, Error]
+    assert [type(event) for event in events] == [wire.AgentStarted, wire.AgentError, wire.AgentCompleted, Error]
 
 
 @pytest.mark.parametrize(
-    ("before", "ending", "in_doubt", "code", "duration_ms"),
+    ("so_far", "ending", "in_doubt", "code", "duration_ms"),
     [
         ((), Ending.CANCELLED, [], "run_cancelled", 3000.0),
         ((), Ending.CANCELLED, ["c"], "run_cancelled", 3000.0),
@@ -105,13 +46,12 @@ def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
     ],
 )
 def test_a_call_that_is_cut_says_why_and_whether_its_effect_is_known(
-    before: tuple[Event, ...], ending: Ending, in_doubt: list[str], code: str, duration_ms: float
+    so_far: tuple[Event, ...], ending: Ending, in_doubt: list[str], code: str, duration_ms: float
 ) -> None:
-    call = closing_events(arc(ACCEPTED, STARTED, CALLING, *before), ending, now=5.0, in_doubt=in_doubt)[0]
-    assert isinstance(call, ToolCompleted)
+    call = closing_events(arc(ACCEPTED, STARTED, CALLING, *so_far), ending, now=5.0, in_doubt=in_doubt)[0]
     assert (call.duration_ms, call.effect) == (duration_ms, "unknown" if in_doubt else None)
     assert in_doubt or call.result == {"error": {"code": code, "message": call.result_summary}}
-    assert call.status is ToolStatus.KILLED or ending is not Ending.INTERRUPTED
+    assert call.status is wire.ToolStatus.KILLED or ending is not Ending.INTERRUPTED
 
 
 @given(st.integers(), st.integers(min_value=0, max_value=30), st.sampled_from(Ending))
@@ -122,33 +62,34 @@ def test_however_a_run_went_it_can_be_closed(seed: int, steps: int, ending: Endi
         agents = [*(agent.agent_id for agent in state.open_agents), "none"]
         calls = [*(call.call_id for call in state.open_calls), "none"]
         choices: list[Event] = [
-            AgentStarted(f"a{number}", "", 0.0),
-            ToolExecuting(agents[0], f"c{number}", "t", {}, "", 0.0),
-            ToolCompleted("a", chance.choice(calls), "t", None, "", chance.choice([*ToolStatus]), 0.0, 0.0),
-            ApprovalRequired("a", chance.choice(calls), "t", {}, 0.0),
-            ApprovalDecided(chance.choice(calls), chance.choice([*ApprovalDecision])),
-            AgentError(chance.choice(agents), "internal", "", True, "e"),
-            AgentCompleted(chance.choice(agents), "", RunStatus.SUCCESS, Usage(), 0.0),
+            wire.AgentStarted(f"a{number}", "", 0.0),
+            wire.ToolExecuting(agents[0], f"c{number}", "t", {}, "", 0.0),
+            wire.ToolCompleted("a", chance.choice(calls), "t", None, "", chance.choice([*wire.ToolStatus]), 0.0, 0.0),
+            wire.ApprovalRequired("a", chance.choice(calls), "t", {}, 0.0),
+            wire.ApprovalDecided(chance.choice(calls), chance.choice([*wire.ApprovalDecision])),
+            wire.AgentError(chance.choice(agents), "internal", "", True, "e"),
+            wire.AgentCompleted(chance.choice(agents), "", wire.RunStatus.SUCCESS, wire.Usage(), 0.0),
         ]
         try:
             state.apply(chance.choice(choices))
         except RunProtocolError:
             continue
-    closing = closing_events(state, ending, now=1.0)
+    closing = closing_events(state, ending, now=1.0, text="so far", error_id="e1")
     for event in closing:
         state.apply(event)
     assert state.end is not None
-    assert sum(isinstance(event, FinalResponse | Error) for event in closing) == 1
+    assert [type(event) in (wire.FinalResponse, Error) for event in closing] == [False] * (len(closing) - 1) + [True]
+    last = closing[-1]
+    if ending is Ending.CANCELLED:
+        assert (last.status, last.message) == (wire.RunStatus.CANCELLED, "so far")
+    else:
+        assert (last.code, last.error_id) == (ending.value, "e1")
+    assert closing_events(state, ending, now=9.0) == []
     assert not state.open_calls
     assert not state.open_agents
 
 
 def test_the_agent_that_is_stopped_at_its_work_has_what_the_run_used() -> None:
-    used = Usage(10, 20, 2)
-    alone = RunState("r")
-    for event in (ACCEPTED, STARTED):
-        alone.apply(event)
-    completed, final = closing_events(alone, Ending.CANCELLED, now=5.0, usage=used)
-    assert isinstance(completed, AgentCompleted)
-    assert isinstance(final, FinalResponse)
+    used = wire.Usage(10, 20, 2)
+    completed, final = closing_events(arc(ACCEPTED, STARTED), Ending.CANCELLED, now=5.0, usage=used)
     assert completed.usage == final.usage == used

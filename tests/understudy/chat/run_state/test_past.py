@@ -24,26 +24,9 @@ from understudy.agents.agent import Agent
 from understudy.chat.answer import stream
 from understudy.chat.run_state.past import Past
 from understudy.chat.run_state.turns import UnreadableSteps
-from understudy.models.model import (
-    Emit,
-    MessageItem,
-    Reply,
-    ResultItem,
-    TextDelta,
-    ToolRequest,
-    Turn,
-)
+from understudy.models.model import Emit, MessageItem, Reply, ResultItem, TextDelta, ToolRequest, Turn
 from understudy.storage.records import StepRecord
-from understudy.wire.events import (
-    AgentStarted,
-    AgentThinking,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
-    SteerTaken,
-    ToolExecuting,
-    Usage,
-)
+from understudy.wire import events as wire
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -56,16 +39,16 @@ async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     unknown = 0
     assert any(step.status == "started" and step.kind == "model" for cut in whole.cuts for step in cut.steps)
     for number in range(len(whole.cuts)):
-        before = whole.cuts[:number]
-        where = past_of([ASKED, *(e for cut in before for e in cut.events)], Recorded(whole.services, before).steps)
+        cuts = whole.cuts[:number]
+        where = past_of([ASKED, *(e for cut in cuts for e in cut.events)], Recorded(whole.services, cuts).steps)
         speaker = next((agent for agent in agents if agent.name == where.speaker), None)
         assert where.calls_in_doubt(speaker) == ()
         if any(call.in_doubt and call.request.name == "once" for turn in where.turns for call in turn.calls):
             unknown += 1  # its user is asked
             continue
-        finished = {step.call_id for step in Recorded(whole.services, before).steps if step.ended_at is not None}
+        finished = {step.call_id for step in Recorded(whole.services, cuts).steps if step.ended_at is not None}
         CALLED.clear()
-        resumed = await played(agents, before)
+        resumed = await played(agents, cuts)
         assert published(resumed.events) == published(whole.events)
         assert resumed.screen == whole.screen
         assert not finished & CALLED.keys()
@@ -112,8 +95,12 @@ def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list
     return [model, evolve(call, result=result, status="ok", ended_at=4.0) if ended else call]
 
 
-BEGUN: tuple[Event, ...] = (ASKED, AgentStarted("a-12345678", "…", 1.0), AgentThinking("a-12345678", "hm", 1.0))
-EXECUTING = ToolExecuting("a-12345678", "x0", "again", {"text": "x"}, "…", 3.0)
+BEGUN: tuple[Event, ...] = (
+    ASKED,
+    wire.AgentStarted("a-12345678", "…", 1.0),
+    wire.AgentThinking("a-12345678", "hm", 1.0),
+)
+EXECUTING = wire.ToolExecuting("a-12345678", "x0", "again", {"text": "x"}, "…", 3.0)
 AGENT = Agent("a", tools=TOOLS)
 
 
@@ -125,7 +112,7 @@ def test_where_a_recorded_turn_stands() -> None:
     where = past_of([*BEGUN, EXECUTING], steps_of())
     assert (where.shown_text, where.recorded_text, where.cut) == ("Let me see.", "Let me see.", None)
     assert (where.agents, where.speaker) == ((("a-12345678", "a"),), "a")
-    assert (where.turns[0].reply.usage, where.last_step) == (Usage(1, 2, 1), 2)
+    assert (where.turns[0].reply.usage, where.last_step) == (wire.Usage(1, 2, 1), 2)
     assert (where.thoughts, where.turns[0].thoughts) == (("hm",), 1)
     assert where.worked_s == 1.0
     assert past_of([*BEGUN, EXECUTING], steps_of(ended=True)).worked_s == 2.0
@@ -144,10 +131,9 @@ def test_a_call_in_doubt_whose_tool_is_gone_cannot_be_settled() -> None:
 
 
 def test_a_call_is_in_doubt_once_it_was_allowed() -> None:
-    """A call is in doubt once it was allowed; redacted arguments do not matter, because the approved ones run."""
-    required = ApprovalRequired("a-12345678", "x0", "again", {"text": "x"}, 300.0)
-    for decision, doubt in ((None, False), (ApprovalDecision.ALLOW, True), (ApprovalDecision.DENY, False)):
-        decided = [] if decision is None else [ApprovalDecided("x0", decision, None)]
+    required = wire.ApprovalRequired("a-12345678", "x0", "again", {"text": "x"}, 300.0)
+    for decision, doubt in ((None, False), (wire.ApprovalDecision.ALLOW, True), (wire.ApprovalDecision.DENY, False)):
+        decided = [] if decision is None else [wire.ApprovalDecided("x0", decision, None)]
         where = past_of([*BEGUN, EXECUTING, required, *decided], steps_of(whole=False))
         assert where.turns[0].calls[0].in_doubt is doubt
         assert where.calls_in_doubt(AGENT) == ()
@@ -157,7 +143,6 @@ def test_a_call_is_in_doubt_once_it_was_allowed() -> None:
 def test_a_turn_whose_calls_cannot_be_made_is_asked_again() -> None:
     where = past_of(BEGUN, steps_of(whole=False, calls=2)[:1])
     assert (where.turns, where.thoughts) == ((), ("hm",))
-    assert where.cut is not None
     assert (where.cut.text, where.cut.continues) == ("Let me see.", True)
     assert (where.cut.step.number, where.cut.step.status, where.cut.step.ended_at) == (1, "started", None)
     begun = past_of([*BEGUN, EXECUTING], steps_of(whole=False, calls=2, ended=True))
@@ -207,7 +192,7 @@ async def test_a_steered_run_that_is_cut_at_any_commit_takes_each_steer_once_at_
     for number in range(len(whole.cuts)):
         model.inputs.clear()
         resumed = await played(agents, whole.cuts[:number], **steers)
-        assert [event.steer_id for event in resumed.events if isinstance(event, SteerTaken)] == ["look", "stop"]
+        assert [event.steer_id for event in resumed.events if isinstance(event, wire.SteerTaken)] == ["look", "stop"]
         assert [step.kind for step in sorted(resumed.steps, key=lambda step: step.number)] == [
             "model", "tool", "steer", "model", "steer", "model",
         ]  # fmt: skip
