@@ -45,14 +45,14 @@ class Away:
         self.before: trio.Event | None = None
 
     def __getattr__(self, name: str) -> object:
-        found = getattr(self.store, name)
+        attribute = getattr(self.store, name)
         if name not in {"thread", "threads", "thread_page", "turns_page", "event_page", "read"}:
-            return found
+            return attribute
 
         async def read(*args: object) -> object:
             if self.is_away:
                 raise StorageUnavailable("away")
-            answer = await found(*args)
+            answer = await attribute(*args)
             if self.before is not None:
                 await self.before.wait()
             return answer
@@ -148,13 +148,13 @@ async def test_reading_goes_on_while_the_database_is_away(reads, make) -> None:
     assert reads.metrics.outcomes == ["database"] * 6 + ["stale"] * 6
 
 
-async def test_what_was_never_read_is_not_there(reads) -> None:
+async def test_an_answer_that_was_never_read_is_not_cached(reads) -> None:
     await reads.threads("ann", "", None, 50)
     await reads.threads("ann", "hello", None, 50)
     await settled(reads)
     reads.store.is_away = True
-    for asked in (("bob", "", None, 50), ("ann", "", None, 51), ("ann", "", "x", 50), ("ann", "hello", None, 50)):
-        assert await unavailable(reads.threads(*asked))
+    for question in (("bob", "", None, 50), ("ann", "", None, 51), ("ann", "", "x", 50), ("ann", "hello", None, 50)):
+        assert await unavailable(reads.threads(*question))
     assert await unavailable(reads.thread("ann", "t1"))
 
 
@@ -168,7 +168,7 @@ async def test_the_database_is_asked_first(reads, make) -> None:
 
 
 @pytest.mark.parametrize("change", ["delete", "rename", "trim", "feedback", "forget", "remove"])
-async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
+async def test_changed_threads_are_gone_from_the_cache(reads, change) -> None:
     await reads.messages("ann", "t1", None, 100)
     await reads.messages("bob", "t2", None, 100)
     await settled(reads)
@@ -191,7 +191,6 @@ async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
 
 
 async def test_remembering_drops_what_was_remembered_and_no_more(reads) -> None:
-    """Agents remember often; their user's conversations can be read on."""
     await reads.messages("ann", "t1", None, 100)
     await remembered_by(reads)
     await settled(reads)
@@ -201,7 +200,7 @@ async def test_remembering_drops_what_was_remembered_and_no_more(reads) -> None:
     assert await unavailable(remembered_by(reads))
 
 
-async def test_what_was_being_read_during_a_change_is_not_kept(reads) -> None:
+async def test_a_read_during_a_change_is_not_kept(reads) -> None:
     """A read that saw the thread before it was deleted, and ends after that, must not bring it back."""
     reads.store.before = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -246,7 +245,7 @@ async def test_an_entry_of_another_owner_is_not_given_whatever_the_shelf_says(re
     assert await unavailable(reads.thread("bob", "t1"))
 
 
-async def test_what_cannot_be_read_as_an_answer_is_none(reads) -> None:
+async def test_an_entry_that_cannot_be_decoded_is_none(reads) -> None:
     await reads.thread("ann", "t1")
     reads.store.is_away = True
     reads.backend = LocalCache()
@@ -269,15 +268,15 @@ async def test_a_local_shelf_has_bounds(autojump_clock) -> None:
 
 async def test_nodes_share_what_they_have_read(redis) -> None:
     redis.flush()
-    async with linked(redis) as one, linked(redis) as other:
-        one.put("ann", "q", b"answer", trio.current_time())
-        await put(one)
-        assert await other.get("ann", "q") == b"answer"
-        assert await other.get("bob", "q") is None
-        for others, known in (((), None), ((SECRET,), b"answer")):  # as while their secret is replaced
-            assert await RedisCache(one.link, cipher("the next", *others)).get("ann", "q") == known
-        await other.drop("ann")
-        assert await one.get("ann", "q") is None
+    async with linked(redis) as first, linked(redis) as second:
+        first.put("ann", "q", b"answer", trio.current_time())
+        await put(first)
+        assert await second.get("ann", "q") == b"answer"
+        assert await second.get("bob", "q") is None
+        for others, answer in (((), None), ((SECRET,), b"answer")):  # as while their secret is replaced
+            assert await RedisCache(first.link, cipher("the next", *others)).get("ann", "q") == answer
+        await second.drop("ann")
+        assert await first.get("ann", "q") is None
 
 
 async def test_a_command_beside_the_servers_drops_too(redis, database) -> None:
@@ -303,15 +302,15 @@ async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
     assert not any(word in written for written in shown for word in (b"ann", b"divorce", b"words"))
 
 
-async def test_what_somebody_else_put_there_is_not_believed(reads, redis, caplog) -> None:
-    asked = (("ann", "t1"), ("ann", "none"), ("bob", "t2"))
+async def test_entries_of_somebody_else_are_not_believed(reads, redis, caplog) -> None:
+    threads = (("ann", "t1"), ("ann", "none"), ("bob", "t2"))
     async with linked(redis) as shelf:
         reads.backend = shelf
-        assert [(await reads.thread(*names)).stale for names in asked] == [False] * 3
+        assert [(await reads.thread(*names)).stale for names in threads] == [False] * 3
         await put(shelf)
         reads.store.is_away = True
         places = [(f"{redis_cache._key(owner)}:answers", redis_cache._hash(repr(("thread", thread))))
-                  for owner, thread in asked]  # fmt: skip
+                  for owner, thread in threads]  # fmt: skip
         call = shelf.link.call
         moved = [await call(lambda client, place=place: client.hget(*place)) for place in places[1:]]
         for forged in (b"forged", b"", cipher("another").encrypt(b""), *moved):
@@ -322,32 +321,32 @@ async def test_what_somebody_else_put_there_is_not_believed(reads, redis, caplog
 
 async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -> None:
     monkeypatch.setattr("understudy.extensions.nodes.redis_cache.SLACK_S", 0.0)
-    async with linked(own_redis) as one, linked(own_redis) as other:
-        one.put("ann", "q", b"answer", trio.current_time())
-        one.put("bob", "q", b"another", trio.current_time())
-        await put(one)
+    async with linked(own_redis) as first, linked(own_redis) as second:
+        first.put("ann", "q", b"answer", trio.current_time())
+        first.put("bob", "q", b"another", trio.current_time())
+        await put(first)
         own_redis.pause()
-        while one.link.up:  # noqa: ASYNC110
+        while first.link.up:  # noqa: ASYNC110
             await trio.sleep(0.01)
         began = trio.current_time()
-        await one.drop("ann", "other")
-        assert await one.get("bob", "q") is None, "a Redis that is away has nothing, and raises nothing"
+        await first.drop("ann", "other")
+        assert await first.get("bob", "q") is None, "a Redis that is away has nothing, and raises nothing"
         own_redis.resume()
-        await one.link.wait_up()
-        await other.link.wait_up()
-        other.put("ann", "late", b"read before the drop", began)
-        while await other.get("ann", "q") is not None:
-            assert await one.get("ann", "q") is None
+        await first.link.wait_up()
+        await second.link.wait_up()
+        second.put("ann", "late", b"read before the drop", began)
+        while await second.get("ann", "q") is not None:
+            assert await first.get("ann", "q") is None
             await trio.sleep(0.005)
-        await put(one)
-        await put(other)
-        assert await other.get("ann", "late") is None
-        assert await one.get("bob", "q") == b"another"
-        one.put("ann", "q", b"new", trio.current_time())
-        await put(one)
-        assert await other.get("ann", "q") == b"new"
+        await put(first)
+        await put(second)
+        assert await second.get("ann", "late") is None
+        assert await first.get("bob", "q") == b"another"
+        first.put("ann", "q", b"new", trio.current_time())
+        await put(first)
+        assert await second.get("ann", "q") == b"new"
     with pytest.raises(RedisUnavailable):
-        await one.link.call(lambda client: client.ping())
+        await first.link.call(lambda client: client.ping())
 
 
 async def test_a_drop_that_fails_while_an_earlier_one_is_made_up_for_is_made_up_for_too(autojump_clock) -> None:

@@ -57,7 +57,7 @@ def test_an_address_is_read_as_libpq_reads_it(address: str, where: str) -> None:
         "postgresql://me:hunter2@db/chat?sslmode=require&sslmode=disable",
     ],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_without_a_word_of_the_password(address: str) -> None:
+def test_a_malformed_address_is_refused_without_a_word_of_the_password(address: str) -> None:
     with pytest.raises(CannotConnect) as caught:
         connect_database(address)
     assert "ter2" not in f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
@@ -146,9 +146,9 @@ def backends(database: PostgresDatabase) -> list[int]:
     return pids
 
 
-def refuse(engine: Engine, write: Callable[[Connection], None], before: str) -> None:
+def refuse(engine: Engine, write: Callable[[Connection], None], statement: str) -> None:
     with engine.connect() as connection:
-        connection.exec_driver_sql(before)
+        connection.exec_driver_sql(statement)
         with pytest.raises((SQLAlchemyError, psycopg.Error)):
             write(connection)
 
@@ -171,7 +171,6 @@ def test_a_write_refused_as_read_only_renews_all_pools(
 
 @pytest.mark.proof("chaos")
 def test_a_standby_alone_is_not_served_from(postgres_pair: Pair) -> None:
-    """With the address that wants one which takes writes, a start says that there is none."""
     address = postgres_pair.create()
     connect_database(address).close()
     postgres_pair.primary.stop("immediate")

@@ -67,28 +67,28 @@ def book(database: Database, make: Make) -> Iterator[Book]:
     book.connection.close()
 
 
-def found(book: Book, query: str, owner: str = "ann") -> set[str]:
+def threads_with(book: Book, query: str, owner: str = "ann") -> set[str]:
     return {thread.id for thread in book.read(queries.threads, owner, query, None, 50).items}
 
 
 def test_words_are_found(book: Book) -> None:
-    assert {query: found(book, query) for query in ASKED} == ASKED
+    assert {query: threads_with(book, query) for query in ASKED} == ASKED
 
 
-def test_nobody_finds_what_others_said(book: Book, make: Make) -> None:
+def test_messages_of_others_are_not_found(book: Book, make: Make) -> None:
     assert book.write(make.opening("bob", "t1", "rb")) == [True]
-    assert found(book, "strasse", owner="bob") == set()
-    assert found(book, "hello", owner="bob") == {"t1"}
+    assert threads_with(book, "strasse", owner="bob") == set()
+    assert threads_with(book, "hello", owner="bob") == {"t1"}
     for typed in (mark("ann"), f"{mark('ann')} strasse", f'" OR text:{mark("ann")}'):
-        assert found(book, typed, owner="bob") == set()
+        assert threads_with(book, typed, owner="bob") == set()
 
 
-def test_what_was_deleted_is_not_found(book: Book, make: Make) -> None:
+def test_deleted_messages_are_not_found(book: Book, make: Make) -> None:
     assert book.write(delete_thread("ann", "german")) == [True]
-    assert found(book, "strasse") == set()
+    assert threads_with(book, "strasse") == set()
     again = make.message("ann", "german", "said-again", content="ganz anders")
     assert book.write(make.opening("ann", "german", "rx", title="-"), make.change("ann", "german", messages=(again,)))
-    assert (found(book, "strasse"), found(book, "anders")) == (set(), {"german"})
+    assert (threads_with(book, "strasse"), threads_with(book, "anders")) == (set(), {"german"})
 
 
 def test_a_message_stored_twice_is_found_once(book: Book, make: Make) -> None:
@@ -120,9 +120,9 @@ def test_whatever_is_typed_makes_a_question(owner: str, typed: str) -> None:
 
 
 @given(st.text(min_size=1))
-def test_what_was_said_is_found_by_saying_it(said: str) -> None:
-    stored = searchable("ann", said).split(" ")
-    question = for_tsquery("ann", said)
+def test_a_message_is_found_by_its_own_words(message: str) -> None:
+    stored = searchable("ann", message).split(" ")
+    question = for_tsquery("ann", message)
     for part in (question or "").split(" & "):
         word = part.split("'")[1] if part else ""
         assert any(stem.startswith(word) for stem in stored)

@@ -151,12 +151,12 @@ def test_steps_go_along_with_the_appends_of_a_group(database, kind, make, monkey
             for name, run_id in run_ids.items()
         ]
 
-    own = dict(zip(names, names, strict=True))
+    runs = dict(zip(names, names, strict=True))
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", name, name) for name in names])
-        assert commit_group(connection, ended(2, own)) == [True] * 50
+        assert commit_group(connection, ended(2, runs)) == [True] * 50
         statements = note_statements(database, monkeypatch)
-        assert commit_group(connection, ended(3, own)) == [True] * 50
+        assert commit_group(connection, ended(3, runs)) == [True] * 50
         wanted = {"sqlite": ["BEGIN", "UPDATE", "INSERT", "INSERT"], "postgresql": ["BEGIN;", "WITH", "INSERT"]}
         assert statements == wanted[kind]
         outcomes = commit_group(connection, ended(4, {"t1": "t1", "t2": "nobody", "t3": "t3"}))
@@ -186,7 +186,7 @@ def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
 
 
 @pytest.mark.parametrize("logged", [LoggedEvent(2, "\ud800", None, b""), LoggedEvent(2**70, "note", None, b"")])
-def test_what_no_database_can_hold_is_refused_alone(database, make, logged: LoggedEvent) -> None:
+def test_a_value_that_no_database_can_hold_is_refused_alone(database, make, logged: LoggedEvent) -> None:
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2", "t3")])
         appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2", "t3")]
@@ -195,13 +195,3 @@ def test_what_no_database_can_hold_is_refused_alone(database, make, logged: Logg
     assert [type(outcome) for outcome in outcomes] == [bool, Unstorable, bool]
     with database.reading.begin() as connection:
         assert queries.last_seqs(connection, "ann", ["t1", "t2", "t3"]) == {"t1": 2, "t2": 1, "t3": 2}
-
-
-def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> None:
-    with database.writing.connect() as connection:
-        commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2")])
-        first, second = (make.change("ann", "t1", events=make.events(seq, seq)) for seq in (2, 3))
-        other = make.change("ann", "t2", events=make.events(2, 2))
-        assert commit_group(connection, [first, other, second, first]) == [True] * 4
-    with database.reading.begin() as connection:
-        assert [stored.seq for stored in queries.events(connection, "ann", "t1", 0, 9)] == [1, 2, 3]

@@ -1,12 +1,11 @@
 """Looking at a database before it is used: broken pages, and a new one where an old one should be."""
 
 import logging
-import sqlite3
 
 import pytest
 
 from understudy.storage import schema, sqlite
-from understudy.storage.errors import CannotOpen, Damaged
+from understudy.storage.errors import Damaged
 from understudy.storage.sqlite import FILE_NAME, inspect_database, open_database
 from understudy.storage.writer import commit_group
 
@@ -29,11 +28,11 @@ def damaged(folder, make):
 
 
 def test_broken_pages_are_told_at_start(damaged) -> None:
-    before = (damaged / FILE_NAME).read_bytes()
+    content = (damaged / FILE_NAME).read_bytes()
     for opens in (open_database, inspect_database):
         with pytest.raises(Damaged, match=r"is damaged \(.*\): put a backup in its place.*\.recover"):
             opens(damaged)
-    assert (damaged / FILE_NAME).read_bytes() == before
+    assert (damaged / FILE_NAME).read_bytes() == content
 
 
 def test_a_large_database_is_not_looked_through(damaged, monkeypatch) -> None:
@@ -53,14 +52,6 @@ def test_looking_says_the_schema_and_makes_nothing(folder, tmp_path) -> None:
     (empty / FILE_NAME).touch()
     assert inspect_database(empty) is None
     assert (empty / FILE_NAME).stat().st_size == 0
-
-
-def test_looking_finds_a_lock_that_is_not_let_go(folder) -> None:
-    other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(CannotOpen, match="locked"):
-        inspect_database(folder, busy_timeout_ms=5)
-    other.close()
 
 
 def warnings(caplog):

@@ -32,8 +32,8 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
     assert POOL < READERS
     address = pgbouncer.address(postgres.create(template))
     databases = [connect_database(address) for _ in range(2)]
-    async with running(databases[0]) as (one, _), running(databases[1]) as (two, _):
-        stores = {"a": one, "b": two}
+    async with running(databases[0]) as (first, _), running(databases[1]) as (second, _):
+        stores = {"a": first, "b": second}
         for node, store in stores.items():
             assert await store.commit_urgent(join_nodes(node, lease_s=60.0))
 
@@ -53,13 +53,13 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
         for store in stores.values():
             assert set((await store.read(queries.live_threads, "ann")).values()) == {7}
             assert await store.commit_urgent(renew_node("a", 60.0))
-        assert await nodes.claim(two, "ann", "a0", "b") == "a"
-        await one.commit_urgent(leave_nodes("a"))
-        fence = await nodes.claim(two, "ann", "a0", "b")
+        assert await nodes.claim(second, "ann", "a0", "b") == "a"
+        await first.commit_urgent(leave_nodes("a"))
+        fence = await nodes.claim(second, "ann", "a0", "b")
         assert fence == Fence("b", 2)
         with pytest.raises(Fenced):
-            await one.commit(_under(make.change("ann", "a0", events=make.events(8, 8)), Fence("a", 1)))
-        await two.commit(_under(make.change("ann", "a0", events=make.events(8, 8)), fence))
+            await first.commit(_under(make.change("ann", "a0", events=make.events(8, 8)), Fence("a", 1)))
+        await second.commit(_under(make.change("ann", "a0", events=make.events(8, 8)), fence))
     for database in databases:
         database.close()
 

@@ -132,13 +132,6 @@ def test_an_index_answers(filled: Any, name: str) -> None:
         assert "Sort" not in plan
 
 
-def test_a_search_finds_one_message_among_all(filled: Any) -> None:
-    database, built = filled
-    with database.reading.connect() as connection, connection.begin():
-        assert [row.id for row in queries.threads(connection, OWNER, built.found, None, 50).items] == ["long"]
-        assert queries.threads(connection, "user-001", built.found, None, 50).items == ()
-
-
 def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     database, built = filled
     monkeypatch.setattr(queries, "PAGE_BYTES", 10_000)

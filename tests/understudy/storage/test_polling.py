@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock
 
 from actors import ActorSystem, ChildSpec
 from understudy.storage.errors import StorageUnavailable
@@ -20,16 +20,16 @@ class Counting(Poller):
         return 0.0 if len(self.polled_at) == 1 else 10.0
 
 
-@pytest.mark.parametrize(("told", "polls"), [(False, [0, 0, 10, 20]), (True, [0, 0, 5, 15])])
+@pytest.mark.parametrize(("tells", "polls"), [(False, [0, 0, 10, 20]), (True, [0, 0, 5, 15])])
 async def test_it_polls_at_its_start_after_each_pause_and_when_it_is_told(
-    autojump_clock: trio.testing.MockClock, told: bool, polls: list[int]
+    autojump_clock: MockClock, tells: bool, polls: list[int]
 ) -> None:
     polled_at: list[float] = []
     async with ActorSystem() as system:
         began = trio.current_time()
         poller = await system.spawn(ChildSpec("counting", partial(Counting, polled_at)))
         await trio.sleep(5)
-        if told:
+        if tells:
             poller.tell(Poll())
         await trio.sleep(17)
     assert [round(at - began) for at in polled_at] == polls
@@ -48,8 +48,7 @@ class Parts:
         return self.left[kind].pop() if self.left[kind] else 0
 
 
-async def test_what_is_old_is_deleted_part_by_part_with_rests(autojump_clock: trio.testing.MockClock) -> None:
-    """A part of a second is followed by a rest of 19; the next round comes also after one that failed."""
+async def test_old_data_is_deleted_part_by_part_with_rests(autojump_clock: MockClock) -> None:
     counted: list[int] = []
     store = Parts(sessions=[200, 7], entries=[], away=[1])
     began = trio.current_time()

@@ -60,16 +60,16 @@ def test_indexes_are_for_the_rows_they_are_asked_about(address: str) -> None:
         (["CREATE TABLE alembic_version (release text)"], ForeignTables, "alembic_version"),
     ],
 )
-def test_what_is_not_ours_is_left_as_it_is(
+def test_tables_of_others_are_left_as_they_are(
     postgres: Postgres, statements: list[str], error: type[Exception], word: str
 ) -> None:
     address = postgres.create()
     execute(address, *statements)
-    before = execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    tables = execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
     for attempt in (connect_database, inspect_server):
         with pytest.raises(error, match=word):
             attempt(address)
-    assert execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1") == before
+    assert execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1") == tables
 
 
 def test_tables_of_others_under_other_names_are_no_matter(postgres: Postgres, template: str) -> None:
@@ -123,17 +123,6 @@ def test_every_form_of_an_address_leads_to_the_database(
         assert connection.exec_driver_sql("SELECT current_database()").scalar_one() == name
 
 
-def test_two_servers_write_to_one_database(address: str, make: Any) -> None:
-    first, second = connect_database(address), connect_database(address)
-    for database, thread_id in ((first, "t1"), (second, "t2")):
-        with database.writing.connect() as connection:
-            assert commit_group(connection, [make.opening("ann", thread_id, f"r-{thread_id}")]) == [True]
-    for database in (first, second):
-        with database.reading.begin() as connection:
-            assert queries.last_seqs(connection, "ann", ["t1", "t2"]) == {"t1": 1, "t2": 1}
-        database.close()
-
-
 @pytest.mark.parametrize(("level", "warned"), [("on", False), ("off", True)])
 def test_a_server_that_may_forget_is_warned_about(
     address: str, caplog: pytest.LogCaptureFixture, level: str, warned: bool
@@ -141,13 +130,6 @@ def test_a_server_that_may_forget_is_warned_about(
     execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET synchronous_commit TO {level}")
     connect_database(address).close()
     assert ("storage.not_durable" in caplog.messages) == warned
-
-
-def test_readers_cannot_write(address: str) -> None:
-    database = connect_database(address)
-    with pytest.raises(Exception, match="read-only transaction"), database.reading.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM threads")
-    database.close()
 
 
 def test_a_nul_cannot_be_stored(address: str, make: Any) -> None:
@@ -175,7 +157,6 @@ def test_a_database_that_cannot_hold_all_texts_is_refused(postgres: Postgres, en
 
 @pytest.mark.parametrize("how", ["role", "database", "address"])
 async def test_a_client_encoding_that_is_set_elsewhere_counts_for_nothing(address: str, make: Any, how: str) -> None:
-    """By the role, the database or the address: what is stored is what was said."""
     if how == "role":
         user = f"latin_{address.rpartition('/')[2]}"
         execute(address, f"CREATE ROLE {user} SUPERUSER LOGIN", f"ALTER ROLE {user} SET client_encoding TO 'LATIN1'")
@@ -241,12 +222,11 @@ async def test_a_read_replaces_a_connection_that_has_died(address: str) -> None:
 
 
 def test_partial_indexes_have_the_same_condition_on_both_databases() -> None:
-    """`schema` gives that of SQLite; the module of PostgreSQL adds its own."""
     statements = [
-        str(CreateIndex(index).compile(dialect=found))
-        for found in (sqlite.dialect(), postgresql.dialect())
+        str(CreateIndex(index).compile(dialect=dialect))
+        for dialect in (sqlite.dialect(), postgresql.dialect())
         for table in schema.whole().tables.values()
-        for index in sorted(table.indexes, key=lambda one: str(one.name))
+        for index in sorted(table.indexes, key=lambda index: str(index.name))
     ]
     half = len(statements) // 2
     conditions = [statement.partition(" WHERE ")[2] for statement in statements]

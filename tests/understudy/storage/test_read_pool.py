@@ -44,15 +44,9 @@ async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCap
 async def test_threads_that_do_not_come_back_are_told_of(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     reader, gate = ReadPool(engine, 1, 2 * BUSY_S), Gate()
     async with trio.open_nursery() as nursery:
-
-        async def hold() -> None:
-            with pytest.raises(StorageUnavailable):
-                await reader.read(gate)
-
-        nursery.start_soon(hold)
+        nursery.start_soon(fail, reader, gate)
         await trio.to_thread.run_sync(gate.entered.wait)
-        with pytest.raises(StorageUnavailable):
-            await reader.read(number)
+        await fail(reader, number)
         assert busy(caplog) == [(1, 1, 0)]
     gate.open.set()
 
@@ -63,10 +57,10 @@ def engine() -> Iterator[Engine]:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE numbers (number INTEGER)"))
         connection.execute(text("INSERT INTO numbers VALUES (7)"))
-        held: Any = connection.connection.dbapi_connection
+        driver: Any = connection.connection.dbapi_connection
     yield engine
     engine.dispose()
-    held.close()
+    driver.close()
 
 
 class Gate:
@@ -91,30 +85,36 @@ async def behind(reader: ReadPool, gate: Gate, *calls: Callable[[], Awaitable[ob
         gate.open.set()
 
 
+async def answer(answers: list[Any], reader: ReadPool, query: Callable[..., object], *arguments: object) -> None:
+    answers.append(await reader.read(query, *arguments))
+
+
+async def fail(reader: ReadPool, query: Callable[[Connection], object]) -> None:
+    with pytest.raises(StorageUnavailable):
+        await reader.read(query)
+
+
 def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
     value = connection.execute(text("SELECT number FROM numbers")).scalar_one()
     return value + plus, threading.get_ident()
 
 
-async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
+async def test_reads_that_wait_for_a_thread_go_together(engine: Engine) -> None:
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
     answers: list[tuple[int, int]] = []
     begun: list[int] = []
-
-    async def ask(plus: int) -> None:
-        answers.append(await reader.read(counted, plus))
 
     def counted(connection: Connection, plus: int) -> tuple[int, int]:
         begun.append(id(connection))
         return number(connection, plus)
 
-    await behind(reader, gate, *(partial(ask, plus) for plus in range(TOGETHER + 1)))
+    await behind(reader, gate, *(partial(answer, answers, reader, counted, plus) for plus in range(TOGETHER + 1)))
     assert sorted(value for value, _ in answers) == list(range(7, 7 + TOGETHER + 1))
     assert len(set(begun)) <= 2
     assert begun[:TOGETHER] == begun[:1] * TOGETHER
 
 
-async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engine) -> None:
+async def test_reads_of_one_pass_of_the_loop_go_together(engine: Engine) -> None:
     reader = ReadPool(engine, 4, 5.0)
     begun: list[Connection] = []
     event.listen(engine, "begin", begun.append)
@@ -150,7 +150,7 @@ async def test_each_has_its_own_fault(engine: Engine) -> None:
     assert isinstance(outcomes["well"], tuple)
 
 
-async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
+async def test_a_cancelled_read_keeps_no_other_waiting(engine: Engine) -> None:
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
     answers: list[int] = []
 
@@ -210,10 +210,8 @@ async def test_whatever_a_thread_meets_its_place_comes_back(engine: Engine) -> N
 
 async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine) -> None:
     reader, gate = ReadPool(engine, 1, 0.05), Gate()
-    with pytest.raises(StorageUnavailable):
-        await reader.read(gate)
-    with pytest.raises(StorageUnavailable):
-        await reader.read(number)
+    for query in (gate, number):
+        await fail(reader, query)
     gate.open.set()
     with trio.fail_after(60):
         while True:
@@ -235,11 +233,11 @@ async def test_the_same_question_is_asked_once_and_others_of_a_kind_together(eng
         singly.append(-of)
         return of**3
 
-    def cubes(connection: Connection, asked: Sequence[tuple[int]]) -> list[int]:
-        jointly.append([of for (of,) in asked])
+    def cubes(connection: Connection, questions: Sequence[tuple[int]]) -> list[int]:
+        jointly.append([of for (of,) in questions])
         if 0 in jointly[-1]:
             raise ValueError("none of these")
-        return [of**3 for (of,) in asked]
+        return [of**3 for (of,) in questions]
 
     reader, gate = ReadPool(engine, 1, 5.0, joined={cube: cubes}), Gate()
     answers: list[tuple[str, int, Any]] = []
@@ -247,12 +245,12 @@ async def test_the_same_question_is_asked_once_and_others_of_a_kind_together(eng
     async def ask(query: Callable[[Connection, int], Any], of: int) -> None:
         answers.append((query.__name__, of, await reader.read(query, of)))
 
-    asked = [(square, 3), (cube, 2), (square, 3), (cube, 5), (square, 4)]
-    await behind(reader, gate, *(partial(ask, *question) for question in asked))
+    questions = [(square, 3), (cube, 2), (square, 3), (cube, 5), (square, 4)]
+    await behind(reader, gate, *(partial(ask, *question) for question in questions))
     assert sorted(answers) == [("cube", 2, 8), ("cube", 5, 125), *[("square", 3, [9])] * 2, ("square", 4, [16])]
     assert (sorted(singly), sorted(jointly[0])) == ([3, 4], [2, 5])
-    one, other = (answer for name, of, answer in answers if (name, of) == ("square", 3))
-    assert one is not other, "each may change its own"
+    first, second = (answer for name, of, answer in answers if (name, of) == ("square", 3))
+    assert first is not second, "each may change its own"
     singly.clear()
     await behind(reader, Gate(), *(partial(ask, cube, of) for of in (0, 1)))
     assert sorted(answers[-2:]) == [("cube", 0, 0), ("cube", 1, 1)]
@@ -282,13 +280,10 @@ async def test_a_deadline_is_for_the_database_and_not_for_the_queue(
     """The second of two reads waits for 4 s, and then takes 4 s itself."""
     reader, gates, answers = ReadPool(engine, 1, 5.0), (Gate(), Gate()), list[str]()
 
-    async def ask(gate: Gate) -> None:
-        answers.append(await reader.read(gate))
-
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for gate in gates:
-                nursery.start_soon(ask, gate)
+                nursery.start_soon(answer, answers, reader, gate)
                 await trio.testing.wait_all_tasks_blocked()
             for gate in gates:
                 await trio.to_thread.run_sync(gate.entered.wait)
@@ -307,38 +302,37 @@ async def test_reads_are_refused_at_once_after_failures_in_a_row(
     """
     reader, entered = ReadPool(engine, 1, 5.0, breaker), []
 
-    def seen(connection: Connection) -> str:
+    reader, entered = ReadPool(engine, 1, 5.0, breaker), []
+
+    def enter(connection: Connection) -> str:
         entered.append(1)
-        return "seen"
+        return "entered"
 
     for _ in range(2):
         with pytest.raises(StorageUnavailable, match="nothing"):
             await reader.read(broken)
     began = trio.current_time()
     with pytest.raises(StorageUnavailable, match="lately"):
-        await reader.read(seen)
+        await reader.read(enter)
     assert trio.current_time() - began < TRIAL_S / 2
     assert entered == []
     clock.jump(20.1)
     gate, answers = Gate(), []
 
-    async def ask(query: Callable[[Connection], str]) -> None:
-        answers.append(await reader.read(query))
-
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, gate)
+            nursery.start_soon(answer, answers, reader, gate)
             while not gate.entered.is_set():  # noqa: ASYNC110 - of a thread
                 await trio.sleep(0.01)
-            nursery.start_soon(ask, seen)
+            nursery.start_soon(answer, answers, reader, enter)
             await trio.testing.wait_all_tasks_blocked()
             assert entered == [], "one at a time"
             gate.open.set()
-    assert answers == ["gate", "seen"]
+    assert answers == ["gate", "entered"]
     assert breaker.state is CircuitState.CLOSED
 
 
-async def test_what_a_read_is_refused_for_its_own_sake_opens_nothing(engine: Engine, breaker: Breaker) -> None:
+async def test_a_refusal_for_the_reads_own_sake_opens_no_circuit(engine: Engine, breaker: Breaker) -> None:
     def judged(connection: Connection) -> None:
         raise InvalidCursor("x")
 
@@ -346,8 +340,7 @@ async def test_what_a_read_is_refused_for_its_own_sake_opens_nothing(engine: Eng
     for _ in range(5):
         with pytest.raises(InvalidCursor):
             await reader.read(judged)
-        with pytest.raises(StorageUnavailable):
-            await reader.read(broken)
+        await fail(reader, broken)
     assert breaker.state is CircuitState.CLOSED
 
 
@@ -370,16 +363,11 @@ async def test_reads_that_fail_together_are_one_failure(engine: Engine, breaker:
 
 
 async def test_a_read_that_fails_beside_one_that_does_not_is_no_failure(engine: Engine, breaker: Breaker) -> None:
-    """They shared a transaction: the database has answered."""
     reader = ReadPool(engine, 1, 5.0, breaker)
-
-    async def fail() -> None:
-        with pytest.raises(StorageUnavailable):
-            await reader.read(broken)
 
     for _ in range(5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(fail)
+            nursery.start_soon(fail, reader, broken)
             nursery.start_soon(reader.read, number)
     assert breaker.state is CircuitState.CLOSED
 

@@ -33,7 +33,7 @@ def test_statuses_and_roles_are_checked(make) -> None:
         make.events(0, 1)
 
 
-def test_what_a_user_wrote_is_never_printed(make) -> None:
+def test_texts_of_users_are_never_printed(make) -> None:
     change = make.change(
         thread=make.thread(title="my secret"),
         messages=(make.message(content="my secret", visualization={"title": "my secret"}),),

@@ -40,6 +40,7 @@ def test_the_named_claim_says_whose_data_it_is(tmp_path) -> None:
     assert (renewed.identity.user, renewed.shown().user) == (ann.user, "ann")
     assert decides.verify(renewed.token).user == ann.user
     assert decides.verify(issued("tenant", "ann", "acme")).user == "ann"
+    assert sessions(tmp_path).verify(issued("tenant", "ann", "acme")).user == "ann", "there are no tenants"
 
 
 def test_no_name_of_a_user_reaches_into_a_tenant(tmp_path) -> None:
@@ -47,11 +48,6 @@ def test_no_name_of_a_user_reaches_into_a_tenant(tmp_path) -> None:
     for user, tenant in ((owner_of("ann", "acme"), None), ("ann", owner_of("x", "acme")), ("ann", ""), ("ann", 7)):
         with pytest.raises(Unauthenticated):
             decides.verify(issued("org", user, tenant))
-
-
-def test_without_the_setting_there_are_no_tenants(tmp_path) -> None:
-    decides = sessions(tmp_path)
-    assert decides.verify(issued("tenant", "ann", "acme")).user == "ann"
 
 
 @pytest.mark.parametrize("claim", ["sub", "roles", "exp"])

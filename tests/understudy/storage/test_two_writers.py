@@ -41,8 +41,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def two(address: str) -> AsyncIterator[list[tuple[Store, ActorRef]]]:
     databases = [connect_database(address) for _ in range(2)]
     try:
-        async with running(databases[0]) as one, running(databases[1]) as other:
-            yield [one, other]
+        async with running(databases[0]) as first, running(databases[1]) as second:
+            yield [first, second]
     finally:
         for database in databases:
             database.close()
@@ -108,20 +108,20 @@ def test_a_claim_does_not_wait_for_a_row(address: str, make: Any) -> None:
 
 @pytest.mark.usefixtures("patient")
 async def test_a_message_is_one_threads_wherever_it_came_in(address: str, make: Any) -> None:
-    async with two(address) as [(one, _), (other, _)]:
+    async with two(address) as [(first, _), (second, _)]:
         for turn in range(10):
             threads = (f"a{turn}", f"b{turn}")
             changes = [
                 evolve(change, messages=(make.message(thread_id=change.thread_id, message_id=f"m{turn}"),))
                 for change in (opening(make, "ann", name) for name in threads)
             ]
-            results = await at_once(lambda c=changes[0]: one.commit(c), lambda c=changes[1]: other.commit(c))
+            results = await at_once(lambda c=changes[0]: first.commit(c), lambda c=changes[1]: second.commit(c))
             assert [type(result) for result in results if result is not True] == [AlreadyStored]
         for turn in range(10):
             threads = (f"c{turn}", f"d{turn}")
             changes = [opening(make, "ann", name) for name in threads]
             changes = [evolve(change, run=evolve(change.run, request_id=f"q{turn}")) for change in changes]
-            results = await at_once(lambda c=changes[0]: one.commit(c), lambda c=changes[1]: other.commit(c))
+            results = await at_once(lambda c=changes[0]: first.commit(c), lambda c=changes[1]: second.commit(c))
             assert [(type(result), result.kind) for result in results if result is not True] == [
                 (AlreadyStored, "request")
             ]
@@ -129,19 +129,19 @@ async def test_a_message_is_one_threads_wherever_it_came_in(address: str, make: 
 
 @pytest.mark.usefixtures("patient")
 async def test_deleting_meets_appending(address: str, make: Any) -> None:
-    async with two(address) as [(one, ref1), (other, ref2)]:
+    async with two(address) as [(first, ref1), (second, ref2)]:
         for turn in range(12):
             name = f"t{turn}"
-            await one.commit(opening(make, "ann", name))
+            await first.commit(opening(make, "ann", name))
 
             async def append(name: str = name) -> None:
                 for seq in itertools.count(2):
                     message = make.message(thread_id=name, message_id=f"m-{name}-{seq}")
-                    await one.commit(make.change("ann", name, events=make.events(seq, seq), messages=(message,)))
+                    await first.commit(make.change("ann", name, events=make.events(seq, seq), messages=(message,)))
 
             async def delete(name: str = name, after_s: float = 0.002 * turn) -> bool:
                 await trio.sleep(after_s)
-                return await other.delete_thread("ann", name)
+                return await second.delete_thread("ann", name)
 
             with trio.fail_after(60):
                 appended, deleted = await at_once(append, delete)
@@ -154,27 +154,30 @@ async def test_deleting_meets_appending(address: str, make: Any) -> None:
 
 @pytest.mark.usefixtures("patient")
 async def test_trimming_leaves_a_run_that_begins_meanwhile(address: str, make: Any) -> None:
-    async with two(address) as [(one, _), (other, _)]:
-        await one.commit(evolve(opening(make, "ann", "t1"), run=None))
+    async with two(address) as [(first, _), (second, _)]:
+        await first.commit(evolve(opening(make, "ann", "t1"), run=None))
         for seq in range(2, 40):
             run = make.run(run_id=f"r{seq}")
             begins = make.change(events=make.events(seq, seq, run.id), run=run)
-            assert await at_once(lambda c=begins: one.commit(c), lambda: other.trim("ann", "t1", 10**9)) == [True, None]
-            assert [event.seq for event in await one.run_events("ann", "t1", run.id)] == [seq]
-            await one.commit(make.change(run_end=make.ending(run.id)))
+            assert await at_once(lambda c=begins: first.commit(c), lambda: second.trim("ann", "t1", 10**9)) == [
+                True,
+                None,
+            ]
+            assert [event.seq for event in await first.run_events("ann", "t1", run.id)] == [seq]
+            await first.commit(make.change(run_end=make.ending(run.id)))
 
 
 @pytest.mark.usefixtures("patient")
 async def test_each_orphan_is_claimed_by_one(address: str, make: Any) -> None:
-    async with two(address) as [(one, _), (other, _)]:
-        stores = {"a": one, "b": other}
+    async with two(address) as [(first, _), (second, _)]:
+        stores = {"a": first, "b": second}
         names = [f"t{number}" for number in range(30)]
         for name in names:
-            await one.commit(evolve(opening(make, "ann", name), fence=Fence("dead", 7)))
+            await first.commit(evolve(opening(make, "ann", name), fence=Fence("dead", 7)))
         for node, store in stores.items():
             await store.commit_urgent(join_nodes(node, lease_s=60.0))
-        claims = [lambda n=name: nodes.claim(one, "ann", n, "a") for name in names]
-        claims += [lambda n=name: nodes.claim(other, "ann", n, "b") for name in reversed(names)]
+        claims = [lambda n=name: nodes.claim(first, "ann", n, "a") for name in names]
+        claims += [lambda n=name: nodes.claim(second, "ann", n, "b") for name in reversed(names)]
         results = await at_once(*claims)
         for name, here, there in zip(names, results[:30], reversed(results[30:]), strict=True):
             fence, holder = (here, there) if isinstance(here, Fence) else (there, here)
@@ -192,27 +195,27 @@ def held(address: str, statement: str) -> Any:
 
 
 async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make: Any) -> None:
-    async with two(address) as [(one, ref), _]:
+    async with two(address) as [(first, ref), _]:
         for name in ("t1", "t2"):
-            await one.commit(opening(make, "ann", name))
-        await one.commit_urgent(join_nodes("a"))
+            await first.commit(opening(make, "ann", name))
+        await first.commit_urgent(join_nodes("a"))
         done: set[str] = set()
 
         async def append(name: str) -> None:
-            await one.commit(make.change("ann", name, events=make.events(2, 2)))
+            await first.commit(make.change("ann", name, events=make.events(2, 2)))
             done.add(name)
 
         async with trio.open_nursery() as nursery:
             with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
                 nursery.start_soon(append, "t1")
                 nursery.start_soon(append, "t2")
-                assert await one.commit_urgent(renew_node("a"), 30.0)
+                assert await first.commit_urgent(renew_node("a"), 30.0)
                 while "t2" not in done:
-                    assert await one.commit_urgent(renew_node("a"), 30.0)
+                    assert await first.commit_urgent(renew_node("a"), 30.0)
                     await trio.sleep(0.1)
                 assert done == {"t2"}
         assert done == {"t1", "t2"}
-        assert (await one.read(queries.last_seqs, "ann", ["t1"])) == {"t1": 2}
+        assert (await first.read(queries.last_seqs, "ann", ["t1"])) == {"t1": 2}
         assert await failed(ref) == 0
 
 
@@ -220,7 +223,6 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make
 def test_a_row_that_is_locked_is_waited_for_once(
     postgres: Postgres, template: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Appends to ten locked rows and to a free one: the group waits once, here for two seconds, and stores the last."""
     monkeypatch.setattr("understudy.storage.changes.LOCK_S", lock_s := 2.0)
     address = postgres.create(template)
     database = connect_database(address)
@@ -242,29 +244,28 @@ async def test_leases_do_not_wait_their_turn(
 ) -> None:
     monkeypatch.setattr(store, "WAITING", 1)
     address = postgres.create(template)
-    async with two(address) as [(one, _), _]:
-        await one.commit(opening(make, "ann", "t1"))
+    async with two(address) as [(first, _), _]:
+        await first.commit(opening(make, "ann", "t1"))
         async with trio.open_nursery() as nursery:
             with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
-                nursery.start_soon(one.commit, make.change("ann", "t1", events=make.events(2, 2)))
+                nursery.start_soon(first.commit, make.change("ann", "t1", events=make.events(2, 2)))
                 await trio.testing.wait_all_tasks_blocked()
-                one.deadline_s = 3.0
-                assert await one.commit_urgent(join_nodes("a", lease_s=60.0))
-                assert await one.commit_urgent(renew_node("a"), 3.0)
-                assert await one.commit_urgent(leave_nodes("a"))
-                one.deadline_s = 0.1
+                first.deadline_s = 3.0
+                assert await first.commit_urgent(join_nodes("a", lease_s=60.0))
+                assert await first.commit_urgent(renew_node("a"), 3.0)
+                assert await first.commit_urgent(leave_nodes("a"))
+                first.deadline_s = 0.1
                 with pytest.raises(StorageUnavailable, match="too many writes"):
-                    await one.commit(rename_thread("ann", "t1", "y"))
-        assert await one.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 2}
+                    await first.commit(rename_thread("ann", "t1", "y"))
+        assert await first.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 2}
 
 
 @pytest.mark.usefixtures("one_batch")
 async def test_a_deadlock_is_tried_again(address: str, make: Any) -> None:
-    """A real one, of which our transaction is the victim: the askers do not hear of it."""
     execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET deadlock_timeout TO '150ms'")
-    async with two(address) as [(one, ref), _]:
+    async with two(address) as [(first, ref), _]:
         for name in ("t1", "t2"):
-            await one.commit(opening(make, "ann", name))
+            await first.commit(opening(make, "ann", name))
         with held(address, "SET LOCAL deadlock_timeout = '20s'; UPDATE threads SET title = 'x' WHERE id = 't2'") as it:
             changes = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2")]
 
@@ -278,9 +279,9 @@ async def test_a_deadlock_is_tried_again(address: str, make: Any) -> None:
 
             async with trio.open_nursery() as nursery:
                 for change in changes:
-                    nursery.start_soon(one.commit, change)
+                    nursery.start_soon(first.commit, change)
                 await trio.to_thread.run_sync(meet)
-        assert await one.read(queries.last_seqs, "ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
+        assert await first.read(queries.last_seqs, "ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
         assert await failed(ref) == 0
     deadlocks = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{address.rpartition('/')[2]}'"
     with trio.fail_after(60):  # it is counted a little later
@@ -304,26 +305,16 @@ async def test_a_server_that_is_held_in_a_transaction_lets_go(address: str, make
             assert paused.wait(120)
             connection.exec_driver_sql("SELECT 1")
 
-    results: list[BaseException | None] = []
-
-    def run() -> None:
-        try:
-            hold()
-            results.append(None)
-        except Exception as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    async with two(address) as [(one, _), _]:
-        await trio.to_thread.run_sync(reached.wait)
-        await one.commit_urgent(join_nodes("a", lease_s=60.0))
-        assert await nodes.claim(one, "ann", "t1", "a") == Fence("a", 2)
-        assert not results
-        await one.commit(evolve(make.change(events=make.events(2, 3)), fence=Fence("a", 2)))
-        with pytest.raises(Fenced):
-            await one.commit(evolve(make.change(events=make.events(4, 4)), fence=Fence("gone", 1)))
-    paused.set()
-    await trio.to_thread.run_sync(thread.join)
-    assert results[0] is not None
+    with ThreadPoolExecutor(1) as pool:
+        held_node = pool.submit(hold)
+        async with two(address) as [(first, _), _]:
+            await trio.to_thread.run_sync(reached.wait)
+            await first.commit_urgent(join_nodes("a", lease_s=60.0))
+            assert await nodes.claim(first, "ann", "t1", "a") == Fence("a", 2)
+            assert not held_node.done()
+            await first.commit(evolve(make.change(events=make.events(2, 3)), fence=Fence("a", 2)))
+            with pytest.raises(Fenced):
+                await first.commit(evolve(make.change(events=make.events(4, 4)), fence=Fence("gone", 1)))
+        paused.set()
+        assert await trio.to_thread.run_sync(held_node.exception) is not None
     database.close()

@@ -41,7 +41,7 @@ def test_servers_that_start_at_once_migrate_once(postgres: Postgres) -> None:
     assert inspect_server(address)[1] == schema.HEAD
 
 
-def test_nobody_waits_for_ever_for_a_migration(
+def test_no_server_waits_for_ever_for_a_migration(
     postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server of an older release that holds a table in a transaction, or another that migrates and hangs."""
