@@ -31,11 +31,11 @@ class Scripted:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         step = self.steps[min(self.asked, len(self.steps) - 1)]
         self.turns.append(turn)
-        said = ""
+        text = ""
         for part in step if isinstance(step, list) else [step]:
             match part:
                 case str():
-                    said += part
+                    text += part
                     await emit(TextDelta(part))
                 case int() | float():
                     await trio.sleep(part)
@@ -43,7 +43,7 @@ class Scripted:
                     raise part
                 case _:
                     await emit(part)
-        return Reply(said)
+        return Reply(text)
 
 
 REFUSED_KEY = ModelUnavailable("refused", False, "a refused key")

@@ -40,7 +40,7 @@ async def test_the_next_one_goes_on_when_retries_are_used_up(autojump_clock: obj
 
 
 @pytest.mark.parametrize("dropped", [[], ["let me see", TextDropped()]])
-async def test_what_was_said_stays_and_is_gone_on_with(
+async def test_text_of_a_model_stays_and_the_next_one_continues_it(
     autojump_clock: object, heard: Heard, dropped: list[object]
 ) -> None:
     halting, here = Scripted([*dropped, "Northmail is", CUT]), Scripted(" the carrier.")
@@ -50,7 +50,6 @@ async def test_what_was_said_stays_and_is_gone_on_with(
 
 
 async def test_a_silent_model_is_asked_once_and_leaves_time_for_the_next(autojump_clock: object, heard: Heard) -> None:
-    """Within the time of the run. Alone it would be asked three times."""
     silent, began = Scripted(SILENCE), trio.current_time()
     with trio.fail_after(60):
         assert (await chain_of(silent, Scripted("Hello")).respond(TURN, heard)).text == "Hello"
@@ -59,7 +58,6 @@ async def test_a_silent_model_is_asked_once_and_leaves_time_for_the_next(autojum
 
 
 async def test_an_answer_that_has_begun_has_all_the_time_of_its_run(autojump_clock: object, heard: Heard) -> None:
-    """Retries, breaker and chain of models have no limit of their own for it."""
     with trio.fail_after(3600):
         reply = await chain_of(Scripted([100, "word "] * 30), ResilientModel(Scripted("no"), "b")).respond(TURN, heard)
     assert reply.text == heard.text == "word " * 30
@@ -68,18 +66,18 @@ async def test_an_answer_that_has_begun_has_all_the_time_of_its_run(autojump_clo
 async def test_a_refused_key_is_no_reason_to_rest(autojump_clock: object, heard: Heard) -> None:
     refused = Scripted(REFUSED_KEY)
     chain = chain_of(refused, Scripted("Hello"))
-    for asked in (1, 2):
+    for times in (1, 2):
         assert (await chain.respond(TURN, heard)).text == "Hello"
-        assert refused.asked == asked
+        assert refused.asked == times
 
 
 async def test_if_none_answers_the_last_failure_is_the_chains(autojump_clock: object, heard: Heard) -> None:
     first, last = Scripted(GONE), Scripted(ModelUnavailable("busy", True, "busy", None, ModelFault.BUSY))
     chain = FallbackModel([first, last], ["openai:a", "anthropic:b"])
-    for asked in (1, 2):
+    for times in (1, 2):
         with pytest.raises(ModelUnavailable, match="busy"):
             await chain.respond(TURN, heard)
-        assert (first.asked, last.asked) == (asked, asked)
+        assert (first.asked, last.asked) == (times, times)
 
 
 async def test_a_chain_is_named_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

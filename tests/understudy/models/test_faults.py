@@ -36,10 +36,10 @@ def test_each_fault_has_words() -> None:
     assert {name for name, *_ in REFUSALS["faults"]} == {fault.name for fault in ModelFault}
 
 
-def test_what_an_error_quotes_of_the_request_is_not_read() -> None:
+def test_quotations_of_the_request_in_an_error_are_not_read() -> None:
     quoted = {"type": "missing", "loc": ["body", "x"], "msg": "Field required", "input": "insufficient balance"}
-    told = read_told({"detail": [quoted]}, 422)
-    assert (told.fault, told.words) == (ModelFault.REFUSED, "type: missing; loc: body.x; msg: Field required")
+    error = read_told({"detail": [quoted]}, 422)
+    assert (error.fault, error.words) == (ModelFault.REFUSED, "type: missing; loc: body.x; msg: Field required")
     assert len(read_told({"message": "x" * 9_000, "more": ["y" * 9_000] * 50}, 400).words) <= 4_000
     deep: Any = "x"
     for _ in range(10_000):

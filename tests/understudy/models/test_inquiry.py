@@ -30,8 +30,8 @@ async def logged(caplog: pytest.LogCaptureFixture, **clients: str) -> list[tuple
     finally:
         for client in made.values():
             await client.aclose()
-    told = [record for record in caplog.records if record.getMessage() == "model.not_ready"]
-    return [(record.levelname, record.__dict__["detail"]) for record in told]
+    records = [record for record in caplog.records if record.getMessage() == "model.not_ready"]
+    return [(record.levelname, record.__dict__["detail"]) for record in records]
 
 
 async def test_a_server_that_is_not_there_is_named(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
@@ -41,7 +41,7 @@ async def test_a_server_that_is_not_there_is_named(provider: Provider, caplog: p
     assert detail.startswith("openai-chat:gone: the provider cannot be reached")
 
 
-async def test_one_that_loads_its_model_is_starting(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_server_that_loads_its_model_is_starting(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
     provider.scripts = [Script(status=503, error={"message": "Loading model", "code": 503})]
     assert await logged(caplog, tiny=provider.url) == [
         ("INFO", "openai-chat:tiny: the server is starting, and loads its model")

@@ -33,8 +33,8 @@ def test_a_tool_result_is_fenced_and_has_its_reason_and_is_the_same_in_every_run
     opening, _, closing = message.content.split("\n")
     assert (opening, closing) == ("<untrusted-data>", "</untrusted-data>")
     assert (opening in FENCE_NOTE, closing in FENCE_NOTE) == (True, True)
-    told = {"summary": "Said.", "value": {"half": 1}} if status == "ok" else {"status": status, "error": "Said."}
-    assert json.loads(unfenced(message.content)) == told
+    result = {"summary": "Said.", "value": {"half": 1}} if status == "ok" else {"status": status, "error": "Said."}
+    assert json.loads(unfenced(message.content)) == result
     assert ("Said." in repr(message)) is (status != "ok"), "a test reads why a call failed; a value stays unseen"
 
 
@@ -61,8 +61,8 @@ def test_the_content_of_a_fence_can_neither_close_nor_open_one(text: str, suspec
     assert len(re.findall(r"[<\uff1c\ufe64\u2039](?:\\\\[nrt]|[\W_]){0,8}untrusted", content, re.IGNORECASE)) == 2
     assert content.count("\n") == (3 if suspect else 2)
     assert json.loads(unfenced(content)) == value
-    told = tool_result(CALL, "ok", value, text).content
-    assert told.count("</untrusted-data>") == 1
+    result = tool_result(CALL, "ok", value, text).content
+    assert result.count("</untrusted-data>") == 1
 
 
 def test_markup_in_a_value_is_not_escaped() -> None:
@@ -86,7 +86,7 @@ def test_an_error_survives_pickling() -> None:
     assert isinstance(error, ConnectionError)
 
 
-def test_what_users_write_is_not_printed() -> None:
+def test_texts_of_users_are_not_printed() -> None:
     turn = Turn(AgentCard("support"), (MessageItem("user", "my secret"), CALL.item()), "my instructions")
     assert "my secret" not in repr(turn)
     assert "my instructions" not in repr(turn)

@@ -56,7 +56,6 @@ async def respond(turn: Turn) -> tuple[Reply, Heard]:
 async def test_a_starter_makes_its_call_at_the_agent_that_has_it(text: str) -> None:
     """Case, spaces and closing punctuation do not matter. The guide hands over; the colleague calls."""
     reply, heard = await respond(turn_of(text))
-    assert reply.handoff is not None
     assert (reply.handoff.to, reply.calls) == ("operations", ())
     assert heard.events == [Thought(reply.handoff.reason)]
     reply, heard = await respond(turn_of(text, OPERATIONS))
@@ -86,7 +85,6 @@ async def test_a_text_or_a_table_stands_for_a_call(
 
 async def test_a_table_is_handed_over_and_a_starter_without_one_asks_for_it() -> None:
     reply, _ = await respond(turn_of("What stands out?", files=(SALES,)))
-    assert reply.handoff is not None
     assert reply.handoff.to == "analyst"
     reply, _ = await respond(turn_of("Draw it by month", ANALYST, (NOTES,)))
     assert reply.calls == ()
@@ -122,7 +120,7 @@ async def test_results_are_the_answer_and_an_interrupted_one_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "content", "said"),
+    ("status", "content", "answer"),
     [
         ("failed", '{"status":"failed","error":"it rains"}', "Health did not work: it rains."),
         ("timed_out", "{}", "Health took too long and was stopped."),
@@ -130,22 +128,21 @@ async def test_results_are_the_answer_and_an_interrupted_one_goes_on() -> None:
         ("ok", "[1, 2]", "- 1\n- 2"),
     ],
 )
-async def test_any_content_of_a_result_is_told(status: str, content: str, said: str) -> None:
+async def test_any_content_of_a_result_is_told(status: str, content: str, answer: str) -> None:
     reply, _ = await respond(Turn(GUIDE, (MessageItem("user", "Hm"), ResultItem("c", "health", status, content))))
-    assert reply.text == said
+    assert reply.text == answer
 
 
 @pytest.mark.parametrize(
     "more", [{"output": OutputFormat("city", {"type": "object"})}, {"purpose": "summary"}, {"purpose": "title"}]
 )
-async def test_what_only_a_language_model_can_write_is_refused(more: dict[str, Any]) -> None:
+async def test_a_request_that_needs_a_language_model_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ModelUnavailable, match="No language model is connected") as refused:
         await respond(turn_of("hello", **more))
     assert not refused.value.retryable
 
 
 async def test_an_answer_is_written_at_the_pace_of_a_reader(autojump_clock: trio.testing.MockClock) -> None:
-    """A long one takes three seconds in all."""
     for words, seconds in ((20, 2.0), (1_000, 3.0)):
         item = ResultItem("c", "health", "ok", " ".join(["word"] * words))
         began = trio.current_time()

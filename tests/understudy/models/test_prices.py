@@ -23,7 +23,7 @@ def test_costs_add_up_and_an_unknown_cost_stays_unknown() -> None:
     assert Usage() + Usage() == Usage()
 
 
-def test_what_is_put_into_the_cache_has_its_own_price() -> None:
+def test_tokens_put_into_the_cache_have_their_own_price() -> None:
     table = PriceTable("EUR", {"c": Price(2, 8, 0.5, 2.5)})
     assert table.cost("c", Usage(1_000_000, 0, 1, cached=400_000, cache_written=200_000)) == 0.2 + 0.5 + 0.8
     assert Usage(1, cache_written=2) + Usage(1, cache_written=3) == Usage(2, cache_written=5)

@@ -86,17 +86,16 @@ async def test_each_has_its_client_and_address(name: str, row: dict[str, str], s
         ({"url": MISTRAL}, "the provider p needs a key: set P_API_KEY, or P_API_KEY_FILE"),
         ({"url": "https://me:hunter2@a.example"}, "providers.p.url must be an address such as"),
         ({"url": f"{MISTRAL}?key=hunter2"}, "providers.p.url must be an address such as"),
-        (
-            {"url": MISTRAL, "region": "x"},
-            "region has no effect without client bedrock or client vertex or api converse",
-        ),
+        ({"url": AZURE, "region": "x"}, "region has no effect without client bedrock or client vertex or api converse"),
         ({"url": MISTRAL, "api_version": "x"}, "api_version has no effect without client azure"),
         ({"url": AZURE, "client": "azure", "api": "messages"}, "api must be chat or responses with client azure"),
         ({"client": "vertex", "key": "k"}, "the provider p: No region was given"),
         ({"api": "gemini"}, "the provider p needs a key"),
     ],
 )
-def test_what_is_wrong_is_a_sentence(row: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_provider_is_refused_in_a_sentence(
+    row: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CLOUD_ML_REGION", raising=False)
     with pytest.raises(ValueError, match=sentence) as caught:
         opened(**row)
@@ -153,11 +152,10 @@ async def test_two_of_one_api_share_nothing(provider: Provider, heard: Heard) ->
     assert ({*provider.keys}, other.keys) == ({"Bearer first"}, ["Bearer second"])
 
 
-async def test_what_one_wants_back_goes_to_no_other(provider: Provider, heard: Heard) -> None:
-    """Both speak one API, and their models have one name."""
+async def test_the_state_of_one_provider_goes_to_no_other(provider: Provider, heard: Heard) -> None:
     provider.scripts = [played("chat", thoughts=["hm"], call=["{}"]), *[played("chat", "Hi")] * 2]
-    one, two = (evolve(BUILT_IN["openai-chat"], name=name, url=provider.url, key=KEY) for name in "ab")
-    async with closing(one.open("m", None, {})) as first, closing(two.open("m", None, {})) as second:
+    row, other_row = (evolve(BUILT_IN["openai-chat"], name=name, url=provider.url, key=KEY) for name in "ab")
+    async with closing(row.open("m", None, {})) as first, closing(other_row.open("m", None, {})) as second:
         items = (MessageItem("user", "1"), *items_of(await first.respond(a_turn(), heard)))
         for model in (first, second):
             await model.respond(a_turn(*items), heard)
@@ -188,6 +186,6 @@ async def test_a_clouds_client_is_asked(
 
 @pytest.mark.parametrize(("name", "off"), [("openai-chat:tiny", "openai"), ("anthropic:tiny", "anthropic")])
 def test_a_model_whose_extension_is_off_is_a_sentence(name: str, off: str) -> None:
-    said = f"the model {name} needs the extension {off}, which is off: have it on by the setting `extensions`"
-    with pytest.raises(ExtensionFault, match=f"^{said}"):
+    sentence = f"the model {name} needs the extension {off}, which is off: have it on by the setting `extensions`"
+    with pytest.raises(ExtensionFault, match=f"^{sentence}"):
         Models(name, 0.0, extensions=chosen([f"-{off}"]))

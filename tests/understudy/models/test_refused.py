@@ -85,8 +85,8 @@ async def test_it_is_left_out_and_asked_once_more(provider: Provider, heard: Hea
         assert has(body, "attachments") == (what == "reasoning")
         assert has(body, "reasoning") == (what == "attachments")
         assert ("The file f-1 could not be shown to you" in str(body)) == (what != "reasoning")
-    told = ["Left out, as the language model does not take it: tall.png, a.pdf"]
-    assert heard.thoughts == ([] if what == "reasoning" else told)
+    thoughts = ["Left out, as the language model does not take it: tall.png, a.pdf"]
+    assert heard.thoughts == ([] if what == "reasoning" else thoughts)
 
 
 async def test_a_request_that_is_refused_all_the_same_fails(provider: Provider, heard: Heard, api: str) -> None:
@@ -153,7 +153,7 @@ async def test_a_message_that_is_never_taken_does_not_end_its_thread(
     assert heard.thoughts == ["Left out, as the language model does not take it: an earlier message"]
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_memory_of_refused_parts_is_bounded() -> None:
     parts = RefusedParts()
     turns = [
         evolve(a_turn(), items=(MessageItem("user", "?", (), (ImagePart(f"f-{n}", "image/png", b""),)),))

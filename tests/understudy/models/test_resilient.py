@@ -47,7 +47,7 @@ BEGUN = [Thought("Next"), ModelUnavailable("lost", True, "lost", None, ModelFaul
 
 
 @pytest.mark.parametrize(
-    ("step", "asked"),
+    ("step", "times"),
     [
         (GONE, 3),
         (REFUSED_KEY, 1),
@@ -56,11 +56,11 @@ BEGUN = [Thought("Next"), ModelUnavailable("lost", True, "lost", None, ModelFaul
         (ModelUnavailable("busy", True, "wants a little", 2.0), 3),
     ],
 )
-async def test_not_everything_is_asked_again(autojump_clock: object, heard: Heard, step: Any, asked: int) -> None:
+async def test_not_everything_is_asked_again(autojump_clock: object, heard: Heard, step: Any, times: int) -> None:
     scripted = Scripted(step)
     error = step[-1] if isinstance(step, list) else step
     assert await ask(ResilientModel(scripted, "m"), heard) == error.detail
-    assert scripted.asked == asked
+    assert scripted.asked == times
 
 
 async def test_a_first_message_that_is_too_long_is_called_so(heard: Heard) -> None:
@@ -73,7 +73,7 @@ async def test_a_first_message_that_is_too_long_is_called_so(heard: Heard) -> No
         await model.respond(evolve(TURN, items=(*TURN.items, MessageItem("assistant", "Hi"), *TURN.items)), heard)
 
 
-async def test_what_a_provider_wishes_is_waited_for(autojump_clock: object, heard: Heard) -> None:
+async def test_the_wait_that_a_provider_asks_for_is_kept(autojump_clock: object, heard: Heard) -> None:
     began = trio.current_time()
     await ask(ResilientModel(Scripted(ModelUnavailable("busy", True, "busy", 3.0), "Hello"), "m"), heard)
     assert trio.current_time() - began >= 3.0
@@ -90,7 +90,7 @@ async def test_five_failures_open_the_circuit(autojump_clock: object, heard: Hea
     with pytest.raises(ModelUnavailable) as caught:
         await model.respond(TURN, heard)
     assert (caught.value.message, caught.value.retryable) == (UNREACHABLE, True)
-    assert 1.0 <= (caught.value.retry_after_s or 0) <= 1.2
+    assert 1.0 <= caught.value.retry_after_s <= 1.2
     assert (trio.current_time(), scripted.asked) == (began, 5)
     scripted.steps = ["Hello"]
     await trio.sleep(1.2)
@@ -110,7 +110,6 @@ async def test_a_provider_that_answers_is_not_away(autojump_clock: object, heard
 async def test_the_first_word_is_enough_to_let_others_through(
     autojump_clock: object, heard: Heard, step: Any, state: CircuitState
 ) -> None:
-    """A call that is cancelled before it counts neither way."""
     model = ResilientModel(Scripted(*[GONE] * 5, step, "Hello"), "m")
     for _ in range(2):
         await ask(model, heard)

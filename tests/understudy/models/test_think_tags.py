@@ -81,8 +81,8 @@ def test_a_tag_that_closes_what_the_template_has_opened_drops_the_text(
     assert split(text, cuts) == (reasoning, shown, True)
     if "`" in text:
         return
-    known = split(text, cuts, ThinkTags(opened=True))
-    assert (known[0].replace("\n", ""), *known[1:]) == (reasoning, shown, False)
+    answer = split(text, cuts, ThinkTags(opened=True))
+    assert (answer[0].replace("\n", ""), *answer[1:]) == (reasoning, shown, False)
 
 
 @pytest.mark.parametrize("text", ["no reasoning this time", "a</thi"])

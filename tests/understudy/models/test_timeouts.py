@@ -16,7 +16,6 @@ def test_a_models_own_times_go_before_its_providers() -> None:
 
 @pytest.mark.blocking("the providers' packages build their clients, for some hundred ms each")
 async def test_each_client_has_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are set, or pauses that are longer than those of a busy provider."""
     for name in ("OPENAI", "ANTHROPIC"):
         monkeypatch.setenv(f"{name}_API_KEY", "sk-test")
     names = ("openai", "openai-chat", "anthropic")

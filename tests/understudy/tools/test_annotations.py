@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import datetime
 import enum
+import typing
 from collections import deque
 from collections.abc import Collection, Mapping, MutableSequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Generic,
-    Literal,
-    NamedTuple,
-    NewType,
-    NotRequired,
-    Required,
-    TypedDict,
-    TypeVar,
-)
 
 import annotated_types
 import attrs
@@ -60,14 +48,14 @@ class Rights(enum.Flag):
     WRITE = 2
 
 
-class Place(NamedTuple):
+class Place(typing.NamedTuple):
     row: int
     size: Size = Size.SMALL
 
 
 @dataclass
 class Paid:
-    kind: ClassVar[int] = 1
+    kind: typing.ClassVar[int] = 1
     item: str
     size: InitVar[Size]
     currency: InitVar[str] = "EUR"
@@ -81,33 +69,33 @@ class Private:
     _secret: int
 
 
-T = TypeVar("T")
+T = typing.TypeVar("T")
 
 
 @dataclass
-class Page(Generic[T]):
+class Page(typing.Generic[T]):
     rows: list[T]
 
 
-class Address(TypedDict):
+class Address(typing.TypedDict):
     street: str
-    flat: NotRequired[Size]
+    flat: typing.NotRequired[Size]
 
 
-class Filter(TypedDict, total=False):
-    customer: Required[Annotated[str, annotated_types.MinLen(1)]]
+class Filter(typing.TypedDict, total=False):
+    customer: typing.Required[typing.Annotated[str, annotated_types.MinLen(1)]]
     year: int
 
 
-class Extended(typing_extensions.TypedDict, Generic[T]):
+class Extended(typing_extensions.TypedDict, typing.Generic[T]):
     one: typing_extensions.ReadOnly[typing_extensions.NotRequired[T]]
 
 
-Named = NewType("Named", Size)
+Named = typing.NewType("Named", Size)
 Listed = TypeAliasType("Listed", list[Size])
 Of = TypeAliasType("Of", list[T], type_params=(T,))
 SIZES = {"type": "string", "enum": ["s", "l"]}
-SAME: dict[str, tuple[Any, Any, Any]] = {
+SAME: dict[str, tuple[typing.Any, typing.Any, typing.Any]] = {
     "text enum": (Size, "l", Size.LARGE),
     "whole enum": (Level, 1, Level.LOW),
     "old enum": (Old, "one", Old.ONE),
@@ -116,7 +104,7 @@ SAME: dict[str, tuple[Any, Any, Any]] = {
     "enum of a share": (Share, 1, Share.WHOLE),
     "whole number with a point": (Level, 1.0, Level.LOW),
     "flags": (Rights, 3, Rights.READ | Rights.WRITE),
-    "literal": (Literal[Size.SMALL, "x"], "s", Size.SMALL),
+    "literal": (typing.Literal[Size.SMALL, "x"], "s", Size.SMALL),
     "optional": (Size | None, "s", Size.SMALL),
     "text or enum": (str | Size, "s", Size.SMALL),
     "text or enum, another": (str | Size, "other", "other"),
@@ -129,7 +117,7 @@ SAME: dict[str, tuple[Any, Any, Any]] = {
     "queue": (deque[Size], ["s"], deque([Size.SMALL])),
     "collection": (Collection[int], [1], [1]),
     "sequence": (MutableSequence[int], [1], [1]),
-    "annotated": (Annotated[Size, "which"], "s", Size.SMALL),
+    "annotated": (typing.Annotated[Size, "which"], "s", Size.SMALL),
     "new type": (Named, "s", Size.SMALL),
     "alias": (Listed, ["s"], [Size.SMALL]),
     "alias of a type": (Of[Size], ["s"], [Size.SMALL]),
@@ -152,8 +140,8 @@ SAME: dict[str, tuple[Any, Any, Any]] = {
 def test_the_function_is_given_what_the_annotation_says(case: str) -> None:
     annotation, value, wanted = SAME[case]
     assert schema_of(annotation) != {} or annotation is object
-    given = structure(value, annotation, "value")
-    assert (given, type(given)) == (wanted, type(wanted))
+    built = structure(value, annotation, "value")
+    assert (built, type(built)) == (wanted, type(wanted))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +159,7 @@ def test_the_function_is_given_what_the_annotation_says(case: str) -> None:
         (Place, [1], "an object is expected, not a list"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused(annotation: Any, value: Any, sentence: str) -> None:
+def test_a_value_that_does_not_fit_is_refused(annotation: typing.Any, value: typing.Any, sentence: str) -> None:
     with pytest.raises(Misfit, match=sentence):
         structure(value, annotation, "value")
 
@@ -185,7 +173,7 @@ def test_a_value_that_does_not_fit_is_refused(annotation: Any, value: Any, sente
         (Of[Size], {"type": "array", "items": SIZES}),
     ],
 )
-def test_a_model_is_told_the_choices(annotation: Any, schema: Any) -> None:
+def test_a_model_is_told_the_choices(annotation: typing.Any, schema: typing.Any) -> None:
     assert schema_of(annotation) == schema
 
 
@@ -193,12 +181,14 @@ def test_a_model_is_told_the_choices(annotation: Any, schema: Any) -> None:
     ("annotation", "required"),
     [(Paid, ["item", "size"]), (Address, ["street"]), (Filter, ["customer"]), (Extended[int], []), (Place, ["row"])],
 )
-def test_a_model_is_told_what_is_required(annotation: Any, required: list[str]) -> None:
+def test_a_model_is_told_what_is_required(annotation: typing.Any, required: list[str]) -> None:
     assert schema_of(annotation)["required"] == required
 
 
-@pytest.mark.parametrize("annotation", [dict[int, str], Literal[b"x"], bytes, Page, tuple[int, *tuple[str, ...]]])
-def test_what_has_no_schema_is_refused(annotation: Any) -> None:
+@pytest.mark.parametrize(
+    "annotation", [dict[int, str], typing.Literal[b"x"], bytes, Page, tuple[int, *tuple[str, ...]]]
+)
+def test_a_type_without_a_schema_is_refused(annotation: typing.Any) -> None:
     with pytest.raises(Unsupported):
         schema_of(annotation)
 

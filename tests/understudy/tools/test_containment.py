@@ -119,13 +119,11 @@ async def transfer() -> str:
 
 
 async def failure_of(failing: Tool, loop: ToolLoop | None) -> str:
-    context = evolve(a_context(), show_partial=partial(trio.sleep, 0))
-
-    async def shown(_: Any) -> None:
+    async def show(_: Any) -> None:
         """Show nothing."""
 
     try:
-        await failing.call({}, evolve(context, show_partial=shown), loop)
+        await failing.call({}, evolve(a_context(), show_partial=show), loop)
     except (RuntimeError, ExceptionGroup) as error:
         return repr(error)
     return "no failure"
@@ -185,8 +183,8 @@ async def later(call_or_result: str, arguments: Any) -> Any:
     leave()
 
 
-def paying(**given: Any) -> Tool:
-    @tool(**given)
+def paying(**options: Any) -> Tool:
+    @tool(**options)
     def pay() -> str:
         return "paid"
 
@@ -203,7 +201,7 @@ BESIDE: dict[str, Callable[[ToolLoop], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("part", BESIDE)
-async def test_what_stands_beside_a_tool_fails_alone(part: str) -> None:
+async def test_a_function_beside_a_tool_fails_alone(part: str) -> None:
     async with opened() as loop:
         with pytest.raises(RuntimeError, match="raised SystemExit: beside"):
             await BESIDE[part](loop)

@@ -68,18 +68,18 @@ async def test_any_other_answer_is_an_error() -> None:
 
 
 async def test_undo_is_given_the_stored_result_and_the_arguments() -> None:
-    given = []
+    calls = []
 
     def take_back(result: Any, arguments: dict[str, Any]) -> str:
-        given.append((result, arguments))
+        calls.append((result, arguments))
         return "taken back"
 
     undo = paying(undo=take_back).undo
     assert (await undo.call("paid 3", {"amount": 3}, a_context())).value == "taken back"
-    assert given == [("paid 3", {"amount": 3})]
+    assert calls == [("paid 3", {"amount": 3})]
 
 
-@pytest.mark.parametrize("options", [{"undo": 3}, {"undo": lambda: None}, {"reconcile": lambda *given: None}])
+@pytest.mark.parametrize("options", [{"undo": 3}, {"undo": lambda: None}, {"reconcile": lambda *calls: None}])
 def test_functions_of_another_shape_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="of pay must "):
         paying(**options)

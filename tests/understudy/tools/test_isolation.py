@@ -54,7 +54,7 @@ async def test_the_process_of_a_call_that_is_given_up_is_killed(tmp_path: Path) 
         os.kill(int(file.read_text()), 0)
 
 
-def test_what_a_process_cannot_import_or_call_is_refused_at_declaration() -> None:
+def test_a_function_that_a_process_cannot_import_or_call_is_refused() -> None:
     async def later() -> None: ...
 
     def asks(context: ToolContext) -> None: ...

@@ -45,7 +45,7 @@ def test_markup_is_quoted_as_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said", "blocks"),
+    ("value", "summary", "blocks"),
     [
         ({"columns": [{"name": "n"}], "rows": [[1], [2]]}, "", ["| n |\n| ---: |\n| 1 |\n| 2 |"]),
         ({"columns": ["n"], "rows": [[1]]}, "n: 1.", []),
@@ -65,8 +65,8 @@ def test_markup_is_quoted_as_code() -> None:
         ),
     ],
 )
-def test_values_become_blocks(value: Any, said: str, blocks: list[str]) -> None:
-    assert markdown.value(value, said) == blocks
+def test_values_become_blocks(value: Any, summary: str, blocks: list[str]) -> None:
+    assert markdown.value(value, summary) == blocks
 
 
 def test_a_large_tree_is_cut() -> None:
@@ -85,5 +85,5 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from(["", "A summary."]))
-def test_any_value_can_be_rendered(value: Any, said: str) -> None:
-    assert all(isinstance(piece, str) for piece in markdown.value(value, said))
+def test_any_value_can_be_rendered(value: Any, summary: str) -> None:
+    assert all(isinstance(piece, str) for piece in markdown.value(value, summary))

@@ -52,9 +52,9 @@ def test_a_command_has_the_named_variables_only(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TOKEN_FOR_IT", "t")
     monkeypatch.setenv("UNDERSTUDY_SECRET", "s")
     assert mcp("server", env=["TOKEN_FOR_IT"]).environment()["TOKEN_FOR_IT"] == "t"
-    given = mcp("server", env={"A": "b"}).environment()
-    assert (given["A"], given["PATH"]) == ("b", os.environ["PATH"])
-    assert "UNDERSTUDY_SECRET" not in given
+    environment = mcp("server", env={"A": "b"}).environment()
+    assert (environment["A"], environment["PATH"]) == ("b", os.environ["PATH"])
+    assert "UNDERSTUDY_SECRET" not in environment
     with pytest.raises(ValueError, match="NOT_SET"):
         mcp("server", env=["NOT_SET"]).environment()
     assert "b" not in repr(mcp("server --key=b", env={"A": "b"})).split("name='server'")[1]

@@ -33,7 +33,7 @@ def test_a_starter_may_have_no_tool_and_a_step_must() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "tables", "known", "missing"),
+    ("arguments", "tables", "completed", "missing"),
     [
         ({}, [], {}, ["file_id", "x"]),
         ({}, ["a", "b"], {"file_id": "b"}, ["x"]),
@@ -42,6 +42,6 @@ def test_a_starter_may_have_no_tool_and_a_step_must() -> None:
     ],
 )
 def test_a_table_that_is_attached_is_the_one_that_a_call_lacks(
-    given: dict[str, str], tables: list[str], known: dict[str, str], missing: list[str]
+    arguments: dict[str, str], tables: list[str], completed: dict[str, str], missing: list[str]
 ) -> None:
-    assert with_table(SCHEMA, given, tables) == (known, missing)
+    assert with_table(SCHEMA, arguments, tables) == (completed, missing)

@@ -49,7 +49,7 @@ def test_arguments_of_the_choices_are_kept() -> None:
     assert (made["required"], sentence) == (["kind"], "Give one of these: text; count.")
 
 
-def test_what_a_schema_refers_to_is_part_of_it() -> None:
+def test_a_schema_that_is_referred_to_is_part_of_it() -> None:
     made, sentence = plain_parameters(
         {
             "$defs": {"a": {"type": "object", "properties": {"a": TEXT}, "required": ["a"], "allOf": [{"$ref": "#"}]}},
@@ -65,7 +65,7 @@ BOTH = {"anyOf": [TEXT, NUMBER]}
 
 
 @pytest.mark.parametrize(
-    ("given", "made"),
+    ("written", "made"),
     [
         ({"type": "array"}, {"type": "array", "items": {}}),
         ({"type": ["array", "null"], "items": TEXT}, {"type": ["array", "null"], "items": TEXT}),
@@ -88,9 +88,9 @@ BOTH = {"anyOf": [TEXT, NUMBER]}
         (True, {}),
     ],
 )  # fmt: skip
-def test_a_parameter_is_written_as_all_providers_take_it(given: Any, made: dict[str, Any]) -> None:
+def test_a_parameter_is_written_as_all_providers_take_it(written: Any, made: dict[str, Any]) -> None:
     """Arrays say what is in them, older drafts become the newest, and it is the same when it is written again."""
-    assert plain(properties={"a": given})[0]["properties"]["a"] == made
+    assert plain(properties={"a": written})[0]["properties"]["a"] == made
     assert plain(properties={"a": made})[0]["properties"]["a"] == made
     jsonschema.Draft202012Validator.check_schema(made)
 
@@ -98,11 +98,11 @@ def test_a_parameter_is_written_as_all_providers_take_it(given: Any, made: dict[
 def arrays(schema: Any) -> list[dict[str, Any]]:
     """Return all schemas of arrays within one."""
     if isinstance(schema, list):
-        return [found for member in schema for found in arrays(member)]
+        return [array for member in schema for array in arrays(member)]
     if not isinstance(schema, dict):
         return []
     return [schema] * ("array" in str(schema.get("type"))) + [
-        found for member in schema.values() for found in arrays(member)
+        array for member in schema.values() for array in arrays(member)
     ]
 
 
@@ -130,7 +130,7 @@ GROUPS = {"type": "object", "additionalProperties": LISTS}
 
 
 @pytest.mark.parametrize(
-    ("schema", "given", "read"),
+    ("schema", "written", "read"),
     [
         (LISTS, '[{"n": 1}]', [{"n": 1}]),
         (LISTS, ['{"n": 1}', {"t": "[1]"}], [{"n": 1}, {"t": "[1]"}]),
@@ -159,9 +159,9 @@ GROUPS = {"type": "object", "additionalProperties": LISTS}
         (TEXT, '{"n": 1}', '{"n": 1}'),
     ],
 )  # fmt: skip
-def test_a_value_is_read_as_its_schema_means_it(schema: Any, given: Any, read: Any) -> None:
+def test_a_value_is_read_as_its_schema_means_it(schema: Any, written: Any, read: Any) -> None:
     whole = {"type": "object", "properties": {"a": schema, "b": NUMBER}, "required": ["a"], "$defs": {"l": LISTS}}
-    assert repr(fitted({"a": given, "b": None}, whole)) == repr({"a": read})
+    assert repr(fitted({"a": written, "b": None}, whole)) == repr({"a": read})
 
 
 def test_a_null_stays_where_it_is_needed_and_what_cannot_be_read_stays() -> None:

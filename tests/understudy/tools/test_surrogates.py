@@ -61,10 +61,10 @@ async def test_a_result_is_kept(made: Any, shown: Any) -> None:
 
 async def test_a_hand_written_agent_goes_on() -> None:
     async def work(turn: AgentTurn) -> None:
-        told = await turn.step(f"load {HALF}", lambda: {HALF: 1})
+        step = await turn.step(f"load {HALF}", lambda: {HALF: 1})
         with pytest.raises(ToolError, match="There is no tool"):
             await turn.call(HALF)
-        await turn.say(f"{HALF} {told} {await turn.call('pieces', name=HALF)}")
+        await turn.say(f"{HALF} {step} {await turn.call('pieces', name=HALF)}")
 
     run = await run_agent(Agent("x", tools=[pieces], run=work), "go")
     assert (run.text, run.error) == (f"{WHOLE} {{'{WHOLE}': 1}} ['{WHOLE}', '{WHOLE}']", None)

@@ -10,24 +10,15 @@ import trio
 import trio.testing
 
 from understudy.storage.owners import owner_of
+from understudy.tools import threads
 from understudy.tools.errors import ToolError
-from understudy.tools.threads import (
-    MAX_LOST,
-    MAX_QUEUED,
-    PER_TENANT,
-    PER_TOOL,
-    PER_USER,
-    THREADS,
-    WAIT_S,
-    ToolThreads,
-)  # fmt: skip
 
 
 class Hanging:
     """Calls of functions that hang until the end of the test."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
-        self.threads, self.nursery, self.door = ToolThreads(), nursery, threading.Event()
+        self.threads, self.nursery, self.door = threads.ToolThreads(), nursery, threading.Event()
         self.refused: list[str] = []
 
     async def start(self, owner: str, tool: str, number: int = 1) -> trio.CancelScope:
@@ -77,8 +68,8 @@ async def opened() -> AsyncIterator[Hanging]:
 async def test_forty_hanging_calls_of_a_user_leave_threads_to_others() -> None:
     async with opened() as calls:
         await calls.start("ada", "stuck", 40)
-        assert calls.threads.working == PER_USER
-        assert len(calls.refused) == 40 - PER_USER - MAX_QUEUED
+        assert calls.threads.working == threads.PER_USER
+        assert len(calls.refused) == 40 - threads.PER_USER - threads.MAX_QUEUED
         assert set(calls.refused) == {"20 of your calls wait for a free place already; try again later."}
         assert await calls.answer("bob", "stuck") == "done"
 
@@ -86,8 +77,8 @@ async def test_forty_hanging_calls_of_a_user_leave_threads_to_others() -> None:
 async def test_a_tool_that_hangs_for_everybody_leaves_threads_to_other_tools() -> None:
     async with opened() as calls:
         for number in range(5):
-            await calls.start(f"user {number}", "stuck", PER_USER)
-        assert calls.threads.working == PER_TOOL
+            await calls.start(f"user {number}", "stuck", threads.PER_USER)
+        assert calls.threads.working == threads.PER_TOOL
         assert await calls.answer("bob", "quick") == "done"
         assert await calls.answer("user 4", "quick") == "done", "it passes the user's own calls of the other tool"
 
@@ -95,8 +86,8 @@ async def test_a_tool_that_hangs_for_everybody_leaves_threads_to_other_tools() -
 async def test_a_tenant_leaves_threads_to_others() -> None:
     async with opened() as calls:
         for number in range(6):
-            await calls.start(owner_of(f"user {number}", "acme"), f"stuck {number % 3}", PER_USER)
-        assert calls.threads.working == PER_TENANT
+            await calls.start(owner_of(f"user {number}", "acme"), f"stuck {number % 3}", threads.PER_USER)
+        assert calls.threads.working == threads.PER_TENANT
         assert await calls.answer(owner_of("bob", "other"), "quick") == "done"
 
 
@@ -104,22 +95,22 @@ async def test_a_call_waits_for_a_thread_so_long_and_no_longer(autojump_clock: t
     waits: list[str] = []
 
     @contextmanager
-    def told() -> Generator[None]:
+    def while_queued() -> Generator[None]:
         waits.append("begun")
         yield
         waits.append("over")
 
     async with opened() as calls:
         autojump_clock.autojump_threshold = 0.05
-        await calls.start("ada", "stuck", PER_USER)
+        await calls.start("ada", "stuck", threads.PER_USER)
         began = trio.current_time()
         with pytest.raises(ToolError, match="no free place for quick within 30 s"):
-            await calls.threads.run(lambda: None, "ada", "quick", 1.0, told)
-        assert trio.current_time() - began == WAIT_S
+            await calls.threads.run(lambda: None, "ada", "quick", 1.0, while_queued)
+        assert trio.current_time() - began == threads.WAIT_S
         assert waits == ["begun", "over"]
         calls.nursery.start_soon(trio.sleep, 0)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(calls.threads.run, lambda: waits.append("ran"), "ada", "quick", 1.0, told)
+            nursery.start_soon(calls.threads.run, lambda: waits.append("ran"), "ada", "quick", 1.0, while_queued)
             await trio.sleep(2.0)
             calls.door.set()
     assert waits == ["begun", "over", "begun", "over", "ran"]
@@ -139,12 +130,12 @@ async def test_a_lost_thread_is_named_replaced_and_found(caplog: pytest.LogCaptu
         named: list[str] = []
         calls.threads.on_lost = named.append
         for number in range(4):
-            await calls.lose(f"user {number}", f"stuck {number}", PER_USER - 1)
-        lost = 4 * (PER_USER - 1)
+            await calls.lose(f"user {number}", f"stuck {number}", threads.PER_USER - 1)
+        lost = 4 * (threads.PER_USER - 1)
         assert (calls.threads.working, calls.threads.lost.total(), len(named)) == (0, lost, lost)
         for number in range(5):
-            await calls.start(f"other {number}", f"slow {number}", PER_USER)
-        assert calls.threads.working == THREADS, "as many as if none were lost"
+            await calls.start(f"other {number}", f"slow {number}", threads.PER_USER)
+        assert calls.threads.working == threads.THREADS, "as many as if none were lost"
         first = next(record for record in caplog.records if record.message == "tools.thread_lost")
         assert first.__dict__["tool"] == "stuck 0"
         calls.door.set()
@@ -152,18 +143,18 @@ async def test_a_lost_thread_is_named_replaced_and_found(caplog: pytest.LogCaptu
             await trio.sleep(0.001)
         assert sum(record.message == "tools.thread_returned" for record in caplog.records) == lost
         calls.door.clear()
-        await calls.start("ada", "stuck", PER_USER)
-        assert calls.threads.working == PER_USER
+        await calls.start("ada", "stuck", threads.PER_USER)
+        assert calls.threads.working == threads.PER_USER
 
 
-async def test_what_only_a_lost_thread_could_serve_is_refused_at_once() -> None:
+async def test_a_call_that_only_a_lost_thread_could_serve_is_refused_at_once() -> None:
     async with opened() as calls:
-        await calls.lose("ada", "stuck", PER_USER)
+        await calls.lose("ada", "stuck", threads.PER_USER)
         assert "8 of your earlier calls have not ended (stuck)" in await calls.answer("ada", "quick")
         for number in range(2):
-            await calls.lose(f"user {number}", "stuck", PER_TOOL // 2)
+            await calls.lose(f"user {number}", "stuck", threads.PER_TOOL // 2)
         assert "stuck hangs: 20 of its calls" in await calls.answer("bob", "stuck")
         for number in range(2, 12):
-            await calls.lose(f"user {number}", f"stuck {number}", PER_USER)
-        assert calls.threads.lost.total() == THREADS + MAX_LOST, "beyond the bound none is replaced"
+            await calls.lose(f"user {number}", f"stuck {number}", threads.PER_USER)
+        assert calls.threads.lost.total() == threads.THREADS + threads.MAX_LOST, "beyond the bound none is replaced"
         assert await calls.answer("bob", "quick") == "busy: Too many of the server's tools hang; try again later."

@@ -24,6 +24,7 @@ import pytest
 import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import json
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
@@ -64,6 +65,9 @@ class Point:
 
     x: float
     tags: list[str] = attrs.field(factory=list)
+
+
+SHARE = {"description": "a share", "format": "percentage", "minimum": 0, "maximum": 100}
 
 
 @tool
@@ -111,17 +115,7 @@ def everything(
         ("maybe", {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}),
         ("pick", {"enum": ["a", "b", 1], "default": "a"}),
         ("color", {"type": "string", "enum": ["red", "blue"], "default": "red"}),
-        (
-            "percent",
-            {
-                "type": "number",
-                "description": "a share",
-                "format": "percentage",
-                "minimum": 0,
-                "maximum": 100,
-                "default": 5.0,
-            },
-        ),
+        ("percent", {"type": "number", "default": 5.0} | SHARE),
     ],
 )
 def test_each_type_has_its_schema(name: str, schema: dict[str, Any]) -> None:
@@ -433,24 +427,24 @@ async def test_methods_callables_and_partials_are_tools() -> None:
 
 async def test_a_sync_function_runs_in_a_thread() -> None:
     loop = threading.get_ident()
-    seen: list[float] = []
+    progress: list[float] = []
 
     @tool
     def work(context: ToolContext) -> bool:
         context.progress(0.5, 1.0, "half")
         return threading.get_ident() != loop
 
-    result = await work.call({}, a_context(lambda done, total, note: seen.append(done)))
+    result = await work.call({}, a_context(lambda done, total, note: progress.append(done)))
     assert result.value is True
-    assert seen == [0.5]
+    assert progress == [0.5]
 
 
 async def test_code_of_a_tools_author_leaves_the_loop_free() -> None:
     """Validators, predicates and `approval` run in a thread; what is checked by the schema alone does not need one."""
-    loop, seen = threading.get_ident(), list[int]()
+    loop, threads = threading.get_ident(), list[int]()
 
     def positive(value: Any) -> bool:
-        seen.append(threading.get_ident())
+        threads.append(threading.get_ident())
         return bool(value > 0)
 
     @attrs.frozen
@@ -470,8 +464,8 @@ async def test_code_of_a_tools_author_leaves_the_loop_free() -> None:
         await sell.call({"amount": -1}, a_context())
     await buy.check_aside({"order": {"amount": 2}}, "ada")
     assert await buy.needs_approval({"order": {"amount": 2}}, "ada")
-    assert len(seen) == 4
-    assert loop not in seen
+    assert len(threads) == 4
+    assert loop not in threads
     with pytest.raises(ToolError, match="needs `text`"):
         await everything.call({}, attrs.evolve(a_context(), means=attrs.evolve(CallMeans(), while_queued=None)))
 
@@ -487,47 +481,13 @@ async def test_code_of_a_tools_author_has_its_time_limit(which: str) -> None:
     def buy(amount: Annotated[int, annotated_types.Predicate(hang)]) -> int:
         return amount
 
-    asked = buy.check_aside if which == "check" else buy.needs_approval
+    call = buy.check_aside if which == "check" else buy.needs_approval
     try:
         with pytest.raises(ToolError, match=f"{which} of buy took longer") as late:
-            await asked({"amount": 1}, "ada")
+            await call({"amount": 1}, "ada")
         assert late.value.code == "tool_timeout"
     finally:
         door.set()
-
-
-async def test_cancelling_a_sync_tool_lets_go_at_once() -> None:
-    entered, go_on, ended = threading.Event(), threading.Event(), threading.Event()
-
-    @tool
-    def stuck(context: ToolContext) -> None:
-        entered.set()
-        try:
-            go_on.wait(10)
-            context.progress(1, None, "still here")
-        finally:
-            ended.set()
-
-    notes: list[str] = []
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stuck.call, {}, a_context(lambda done, total, note: notes.append(note)))
-            await trio.to_thread.run_sync(entered.wait)
-            nursery.cancel_scope.cancel()
-        go_on.set()
-        await trio.to_thread.run_sync(ended.wait)
-    assert notes == []
-
-
-async def test_an_asyncio_function_runs_in_a_loop_of_its_own() -> None:
-    import asyncio
-
-    @tool(asyncio=True)
-    async def work(count: int) -> int:
-        done = await asyncio.gather(*(asyncio.sleep(0, number) for number in range(count)))
-        return sum(done)
-
-    assert (await work.call({"count": 4}, a_context())).value == 6
 
 
 def _tell(partials: list[Any]) -> ToolContext:
@@ -537,7 +497,7 @@ def _tell(partials: list[Any]) -> ToolContext:
     return attrs.evolve(a_context(), show_partial=show)
 
 
-async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
+async def test_items_of_a_generator_are_shown_and_are_its_result() -> None:
     @tool
     def pages(count: int) -> Iterable[Point]:
         for number in range(count):
@@ -556,11 +516,11 @@ async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
         yield ToolResult(count, "Counted.")
         raise AssertionError("it is closed after its result")
 
-    seen: list[Any] = []
-    results = [await generator.call({"count": 2}, _tell(seen)) for generator in (pages, summed, steps)]
+    partials: list[Any] = []
+    results = [await generator.call({"count": 2}, _tell(partials)) for generator in (pages, summed, steps)]
     assert [result.value for result in results] == [[{"x": 0, "tags": []}, {"x": 1, "tags": []}], {"sum": 1}, 2]
     assert results[2].summary == "Counted."
-    assert seen == [{"x": 0, "tags": []}, {"x": 1, "tags": []}, 0, 1, 0, "x" * 159 + "…"]
+    assert partials == [{"x": 0, "tags": []}, {"x": 1, "tags": []}, 0, 1, 0, "x" * 159 + "…"]
 
 
 async def test_a_generator_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -587,7 +547,7 @@ async def test_a_generator_without_end_is_ended(monkeypatch: pytest.MonkeyPatch)
     assert closed == ["sync", "async"]
 
 
-async def test_what_a_generator_yields_is_kept_as_far_as_a_result_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_items_of_a_generator_are_kept_as_far_as_a_result_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood is ended; what does not fit is shown, and the result says that it is left out, with whole items."""
     monkeypatch.setattr(results, "MAX_VALUE_BYTES", 100)
     monkeypatch.setattr(results, "MAX_YIELDED_BYTES", 400)
@@ -692,10 +652,8 @@ class Table:
         (Color.RED, "red"),
         ({"b", "a"}, ["a", "b"]),
         ([float("nan"), float("inf"), 2**64], [None, None, "18446744073709551616"]),
-        (
-            {5: (1, None, True), None: 1, Color.RED: 2, False: 3},
-            {"5": [1, None, True], "null": 1, "red": 2, "false": 3},
-        ),
+        ({5: (1, None, True)}, {"5": [1, None, True]}),
+        ({None: 1, Color.RED: 2, False: 3}, {"null": 1, "red": 2, "false": 3}),
         ({1: "a", "1": "b"}, {"1": "a", "1 (2)": "b"}),
         (Row(1), {"n": 1, "name": "a"}),
         (namedtuple("Pandas", "n", module="pandas")(1), {"n": 1}),
@@ -736,6 +694,10 @@ def test_an_iterator_is_read_as_far_as_a_result_has_room(monkeypatch: pytest.Mon
     assert to_result(itertools.count()).value["items"] == [0, 1, 2]
 
 
+NESTED: list[Any] = []
+NESTED.append(NESTED)
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -748,6 +710,7 @@ def test_an_iterator_is_read_as_far_as_a_result_has_room(monkeypatch: pytest.Mon
         (type("Later", (), {"__await__": iter})(), "returned a Later, which cannot be written as JSON: await it"),
         (ToolResult(1, visualization='{"spec": {}}'), "returned a chart that is no object"),
         (ToolResult(1, visualization=[{"spec": {}}]), "returned a chart that is no object"),
+        pytest.param(NESTED, "nested more than 64 deep", id="nested"),
     ],
 )
 def test_a_result_that_cannot_be_json_is_refused(value: Any, says: str) -> None:
@@ -755,16 +718,7 @@ def test_a_result_that_cannot_be_json_is_refused(value: Any, says: str) -> None:
         to_result(value)
 
 
-def test_a_result_nested_in_itself_is_refused() -> None:
-    value: list[Any] = []
-    value.append(value)
-    with pytest.raises(InvalidResult, match="nested more than 64 deep"):
-        to_json(value)
-
-
 def test_a_result_that_is_too_large_is_cut_and_says_so() -> None:
-    import msgspec
-
     most = "x" * (MAX_VALUE_BYTES - 2)
     assert to_result(most).value == most
     text = to_result("é" * 500_000)
@@ -774,7 +728,7 @@ def test_a_result_that_is_too_large_is_cut_and_says_so() -> None:
     assert rows.value["truncated"] is True
     assert rows.value["preview"].startswith('[{"n":0}')
     for result in (text, rows, to_result("\x00" * 500_000), to_result(["\x00" * 500_000])):
-        assert len(msgspec.json.encode(result.value)) <= MAX_VALUE_BYTES
+        assert len(json.encode(result.value)) <= MAX_VALUE_BYTES
 
 
 SMALL = (None, {"status": "shipped", "items": [1, 2.5, True]}, ToolResult({"n": 1}, "One."))
