@@ -36,8 +36,10 @@ class Other(Extension):
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three extensions: one, two that requires it, and one that lacks a package."""
-    found = [Other("one"), Other("two", ["one"]), Other("bare", packages={"no_such_package": "accounts"})]
-    monkeypatch.setattr("understudy.installed.installed", lambda: {extension.name: extension for extension in found})
+    extensions = [Other("one"), Other("two", ["one"]), Other("bare", packages={"no_such_package": "accounts"})]
+    monkeypatch.setattr(
+        "understudy.installed.installed", lambda: {extension.name: extension for extension in extensions}
+    )
 
 
 @pytest.mark.usefixtures("there")
@@ -58,7 +60,7 @@ def test_the_setting_names_those_that_are_on(names: list[str], on: list[str]) ->
 
 @pytest.mark.usefixtures("there")
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "sentence"),
     [
         (["three"], "there is no extension 'three'; there are: one, two, bare"),
         (["-tow"], "there is no extension 'tow' (did you mean 'two'?); there are: one, two, bare"),
@@ -67,14 +69,14 @@ def test_the_setting_names_those_that_are_on(names: list[str], on: list[str]) ->
         (["bare"], "the extension bare cannot be on: no_such_package is missing: pip install"),
     ],
 )
-def test_names_that_do_not_go_together_are_refused(names: list[str], said: str) -> None:
-    with pytest.raises(ExtensionFault, match=re.escape(said)):
+def test_names_that_do_not_go_together_are_refused(names: list[str], sentence: str) -> None:
+    with pytest.raises(ExtensionFault, match=re.escape(sentence)):
         chosen(names)
 
 
-def test_what_requires_one_that_cannot_be_on_is_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"bare": Other("bare", packages={"no_such_package": "accounts"}), "two": Other("two", ["bare"])}
-    monkeypatch.setattr("understudy.installed.installed", lambda: found)
+def test_an_extension_that_requires_one_that_cannot_be_on_is_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    extensions = {"bare": Other("bare", packages={"no_such_package": "accounts"}), "two": Other("two", ["bare"])}
+    monkeypatch.setattr("understudy.installed.installed", lambda: extensions)
     assert chosen([]) == {}
     with pytest.raises(ExtensionFault, match="the extension bare cannot be on: no_such_package is missing"):
         chosen(["two"])
@@ -97,19 +99,17 @@ def test_a_part_that_fails_is_named_with_the_way_to_go_on() -> None:
         def metrics(self) -> Any:
             raise RuntimeError("no disk")
 
-    said = (
-        r"the extension bad failed at its metrics \(RuntimeError: no disk\); "
-        r'to go on without it, set extensions = \["-bad"\]'
+    sentence = (
+        r"the extension bad failed at its metrics \(RuntimeError: no disk\); to go on without it, set extensions = "
     )
-    with pytest.raises(ExtensionFault, match=said):
+    with pytest.raises(ExtensionFault, match=rf'{sentence}\["-bad"\]'):
         brought(Broken("bad").metrics)
 
 
 def test_the_settings_of_one_that_is_off_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNDERSTUDY_SCHEDULES_EVERY_S", "5")
-    name = next(iter(load().own)).__name__
-    assert name == "ScheduleSettings"
+    assert next(iter(load().own)).__name__ == "ScheduleSettings"
     monkeypatch.setenv("UNDERSTUDY_EXTENSIONS", "-schedules")
     with pytest.raises(BadSettings, match="has no effect: the extension schedules is off; remove it, or have it on"):
         load()
@@ -133,6 +133,46 @@ def brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return write
 
 
+def extension(body: str = "pass", before: str = "", name: str = "other") -> str:
+    """Return the text of a module with an extension of this body, whose lines after the first are indented."""
+    return f"{before}class Other(Extension):\n name = {name!r}\n about = 'x'\n {body}\nEXTENSION = Other()\n"
+
+
+MINE = "from attrs import frozen\n@frozen\nclass Mine: x: int = 1\n"
+FAULTS = (
+    ("table = 'shares'", "shares is no name for the settings of other: it is taken; rename it"),
+    ("async def open(self, server): 1 / 0", "other failed at its open (ZeroDivision"),
+    ("async def open(self, server): raise ValueError('set a key')", "extension other: set a key"),
+    ("async def open(self, server): server.settings.of(Mine).faults = 1", "FrozenInstanceError"),
+    ("def routes(self): return None", "the extension other failed at its routes (TypeError"),
+    (
+        "def metrics(self):\n  from understudy.observe.collectors import CountedBy\n"
+        "  return [CountedBy('understudy_runs', 'x', 'y')]",
+        "the extension other failed at its metrics (DuplicateTimeseries",
+    ),
+    (
+        "def children(self, server):\n  from actors import Actor, ChildSpec\n"
+        "  class Fails(Actor):\n   async def on_start(self, context): 1 / 0\n  return [ChildSpec('fails', Fails)]",
+        "the extension other failed at its children (",
+    ),
+    (
+        "def user_data(self): 1 / 0",
+        "failed at its user_data (ZeroDivisionError: division by zero); uninstall or mend it",
+    ),
+    (
+        "def tables(self):\n  from sqlalchemy import Column, Table, Text\n"
+        "  from understudy.storage.schema import metadata\n  return [Table('schedules', metadata, Column('id', Text))]",
+        "the extension other claims the table schedules, which there is already: uninstall it, or rename its table",
+    ),
+)
+ROUTES = (
+    ("/api/agents", "agents()", "/api/agents, which there is already"),
+    ("/api/threads/<which>", "thread(which)", "/api/threads/<>, which there is already"),
+    ("/api/threads/marked", "marked()", "/api/threads/marked, which another route with a variable answers already"),
+)
+"""Paths of routes with their views, and what is wrong with them."""
+
+
 def serve_fault(environment: dict[str, str], folder: Path, *more: str) -> str:
     """Start a server that does not start. Return what it says."""
     done = subprocess.run(
@@ -145,112 +185,55 @@ def serve_fault(environment: dict[str, str], folder: Path, *more: str) -> str:
 
 
 def test_faults_of_an_extension_are_sentences_before_anything_is_served(brings: Any, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    environment = brings("1 / 0\n")
-    assert "the extension other_ext cannot be imported (division by zero): uninstall or mend it" in serve_fault(
-        environment, data
-    )
-    environment = brings(
-        "from quart import Blueprint\nblueprint = Blueprint('twice', __name__, url_prefix='/api/agents')\n"
-        "@blueprint.get('')\nasync def agents(): return {}\n"
-        "class Other(Extension):\n name = 'other'\n about = 'x'\n def routes(self): return [blueprint]\n"
-        "EXTENSION = Other()\n"
-    )
-    assert "the extension other claims GET /api/agents, which there is already" in serve_fault(environment, data)
-    environment = brings(
-        "from quart import Blueprint\nblueprint = Blueprint('hidden', __name__)\n"
-        "@blueprint.get('/api/threads/<which>')\nasync def thread(which): return {}\n"
-        "class Other(Extension):\n name = 'other'\n about = 'x'\n def routes(self): return [blueprint]\n"
-        "EXTENSION = Other()\n"
-    )
-    assert "the extension other claims GET /api/threads/<>, which there is already" in serve_fault(environment, data)
-    environment = brings(
-        "from quart import Blueprint\nblueprint = Blueprint('beside', __name__)\n"
-        "@blueprint.get('/api/threads/bookmarked')\nasync def marked(): return {}\n"
-        "class Other(Extension):\n name = 'other'\n about = 'x'\n def routes(self): return [blueprint]\n"
-        "EXTENSION = Other()\n"
-    )
-    assert (
-        "the extension other claims GET /api/threads/bookmarked, which another route with a variable answers already"
-        in serve_fault(environment, data)
-    )
-    for wrong in ("'other'", "Extension", "type('Nameless', (Extension,), {})()"):
-        said = "EXTENSION of other_ext is not an instance of a subclass of understudy.Extension that has a name"
-        assert said in serve_fault(brings(f"EXTENSION = {wrong}\n"), data)
-    environment = brings("class Other(Extension):\n name = 'schedules'\n about = 'x'\nEXTENSION = Other()\n")
-    assert "two extensions are called schedules: uninstall other_ext, or rename one" in serve_fault(environment, data)
-    for body, said in (
-        ("name = 'limits'", "limits is no name for the settings of limits: it is taken; rename it"),
-        ("name = 'other'\n table = 'shares'", "shares is no name for the settings of other: it is taken; rename it"),
-        (
-            "name = 'other'\n async def open(self, server): 1 / 0",
-            "other failed at its open (ZeroDivision",
-        ),
-        ("name = 'other'\n async def open(self, server): raise ValueError('set a key')", "extension other: set a key"),
-        ("name = 'other'\n def routes(self): return None", "the extension other failed at its routes (TypeError"),
-        (
-            "name = 'other'\n def metrics(self):\n"
-            "  from understudy.observe.collectors import CountedBy\n"
-            "  return [CountedBy('understudy_runs', 'x', 'y')]",
-            "the extension other failed at its metrics (DuplicateTimeseries",
-        ),
-        (
-            "name = 'other'\n def children(self, server):\n"
-            "  from actors import Actor, ChildSpec\n"
-            "  class Fails(Actor):\n   async def on_start(self, context): 1 / 0\n"
-            "  return [ChildSpec('fails', Fails)]",
-            "the extension other failed at its children (",
-        ),
-        (
-            "name = 'other'\n def user_data(self): 1 / 0",
-            "failed at its user_data (ZeroDivisionError: division by zero); uninstall or mend it",
-        ),
-        (
-            "name = 'other'\n def tables(self):\n"
-            "  from sqlalchemy import Column, Table, Text\n  from understudy.storage.schema import metadata\n"
-            "  return [Table('schedules', metadata, Column('id', Text))]",
-            "the extension other claims the table schedules, which there is already: uninstall it, or rename its table",
-        ),
-        ("name = 'other'\n async def open(self, server): server.settings.of(Mine).faults = 1", "FrozenInstanceError"),
-    ):
-        environment = brings(
-            "from attrs import frozen\n@frozen\nclass Mine: x: int = 1\n"
-            f"class Other(Extension):\n about = 'x'\n {body}\n def settings(self): return Mine\nEXTENSION = Other()\n"
+    def fault(module: str) -> str:
+        return serve_fault(brings(module), tmp_path / "data")
+
+    sentence = "the extension other_ext cannot be imported (division by zero): uninstall or mend it"
+    assert sentence in fault("1 / 0\n")
+    for path, view, claim in ROUTES:
+        blueprint = "from quart import Blueprint\nblueprint = Blueprint('more', __name__)\n"
+        route = f"{blueprint}@blueprint.get({path!r})\nasync def {view}: return {{}}\n"
+        assert f"the extension other claims GET {claim}" in fault(
+            extension("def routes(self): return [blueprint]", route)
         )
-        assert said in serve_fault(environment, data)
+    for wrong in ("'other'", "Extension", "type('Nameless', (Extension,), {})()"):
+        sentence = "EXTENSION of other_ext is not an instance of a subclass of understudy.Extension that has a name"
+        assert sentence in fault(f"EXTENSION = {wrong}\n")
+    sentence = "two extensions are called schedules: uninstall other_ext, or rename one"
+    assert sentence in fault(extension(name="schedules"))
+    sentence = "limits is no name for the settings of limits: it is taken; rename it"
+    assert sentence in fault(extension("def settings(self): return Mine", MINE, "limits"))
+    for body, sentence in FAULTS:
+        assert sentence in fault(extension(f"{body}\n def settings(self): return Mine", MINE))
 
 
-def test_what_an_extension_opens_is_there_for_those_that_require_it(brings: Any, tmp_path: Path) -> None:
-    """Each is opened after those that it requires, however they are called; settings that do not fit are refused."""
-    environment = brings(
-        "from attrs import frozen\n"
-        "@frozen\nclass Mine:\n x: int = 1\n"
-        " def faults(self, settings):\n  if self.x > 5: yield f'other.x is above 5 on port {settings.port}'\n"
-        "class Other(Extension):\n name = 'aaa'\n about = 'x'\n requires = ('shares',)\n table = 'other'\n"
-        " def settings(self): return Mine\n"
+def test_parts_that_an_extension_opens_are_there_for_those_that_require_it(brings: Any, tmp_path: Path) -> None:
+    body = (
+        "requires = ('shares',)\n table = 'other'\n def settings(self): return Mine\n"
         " async def open(self, server):\n"
         "  assert list(server.extensions)[-2:] == ['shares', 'aaa'], list(server.extensions)\n"
         "  server.parts.add(server.settings.of(Mine))\n"
-        "  raise ValueError(f'{server.parts[Mine].x} {server.parts.find(Mine).x} {server.parts.find(int)}')\n"
-        "EXTENSION = Other()\n"
+        "  raise ValueError(f'{server.parts[Mine].x} {server.parts.find(Mine).x} {server.parts.find(int)}')"
     )
+    mine = (
+        "from attrs import frozen\n@frozen\nclass Mine:\n x: int = 1\n"
+        " def faults(self, settings):\n  if self.x > 5: yield f'other.x is above 5 on port {settings.port}'\n"
+    )
+    environment = brings(extension(body, mine, "aaa"))
     only = {"UNDERSTUDY_EXTENSIONS": "files,shares,aaa"}
-    assert "5 5 None" in serve_fault(environment | only | {"UNDERSTUDY_OTHER_X": "5"}, tmp_path / "data")
-    assert "other.x is above 5 on port 0" in serve_fault(
-        environment | only | {"UNDERSTUDY_OTHER_X": "6"}, tmp_path / "data"
-    )
+    for value, sentence in (("5", "5 5 None"), ("6", "other.x is above 5 on port 0")):
+        fault = serve_fault(environment | only | {"UNDERSTUDY_OTHER_X": value}, tmp_path / "data")
+        assert sentence in fault
 
 
 async def test_an_extension_whose_actors_fail_too_often_gives_up_alone(brings: Any, tmp_path: Path) -> None:
-    """The chat goes on, and the health page says which it is."""
-    environment = brings(
+    dies = (
         "from actors import Actor, Backoff, ChildSpec\n"
         "class Dies(Actor):\n async def on_start(self, context): context.ref.tell('die')\n"
         " async def receive(self, message, context): raise RuntimeError('always')\n"
-        "class Other(Extension):\n name = 'other'\n about = 'x'\n"
-        " def children(self, server): return [ChildSpec('dies', Dies, backoff=Backoff(min_s=0.001, max_s=0.001))]\n"
-        "EXTENSION = Other()\n"
+        "SPEC = ChildSpec('dies', Dies, backoff=Backoff(min_s=0.001, max_s=0.001))\n"
     )
+    environment = brings(extension("def children(self, server): return [SPEC]", dies))
     async with started(tmp_path / "data", loads=True, **environment) as server:
         while True:
             _, _, health = await request(server.address, "GET", "/healthz")
@@ -260,15 +243,13 @@ async def test_an_extension_whose_actors_fail_too_often_gives_up_alone(brings: A
         assert (await request(server.address, "POST", "/api/sessions"))[0] == 201
 
 
-STORED = (
-    "from sqlalchemy import Column, Table, Text\n"
-    "class Other(Extension):\n name = 'other'\n about = 'x'\n"
-    " def tables(self):\n  from understudy.storage.schema import metadata\n"
+STORED = extension(
+    "def tables(self):\n  from understudy.storage.schema import metadata\n"
     "  if 'others' in metadata.tables: return [metadata.tables['others']]\n"
     "  return [Table('others', metadata, Column('owner', Text, primary_key=True))]\n"
     " def user_data(self):\n  from understudy.extension import UserData\n"
-    "  return [UserData('others', self.tables()[0], lambda row: row.owner)]\n"
-    "EXTENSION = Other()\n"
+    "  return [UserData('others', self.tables()[0], lambda row: row.owner)]",
+    "from sqlalchemy import Column, Table, Text\n",
 )
 """An extension of another distribution that keeps something of users."""
 
@@ -303,50 +284,39 @@ async def test_tables_of_another_distribution_are_made_on_postgresql(
 
 
 def test_a_command_that_is_there_already_is_refused(brings: Any, tmp_path: Path) -> None:
-    environment = brings(
-        "import click\nfrom understudy.extension import TerminalCommands\n"
-        "class Other(Extension):\n name = 'other'\n about = 'x'\n"
-        " def terminal(self): return TerminalCommands([click.Command('serve')])\nEXTENSION = Other()\n"
-    )
-    said = "the extension other claims the command serve, which there is already: uninstall or mend it"
-    assert said in command(environment, tmp_path, "--help")
+    before = "import click\nfrom understudy.extension import TerminalCommands\n"
+    environment = brings(extension("def terminal(self): return TerminalCommands([click.Command('serve')])", before))
+    sentence = "the extension other claims the command serve, which there is already: uninstall or mend it"
+    assert sentence in command(environment, tmp_path, "--help")
 
 
 def test_settings_without_texts_are_listed(brings: Any, tmp_path: Path) -> None:
-    environment = brings(
-        "from attrs import frozen\nif True:\n @frozen\n class Mine:\n  zone: str = 'UTC'\n"
-        "class Other(Extension):\n name = 'other'\n about = 'x'\n def settings(self): return Mine\n"
-        "EXTENSION = Other()\n"
-    )
+    mine = "from attrs import frozen\nif True:\n @frozen\n class Mine:\n  zone: str = 'UTC'\n"
+    environment = brings(extension("def settings(self): return Mine", mine))
     assert "other.zone" in command(environment, tmp_path, "settings", "other")
 
 
 def test_settings_say_which_extension_is_off(tmp_path: Path) -> None:
-    said = command({"UNDERSTUDY_EXTENSIONS": "-schedules"}, tmp_path, "settings", "s.")
-    off = [line for line in said.splitlines() if "is off" in line]
+    sentence = command({"UNDERSTUDY_EXTENSIONS": "-schedules"}, tmp_path, "settings", "s.")
+    off = [line for line in sentence.splitlines() if "is off" in line]
     assert off
     assert all(line.startswith("schedules.") and line.endswith("; the extension schedules is off") for line in off)
 
 
 def test_a_setting_that_cannot_be_read_is_named(brings: Any, tmp_path: Path) -> None:
     for kind in ("dict[str, int]", "list[int]", "int | str", "'int'"):
-        environment = brings(
-            f"from attrs import frozen\n@frozen\nclass Mine:\n x: int | None = 1\n y: {kind} = None\n"
-            "class Other(Extension):\n name = 'other'\n about = 'x'\n def settings(self): return Mine\n"
-            "EXTENSION = Other()\n"
-        )
-        said = "y of the settings of other is of a type that cannot be read, "
-        assert said in serve_fault(environment, tmp_path / "data")
+        mine = f"from attrs import frozen\n@frozen\nclass Mine:\n x: int | None = 1\n y: {kind} = None\n"
+        environment = brings(extension("def settings(self): return Mine", mine))
+        sentence = "y of the settings of other is of a type that cannot be read, "
+        assert sentence in serve_fault(environment, tmp_path / "data")
 
 
-def test_what_requires_one_that_is_not_there_says_so(brings: Any, tmp_path: Path) -> None:
-    environment = brings(
-        "class Other(Extension):\n name = 'other'\n about = 'x'\n requires = ('nonesuch',)\nEXTENSION = Other()\n"
-    )
+def test_an_extension_that_requires_a_missing_one_says_so(brings: Any, tmp_path: Path) -> None:
+    environment = brings(extension("requires = ('nonesuch',)"))
     assert "off: it requires nonesuch, which is not on" in command(environment, tmp_path, "extensions")
     environment |= {"UNDERSTUDY_EXTENSIONS": "other"}
-    said = "the extension other requires nonesuch, which is not installed: install it"
-    assert said in serve_fault(environment, tmp_path / "data")
+    sentence = "the extension other requires nonesuch, which is not installed: install it"
+    assert sentence in serve_fault(environment, tmp_path / "data")
 
 
 def command(environment: dict[str, str], folder: Path, *arguments: str) -> str:

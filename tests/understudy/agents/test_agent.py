@@ -1,7 +1,6 @@
 """Declaring an `Agent`, and its representation on the wire and for a model."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +9,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
 from understudy.agents.builtin import guide
 from understudy.agents.registry import all_agents
-from understudy.app.server import serve_app
-from understudy.app.settings import Settings
 from understudy.models.model import AgentCard, ModelSettings, ToolCard
-from understudy.storage.limits import Limits
 from understudy.tools.arithmetic import calculate
 from understudy.tools.mcp_server import mcp
 from understudy.tools.offers import Starter
@@ -45,7 +41,7 @@ def test_an_agent_needs_only_a_name() -> None:
         (Agent("support"), ("support", None)),
     ],
 )
-def test_what_an_agent_is_called_on_the_wire(agent: Agent, on_the_wire: tuple[str, str | None]) -> None:
+def test_the_name_of_an_agent_on_the_wire(agent: Agent, on_the_wire: tuple[str, str | None]) -> None:
     assert (agent.agent_type, agent.pillar) == on_the_wire
 
 
@@ -82,7 +78,7 @@ def test_a_card_says_what_a_model_may_know() -> None:
         ({"timeout_s": 30, "budget": Budget(wall_s=60)}, "budget of wall_s=60, but timeout_s=30 ends its runs before"),
     ],
 )
-def test_what_cannot_be_an_agent_is_refused(fields: dict[str, Any], says: str) -> None:
+def test_a_wrong_agent_is_refused(fields: dict[str, Any], says: str) -> None:
     with pytest.raises((ValueError, TypeError), match=re.escape(says)):
         Agent(**{"name": "a", **fields})
 
@@ -97,7 +93,6 @@ def test_the_guide_knows_its_colleagues_by_name() -> None:
 
 @pytest.mark.parametrize("agent", [agent for agent in all_agents().values() if agent.pillar])
 def test_a_liaison_is_complete(agent: Agent) -> None:
-    """A liaison is named after its pillar, and has tools, a title, a description, and starters that are calls."""
     assert agent.name == agent.pillar
     assert agent.agent_type == "liaison"
     assert agent.tools
@@ -129,7 +124,6 @@ def test_an_agent_without_some_of_its_tools_has_nothing_that_needs_them() -> Non
 
 
 def test_starters_of_translations_are_starters_too() -> None:
-    """A model without a language knows them all."""
     agent = Agent(
         "desk", tools=[lookup], starters=["Look"], translations={"de": {"starters": [Starter("Schau", "lookup")]}}
     )
@@ -141,9 +135,3 @@ def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:
     assert Agent("a").run_limit_s(40.0) == 40.0
     assert Agent("a", timeout_s=12.5).run_limit_s(40.0) == 12.5
     assert Agent("a", timeout_s=40).run_limit_s(40.0) == 40
-
-
-async def test_a_server_does_not_start_with_an_agent_whose_limit_it_would_cut(tmp_path: Path) -> None:
-    settings = Settings(port=0, data_dir=tmp_path, limits=Limits(run_s=30.0))
-    with pytest.raises(ValueError, match=r"'slow' is given timeout_s=120, but limits\.run_s ends every run after 30 s"):
-        await serve_app(settings, [Agent("slow", timeout_s=120)])

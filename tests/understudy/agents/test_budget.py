@@ -1,12 +1,8 @@
 """A budget is checked when it is made, and against the server's limits at its start."""
 
-from pathlib import Path
-
 import pytest
 
 from understudy import Agent, Budget
-from understudy.app.server import serve_app
-from understudy.app.settings import Settings
 from understudy.storage.limits import Limits
 
 
@@ -25,18 +21,11 @@ def test_a_budget_of_nothing_or_no_number_is_refused(name: str, value: float, sa
         Budget(**{name: value})
 
 
-def test_what_an_agent_leaves_out_is_the_servers() -> None:
+def test_bounds_that_an_agent_leaves_out_are_the_servers() -> None:
     limits = Limits(run_turns=20, run_calls=30, run_tokens=1000)
     assert Agent("a").budget.within(limits, "a") == Budget(turns=20, calls=30, tokens=1000, wall_s=3600)
     assert Budget(turns=5, wall_s=60).within(limits, "a").turns == 5
     assert Budget(turns=200, calls=500, wall_s=3600).within(Limits(), "a").wall_s == 3600, "the defaults leave room"
-
-
-async def test_a_server_does_not_start_with_a_budget_that_it_would_cut(tmp_path: Path) -> None:
-    settings = Settings(port=0, data_dir=tmp_path, limits=Limits(run_turns=10))
-    sentence = r"agent 'long' has a budget of turns=50, but limits\.run_turns is 10: raise limits\.run_turns, or lower"
-    with pytest.raises(ValueError, match=sentence):
-        await serve_app(settings, [Agent("long", budget=Budget(turns=50))])
 
 
 def test_a_budget_prints_what_was_given() -> None:

@@ -49,11 +49,11 @@ class Stock(msgspec.Struct):
 def objects(schema: Any) -> list[dict[str, Any]]:
     """Return all schemas of objects within one."""
     if isinstance(schema, list):
-        return [found for member in schema for found in objects(member)]
+        return [inner for member in schema for inner in objects(member)]
     if not isinstance(schema, dict):
         return []
     itself = [schema] if schema.get("type") == "object" else []
-    return itself + [found for member in schema.values() for found in objects(member)]
+    return itself + [inner for member in schema.values() for inner in objects(member)]
 
 
 @pytest.mark.parametrize("kind", [Order, Line, Customer])
@@ -127,7 +127,7 @@ def test_a_member_that_is_json_in_a_text_is_read() -> None:
         (Customer, '{"Name": ""}', "", "in Name"),
     ],
 )
-def test_what_does_not_fit_is_named(kind: type[Any], text: str, path: str, says: str) -> None:
+def test_a_member_that_does_not_fit_is_named(kind: type[Any], text: str, path: str, says: str) -> None:
     with pytest.raises(Misfit, match=says) as caught:
         OutputType(kind).read(text)
     assert caught.value.path == path

@@ -47,7 +47,6 @@ def brings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_agents_of_extensions_count_as_built_in(brings: Callable[..., None]) -> None:
-    """The guide hands over to them. One that is off brings none."""
     brings("theirs", Agent("oracle"), Agent("sibyl"))
     agents = all_agents()
     assert {"guide", "oracle", "sibyl"} <= agents.keys()
@@ -90,23 +89,18 @@ def test_agents_share_a_notebook_by_its_name_and_never_by_chance() -> None:
         ([], ["giude"], "", "there is no built-in agent 'giude' (did you mean 'guide'?); there are"),
         (OWN, [], "suport", "the default agent 'suport' does not exist (did you mean 'support'?); there are"),
         (OWN, [], "guide", "the default agent 'guide' does not exist; there are: ledger, support"),
-        (
-            [Agent("a", colleagues=["b"])],
-            [],
-            "",
-            "agent 'a' has the colleague 'b', which is no other agent here; there are: none",
-        ),
+        ([Agent("a", colleagues=["b"])], [], "", "colleague 'b', which is no other agent here; there are: none"),
         (
             [Agent("a", colleagues=["a"])],
             ["guide"],
             "",
-            "has the colleague 'a', which is no other agent here; there are: guide",
+            "colleague 'a', which is no other agent here; there are: guide",
         ),
         ([Agent("a"), Agent("a")], [], "", "two agents are called 'a'"),
         ([Agent("a", pillar="p"), Agent("b", pillar="p")], [], "", "agents 'a' and 'b' have the same pillar 'p'"),
     ],
 )
-def test_what_cannot_be_served_is_an_error_that_names_the_agent(
+def test_an_agent_that_cannot_be_served_is_named_in_the_error(
     agents: Sequence[Agent], builtin: Sequence[str], default: str, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
@@ -123,7 +117,7 @@ class Elsewhere:
 
 
 @pytest.mark.parametrize(
-    ("given", "off"),
+    ("fields", "off"),
     [
         ({"remote": Elsewhere()}, "remote"),
         ({"run": of_framework(_run)}, "frameworks"),
@@ -131,9 +125,9 @@ class Elsewhere:
     ],
 )
 def test_an_agent_that_needs_an_extension_that_is_off_is_refused_with_both_names(
-    given: dict[str, Any], off: str
+    fields: dict[str, Any], off: str
 ) -> None:
-    agent = Agent("far", **given)
+    agent = Agent("far", **fields)
     for served in (agent, Agent("asking", tools=[agent.as_tool()])):
         assert all_agents([served])[served.name] is served
         with pytest.raises(ValueError, match=f"'far' needs the extension {off}, which is off: have it on"):

@@ -1,5 +1,6 @@
 """Whole servers: what they are built of, and what ends their start."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,12 @@ import trio.testing
 from actors import Actor, ActorSystem, ChildSpec, Context
 from tests.servers.postgresql import Postgres
 from understudy.agents.agent import Agent
+from understudy.agents.budget import Budget
 from understudy.app.build import build_app
 from understudy.app.settings import Settings, with_values
 from understudy.app.tree import Tree, supervisor
 from understudy.extensions.nodes import storage as nodes
+from understudy.storage.limits import Limits
 
 
 @pytest.mark.blocking("a server puts its parts together in one piece, before it serves anybody")
@@ -52,17 +55,24 @@ async def test_a_machine_may_take_longer_to_start_an_actor_of_the_cluster_than_a
 
 
 @pytest.mark.parametrize(
-    ("agent", "sentence"),
+    ("limits", "agent", "sentence"),
     [
-        (Agent("desk", model="gpt9"), "agent 'desk': there is no model 'gpt9'; use `offline`"),
-        (Agent("desk", colleagues=["dsk"]), "agent 'desk' has the colleague 'dsk', which is no other agent here"),
+        ({}, Agent("desk", model="gpt9"), "agent 'desk': there is no model 'gpt9'; use `offline`"),
+        ({}, Agent("desk", colleagues=["dsk"]), "'desk' has the colleague 'dsk', which is no other agent here"),
+        ({"run_s": 30.0}, Agent("slow", timeout_s=120), "timeout_s=120, but limits.run_s ends every run after 30 s"),
+        (
+            {"run_turns": 10},
+            Agent("long", budget=Budget(turns=50)),
+            "agent 'long' has a budget of turns=50, but limits.run_turns is 10: raise limits.run_turns, or lower",
+        ),
     ],
 )
 async def test_an_agent_that_cannot_work_ends_the_start_with_its_name(
-    tmp_path: Path, agent: Agent, sentence: str
+    tmp_path: Path, limits: dict[str, float], agent: Agent, sentence: str
 ) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        await _start(Settings(data_dir=tmp_path), agent)
+    with pytest.raises(ValueError, match=re.escape(sentence)) as refused:
+        await _start(Settings(data_dir=tmp_path, limits=Limits(**limits)), agent)
+    assert f"'{agent.name}'" in str(refused.value)
 
 
 async def _start(settings: Settings, *agents: Agent) -> None:

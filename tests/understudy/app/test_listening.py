@@ -39,8 +39,8 @@ async def test_any_other_address_is_one(tmp_path: Path, host: str, families: set
 
 
 async def test_a_port_in_use_of_either_family_is_an_error(tmp_path: Path) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as held:
-        in_use = settings(tmp_path, "::", held.getsockname()[1])
+    with socket.create_server(("0.0.0.0", 0)) as socket_in_use:
+        in_use = settings(tmp_path, "::", socket_in_use.getsockname()[1])
         with pytest.raises(OSError, match=r"(?i)in use"):
             await open_listeners(in_use)
     for listener in await open_listeners(in_use):

@@ -75,7 +75,7 @@ def test_holes_of_the_heap_are_returned_while_the_server_works() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "port", "told"),
+    ("error", "port", "sentence"),
     [
         (PermissionError(errno.EACCES, "Permission denied"), 80, "127.0.0.1, port 80: Permission denied; ports below"),
         (PermissionError(errno.EACCES, "Permission denied"), 8002, "127.0.0.1, port 8002: Permission denied"),
@@ -84,11 +84,11 @@ def test_holes_of_the_heap_are_returned_while_the_server_works() -> None:
         (ValueError("no agent"), 80, "no agent"),
     ],
 )
-def test_why_it_does_not_start(error: Exception, port: int, told: str) -> None:
+def test_why_it_does_not_start(error: Exception, port: int, sentence: str) -> None:
     """The system does not name the address that it refuses, nor what would be allowed."""
     reason = explain_no_start(error, Settings(port=port))
-    assert reason.startswith(told)
-    assert ("--port" in reason) == (told.endswith("below"))
+    assert reason.startswith(sentence)
+    assert ("--port" in reason) == (sentence.endswith("below"))
 
 
 def test_all_is_collected_before_it_is_frozen_also_if_another_thread_collects_just_then() -> None:

@@ -34,9 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refused(**given: object) -> str:
+def refused(**values: object) -> str:
     with pytest.raises(BadSettings) as caught:
-        load(**given)
+        load(**values)
     return str(caught.value)
 
 
@@ -64,8 +64,13 @@ def test_tables_of_several_files_go_together(folder: Path, monkeypatch: pytest.M
     )
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "more.toml")
     settings = load()
-    found = settings.providers["mistral"]
-    assert (found.url, found.key, found.window_tokens, found.api) == ("https://a.example/v1", "k", 8_000, "chat")
+    mistral = settings.providers["mistral"]
+    assert (mistral.url, mistral.key, mistral.window_tokens, mistral.api) == (
+        "https://a.example/v1",
+        "k",
+        8_000,
+        "chat",
+    )
     assert settings.models.prices == PriceTable("EUR", {"x": Price(3, 2)})
     assert settings.models.timeouts == {"openai-chat": Times(first_token_s=300)}
     assert "'k'" not in repr(settings)
@@ -79,7 +84,7 @@ def test_limits_have_a_section_and_variables(folder: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("text", ["", "  ", "tcp://10.96.0.7:8002", "udp://[fd00::7]:8002"])
-def test_what_a_platform_leaves_empty_or_makes_itself_is_as_if_unset(
+def test_a_variable_that_a_platform_leaves_empty_or_makes_is_as_if_unset(
     folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """Compose of `${NAME:-}`, Kubernetes of a service of this name. A file of Windows begins with a mark."""
@@ -122,13 +127,13 @@ def test_lists_are_separated_by_commas_in_the_environment(monkeypatch: pytest.Mo
 def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "etc").mkdir()
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/u.toml")
-    given = '[understudy]\ndata_dir = "here"\ntls.certificate = "c.pem"\ntls.key = "/k.pem"\njwt.audience = "chat"\n'
-    (folder / "etc" / "u.toml").write_text(f'{given}jwt.keys = "keys.json"\n')
+    text = '[understudy]\ndata_dir = "here"\ntls.certificate = "c.pem"\ntls.key = "/k.pem"\njwt.audience = "chat"\n'
+    (folder / "etc" / "u.toml").write_text(f'{text}jwt.keys = "keys.json"\n')
     settings = load()
     assert settings.data_dir.absolute() == folder / "etc" / "here"
     assert (settings.tls.certificate, settings.tls.key) == (folder / "etc" / "c.pem", Path("/k.pem"))
     assert settings.jwt.keys == "etc/keys.json"
-    (folder / "etc" / "u.toml").write_text(f'{given}jwt.keys = "https://id.example.org/keys"\n')
+    (folder / "etc" / "u.toml").write_text(f'{text}jwt.keys = "https://id.example.org/keys"\n')
     assert load().jwt.keys == "https://id.example.org/keys"
 
 
@@ -149,68 +154,55 @@ def test_no_source_code_is_read_for_the_settings(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ('port = "many"', f"port must be a whole number, at least 0 and at most 65535, but is 'many' in {FILE}"),
-        ("port = 70000", f"port must be a whole number, at least 0 and at most 65535, but is 70000 in {FILE}"),
-        ("port = true", f"port must be a whole number, at least 0 and at most 65535, but is True in {FILE}"),
-        (
-            "session.token_ttl_s = 1.5",
-            f"session.token_ttl_s must be a whole number of seconds, above 0, but is 1.5 in {FILE}",
-        ),
+        ('port = "many"', "port must be a whole number, at least 0 and at most 65535, but is 'many'"),
+        ("port = 70000", "port must be a whole number, at least 0 and at most 65535, but is 70000"),
+        ("port = true", "port must be a whole number, at least 0 and at most 65535, but is True"),
+        ("session.token_ttl_s = 1.5", "session.token_ttl_s must be a whole number of seconds, above 0, but is 1.5"),
         (
             "session.refresh_grace_s = -1",
-            f"session.refresh_grace_s must be a whole number of seconds, at least 0, but is -1 in {FILE}",
+            "session.refresh_grace_s must be a whole number of seconds, at least 0, but is -1",
         ),
-        (
-            "compression_from_bytes = -1",
-            f"compression_from_bytes must be a whole number, at least 0, but is -1 in {FILE}",
-        ),
-        ("tls.key = 5", f"tls.key must be a path, but is 5 in {FILE}"),
-        ('log.level = "loud"', f"log.level must be one of debug, info, warning, error, but is 'loud' in {FILE}"),
-        ('allowed_origins = "x"', f"allowed_origins must be a list of texts, but is 'x' in {FILE}"),
-        ("secret = 5", f"secret must be a text, but is not shown here in {FILE}"),
-        ("limits.run_s = 0", f"limits.run_s must be a number of seconds, above 0, but is 0 in {FILE}"),
-        ("limits.run_s = nan", f"limits.run_s must be a number of seconds, above 0, but is nan in {FILE}"),
-        ("limits = 3", f"limits in {FILE} must be a table: [understudy.limits]"),
-        ("prot = 1", f"unknown setting prot in {FILE} (did you mean 'port'?)"),
-        ("limits.run_x = 1", f"unknown setting limits.run_x in {FILE} (did you mean 'limits.run_s'?)"),
-        ("models = 3", f"models in {FILE} must be a table: [understudy.models]"),
-        ("models.price = {}", f"unknown setting models.price in {FILE} (did you mean 'models.images'?)"),
-        ("models.currency = 1", f"models.currency in {FILE} must be a text"),
-        ("models.prices = 1", f'models.prices in {FILE} must be a table of tables: [understudy.models.prices."NAME"]'),
-        (
-            "models.prices.a = 1",
-            f'models.prices."a" in {FILE} must be a table of input, output, cached_input, cache_write',
-        ),
-        ("models.prices.a.input = 1", f'models.prices."a" in {FILE} needs output'),
+        ("compression_from_bytes = -1", "compression_from_bytes must be a whole number, at least 0, but is -1"),
+        ("tls.key = 5", "tls.key must be a path, but is 5"),
+        ('log.level = "loud"', "log.level must be one of debug, info, warning, error, but is 'loud'"),
+        ('allowed_origins = "x"', "allowed_origins must be a list of texts, but is 'x'"),
+        ("secret = 5", "secret must be a text, but is not shown here"),
+        ("limits.run_s = 0", "limits.run_s must be a number of seconds, above 0, but is 0"),
+        ("limits.run_s = nan", "limits.run_s must be a number of seconds, above 0, but is nan"),
+        ("limits = 3", "limits must be a table: [understudy.limits]"),
+        ("prot = 1", "unknown setting prot (did you mean 'port'?)"),
+        ("limits.run_x = 1", "unknown setting limits.run_x (did you mean 'limits.run_s'?)"),
+        ("models = 3", "models must be a table: [understudy.models]"),
+        ("models.price = {}", "unknown setting models.price (did you mean 'models.images'?)"),
+        ("models.currency = 1", "models.currency must be a text"),
+        ("models.prices = 1", 'models.prices must be a table of tables: [understudy.models.prices."NAME"]'),
+        ("models.prices.a = 1", 'models.prices."a" must be a table of input, output, cached_input, cache_write'),
+        ("models.prices.a.input = 1", 'models.prices."a" needs output'),
         (
             "models.prices.a = {input = -1, output = 1}",
-            f'models.prices."a".input must be a number, at least 0, but is -1 in {FILE}',
+            'models.prices."a".input must be a number, at least 0, but is -1',
         ),
         (
             "models.prices.a = {input = inf, output = 1}",
-            f'models.prices."a".input must be a number, at least 0, but is inf in {FILE}',
+            'models.prices."a".input must be a number, at least 0, but is inf',
         ),
         (
             "models.timeouts.a.idle_s = true",
-            f'models.timeouts."a".idle_s must be a number of seconds, above 0 and at most 3600, but is True in {FILE}',
+            'models.timeouts."a".idle_s must be a number of seconds, above 0 and at most 3600, but is True',
         ),
-        (
-            "models.timeouts.a.idle = 1",
-            f"unknown setting models.timeouts.\"a\".idle in {FILE} (did you mean 'idle_s'?)",
-        ),
-        ("providers.a.kye = 1", f"unknown setting providers.\"a\".kye in {FILE} (did you mean 'key'?)"),
-        ("providers.a.key = 1", f'providers."a".key must be a text, but is not shown here in {FILE}'),
-        ("providers.a.name = 'b'", f'unknown setting providers."a".name in {FILE}'),
+        ("models.timeouts.a.idle = 1", "unknown setting models.timeouts.\"a\".idle (did you mean 'idle_s'?)"),
+        ("providers.a.kye = 1", "unknown setting providers.\"a\".kye (did you mean 'key'?)"),
+        ("providers.a.key = 1", 'providers."a".key must be a text, but is not shown here'),
+        ("providers.a.name = 'b'", 'unknown setting providers."a".name'),
         (
             "providers.a.api = 'chats'",
-            'providers."a".api must be one of chat, responses, messages, gemini, converse, cohere, '
-            f"but is 'chats' in {FILE}",
+            "providers.\"a\".api must be one of chat, responses, messages, gemini, converse, cohere, but is 'chats'",
         ),
         (
             "providers.a.client = 'aws'",
-            f"providers.\"a\".client must be one of azure, bedrock, foundry, vertex, but is 'aws' in {FILE}",
+            "providers.\"a\".client must be one of azure, bedrock, foundry, vertex, but is 'aws'",
         ),
-        ("providers.a.images = 1", f'providers."a".images must be true or false, but is 1 in {FILE}'),
+        ("providers.a.images = 1", 'providers."a".images must be true or false, but is 1'),
         (
             "providers.a.url = 'a'",
             "providers.a.url must be an address such as https://api.mistral.ai/v1, without user and query",
@@ -224,12 +216,12 @@ def test_no_source_code_is_read_for_the_settings(monkeypatch: pytest.MonkeyPatch
             "webhook.urls and webhook.secret (UNDERSTUDY_WEBHOOK_SECRET) belong together: receivers check by the "
             "secret that a webhook is from this server (`openssl rand -hex 32` makes one)",
         ),
-        ("[other]", f"unknown section or setting other in {FILE}: all settings belong under [understudy]"),
+        ("[other]", "unknown section or setting other: all settings belong under [understudy]"),
     ],
 )
-def test_a_fault_is_one_sentence_with_name_source_and_form(folder: Path, line: str, sentence: str) -> None:
+def test_a_fault_is_one_sentence_with_name_and_form(folder: Path, line: str, sentence: str) -> None:
     (folder / FILE).write_text(f"[understudy]\n{line}\n")
-    assert refused() == sentence
+    assert refused().replace(f" in {FILE}", "") == sentence
 
 
 def test_every_fault_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,11 +279,6 @@ def test_the_world_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(load(**REDIS, **{"nodes.redis_url": "redis://:hunter2@cache"}))
 
 
-def test_origins_and_proxies_are_taken() -> None:
-    load(allowed_origins=["https://example.org", "http://localhost:3000"])
-    load(trusted_proxies=["127.0.0.1", "10.0.0.0/8", "fd00::/8"])
-
-
 def test_loading_settings_imports_no_pydantic_and_leaves_it_importable(tmp_path: Path) -> None:
     program = (
         "import sys; from understudy.app.settings import load; load(); assert 'pydantic' not in sys.modules\n"
@@ -309,27 +296,22 @@ SIGN_IN = {
 }  # fmt: skip
 ACCOUNTS = {"host": "0.0.0.0", "accounts.enabled": True, "public_url": "https://chat.example.org"}
 COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a b", "y-key="]}
+NO_FOLDERS = ("/a/other.db", "x.sqlite3", "", ":memory:", "a?mode=ro")
+NO_REDIS = (
+    "redis:localhost", "http://:hunter2@cache/0", "redis://:hunter2@cache:port", "redis://:hunter2@cache/x", "redis://",
+)  # fmt: skip
+ORIGINS = {"allowed_origins": ["https://example.org", "http://localhost:3000"]}
+PROXIES = {"trusted_proxies": ["127.0.0.1", "10.0.0.0/8", "fd00::/8"]}
+NO_ORIGINS = ("*", "example.org", "https://*.example.org", "https://example.org/page")
 
 
 @pytest.mark.parametrize(
     ("good", "wrong", "words"),
     [
-        *(
-            ({}, {"database_url": f"sqlite:///{path}"}, SQLITE)
-            for path in ("/a/other.db", "x.sqlite3", "", ":memory:", "a?mode=ro")
-        ),
+        *(({}, {"database_url": f"sqlite:///{path}"}, SQLITE) for path in NO_FOLDERS),
         ({}, {"database_url": "mysql://me:hunter2@db/x"}, "'mysql'"),
         (REDIS, {"nodes.redis_url": "redis://:hunter2@cache?ssl=true"}, "option 'ssl'"),
-        *(
-            (REDIS, {"nodes.redis_url": url}, "redis://HOST:PORT")
-            for url in (
-                "redis:localhost",
-                "http://:hunter2@cache/0",
-                "redis://:hunter2@cache:port",
-                "redis://:hunter2@cache/x",
-                "redis://",
-            )
-        ),
+        *((REDIS, {"nodes.redis_url": url}, "redis://HOST:PORT") for url in NO_REDIS),
         ({}, {"nodes.redis_url": "redis://:hunter2@cache"}, "postgresql://USER@HOST/NAME"),
         (REDIS, {"extensions": ["-nodes"]}, "needs the extension nodes"),
         ({}, {"jwt_keys": "keys.json", "jwt_issuer": "https://id.example.org"}, "UNDERSTUDY_JWT_AUDIENCE"),
@@ -338,13 +320,10 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
         ({}, {"jwt_keys": "http:///keys"}, "UNDERSTUDY_JWT_KEYS"),
         ({}, {"jwt_issuer": "x"}, "has no effect without jwt.keys"),
         ({}, {"jwt_audience": "x"}, "has no effect without jwt.keys"),
-        *(
-            ({}, {"allowed_origins": [origin]}, "allowed_origins")
-            for origin in ("*", "example.org", "https://*.example.org", "https://example.org/page")
-        ),
+        *((ORIGINS, {"allowed_origins": [origin]}, "allowed_origins") for origin in NO_ORIGINS),
         ({}, {"widgets.origin": "widgets.example.org"}, "widgets.origin"),
-        ({}, {"trusted_proxies": ["proxy.example.org"]}, "trusted_proxies"),
-        ({}, {"trusted_proxies": ["0.0.0.0/0", "::/0"]}, "trusted_proxies"),
+        (PROXIES, {"trusted_proxies": ["proxy.example.org"]}, "trusted_proxies"),
+        (PROXIES, {"trusted_proxies": ["0.0.0.0/0", "::/0"]}, "trusted_proxies"),
         ({}, {"tls_key": Path("k.pem")}, "belong together"),
         (SIGN_IN, {"oidc.client_id": ""}, "oidc.client_id"),
         (SIGN_IN, {"oidc.issuer": "id.example.org"}, "must be an address"),
@@ -374,25 +353,29 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
         (COLLECTOR, {"otlp_ratio": 1.5}, "otlp.ratio must be a number"),
     ],
 )
-def test_what_cannot_work_is_refused_without_a_secret(good: dict[str, Any], wrong: dict[str, Any], words: str) -> None:
+def test_settings_that_cannot_work_are_refused_without_a_secret(
+    good: dict[str, Any], wrong: dict[str, Any], words: str
+) -> None:
     load(**good)
     text = refused(**(good | wrong))
     assert words in text
     assert not any(secret in text for secret in ("hunter2", "Bearer", "ключ"))
 
 
-def test_who_signs_in_and_with_what_secret() -> None:
+def test_users_sign_in_and_the_server_has_a_secret_or_needs_none() -> None:
     settings = load(**ACCOUNTS)
-    assert (settings.signs, settings.anonymous) == (True, False), "the server makes a secret of its own"
-    assert not load(**{"accounts.enabled": True}).anonymous
-    assert not load(**SIGN_IN).anonymous
-    assert load(**ACCOUNTS, database_url="postgresql://me@db/x", secret="x1y2" * 8).signs
-    settings = load(**{"oidc.issuer": "http://127.0.0.1:9/", "oidc.client_id": "chat"})
-    assert (settings.signs, settings.anonymous) == (True, False), "on this machine it needs none"
-    settings = load(host="0.0.0.0", jwt_keys="https://id.example.org/keys", jwt_audience="chat")
-    assert (settings.signs, settings.anonymous) == (False, False)
-    settings = load(jwt_keys="keys.json", jwt_audience="chat")
-    assert (settings.signs, settings.anonymous) == (True, False)
+    anonymous = ACCOUNTS | {"host": "127.0.0.1"}
+    for values, signs, why in (
+        (ACCOUNTS, True, "the server makes a secret of its own"),
+        (anonymous, True, "with accounts nobody is anonymous"),
+        (SIGN_IN, True, "the provider signs people in"),
+        (ACCOUNTS | {"database_url": "postgresql://me@db/x", "secret": "x1y2" * 8}, True, "a secret is shared"),
+        ({"oidc.issuer": "http://127.0.0.1:9/", "oidc.client_id": "chat"}, True, "on this machine it needs none"),
+        ({"host": "0.0.0.0", "jwt_keys": "https://id.example.org/keys", "jwt_audience": "chat"}, False, "only theirs"),
+        ({"jwt_keys": "keys.json", "jwt_audience": "chat"}, True, "on this machine it has a secret"),
+    ):
+        settings = load(**values)
+        assert (settings.signs, settings.anonymous) == (signs, False), why
 
 
 def private(path: Path, text: str = "f" * 40) -> Path:
@@ -460,7 +443,6 @@ def test_accepted_secrets_are_as_long_as_a_secret_and_need_one(monkeypatch: pyte
 
 
 def test_headers_of_a_collector_can_be_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One a line, as they are a secret."""
     path = private(folder / "otlp", "Authorization=Bearer 1f=\nx-team=blue\n")
     monkeypatch.setenv("UNDERSTUDY_OTLP_HEADERS_FILE", str(path))
     settings = load(otlp_endpoint="http://localhost:4318")
@@ -468,7 +450,7 @@ def test_headers_of_a_collector_can_be_in_a_file(folder: Path, monkeypatch: pyte
     assert "1f" not in repr(settings)
 
 
-def test_what_follows_from_a_setting() -> None:
+def test_values_that_follow_from_settings() -> None:
     assert load(database_url=f"sqlite:///a/{FILE_NAME}").database_folder.name == "a"
     assert Settings(host="::1").url_at(1) == "http://[::1]:1"
     assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).url_at(9) == "https://127.0.0.1:9"
@@ -476,17 +458,16 @@ def test_what_follows_from_a_setting() -> None:
         with_values(Settings(), session_token_ttl_s=60, session_refresh_grace_s=grace_s).grace_of_refresh_s
         for grace_s in (None, 0)
     ] == [60, 0]
-    given = ({}, {"models_window_tokens": 4_096}, {"models_window_tokens": 4_096, "models_max_output": 500})
-    assert [with_values(Settings(), **values).output_tokens for values in given] == [8_192, 2_048, 500]
+    overrides = ({}, {"models_window_tokens": 4_096}, {"models_window_tokens": 4_096, "models_max_output": 500})
+    assert [with_values(Settings(), **values).output_tokens for values in overrides] == [8_192, 2_048, 500]
 
 
 def test_values_of_a_table_are_named_as_their_variables_or_their_settings() -> None:
-    """What is given for an extension as a whole stays, beside members that are given too."""
-    given = with_values(
+    settings = with_values(
         Settings(), own={OpenIdSettings: OpenIdSettings(title="Here")}, oidc_client_id="chat", tls_key=Path("k")
     )
-    assert given.of(OpenIdSettings) == OpenIdSettings(title="Here", client_id="chat")
-    assert given == with_values(given, **{"oidc.client_id": "chat", "tls.key": Path("k")})
+    assert settings.of(OpenIdSettings) == OpenIdSettings(title="Here", client_id="chat")
+    assert settings == with_values(settings, **{"oidc.client_id": "chat", "tls.key": Path("k")})
     for name in ("oidc.nothing", "nothing.here", "nothing"):
         with pytest.raises(TypeError, match="nothing"):
             with_values(Settings(), **{name: 1})

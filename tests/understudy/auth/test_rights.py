@@ -71,7 +71,7 @@ def test_an_auditor_reads_the_log_of_a_tenant_or_of_all_and_is_no_operator(
 
 @pytest.mark.parametrize("role", ["operator", "server_operator", "Auditor", "metrics"])
 @pytest.mark.parametrize("tenants", [True, False])
-def test_nobody_else_reads_the_audit_log(role: str, tenants: bool) -> None:
+def test_other_roles_do_not_read_the_audit_log(role: str, tenants: bool) -> None:
     with pytest.raises(CommandRejected, match="the role auditor"):
         rights_of(ADA, [role], tenants=tenants).audited(None)
     assert rights_of(ADA, ["server_auditor"], tenants=True).audited("other") == (False, "other")

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,27 +36,23 @@ def of_provider(document: bytes, **more: Any) -> Sessions:
     return open_sessions(with_values(Settings(), data_dir=path.parent / "data", jwt_keys=str(path), **more))
 
 
-def unverified(sessions: Sessions, token: str) -> str:
+def refused(use: Callable[[str], object], token: str) -> str:
     with pytest.raises(Unauthenticated) as caught:
-        sessions.verify(token)
-    return str(caught.value.code)
-
-
-def refused(sessions: Sessions, token: str) -> str:
-    with pytest.raises(Unauthenticated) as caught:
-        sessions.renew(token)
+        use(token)
     return str(caught.value.code)
 
 
 def test_a_new_session_is_a_new_anonymous_user() -> None:
     issuer = sessions(Clock())
-    one, other = issuer.issue_anonymous(), issuer.issue_anonymous()
-    assert one.identity.user != other.identity.user
-    assert one.identity.user.startswith("anon-")
-    assert issuer.tokens.verify(one.token) == one.identity
-    assert one.shown().expires_at == 1_000_100
+    first, other = issuer.issue_anonymous(), issuer.issue_anonymous()
+    assert first.identity.user != other.identity.user
+    assert first.identity.user.startswith("anon-")
+    assert issuer.tokens.verify(first.token) == first.identity
+    assert first.shown().expires_at == 1_000_100
     with pytest.raises(Unauthenticated):
         sessions(Clock(), anonymous=False).issue_anonymous()
+    assert first.token not in repr(first)
+    assert SECRET not in repr(issuer)
 
 
 def test_a_good_token_is_renewed_for_the_same_user_and_session() -> None:
@@ -72,39 +69,33 @@ def test_a_good_token_is_renewed_for_the_same_user_and_session() -> None:
 def test_an_expired_anonymous_token_is_renewed_for_the_same_user() -> None:
     clock = Clock()
     issuer = sessions(clock)
-    before = issuer.issue_anonymous()
+    lapsed = issuer.issue_anonymous()
     clock.now += 149
     with pytest.raises(Unauthenticated):
-        issuer.tokens.verify(before.token)
-    after = issuer.renew(before.token)
-    assert (after.identity.user, after.identity.session) == (before.identity.user, before.identity.session)
+        issuer.tokens.verify(lapsed.token)
+    after = issuer.renew(lapsed.token)
+    assert (after.identity.user, after.identity.session) == (lapsed.identity.user, lapsed.identity.session)
     assert issuer.tokens.verify(after.token).expires_at == clock.now + 100
 
 
-def test_the_grace_ends() -> None:
-    clock = Clock()
-    token = sessions(clock).issue_anonymous().token
-    clock.now += 150
-    assert refused(sessions(clock), token) == "token_expired"
-    clock.now -= 50
-    assert refused(sessions(clock, grace_s=0.0), token) == "token_expired"
-
-
-def test_the_grace_is_for_anonymous_users_of_open_servers_only() -> None:
+def test_the_grace_ends_and_is_for_anonymous_users_of_open_servers_only() -> None:
     clock = Clock()
     issuer = sessions(clock)
     named, unnamed = issuer.tokens.issue("ada", "s", ttl_s=100), issuer.issue_anonymous().token
     clock.now += 120
-    assert refused(issuer, named) == "token_expired"
-    assert refused(sessions(clock, anonymous=False), unnamed) == "token_expired"
+    without_grace, of_named_users = sessions(clock, grace_s=0.0), sessions(clock, anonymous=False)
+    for server, token in ((issuer, named), (without_grace, unnamed), (of_named_users, unnamed)):
+        assert refused(server.renew, token) == "token_expired"
+    clock.now += 30
+    assert refused(issuer.renew, unnamed) == "token_expired"
 
 
 def test_a_forged_token_has_no_grace() -> None:
     clock = Clock()
     forged = RenewableTokens("f" * 32, clock, 50.0).issue("anon-1", "s", ttl_s=10)
     clock.now += 20
-    assert refused(sessions(clock), forged) == "unauthenticated"
-    assert refused(sessions(clock), "nonsense") == "unauthenticated"
+    assert refused(sessions(clock).renew, forged) == "unauthenticated"
+    assert refused(sessions(clock).renew, "nonsense") == "unauthenticated"
 
 
 def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
@@ -137,16 +128,8 @@ def test_new_sessions_of_an_address_are_limited() -> None:
     with pytest.raises(CommandRejected) as caught:
         issuer.issue_anonymous("203.0.113.9")
     assert caught.value.code == "rate_limited"
-    assert caught.value.retry_after is not None
     assert 0 < caught.value.retry_after <= 1.0
     issuer.issue_anonymous("203.0.113.10")
-
-
-def test_a_token_does_not_show() -> None:
-    issuer = sessions(Clock())
-    session = issuer.issue_anonymous()
-    assert session.token not in repr(session)
-    assert SECRET not in repr(issuer)
 
 
 def claims(**more: Any) -> dict[str, Any]:
@@ -158,17 +141,11 @@ BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
 
 def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
     issuer = of_provider(BOTH, secret=SECRET)
-    own = RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s2", ttl_s=60)
-    for token, user in (
-        (signed(rsa_key(), claims(), "r"), "ada"),
-        (signed(ec_key(), claims(), "e"), "ada"),
-        (own, "bob"),
-    ):
-        assert issuer.verify(token).user == user
-    assert unverified(issuer, signed(rsa_key(1), claims(), "r")) == "unauthenticated"
-    assert (
-        unverified(issuer, RenewableTokens("f" * 32, time.time, 0.0).issue("bob", "s2", ttl_s=60)) == "unauthenticated"
-    )
+    ours, theirs = (RenewableTokens(key, time.time, 0.0).issue("bob", "s2", ttl_s=60) for key in (SECRET, "f" * 32))
+    tokens = {signed(rsa_key(), claims(), "r"): "ada", signed(ec_key(), claims(), "e"): "ada", ours: "bob"}
+    assert {token: issuer.verify(token).user for token in tokens} == tokens
+    for token in (signed(rsa_key(1), claims(), "r"), theirs):
+        assert refused(issuer.verify, token) == "unauthenticated"
     with pytest.raises(Unauthenticated):
         issuer.issue_anonymous()
 
@@ -179,29 +156,29 @@ def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -
     assert issuer.verify(signed(ec_key(), claims(), "e")).user == "ada"
     for secret in (SECRET, "x" * 32, published(rsa_key())["n"]):
         token = RenewableTokens(secret, time.time, 0.0).issue("ada", "s1", ttl_s=60)
-        assert unverified(issuer, token) == "unauthenticated"
+        assert refused(issuer.verify, token) == "unauthenticated"
     with pytest.raises(ValueError, match="identity provider only"):
         open_tokens(with_values(Settings(), host="0.0.0.0", jwt_keys="keys.json"))
 
 
 def test_on_a_loopback_address_the_servers_own_secret_stays() -> None:
-    given = of_provider(BOTH)
-    token = given.tokens.issue("root", "s", roles=["operator"], ttl_s=60)
-    assert given.verify(token).roles == ("operator",)
+    issuer = of_provider(BOTH)
+    token = issuer.tokens.issue("root", "s", roles=["operator"], ttl_s=60)
+    assert issuer.verify(token).roles == ("operator",)
 
 
 def test_issuer_and_audience_are_those_of_the_settings() -> None:
-    given = of_provider(BOTH, secret=SECRET, jwt_issuer="https://idp", jwt_audience="chat")
-    assert given.verify(signed(ec_key(), claims(iss="https://idp", aud="chat"), "e")).user == "ada"
-    assert unverified(given, signed(ec_key(), claims(iss="https://idp"), "e")) == "unauthenticated"
-    assert unverified(given, signed(ec_key(), claims(aud="chat"), "e")) == "unauthenticated"
-    assert given.verify(RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s", ttl_s=60)).user == "bob"
+    issuer = of_provider(BOTH, secret=SECRET, jwt_issuer="https://idp", jwt_audience="chat")
+    assert issuer.verify(signed(ec_key(), claims(iss="https://idp", aud="chat"), "e")).user == "ada"
+    assert refused(issuer.verify, signed(ec_key(), claims(iss="https://idp"), "e")) == "unauthenticated"
+    assert refused(issuer.verify, signed(ec_key(), claims(aud="chat"), "e")) == "unauthenticated"
+    assert issuer.verify(RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s", ttl_s=60)).user == "bob"
 
 
 def test_a_providers_token_is_not_made_to_last_longer_here() -> None:
-    given = of_provider(BOTH, secret=SECRET)
+    issuer = of_provider(BOTH, secret=SECRET)
     with pytest.raises(CommandRejected, match="renewed where it came from") as caught:
-        given.renew(signed(ec_key(), claims(), "e"))
+        issuer.renew(signed(ec_key(), claims(), "e"))
     assert caught.value.code == "forbidden"
 
 
@@ -215,47 +192,46 @@ def test_a_file_without_keys_stops_the_start(document: bytes) -> None:
 
 async def test_an_ended_session_is_refused() -> None:
     clock = Clock()
-    given, ended = sessions(clock), list[Identity]()
-    given.on_end.append(ended.append)
-    token, other = (given.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
-    later = given.renew(token).token
-    assert ended == [await given.end_session(token)]
+    issuer, ended = sessions(clock), list[Identity]()
+    issuer.on_end.append(ended.append)
+    token, other = (issuer.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
+    later = issuer.renew(token).token
+    assert ended == [await issuer.end_session(token)]
     for either in (token, later):
-        assert unverified(given, either) == refused(given, either) == "unauthenticated"
+        assert refused(issuer.verify, either) == refused(issuer.renew, either) == "unauthenticated"
         with pytest.raises(Unauthenticated):
-            await given.verify_awaiting_keys(either)
-    assert given.verify(other).session == "s2"
+            await issuer.verify_awaiting_keys(either)
+    assert issuer.verify(other).session == "s2"
 
 
 async def test_a_lapsed_anonymous_session_can_be_ended() -> None:
     clock = Clock()
-    given = sessions(clock)
-    token = given.issue_anonymous().token
+    issuer = sessions(clock)
+    token = issuer.issue_anonymous().token
     clock.now += 120
-    await given.end_session(token)
-    assert refused(given, token) == "unauthenticated"
+    await issuer.end_session(token)
+    assert refused(issuer.renew, token) == "unauthenticated"
     clock.now += 20
-    assert refused(given, token) == "unauthenticated"
+    assert refused(issuer.renew, token) == "unauthenticated"
 
 
 async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts() -> None:
     clock = Clock()
     ended = RevocationsInMemory(clock)
-    given = Sessions(RenewableTokens(SECRET, clock, 50.0), False, 100.0, ended)
-    one, other = (given.tokens.issue("ada", session, ttl_s=10) for session in ("s1", "s2"))
-    identity = given.verify(one)
-    assert given.verify(one) is identity
-    given.verify(other)
-    await given.end_session(other)
-    assert unverified(given, other) == "unauthenticated"
+    issuer = Sessions(RenewableTokens(SECRET, clock, 50.0), False, 100.0, ended)
+    first, other = (issuer.tokens.issue("ada", session, ttl_s=10) for session in ("s1", "s2"))
+    identity = issuer.verify(first)
+    assert issuer.verify(first) is identity
+    issuer.verify(other)
+    await issuer.end_session(other)
+    assert refused(issuer.verify, other) == "unauthenticated"
     clock.now += 10
-    assert unverified(given, one) == "token_expired"
+    assert refused(issuer.verify, first) == "token_expired"
 
 
 def test_newer_keys_of_a_provider_are_asked_about_every_token() -> None:
-    given = of_provider(key_set(published(rsa_key(), "k1")))
+    issuer = of_provider(key_set(published(rsa_key(), "k1")))
     token = signed(rsa_key(), {"sub": "ada", "sid": "s1", "exp": time.time() + 60}, "k1")
-    assert given.verify(token) is given.verify(token)
-    assert given.provider is not None
-    given.provider.keyring.replace(read_key_set(key_set(published(rsa_key(1), "k1"))))
-    assert unverified(given, token) == "unauthenticated"
+    assert issuer.verify(token) is issuer.verify(token)
+    issuer.provider.keyring.replace(read_key_set(key_set(published(rsa_key(1), "k1"))))
+    assert refused(issuer.verify, token) == "unauthenticated"

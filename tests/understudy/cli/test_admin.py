@@ -39,7 +39,7 @@ async def test_a_run_is_listed_and_ended_and_its_spending_summed(serve: Any, fol
     assert await lines(url, "sign-ins") == ["none"]
 
 
-async def test_what_is_stopped_is_listed_and_allowed_again(serve: Any, folder: Path) -> None:
+async def test_stopped_tools_are_listed_and_allowed_again(serve: Any, folder: Path) -> None:
     running = await serve(scripted(Say("one")), secret=SECRET)
     url = running.address
     done = await admin(url, "stop", "tool", "echo", "--reason", "It is wrong.")
@@ -53,20 +53,18 @@ async def test_what_is_stopped_is_listed_and_allowed_again(serve: Any, folder: P
         assert await lines(url, "allow", "tool", name) == ["allowed", f"tool {name}"]
     assert await lines(url, "stops") == ["none"]
     refused = await admin(url, "allow", "tool", "echo")
-    assert (refused.exit_code, refused.stderr) == (
-        1,
-        "Error: the server refused with 404: No tool of that name is stopped.\n",
-    )
+    sentence = "Error: the server refused with 404: No tool of that name is stopped.\n"
+    assert (refused.exit_code, refused.stderr) == (1, sentence)
 
 
 async def test_settings_are_listed_with_their_source(serve: Any, folder: Path) -> None:
     running = await serve(scripted(Say("one")), secret=SECRET)
-    found = await lines(running.address, "settings")
-    assert "secret (secret) UNDERSTUDY_SECRET" in found
-    assert "models.words_per_s 5000.0 command" in found
-    assert not any(line.startswith("summary_from") for line in found)
+    settings = await lines(running.address, "settings")
+    assert "secret (secret) UNDERSTUDY_SECRET" in settings
+    assert "models.words_per_s 5000.0 command" in settings
+    assert not any(line.startswith("summary_from") for line in settings)
     assert "summary_from 1 default" in await lines(running.address, "settings", "--all")
-    assert SECRET not in "".join(found)
+    assert SECRET not in "".join(settings)
 
 
 async def test_users_are_signed_out_and_oneself_only_on_purpose(serve: Any, folder: Path) -> None:

@@ -81,9 +81,9 @@ def test_a_token_is_accepted_by_the_server(folder: Path) -> None:
 
 
 def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = refusal("token", "--user", "ada", "--data-dir", "here", code=2)
-    assert str(folder / "here") in told
-    assert "UNDERSTUDY_SECRET" in told
+    refused_with = refusal("token", "--user", "ada", "--data-dir", "here", code=2)
+    assert str(folder / "here") in refused_with
+    assert "UNDERSTUDY_SECRET" in refused_with
     assert not (folder / "here").exists()
     monkeypatch.setenv("UNDERSTUDY_JWT_KEYS", "keys.json")
     monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
@@ -127,13 +127,13 @@ LONG = "a" * 300
 )
 def test_errors_of_the_system_are_reported(folder: Path, arguments: list[str]) -> None:
     open_database(folder / "here").close()
-    before = sorted(folder.rglob("*"))
+    files = sorted(folder.rglob("*"))
     result = understudy(*arguments)
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit), "no traceback"
     assert any(word in result.output for word in ("File name too long", "is a folder"))
     assert "[Errno" not in result.output
-    assert sorted(folder.rglob("*")) == before
+    assert sorted(folder.rglob("*")) == files
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,9 @@ def test_an_output_that_is_full_is_reported(folder: Path, command: list[str]) ->
     with database.writing.connect() as connection, connection.begin():
         connection.exec_driver_sql("INSERT INTO users (id, created_at) VALUES ('ann', 1.0)")
     database.close()
+    line = [sys.executable, "-m", "understudy", *command, "--data-dir", "here"]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "understudy", *command, "--data-dir", "here"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-        )
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
 
 
@@ -160,7 +155,6 @@ def test_an_output_that_is_full_is_reported(folder: Path, command: list[str]) ->
     ("how", "coding"), [(">&-", "utf-8"), ("| head -c 9", "cp1252"), ("", "latin-1"), ("", "ascii")]
 )
 def test_no_output_is_too_poor(folder: Path, command: list[str], how: str, coding: str) -> None:
-    """It is closed, closes at once, or lacks letters."""
     line = shlex.join([sys.executable, "-m", "understudy", *command]) + how
     environment = os.environ | {"PYTHONIOENCODING": coding}
     done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, check=False, timeout=60)

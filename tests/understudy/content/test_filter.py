@@ -30,19 +30,18 @@ async def test_a_text_scanned_on_its_way_in_is_not_scanned_on_its_way_out(monkey
 
     content_filter = ContentFilter(STANDARD, Metrics().findings)
     monkeypatch.setattr(StreamSanitizer, "feed", counting)
-    line, told = "15% of 80 = 12", f"the key is {SECRET.decode()}"
+    line, text = "15% of 80 = 12", f"the key is {SECRET.decode()}"
     await content_filter.filter_result({"result": 12}, line)
     assert line in scanned
     scanned.clear()
     assert await content_filter.filter_for_storage(line) == line
     assert scanned == []
     for _ in range(2):
-        assert await content_filter.filter_for_storage(told) == "the key is [redacted]"
-    assert scanned.count(told) >= 2
+        assert await content_filter.filter_for_storage(text) == "the key is [redacted]"
+    assert scanned.count(text) >= 2
 
 
 async def test_a_users_text_waits_until_all_that_texts_need_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of two builds, of which the second begins while the first is at work."""
     built: list[str] = []
     go = {"hello": threading.Event(), "password: x": threading.Event()}
 
@@ -82,9 +81,9 @@ async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITI
 
 @pytest.mark.parametrize("size", [7, 41, 100_000])
 async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
-    before, after = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
-    out, passage = await passed(before + SECRET + after, size)
-    assert out == before + b"[redacted]" + after
+    start, end = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
+    out, passage = await passed(start + SECRET + end, size)
+    assert out == start + b"[redacted]" + end
     assert [finding.category for finding in passage.result.findings] == [Category.SECRET]
 
 

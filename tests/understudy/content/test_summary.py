@@ -7,19 +7,18 @@ from understudy.chat.envelope import summary_line
 from understudy.content.summary import LISTED, build_summary, count_by_kind, describe_blocked, is_suspect
 
 
-def found(kind: str, action: Action, start: int = 0) -> Finding:
+def a_finding(kind: str, action: Action, start: int = 0) -> Finding:
     return Finding(kind, Category(kind.partition(".")[0]), start, start + 4, 1.0, "", "d", action)
 
 
-GONE = found("secret.github", Action.REMOVE)
-FLAGGED = found("pii.email", Action.FLAG)
-ORDER = found("injection.override", Action.FLAG, 9)
-UNREAD = found("pii.unread", Action.FLAG)
+GONE = a_finding("secret.github", Action.REMOVE)
+FLAGGED = a_finding("pii.email", Action.FLAG)
+ORDER = a_finding("injection.override", Action.FLAG, 9)
+UNREAD = a_finding("pii.unread", Action.FLAG)
 
 
 def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
     event = build_summary("inbound", [GONE, FLAGGED, ORDER, UNREAD], 1)
-    assert event is not None
     assert event.counts == {"secret": 1, "injection": 1, "pii": 1}
     assert event.kinds == {"secret.github": 1, "injection.override": 1, "pii.unread": 1}
     assert [finding["kind"] for finding in event.findings] == ["secret.github", "injection.override", "pii.unread"]
@@ -41,12 +40,11 @@ def test_from_the_threshold_on(findings: list[Finding], omitted: int, threshold:
 
 def test_many_finds_are_counted_and_some_listed() -> None:
     event = build_summary("tool", [GONE] * (LISTED + 50), 1, omitted=3, call_id="c")
-    assert event is not None
     assert (len(event.findings), event.omitted, event.counts, event.call_id) == (LISTED, 53, {"secret": 250}, "c")
 
 
 def test_by_kind_and_action() -> None:
-    rows = count_by_kind([GONE, GONE, found("secret.github", Action.MASK), FLAGGED])
+    rows = count_by_kind([GONE, GONE, a_finding("secret.github", Action.MASK), FLAGGED])
     assert rows == [
         {"category": "secret", "kind": "secret.github", "action": "mask", "count": 1},
         {"category": "secret", "kind": "secret.github", "action": "remove", "count": 2},
@@ -55,10 +53,10 @@ def test_by_kind_and_action() -> None:
 
 def test_suspect_texts() -> None:
     assert [is_suspect([finding]) for finding in (GONE, FLAGGED, ORDER, UNREAD)] == [False, False, True, True]
-    assert not is_suspect([found("injection.override", Action.REMOVE)])
+    assert not is_suspect([a_finding("injection.override", Action.REMOVE)])
 
 
 def test_blocked_categories_are_named() -> None:
-    block = [found(kind, Action.BLOCK) for kind in ("secret.github", "secret.aws", "pii.email")]
+    block = [a_finding(kind, Action.BLOCK) for kind in ("secret.github", "secret.aws", "pii.email")]
     assert describe_blocked([*block, ORDER]) == "a secret and personal data"
     assert "not let pass" in describe_blocked([])

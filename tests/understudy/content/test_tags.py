@@ -7,7 +7,7 @@ from understudy.content.tags import MAX_TAG, MOST_TAGS, clean_tags
 
 
 @pytest.mark.parametrize(
-    ("given", "tag"),
+    ("written", "tag"),
     [
         ("Work", "work"),
         ("  #holiday   plans ", "holiday-plans"),
@@ -19,17 +19,17 @@ from understudy.content.tags import MAX_TAG, MOST_TAGS, clean_tags
         ("x" * MAX_TAG, "x" * MAX_TAG),
     ],
 )
-def test_a_tag_has_one_form(given: str, tag: str) -> None:
-    assert clean_tags([given]) == (tag,)
+def test_a_tag_has_one_form(written: str, tag: str) -> None:
+    assert clean_tags([written]) == (tag,)
     assert clean_tags([tag]) == (tag,), "its own form is kept"
 
 
 @pytest.mark.parametrize(
-    "given", ["", " ", "#", "a b!", "x" * (MAX_TAG + 1), "a\u200bb", "##a", "\ud800", "a\0", "a,b"]
+    "written", ["", " ", "#", "a b!", "x" * (MAX_TAG + 1), "a\u200bb", "##a", "\ud800", "a\0", "a,b"]
 )
-def test_any_other_is_refused_with_the_rule(given: str) -> None:
+def test_any_other_is_refused_with_the_rule(written: str) -> None:
     with pytest.raises(CommandRejected, match="1 to 32 letters") as refusal:
-        clean_tags(["fine", given])
+        clean_tags(["fine", written])
     assert refusal.value.code == "invalid_command"
 
 

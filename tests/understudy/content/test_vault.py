@@ -6,22 +6,13 @@ from hypothesis import strategies as st
 
 from sanitization import Placeholders
 from understudy.content.vault import EACH, PlaceholderRestorer, Vault, equal_but_for_placeholders
-from understudy.wire.events import (
-    AgentCompleted,
-    AgentThinking,
-    Envelope,
-    FinalResponse,
-    MessageAccepted,
-    RunStatus,
-    Usage,
-)
+from understudy.wire import events as wire
 
 ADA = "ada@example.org"
 
 
 def with_ada(vault: Vault, owner: str = "ada", thread: str = "t") -> str:
     name = vault.get_or_create(owner, thread, is_new=True).assign("pii.email", ADA)
-    assert name is not None
     return name
 
 
@@ -39,7 +30,6 @@ def test_a_placeholder_means_something_in_its_own_thread_only() -> None:
 def test_in_a_thread_that_is_not_new_numbers_are_new() -> None:
     """Numbers start high, so that unknown old placeholders never mean another text."""
     name = Vault().get_or_create("ada", "t", is_new=False).assign("pii.email", ADA)
-    assert name is not None
     assert int(name.strip("[]").partition("-")[2]) > 1_000_000
 
 
@@ -58,14 +48,14 @@ def test_the_threads_not_used_for_the_longest_make_room() -> None:
 
 
 def test_events_show_their_user_the_words_and_no_others() -> None:
-    vault, usage = Vault(), Usage()
+    vault, usage = Vault(), wire.Usage()
     with_ada(vault)
-    around = Envelope(FinalResponse("", RunStatus.SUCCESS, usage), 0.0, 1, "t")
+    around = wire.Envelope(wire.FinalResponse("", wire.RunStatus.SUCCESS, usage), 0.0, 1, "t")
     shown = {
-        MessageAccepted("m", "r", "[email-1]"): ADA,
-        FinalResponse("[email-1]", RunStatus.SUCCESS, usage): ADA,
-        AgentCompleted("a", "[email-1]", RunStatus.SUCCESS, usage, 0.0): ADA,
-        AgentThinking("a", "[email-1]", 0.0): "[email-1]",
+        wire.MessageAccepted("m", "r", "[email-1]"): ADA,
+        wire.FinalResponse("[email-1]", wire.RunStatus.SUCCESS, usage): ADA,
+        wire.AgentCompleted("a", "[email-1]", wire.RunStatus.SUCCESS, usage, 0.0): ADA,
+        wire.AgentThinking("a", "[email-1]", 0.0): "[email-1]",
     }
     for event, text in shown.items():
         shown = vault.restore_envelope("ada", around.replace(event=event)).event
@@ -81,11 +71,11 @@ PIECES = [
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.integers(1, 7))
 def test_restoring_does_not_depend_on_the_pieces(parts: list[str], size: int) -> None:
-    known = Placeholders()
-    known.assign("pii.email", ADA)
-    text, restoring = "".join(parts), PlaceholderRestorer(known)
+    placeholders = Placeholders()
+    placeholders.assign("pii.email", ADA)
+    text, restoring = "".join(parts), PlaceholderRestorer(placeholders)
     out = "".join(restoring.feed(text[at : at + size]) for at in range(0, len(text), size)) + restoring.flush()
-    assert out == known.restore(text)
+    assert out == placeholders.restore(text)
 
 
 def test_text_that_cannot_become_a_placeholder_is_not_held() -> None:
@@ -96,12 +86,12 @@ def test_text_that_cannot_become_a_placeholder_is_not_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "other", "same"),
     [
         ("a", "a", True), ("a", "b", False), ("to [email-1]", "to [email-1000001]", True),
         ("to [email-1]", "to [phone-1]", False), ("to [email-1] now", "to [email-2] then", False),
     ],
 )  # fmt: skip
-def test_texts_are_alike_but_for_the_numbers(one: str, other: str, same: bool) -> None:
+def test_texts_are_alike_but_for_the_numbers(first: str, other: str, same: bool) -> None:
     """A message that is sent again after a restart is the same message."""
-    assert equal_but_for_placeholders(one, other) is same
+    assert equal_but_for_placeholders(first, other) is same

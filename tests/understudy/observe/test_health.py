@@ -24,10 +24,8 @@ def test_the_worst_part_decides(checks: dict[str, HealthCheck], status: str) -> 
 
 
 def test_checks_are_shown_by_name() -> None:
-    health = combine(
-        {"store": HealthCheck(HealthStatus.FAILED, "restarting", since_s=1.23456), "models": HealthCheck()}
-    )
-    assert health["checks"] == {
+    failed = HealthCheck(HealthStatus.FAILED, "restarting", since_s=1.23456)
+    assert combine({"store": failed, "models": HealthCheck()})["checks"] == {
         "store": {"status": "failed", "note": "restarting", "since_s": 1.235},
         "models": {"status": "ok"},
     }

@@ -11,11 +11,11 @@ from understudy.observe.loop_lag import EVERY_S, LoopLag
 
 @pytest.mark.proof("timing")
 async def test_a_loop_that_is_held_is_late(nursery: trio.Nursery) -> None:
-    seen: list[float] = []
+    lags: list[float] = []
     heard, channel = trio.open_memory_channel[None](10)
 
     def observe(late_s: float) -> None:
-        seen.append(late_s)
+        lags.append(late_s)
         heard.send_nowait(None)
 
     async with ActorSystem("lag") as system:
@@ -24,4 +24,4 @@ async def test_a_loop_that_is_held_is_late(nursery: trio.Nursery) -> None:
             await channel.receive()
             time.sleep(EVERY_S + 0.5)  # noqa: ASYNC251 - this is what holds it
             await channel.receive()
-    assert seen[1] >= 0.5
+    assert lags[1] >= 0.5

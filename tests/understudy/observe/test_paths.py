@@ -20,7 +20,6 @@ from understudy.observe.paths import OTHER, PathLabels, path_pattern
     ],
 )
 def test_ids_become_stars(path: str, pattern: str) -> None:
-    """Names of subsystems stay."""
     assert path_pattern(path) == pattern
 
 

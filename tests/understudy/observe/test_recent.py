@@ -12,10 +12,10 @@ from understudy.observe.recent import MINUTES, NAMES_MAX, RUNS, SLOWEST, EndedRu
 
 @given(st.lists(st.floats(1e-4, 1e3), min_size=1, max_size=200))
 def test_a_percentile_is_at_most_nine_per_cent_above_the_true_one(values: list[float]) -> None:
-    found, ordered = durations(values), sorted(values)
+    summary, ordered = durations(values), sorted(values)
     for share in (0.5, 0.95, 0.99):
         true = ordered[max(0, -int(-share * len(values) // 1) - 1)]
-        assert true * 0.9999 <= found.quantile(share) <= true * 1.0906
+        assert true * 0.9999 <= summary.quantile(share) <= true * 1.0906
 
 
 def test_only_the_last_minutes_count_and_an_hour_is_remembered() -> None:
@@ -62,12 +62,11 @@ def test_memory_is_bounded_whatever_is_recorded() -> None:
 
 def test_ended_runs_are_few_objects() -> None:
     """Of two thousand runs all but the last fifty are in forty blocks, so that their memory does not lie scattered."""
-    recent, before = Recent(lambda: 1_000_000.0), sys.getallocatedblocks()
+    recent, blocks = Recent(lambda: 1_000_000.0), sys.getallocatedblocks()
     for number in range(RUNS):
-        recent.runs.append(
-            EndedRun(1_000_000.0 + number, "ada", f"run-{number}", 0.5 + number, 1.0 + number, "success")
-        )
-    assert sys.getallocatedblocks() - before < RUNS / 4
+        recorded = EndedRun(1_000_000.0 + number, "ada", f"run-{number}", 0.5 + number, 1.0 + number, "success")
+        recent.runs.append(recorded)
+    assert sys.getallocatedblocks() - blocks < RUNS / 4
 
 
 def test_rows_begin_with_what_took_most_time() -> None:

@@ -120,11 +120,13 @@ def test_a_call_without_result_at_the_end_of_its_run_is_unpaired(watchdog: RunWa
     assert watchdog.unpaired_calls == 1
 
 
-@pytest.mark.parametrize(("before", "after", "abandoned"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+@pytest.mark.parametrize(
+    ("watched_at_first", "after", "abandoned"), [(True, False, 1), (True, True, 0), (False, False, 0)]
+)
 def test_a_run_is_abandoned_if_its_user_has_left(
-    before: bool, after: bool, abandoned: int, watchdog: RunWatchdog
+    watched_at_first: bool, after: bool, abandoned: int, watchdog: RunWatchdog
 ) -> None:
-    watchdog.record_event("r", "message_accepted", 0.0, watched=before)
+    watchdog.record_event("r", "message_accepted", 0.0, watched=watched_at_first)
     watchdog.record_event("r", "final_response", 1.0, watched=after)
     assert watchdog.abandoned == abandoned
 
@@ -150,7 +152,6 @@ def test_open_runs_are_those_accepted_and_not_ended(events: list[tuple[str, str]
 
 
 def test_runs_that_ended_leave_no_objects(watchdog: RunWatchdog) -> None:
-    """Of a thousand ended runs, neither an id nor anything else is an object of its own; all are still known."""
     ids = [f"run-{number}" for number in range(1_000)]
     with kept_bytes() as kept:
         for run_id in ids:

@@ -17,11 +17,11 @@ def test_the_trace_of_a_run_has_its_id() -> None:
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "run-1", RUN.upper(), RUN + "0", ""])
 def test_a_run_whose_id_names_no_trace_has_one_too(run_id: str) -> None:
-    found = trace_id(run_id)
-    assert len(found) == 32
-    assert int(found, 16)
-    assert found == trace_id(run_id)
-    assert found != run_id
+    derived = trace_id(run_id)
+    assert len(derived) == 32
+    assert int(derived, 16)
+    assert derived == trace_id(run_id)
+    assert derived != run_id
 
 
 def test_spans_are_told_apart_by_all_their_names() -> None:

@@ -82,14 +82,14 @@ async def test_memory_is_bounded(stranger: Path, size: int, code: int) -> None:
 
 def test_nothing_else_of_the_server_starts_processes() -> None:
     starts = {"run_process", "open_process", "Popen", "system", "fork", "posix_spawn", "check_output"}
-    found = {
+    modules = {
         str(path.relative_to(Path(understudy.__file__).parent))
         for path in Path(understudy.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in starts
         if isinstance(node.func.value, ast.Name) and node.func.value.id in {"trio", "subprocess", "os", "lowlevel"}
     }
-    assert found == {"sandbox/spawner.py"}
+    assert modules == {"sandbox/spawner.py"}
 
 
 async def test_processes_are_bounded_by_number_and_bytes() -> None:

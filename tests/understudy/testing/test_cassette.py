@@ -40,10 +40,10 @@ async def test_a_run_is_recorded_once_and_replayed_without_the_provider(
         monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.root)
         thought = messages_api.thinking(0, "sig-1", "Ann wants A-17.")
         wanted = messages_api.call(1, "toolu_1", "lookup", '{"order_id": "A-17"}')
-        said = messages_api.text(0, "Northmail has it; ", "I wrote to ann@example.org.")
+        answer = messages_api.text(0, "Northmail has it; ", "I wrote to ann@example.org.")
         provider.scripts = [
             Script(messages_api.message(thought, wanted, reason="tool_use"), done=False),
-            Script(messages_api.message(said), done=False),
+            Script(messages_api.message(answer), done=False),
         ]
         with Cassette(path, hide=["Ann"], record=True):
             recorded = await run_agent(SUPPORT, ASKED, scrub_policy="off")
@@ -62,7 +62,7 @@ async def test_a_run_is_recorded_once_and_replayed_without_the_provider(
     assert "ANTHROPIC_API_KEY" not in os.environ
 
 
-async def test_what_was_not_recorded_is_an_error_that_says_where_it_differs(tmp_path: Path) -> None:
+async def test_a_request_that_was_not_recorded_is_an_error_that_says_where_it_differs(tmp_path: Path) -> None:
     path = tmp_path / "hello.json"
     hello = evolve(SUPPORT, tools=(), model="openai-chat:tiny")
     with Provider() as provider, pytest.MonkeyPatch.context() as patch:
@@ -78,10 +78,8 @@ async def test_what_was_not_recorded_is_an_error_that_says_where_it_differs(tmp_
         await twice(hello)
     with pytest.raises(NotRecorded, match="of another version"), Cassette(_changed(path)):
         await trio.lowlevel.checkpoint()
-    with (
-        pytest.raises(NotRecorded, match=r"there is no cassette .* UNDERSTUDY_RECORD=1"),
-        Cassette(tmp_path / "no.json"),
-    ):
+    missing = tmp_path / "no.json"
+    with pytest.raises(NotRecorded, match=r"there is no cassette .* UNDERSTUDY_RECORD=1"), Cassette(missing):
         await trio.lowlevel.checkpoint()
 
 

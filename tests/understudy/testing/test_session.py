@@ -81,12 +81,9 @@ async def test_a_starter_makes_its_call_without_a_model() -> None:
 
 
 async def test_a_failed_run_has_an_error_and_a_failed_call_its_reason() -> None:
-    broken = Agent(
-        "support", tools=[lookup], model=ScriptedModel(Call([("lookup", {"order_id": "Z"})]), Raise(ValueError()))
-    )
-    run = await run_agent(broken, "go")
+    model = ScriptedModel(Call([("lookup", {"order_id": "Z"})]), Raise(ValueError()))
+    run = await run_agent(Agent("support", tools=[lookup], model=model), "go")
     assert (run.text, run.status) == ("", RunStatus.FAILED)
-    assert run.error is not None
     assert run.error.code == "agent_failed"
     assert run.calls[0].status is ToolStatus.FAILED
     assert run.calls[0].result["error"]["message"] == "There is no order Z."
@@ -96,14 +93,14 @@ async def test_a_failed_run_has_an_error_and_a_failed_call_its_reason() -> None:
 async def test_a_test_decides_about_calls_that_need_approval(approve: bool, status: ToolStatus) -> None:
     agent = Agent("support", tools=[refund], model=ScriptedModel(Call([("refund", {"order_id": "A-17"})]), Say("done")))
     run = await run_agent(
-        agent, "Pay it back", approve=lambda asked: approve and asked.parameters["order_id"] == "A-17"
+        agent, "Pay it back", approve=lambda required: approve and required.parameters["order_id"] == "A-17"
     )
     assert [call.status for call in run.calls] == [status]
 
 
 async def test_a_test_changes_the_parameters_of_a_call_that_it_allows() -> None:
     agent = Agent("support", tools=[refund], model=ScriptedModel(Call([("refund", {"order_id": "A-17"})]), Say("done")))
-    run = await run_agent(agent, "go", approve=lambda asked: {"order_id": "A-18"})
+    run = await run_agent(agent, "go", approve=lambda required: {"order_id": "A-18"})
     assert run.calls[0].result == "A-18 was paid back"
 
 
@@ -127,8 +124,8 @@ async def test_a_session_goes_on_with_the_messages_before() -> None:
     async with open_session(Agent("reader", tools=[first_line], model=model), other) as session:
         assert (await session.say("Read it", files={"a.txt": b"one\ntwo"})).calls[0].result == "one"
         await session.say("And now?", files={"b.txt": b"three"})
-        said = " ".join(item.content for item in model.inputs[-2].items if not isinstance(item, CallItem))
-        assert "Read it" in said
+        prompt = " ".join(item.content for item in model.inputs[-2].items if not isinstance(item, CallItem))
+        assert "Read it" in prompt
         assert (await session.say("You?", agent="other", thread_id="elsewhere")).text == "me"
 
 
@@ -145,9 +142,9 @@ async def test_handoffs_and_permissions_are_those_of_a_server() -> None:
 async def test_secrets_are_redacted_as_on_a_server() -> None:
     model = ScriptedModel(Say("noted"))
     await run_agent(Agent("support", model=model), f"Keep {KEY}")
-    said = " ".join(item.content for item in model.inputs[0].items if not isinstance(item, CallItem))
-    assert "Keep" in said
-    assert KEY not in said
+    prompt = " ".join(item.content for item in model.inputs[0].items if not isinstance(item, CallItem))
+    assert "Keep" in prompt
+    assert KEY not in prompt
 
 
 async def test_a_run_that_does_not_end_is_an_error_with_its_events(mock_clock: trio.testing.MockClock) -> None:

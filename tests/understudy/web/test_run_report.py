@@ -5,30 +5,20 @@ from understudy import Agent, Budget
 from understudy.storage.limits import Limits
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.web.run_report import report
-from understudy.wire.events import (
-    AgentStarted,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
-    MessageAccepted,
-    QuestionAsked,
-    ToolCompleted,
-    ToolExecuting,
-    ToolStatus,
-)
+from understudy.wire import events as wire
 
 RUN = RunRecord("r", "ann", "t", "m", None, "liaison", "insights", "running", 1.0)
 AGENT = Agent("insights", pillar="insights", budget=Budget(turns=10, tokens=100))
-ACCEPTED = MessageAccepted("m", "r", "go", settings={"max_turns": 4})
-STARTED = AgentStarted("a-1", "on it", 1.0)
+ACCEPTED = wire.MessageAccepted("m", "r", "go", settings={"max_turns": 4})
+STARTED = wire.AgentStarted("a-1", "on it", 1.0)
 
 
 def step(number: int, kind: str, result: object, ended_at: float | None = 2.0) -> StepRecord:
     return StepRecord("r", number, kind, "n", "c" if kind == "tool" else None, None, result, "ok", 1.0, ended_at)
 
 
-def begun(call_id: str) -> ToolExecuting:
-    return ToolExecuting("a-1", call_id, "pay", {}, "", 1.0)
+def begun(call_id: str) -> wire.ToolExecuting:
+    return wire.ToolExecuting("a-1", call_id, "pay", {}, "", 1.0)
 
 
 STEPS = [
@@ -50,16 +40,18 @@ def test_all_kinds_of_steps_are_counted_for_what_they_are() -> None:
 
 def test_a_run_waits_for_what_is_not_decided() -> None:
     events: list[Event] = [ACCEPTED, STARTED, begun("c1"), begun("c2")]
-    events += [ApprovalRequired("a-1", call_id, "pay", {"to": "bob"}, 9.0) for call_id in ("c1", "c2")]
-    events.append(ApprovalDecided("c1", ApprovalDecision.DENY))
+    events += [wire.ApprovalRequired("a-1", call_id, "pay", {"to": "bob"}, 9.0) for call_id in ("c1", "c2")]
+    events.append(wire.ApprovalDecided("c1", wire.ApprovalDecision.DENY))
     (waiting,) = report(RUN, events, [], AGENT, Limits())["waits_for"]
     assert (waiting["kind"], waiting["call_id"]) == ("approval", "c2")
 
 
 def test_a_run_does_not_wait_for_the_questions_of_a_call_that_has_ended() -> None:
-    asked = [QuestionAsked(f"q{n}", "a-1", "Sure?", {}, 9.0, "tool", call_id=call) for n, call in enumerate("ccd")]
-    ended = ToolCompleted("a-1", "c", "pay", None, "", ToolStatus.TIMED_OUT, 5.0, 9.0)
-    events = [ACCEPTED, STARTED, begun("c"), begun("d"), *asked, ended]
+    questions = [
+        wire.QuestionAsked(f"q{n}", "a-1", "Sure?", {}, 9.0, "tool", call_id=call) for n, call in enumerate("ccd")
+    ]
+    ended = wire.ToolCompleted("a-1", "c", "pay", None, "", wire.ToolStatus.TIMED_OUT, 5.0, 9.0)
+    events = [ACCEPTED, STARTED, begun("c"), begun("d"), *questions, ended]
     (waiting,) = report(RUN, events, [], AGENT, Limits())["waits_for"]
     assert (waiting["kind"], waiting["question_id"]) == ("question", "q2")
 
