@@ -16,23 +16,7 @@ from understudy.agents.budget import Budget
 from understudy.app.build import build_app
 from understudy.app.settings import Settings, with_values
 from understudy.app.tree import Tree, supervisor
-from understudy.extensions.nodes import storage as nodes
 from understudy.storage.limits import Limits
-
-
-@pytest.mark.blocking("a server puts its parts together in one piece, before it serves anybody")
-async def test_a_second_server_joins_the_first_by_the_address_of_its_database(
-    postgres: Postgres, tmp_path: Path
-) -> None:
-    address = postgres.create()
-    first, second = (Settings(data_dir=tmp_path / name, database_url=address) for name in ("one", "two"))
-    with trio.fail_after(60):
-        async with build_app(first) as house:
-            (node,) = await house.store.read(nodes.living)
-            async with build_app(second) as other:
-                assert [node] == (await other.store.read(nodes.living))[:1]
-                assert len(await house.store.read(nodes.living)) == 2
-            assert await house.store.read(nodes.living) == [node]
 
 
 async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path: Path, postgres: Postgres) -> None:

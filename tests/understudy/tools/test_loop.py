@@ -95,25 +95,6 @@ async def test_a_generator_is_held_back_on_the_loop(flavour: str) -> None:
     assert shown == [(0, 1), (1, 2), (2, 3)]
 
 
-async def test_code_that_blocks_does_not_hold_the_server() -> None:
-    begun, stepped = threading.Event(), threading.Event()
-
-    @tool
-    async def blocks() -> bool:
-        begun.set()
-        return stepped.wait(60)
-
-    async def step() -> None:
-        await trio.to_thread.run_sync(begun.wait)
-        for _ in range(100):
-            await trio.lowlevel.checkpoint()
-        stepped.set()
-
-    async with opened() as loop, trio.open_nursery() as nursery:
-        nursery.start_soon(step)
-        assert (await blocks.call({}, a_context(), loop)).value is True
-
-
 async def test_cancellation_crosses_in_both_flavours_and_has_a_bound(brisk: None) -> None:
     cancelled: list[str] = []
     started, over = threading.Event(), threading.Event()

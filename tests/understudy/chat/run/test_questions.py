@@ -210,6 +210,16 @@ async def test_a_tool_says_when_it_needs_approval() -> None:
     assert [paying(approval).approval_mode for approval in (True, False, len)] == ["always", "never", "sometimes"]
 
 
+async def test_a_tools_own_approval_gets_a_copy_of_the_arguments() -> None:
+    def meddling(arguments: dict[str, Any]) -> bool:
+        arguments["to"].append("mallory")
+        return True
+
+    arguments: dict[str, Any] = {"amount": 1.0, "to": ["anna"]}
+    assert await needs_approval(paying(meddling), arguments, "ada")
+    assert arguments["to"] == ["anna"]
+
+
 async def test_arguments_that_do_not_fit_need_no_approval() -> None:
     with pytest.raises(ToolError, match="amount"):
         await needs_approval(paying(True), {"amount": "much"}, "ada")

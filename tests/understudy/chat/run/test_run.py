@@ -114,11 +114,7 @@ async def test_the_model_gets_the_note_of_the_user(autojump_clock: MockClock) ->
 
 
 async def test_the_parameters_shown_are_those_that_run(autojump_clock: MockClock) -> None:
-    def approval(arguments: dict[str, Any]) -> bool:
-        arguments["guests"].append("mallory")
-        return True
-
-    @tool(approval=approval)
+    @tool(approval=True)
     async def invite(guests: list[str]) -> list[str]:
         """Invite guests."""
         return guests
@@ -127,7 +123,7 @@ async def test_the_parameters_shown_are_those_that_run(autojump_clock: MockClock
     agent = Agent("script", tools=[invite], model=ScriptedModel(Call([("invite", arguments)]), FOREVER))
     async with started(agent, Limits(), one_permit()) as (run, log, _):
         required = await log.until(wire.ApprovalRequired)
-        arguments["guests"].append("eve")
+        arguments["guests"].append("mallory")
         await decide(run, required, ALLOW)
         ended = await log.until(wire.ToolCompleted)
     assert required.parameters == {"guests": ["anna"]}
