@@ -73,7 +73,7 @@ def pings() -> Iterator[Case]:
     yield Case("2.8", (frame(PONG, b"unasked"),))
     yield Case("2.9", (frame(PONG, b"unasked") + frame(PING, b"asked"),), ((PONG, b"asked"),))
     ten = [b"payload-%d" % number for number in range(10)]
-    script, answers = b"".join(frame(PING, each) for each in ten), tuple((PONG, each) for each in ten)
+    script, answers = b"".join(frame(PING, payload) for payload in ten), tuple((PONG, payload) for payload in ten)
     yield Case("2.10", (script,), answers)
     yield Case("2.11", (script,), answers, chop=1)
 
@@ -103,30 +103,30 @@ def opcodes() -> Iterator[Case]:
 
 def fragmentation() -> Iterator[Case]:
     """Group 5: fragments in every order, with control frames between them."""
-    one, two = frame(TEXT, b"one", fin=False), frame(CONT, b"two")
+    start, second = frame(TEXT, b"one", fin=False), frame(CONT, b"two")
     whole, ping, pong = ((TEXT, b"onetwo"),), frame(PING, b"ping"), (PONG, b"ping")
     stray, endless = frame(CONT, b"stray"), frame(CONT, b"stray", fin=False)
     text = frame(TEXT, b"text")
     yield Case("5.1", (frame(PING, b"a", fin=False) + frame(CONT, b"b"),), codes=FAULT)
     yield Case("5.2", (frame(PONG, b"a", fin=False) + frame(CONT, b"b"),), codes=FAULT)
-    for number, (script, chop) in enumerate((((one + two,), 0), ((one, two), 0), ((one + two,), 1)), 3):
+    for number, (script, chop) in enumerate((((start + second,), 0), ((start, second), 0), ((start + second,), 1)), 3):
         yield Case(f"5.{number}", script, whole, chop=chop)
     for number, (script, chop) in enumerate(
-        (((one + ping + two,), 0), ((one, ping, Pause((pong,)), two), 0), ((one + ping + two,), 1)), 6
+        (((start + ping + second,), 0), ((start, ping, Pause((pong,)), second), 0), ((start + ping + second,), 1)), 6
     ):
         answers = whole if number == 7 else (pong, *whole)
         yield Case(f"5.{number}", script, answers, chop=chop)
     for first, odd in ((9, stray), (12, endless)):
         for number, (script, chop) in enumerate((((odd + text,), 0), ((odd, text), 0), ((odd + text,), 1)), first):
             yield Case(f"5.{number}", script, codes=FAULT, chop=chop)
-    yield Case("5.15", (one + two + endless + text,), whole, FAULT)
-    yield Case("5.16", ((endless + one + two) * 2,), codes=FAULT)
-    yield Case("5.17", ((stray + one + two) * 2,), codes=FAULT)
-    yield Case("5.18", (one + text,), codes=FAULT)
+    yield Case("5.15", (start + second + endless + text,), whole, FAULT)
+    yield Case("5.16", ((endless + start + second) * 2,), codes=FAULT)
+    yield Case("5.17", ((stray + start + second) * 2,), codes=FAULT)
+    yield Case("5.18", (start + text,), codes=FAULT)
     parts = [frame(CONT, b"part", fin=last) for last in (False, False, False, True)]
     first_ping, second_ping = frame(PING, b"first"), frame(PING, b"second")
     answers = ((PONG, b"second"), (TEXT, b"one" + b"part" * 4))
-    before, after = (one, parts[0], first_ping), (parts[1], parts[2], second_ping, parts[3])
+    before, after = (start, parts[0], first_ping), (parts[1], parts[2], second_ping, parts[3])
     waits = Pause(((PONG, b"first"),))
     yield Case("5.19", (b"".join(before), waits, b"".join(after)), answers)
     yield Case("5.20", (*before, waits, *after), answers)

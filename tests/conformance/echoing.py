@@ -31,7 +31,7 @@ def echoing(log: Path, *options: str) -> Iterator[int]:
 def _port(log: Path, process: "subprocess.Popen[bytes]") -> int:
     started = time.monotonic()
     while time.monotonic() - started < READY_S and process.poll() is None:
-        if found := re.search(r"ready on wss?://\S+:(\d+)\n", log.read_text()):
-            return int(found[1])
+        if match := re.search(r"ready on wss?://\S+:(\d+)\n", log.read_text()):
+            return int(match[1])
         time.sleep(0.02)
     raise AssertionError(f"no echo: {log.read_text()}")

@@ -24,12 +24,12 @@ async def test_case(case: Case) -> None:
     """
     with trio.fail_after(60):
         async with open_server(EchoUpgrades().handle_upgrade, socket=LIMITS) as port, raw_websocket(port) as client:
-            before = await _play(client, case)
+            play = await _play(client, case)
             ending = await _to_the_end(client, case)
-    assert [(frame.opcode, frame.payload) for frame in before + ending[:-1]] == _expected(case)
+    assert [(frame.opcode, frame.payload) for frame in play + ending[:-1]] == _expected(case)
     assert ending[-1].opcode == CLOSE
     assert ending[-1].code in case.codes
-    assert all(frame.fin and not frame.rsv for frame in before + ending)
+    assert all(frame.fin and not frame.rsv for frame in play + ending)
 
 
 async def _play(client: RawWebSocket, case: Case) -> list[Received]:

@@ -97,7 +97,7 @@ async def test_messages_of_a_size(opcode: int, data: bytes, size: int, fragment:
                 await client.send(compressed(opcode, payload, fragment))
                 assert await answer(client) == (opcode, payload)
             await client.send(close())
-            assert [one.code for one in await client.frames_to_the_end()] == [1000]
+            assert [frame.code for frame in await client.frames_to_the_end()] == [1000]
 
 
 OFFERS = [
@@ -156,7 +156,7 @@ async def test_an_offer_that_is_declined(offer: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", b"\x06 the third kind of block"])
-async def test_what_cannot_be_inflated_is_a_fault(data: bytes) -> None:
+async def test_malformed_compressed_data_is_a_fault(data: bytes) -> None:
     """The close is 1002; compressed control and continuation frames are faults too."""
     for script in (
         frame(TEXT, data, rsv=4),
@@ -168,7 +168,7 @@ async def test_what_cannot_be_inflated_is_a_fault(data: bytes) -> None:
             raw_websocket(port, offers=[OFFER]) as client,
         ):
             await client.send(script)
-            assert [one.code for one in await client.frames_to_the_end()] == [1002]
+            assert [received.code for received in await client.frames_to_the_end()] == [1002]
 
 
 async def test_text_is_judged_when_it_is_inflated() -> None:
@@ -178,4 +178,4 @@ async def test_text_is_judged_when_it_is_inflated() -> None:
         raw_websocket(port, offers=[OFFER]) as client,
     ):
         await client.send(compressed(TEXT, b"\xff\xfe"))
-        assert [one.code for one in await client.frames_to_the_end()] == [1007]
+        assert [frame.code for frame in await client.frames_to_the_end()] == [1007]

@@ -101,7 +101,7 @@ async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) 
                 await client.send(data)
                 assert (await client.frame()).payload == byte * size
             await client.send(close())
-            assert [one.code for one in await client.frames_to_the_end()] == [1000]
+            assert [received.code for received in await client.frames_to_the_end()] == [1000]
 
 
 async def test_the_process_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from itertools import product
 
 def joined(*ranges: tuple[int, int]) -> list[bytes]:
     """Return for each range of bytes all of them, each followed by a blank."""
-    return [b"".join(bytes((byte, 0x20)) for byte in range(*one)) for one in ranges]
+    return [b"".join(bytes((byte, 0x20)) for byte in range(*bounds)) for bounds in ranges]
 
 
 def hexes(*texts: str) -> list[bytes]:

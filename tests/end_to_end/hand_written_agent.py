@@ -24,14 +24,14 @@ async def work(turn: AgentTurn) -> None:
         return f"{name} is done"
 
     await turn.say("I begin. ")
-    told = [await turn.step("one", take, "one")]
+    steps = [await turn.step("one", take, "one")]
     await turn.think("between")
     await trio.sleep(0.3)
-    told.append(await turn.step("two", take, "two"))
-    told.append(await turn.call("again"))
+    steps.append(await turn.step("two", take, "two"))
+    steps.append(await turn.call("again"))
     await turn.think("in the third")
-    told.append(await turn.step("three", take, "three"))
-    await turn.say(", ".join(told))
+    steps.append(await turn.step("three", take, "three"))
+    await turn.say(", ".join(steps))
 
 
 agent = Agent("writer", tools=[again], run=work)

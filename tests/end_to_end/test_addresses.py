@@ -60,7 +60,7 @@ for number, (words, address) in enumerate(json.load(sys.stdin)):
 """
 
 
-def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> None:
+def test_a_failed_start_tells_no_password(locked: str, tmp_path: Path) -> None:
     wrong = quote("hunter2 but another", safe="")
     port = locked.rpartition(":")[2].partition("/")[0]
     serve = ["serve", "--port", "0"]
@@ -83,10 +83,10 @@ def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> Non
         env=os.environ | {"UNDERSTUDY_LOG_LEVEL": "debug", "COLUMNS": "1000", "PYTHONUNBUFFERED": "1"},
         check=True,
     )
-    told = done.stdout.split("\nended ")
+    outputs = done.stdout.split("\nended ")
     for number, (words, text) in enumerate(cases.values()):
-        assert told[number + 1].splitlines()[0] in (f"{number} with 1", f"{number} with 2"), (words, done.stdout)
-        assert text in told[number], (words, done.stdout)
+        assert outputs[number + 1].splitlines()[0] in (f"{number} with 1", f"{number} with 2"), (words, done.stdout)
+        assert text in outputs[number], (words, done.stdout)
     assert clean(done.stdout)
 
 
@@ -95,13 +95,13 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
 ) -> None:
     log = tmp_path / "log"
     name = locked.rpartition("/")[2]
-    given = {
+    settings = {
         "UNDERSTUDY_DATABASE_URL": locked,
         "UNDERSTUDY_NODES_REDIS_URL": locked_redis.url,
         "UNDERSTUDY_LOG_LEVEL": "debug",
         "UNDERSTUDY_SECRET": SECRET,
     }
-    async with started(tmp_path / "data", log=log, loads=True, **given) as server:
+    async with started(tmp_path / "data", log=log, loads=True, **settings) as server:
         heard = []
         async with connected(server.address, token=token_of()) as client:
             await trio.to_thread.run_sync(_throw_out, postgres, name)

@@ -92,8 +92,8 @@ async def test_a_handoff_ends_one_agent_and_starts_the_next(serve_client: Any, t
     handoff = next(event for event in client.seen if event["type"] == "agent_handoff")
     assert (handoff["data"]["from"], handoff["data"]["to"]) == ("first", "second")
     assert final["agent_type"] == "second"
-    told = [event["data"]["agent_id"] for event in client.seen if event["type"] == "agent_error"]
-    assert [agent_id.partition("-")[0] for agent_id in told] == failed
+    agents = [event["data"]["agent_id"] for event in client.seen if event["type"] == "agent_error"]
+    assert [agent_id.partition("-")[0] for agent_id in agents] == failed
 
 
 @pytest.mark.promise(
@@ -113,12 +113,12 @@ async def test_a_failing_agent_reports_its_error_before_the_run_ends(
     serve: Any, turn: Call | Raise, code: str, retryable: bool, words: str
 ) -> None:
     events = await run(serve, scripted(turn, timeout_s=0.3))
-    told, ended, error = [event for event in events if event.get("seq") is not None][-3:]
-    assert [told["type"], ended["type"], error["type"]] == ["agent_error", "agent_completed", "error"]
-    assert (told["data"]["code"], ended["data"]["status"]) == (code, "failed")
-    assert told["data"]["error_id"] == error["data"]["error_id"] != ""
-    assert told["message"] == error["data"]["message"]
-    assert [event["data"]["retryable"] for event in (told, error)] == [retryable] * 2
+    agent_error, ended, error = [event for event in events if event.get("seq") is not None][-3:]
+    assert [agent_error["type"], ended["type"], error["type"]] == ["agent_error", "agent_completed", "error"]
+    assert (agent_error["data"]["code"], ended["data"]["status"]) == (code, "failed")
+    assert agent_error["data"]["error_id"] == error["data"]["error_id"] != ""
+    assert agent_error["message"] == error["data"]["message"]
+    assert [event["data"]["retryable"] for event in (agent_error, error)] == [retryable] * 2
     assert words in ("", error["data"]["message"])
     assert "secret-detail" not in str(events)
 

@@ -166,7 +166,7 @@ def check_arc_of_one(client: ChatClient, run_id: str) -> None:
 
 
 @pytest.mark.promise("wire.edit")
-async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve_guest: Any) -> None:
+async def test_edits_and_new_answers_of_other_messages_are_not_found(serve_guest: Any) -> None:
     running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client, connected(running.address) as other:
         theirs = await say(other, "one", message_id="theirs")
@@ -187,28 +187,28 @@ async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve_guest:
 @pytest.mark.promise("wire.feedback", "wire.event-feedback")
 async def test_feedback_is_stored_delivered_to_every_tab_and_counted(serve_guest: Any) -> None:
     running, token = await serve_guest(RecordingModel().agent())
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        accepted = await say(one, "one")
-        await send(two, "resume", threads={"t": 0})
-        await two.until_end()
+    async with connected(running.address, token) as first, connected(running.address, token) as second:
+        accepted = await say(first, "one")
+        await send(second, "resume", threads={"t": 0})
+        await second.until_end()
         answer = f"answer-{accepted['run_id']}"
         for rating, note in (("up", "my key is AKIAQWERTYUIOPASDFGH"), ("down", None), (None, None)):
-            given = {"rating": rating, "note": note}
-            await send(one, "feedback", message_id=answer, **given)
-            for client in (one, two):
-                told = await client.until("feedback")
-                assert told["data"] == {"message_id": answer, "rating": rating}
-                assert (told["thread_id"], told["run_id"]) == ("t", accepted["run_id"])
-                assert "seq" not in told
+            rated = {"rating": rating, "note": note}
+            await send(first, "feedback", message_id=answer, **rated)
+            for client in (first, second):
+                event = await client.until("feedback")
+                assert event["data"] == {"message_id": answer, "rating": rating}
+                assert (event["thread_id"], event["run_id"]) == ("t", accepted["run_id"])
+                assert "seq" not in event
             kept = (await history(running, token))["messages"][1]["feedback"]
             if rating == "up":
                 assert "AKIA" not in kept.pop("note")
                 assert kept == {"rating": "up"}
             else:
-                assert kept == (given if rating else None)
+                assert kept == (rated if rating else None)
         for message_id in (accepted["message_id"], "answer-x", "x"):
-            await send(one, "feedback", message_id=message_id, rating="up")
-            assert await refused(one) == "not_found", message_id
+            await send(first, "feedback", message_id=message_id, rating="up")
+            assert await refused(first) == "not_found", message_id
     async with connected(running.address) as stranger:
         await send(stranger, "feedback", message_id=answer, rating="up")
         assert await refused(stranger) == "not_found"

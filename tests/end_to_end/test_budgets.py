@@ -135,7 +135,7 @@ def check_estimate(usage: dict[str, Any], text: str) -> None:
     assert usage["estimated"] == usage["input"] + usage["output"]
 
 
-async def test_what_a_stopped_turn_has_used_counts_by_an_estimate(serve_guest: Any) -> None:
+async def test_a_stopped_turn_counts_by_an_estimate(serve_guest: Any) -> None:
     """In the final event, and in the steps from which the day's spending is counted."""
     running, token = await serve_guest(agent(Endless()))
     async with connected(running.address, token) as client:

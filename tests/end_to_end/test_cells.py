@@ -62,8 +62,8 @@ async def two_cells(folder: Path, postgres: Postgres, template: str, secret: str
     """Start a server over each of two databases, and the nginx of the page; `secret` is that of the second."""
     async with AsyncExitStack() as stack:
         cells = [
-            await stack.enter_async_context(started(folder / name, **environment(postgres.create(template), own)))
-            for name, own in (("a", SECRET), ("b", secret))
+            await stack.enter_async_context(started(folder / name, **environment(postgres.create(template), key)))
+            for name, key in (("a", SECRET), ("b", secret))
         ]
         (folder / "nginx").mkdir()
         (folder / "nginx/cells.map").write_text(MAP)
@@ -99,8 +99,8 @@ async def test_a_user_of_one_cell_gets_nothing_of_the_other(tmp_path: Path, post
             assert (await cells.ask("initech", "GET", path, ada))[0] == 200, path
             assert (await cells.ask("acme", "GET", path, ada))[0] == 404, path
         for path in (f"/api/threads?query={WORD}", "/api/threads", "/api/inbox", "/api/me/export?events=true"):
-            status, known = await cells.ask("initech", "GET", path, ada)
-            assert (status, WORD in str(known)) == (200, True), path
+            status, text = await cells.ask("initech", "GET", path, ada)
+            assert (status, WORD in str(text)) == (200, True), path
             _, unknown = await cells.ask("acme", "GET", path, ada)
             assert WORD not in str(unknown), path
         assert [await runs_of(cell) for cell in (cells.a, cells.b)] == [0, 1]
@@ -174,13 +174,13 @@ async def test_a_cell_is_split_by_the_commands_of_the_page(tmp_path: Path, postg
     shell = ["bash", "-euo", "pipefail", "-c", commands]
     done = await trio.run_process(shell, env={**os.environ, **variables}, capture_stdout=True, stderr=subprocess.STDOUT)
     assert done.stdout.decode().count("erased 1 user with 1 threads") == 2, done.stdout
-    for database, own in zip(databases, users, strict=True):
-        async with started(tmp_path / own, **environment(database)) as cell:
+    for database, names in zip(databases, users, strict=True):
+        async with started(tmp_path / names, **environment(database)) as cell:
             for path in ("/api/threads", "/api/schedules"):
-                assert WORD in str(await get(cell, path, users[own]))
-            for tenant in users.keys() - {own}:
+                assert WORD in str(await get(cell, path, users[names]))
+            for tenant in users.keys() - {names}:
                 assert (await request(cell.address, "GET", "/api/threads", token=users[tenant]))[0] == 401
-            known = [await get(cell, path, operator) for path in ("/api/admin/users", "/api/admin/schedules")]
-            assert [[row["tenant"] for row in rows] for table in known for rows in table.values() if rows] == [
-                [own]
+            lists = [await get(cell, path, operator) for path in ("/api/admin/users", "/api/admin/schedules")]
+            assert [[row["tenant"] for row in rows] for table in lists for rows in table.values() if rows] == [
+                [names]
             ] * 2

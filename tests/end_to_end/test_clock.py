@@ -35,8 +35,8 @@ async def test_a_clock_that_steps_changes_times_and_nothing_else(
     async with connected(running.address, token) as again:
         await again.ask("And 4 + 4?", thread_id="t")
     _, _, history = await http.request(running.address, "GET", "/api/threads/t/messages", token=token)
-    said = [message["content"] for message in history["messages"] if message["role"] == "user"]
-    assert said == ["What is 2 + 2?", "And 3 + 3?", "And 4 + 4?"]
+    messages = [message["content"] for message in history["messages"] if message["role"] == "user"]
+    assert messages == ["What is 2 + 2?", "And 3 + 3?", "And 4 + 4?"]
     _, _, events = await http.request(running.address, "GET", "/api/threads/t/events", token=token)
     assert [event["seq"] for event in events["events"]] == list(range(1, events["last_seq"] + 1))
     with trio.fail_after(60):

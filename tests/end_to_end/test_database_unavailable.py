@@ -78,9 +78,9 @@ async def test_a_lost_database_is_reported_while_it_is_waited_for(
             lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
             lock.execute("BEGIN IMMEDIATE")
         await client.say("go", agent_type="script", thread_id="t2", message_id="m2")
-        said = await sign_of_waiting(client)
-        assert (said["thread_id"], said["message_id"], said["agent_type"]) == ("t2", "m2", "script")
-        assert "run_id" not in said
+        sign = await sign_of_waiting(client)
+        assert (sign["thread_id"], sign["message_id"], sign["agent_type"]) == ("t2", "m2", "script")
+        assert "run_id" not in sign
         gate.opened.set()
         worked = await sign_of_waiting(client)
         assert (worked["thread_id"], worked["message_id"]) == ("t", "m1")
@@ -106,8 +106,8 @@ async def test_a_removed_database_file_is_reported_at_once(serve: Any, tmp_path:
 
     async def look() -> tuple[int, Any, Any]:
         ready, _, _ = await request(running.address, "GET", "/readyz")
-        told = await get(running, "/healthz")
-        return ready, told["status"], (await get(running, "/healthz", token))["checks"]["database"]
+        health = await get(running, "/healthz")
+        return ready, health["status"], (await get(running, "/healthz", token))["checks"]["database"]
 
     assert await look() == (200, "ok", {"status": "ok"})
     file.rename(tmp_path / "elsewhere.db")

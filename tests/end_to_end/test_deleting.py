@@ -18,13 +18,13 @@ async def delete(running: Running, token: str, thread: str) -> int:
 @pytest.mark.promise("wire.arc-deleted")
 async def test_subscribers_of_a_deleted_thread_see_its_run_end(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Call([("wait", {})])))
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        await one.ask("go", agent_type="script", thread_id="t", until="tool_executing")
-        await two.send({"type": "resume", "payload": {"threads": {"t": 0}}})
-        await two.until("tool_executing")
+    async with connected(running.address, token) as first, connected(running.address, token) as second:
+        await first.ask("go", agent_type="script", thread_id="t", until="tool_executing")
+        await second.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        await second.until("tool_executing")
         with trio.fail_after(60):
             assert await delete(running, token, "t") == 204
-        for client in (one, two):
+        for client in (first, second):
             assert (await client.until_end())["data"]["status"] == "cancelled"
             check_arc(client.durable())
     assert "understudy_runs_without_end 0.0" in await get(running, "/metrics")
@@ -47,14 +47,14 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve_gues
 
 async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("hello")))
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        await one.ask("go", agent_type="script", thread_id="t")
+    async with connected(running.address, token) as first, connected(running.address, token) as second:
+        await first.ask("go", agent_type="script", thread_id="t")
         assert await delete(running, token, "t") == 204
-        for client in (one, two):
+        for client in (first, second):
             client.seen.clear()
             await client.ask("again", agent_type="script", thread_id="t")
-        assert [event["seq"] for event in one.durable()][:4] == [1, 2, 3, 4]
-        check_arc(one.durable())
+        assert [event["seq"] for event in first.durable()][:4] == [1, 2, 3, 4]
+        check_arc(first.durable())
 
 
 async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused(serve_guest: Any) -> None:

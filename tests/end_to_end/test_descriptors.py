@@ -39,9 +39,9 @@ def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said() -> None:
     """Each limit is that of a process of its own, forked by one that has loaded the server."""
     cases = json.dumps([limit[:3] for limit in LIMITS])
     done = subprocess.run([sys.executable, "-c", FITTED, cases], capture_output=True, text=True, check=True)
-    told = done.stdout.split("end of case\n")
-    assert told.pop() == ""
-    for (_, _, wanted, held, raised), text in zip(LIMITS, told, strict=True):
+    outputs = done.stdout.split("end of case\n")
+    assert outputs.pop() == ""
+    for (_, _, wanted, held, raised), text in zip(LIMITS, outputs, strict=True):
         assert [int(part) for part in text.split()[-2:]] == [held, raised]
         assert ("server.too_few_descriptors" in text) == (held < wanted)
         if held < wanted:

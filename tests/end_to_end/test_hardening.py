@@ -171,11 +171,14 @@ async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice
 @pytest.mark.promise("owasp.origin")
 async def test_hosts_and_origins_that_only_look_right_are_refused(serve: Any) -> None:
     running = await serve()
-    own = urlsplit(running.address).netloc
+    at = urlsplit(running.address).netloc
     hosts = ("[::ffff:7f00:1].evil", "[::1].evil:80", "[127.0.0.1]", "[::1", "127.0.0.1@evil")
     hosts += ("localhost/evil", "localhost?evil", "localhost#evil")
-    origins = (f"http://{own} ", f"http://{own}\t", "http://[::ffff:7f00:1].evil")
-    for lines in (*(f"Host: {host}" for host in hosts), *(f"Host: {own}\r\nOrigin: {origin}" for origin in origins)):
+    origins = (f"http://{at} ", f"http://{at}\t", "http://[::ffff:7f00:1].evil")
+    for lines in (
+        *(f"Host: {host}" for host in hosts),
+        *(f"Host: {at}\r\nOrigin: {origin}" for origin in origins),
+    ):
         for path, more in (("/ws", UPGRADE), ("/", "")):
             status, _ = await raw(running, f"GET {path} HTTP/1.1\r\n{lines}\r\n{more}\r\n")
             assert status in (400, 403), (path, lines)

@@ -182,14 +182,14 @@ async def test_old_turns_become_a_summary_that_is_made_once(tmp_path: Path) -> N
                 await client.ask(f"m{len(model.heard) + 1}", agent_type="script", thread_id="t")
             thoughts = [event["data"]["thought"] for event in client.seen if event["type"] == "agent_thinking"]
             assert sum("summarise" in thought for thought in thoughts) == 1
-    before = model.heard[-1].items
-    assert isinstance(before[0], NoteItem)
-    assert "Summary 1." in before[0].content
-    assert not any("answer 1 " in str(getattr(item, "content", "")) for item in before)
+    items = model.heard[-1].items
+    assert isinstance(items[0], NoteItem)
+    assert "Summary 1." in items[0].content
+    assert not any("answer 1 " in str(getattr(item, "content", "")) for item in items)
     async with serving(tmp_path, agent) as running, connected(running.address, token) as client:
         await client.ask("and now?", agent_type="script", thread_id="t")
     assert model.summaries == 1
-    assert model.heard[-1].items[: len(before)] == before
+    assert model.heard[-1].items[: len(items)] == items
 
 
 class ClumsyModel(HearingModel):
@@ -218,9 +218,9 @@ async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve_client:
         end = await client.ask("go", agent_type="script")
         check_arc(client.durable(end["run_id"]))
     assert end["data"]["message"] == "Done."
-    told = [item.content for item in model.heard[-1].items if isinstance(item, ResultItem)]
-    assert "not valid JSON" in told[0]
-    assert "This agent has: read_page." in told[1]
+    contents = [item.content for item in model.heard[-1].items if isinstance(item, ResultItem)]
+    assert "not valid JSON" in contents[0]
+    assert "This agent has: read_page." in contents[1]
     assert "empty" in model.heard[-1].notes[-1].content
 
 

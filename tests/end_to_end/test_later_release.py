@@ -40,16 +40,16 @@ def write_later(folder: Path) -> None:
     database.close()
 
 
-async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path: Path) -> None:
-    given = {"secret": tokens.SECRET, "models_words_per_s": 5000.0}
+async def test_events_of_a_later_release_are_passed_on_and_stop_no_reader(tmp_path: Path) -> None:
+    options = {"secret": tokens.SECRET, "models_words_per_s": 5000.0}
     token, model = tokens.token("ann"), ScriptedModel(Call([("echo", {"text": "a"})]), Say("one"))
     agent = Agent("script", tools=[echo], model=model)
-    async with serving(tmp_path, agent, **given) as running, connected(running.address, token) as client:
+    async with serving(tmp_path, agent, **options) as running, connected(running.address, token) as client:
         await talk(client, "go", "done")
         await talk(client, "go", "cut")
     await trio.to_thread.run_sync(write_later, tmp_path)
 
-    async with serving(tmp_path, agent, **given) as running:
+    async with serving(tmp_path, agent, **options) as running:
         ann = Caller(running, token)
         for subprotocol in SUBPROTOCOLS:
             async with connected(running.address, token, subprotocols=[subprotocol], welcome=False) as client:

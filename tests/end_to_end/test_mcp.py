@@ -37,24 +37,26 @@ async def test_one_run_uses_many_tools_of_a_server(serve: Any, notes: Path, monk
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await ended(client)
-    found = results(client)
-    failed = [name for name, data in found.items() if data["status"] != "ok"]
-    assert failed == ["demo_add", "demo_fail", "demo_nothing"], {name: found[name]["result_summary"] for name in failed}
+    by_tool = results(client)
+    failed = [name for name, data in by_tool.items() if data["status"] != "ok"]
+    assert failed == ["demo_add", "demo_fail", "demo_nothing"], {
+        name: by_tool[name]["result_summary"] for name in failed
+    }
     firsts = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
     assert firsts[0]["result"] == {"result": 5}
-    assert "has no parameter `c`" in found["demo_add"]["result_summary"]
-    assert "There is no tool" in found["demo_nothing"]["result_summary"]
-    assert "UNDERSTUDY_TEST_SECRET" not in str(found["demo_variables"]["result"])
-    assert "DEMO_NOTES" in str(found["demo_variables"]["result"])
+    assert "has no parameter `c`" in by_tool["demo_add"]["result_summary"]
+    assert "There is no tool" in by_tool["demo_nothing"]["result_summary"]
+    assert "UNDERSTUDY_TEST_SECRET" not in str(by_tool["demo_variables"]["result"])
+    assert "DEMO_NOTES" in str(by_tool["demo_variables"]["result"])
     noted = [event["message"] for event in client.seen if event["type"] == "agent_progress"]
     assert "demo_work: step 3" in noted
-    text, image, link = found["demo_picture"]["result"]
+    text, image, link = by_tool["demo_picture"]["result"]
     assert (text, image["media_type"], link["uri"]) == ("Here it is", "image/png", "demo://pixel")
-    assert found["demo_fail"]["result_summary"].startswith("demo_fail failed: ")
-    assert "ghp_" not in json.dumps(found["demo_secret"])
-    assert found["demo_secret"]["findings"]
-    assert [resource["uri"] for resource in found["list_resources"]["result"]] == ["demo://motd"]
-    assert found["read_resource"]["result"]["text"] == "Be kind."
+    assert by_tool["demo_fail"]["result_summary"].startswith("demo_fail failed: ")
+    assert "ghp_" not in json.dumps(by_tool["demo_secret"])
+    assert by_tool["demo_secret"]["findings"]
+    assert [resource["uri"] for resource in by_tool["list_resources"]["result"]] == ["demo://motd"]
+    assert by_tool["read_resource"]["result"]["text"] == "Be kind."
 
 
 async def decide(client: ChatClient, required: dict[str, Any], **decision: Any) -> None:
@@ -113,22 +115,25 @@ async def test_a_server_that_dies_in_a_call_comes_back(serve_client: Any, notes:
         demo(notes), ("demo_die", {}), ("demo_die_once", {}), ("demo_choose", {}), ("demo_linger", {}), timeout_s=100
     )
     async with serve_client(agent) as client:
-        asked = await client.ask("go", agent_type="script", until="question_asked")
-        assert asked["data"]["schema"]["properties"]["colour"]["enum"] == ["red", "blue"]
-        question = asked["data"]["question_id"]
-        await client.send({"type": "answer", "payload": {"question_id": question, "answer": {"colour": "green"}}})
+        question = await client.ask("go", agent_type="script", until="question_asked")
+        assert question["data"]["schema"]["properties"]["colour"]["enum"] == ["red", "blue"]
+        question_id = question["data"]["question_id"]
+        await client.send({"type": "answer", "payload": {"question_id": question_id, "answer": {"colour": "green"}}})
         assert (await client.until("error"))["data"]["code"] == "invalid_command"
-        await client.send({"type": "answer", "payload": {"question_id": question, "answer": {"colour": "red"}}})
+        await client.send({"type": "answer", "payload": {"question_id": question_id, "answer": {"colour": "red"}}})
         await client.until("tool_completed", tool_name="demo_choose")
         await client.until("tool_executing")
         await noted(notes, "lingering")
-        await client.send({"type": "cancel", "payload": {"run_id": asked["run_id"]}})
+        await client.send({"type": "cancel", "payload": {"run_id": question["run_id"]}})
         await ended(client)
         await noted(notes, "cancelled")
-    found = results(client)
-    assert (found["demo_die"]["status"], found["demo_die"]["effect"]) == ("failed", "unknown")
-    assert (found["demo_die_once"]["status"], found["demo_die_once"]["result"]) == ("ok", {"result": "done at last"})
-    assert found["demo_choose"]["result"] == "accept red"
+    by_tool = results(client)
+    assert (by_tool["demo_die"]["status"], by_tool["demo_die"]["effect"]) == ("failed", "unknown")
+    assert (by_tool["demo_die_once"]["status"], by_tool["demo_die_once"]["result"]) == (
+        "ok",
+        {"result": "done at last"},
+    )
+    assert by_tool["demo_choose"]["result"] == "accept red"
     lines = lines_of(notes)
     assert (lines.count("dying"), lines.count("dying once"), lines.count("started")) == (1, 2, 3)
 
@@ -137,8 +142,8 @@ async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, not
     running = await serve(calling(demo(notes), ("demo_add", {})))
     token, path = await new_token(running), "/api/threads/t/prompts"
 
-    async def ask(method: str, path: str, given: dict[str, Any] | None = None) -> Any:
-        body = b"" if given is None else json.dumps(given).encode()
+    async def ask(method: str, path: str, fields: dict[str, Any] | None = None) -> Any:
+        body = b"" if fields is None else json.dumps(fields).encode()
         status, _, answer = await request(running.address, method, path, token=token, body=body)
         return answer if status == 200 else {"status": status, **answer}
 
@@ -150,7 +155,7 @@ async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, not
     got = await ask("POST", path, {"server": "demo", "name": "greet", "arguments": {"name": "Ann"}})
     assert got == {"messages": [{"role": "user", "text": "Please greet Ann."}], "text": "Please greet Ann."}
     assert "ghp_" not in str(await ask("POST", path, {"server": "demo", "name": "leak"}))
-    for wrong, status, said in (
+    for wrong, status, words in (
         ({"name": "greet"}, 400, "needs the argument 'name'"),
         ({"name": "greet", "arguments": {"name": "a", "to": "b"}}, 400, "has no argument 'to'; it takes name"),
         ({"name": "greet", "arguments": {"name": "a" * 9000}}, 400, "more than 8,000 characters"),
@@ -158,7 +163,7 @@ async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, not
         ({"name": "greet", "server": "other"}, 404, "no MCP server"),
     ):
         refused = await ask("POST", path, {"server": "demo", **wrong})
-        assert (refused["status"], said in str(refused)) == (status, True), refused
+        assert (refused["status"], words in str(refused)) == (status, True), refused
     assert (await list_prompts(ask, "t"))[0] == "demo:greet name=… · Greet somebody."
     assert await read_prompt(ask, "t", "demo:greet name='Ann B'") == "Please greet Ann B."
     assert await read_prompt(ask, "t", "greet name='Ann") is None
@@ -185,8 +190,8 @@ async def over_http(notes: Path, port: int = 0) -> AsyncIterator[tuple[trio.Proc
     assert process.stdout is not None
     try:
         with trio.fail_after(60):
-            said = await process.stdout.receive_some()
-        yield process, int(said)
+            line = await process.stdout.receive_some()
+        yield process, int(line)
     finally:
         process.kill()
         with trio.CancelScope(shield=True):
@@ -204,9 +209,9 @@ async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, note
             question = (await client.until("question_asked"))["data"]["question_id"]
             await client.send({"type": "answer", "payload": {"question_id": question, "decline": True}})
             await ended(client)
-            found = results(client)
-            assert [found[name]["status"] for name, _ in calls] == ["ok"] * 3
-            assert found["demo_choose"]["result"] == "decline "
+            by_tool = results(client)
+            assert [by_tool[name]["status"] for name, _ in calls] == ["ok"] * 3
+            assert by_tool["demo_choose"]["result"] == "decline "
             assert any(event["type"] == "agent_progress" and "step 2" in event["message"] for event in client.seen)
             process.kill()
             await process.wait()
@@ -227,9 +232,9 @@ async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, note
 
 
 async def test_a_run_goes_on_with_its_servers_after_a_kill(tmp_path: Path) -> None:
-    seen = await survived(
+    watcher = await survived(
         tmp_path, "go", calling_now("demo_look"), served="tests.end_to_end.mcp_agent:agent", agent_type="looker"
     )
-    (done,) = seen.kinds("tool_completed")
+    (done,) = watcher.kinds("tool_completed")
     assert (done["status"], done["result"]) == ("ok", {"result": "seen"})
     assert lines_of(tmp_path / "calls").count("started") == 2

@@ -54,13 +54,13 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
                 await signed_in(running, other, question_id=question)
                 await ended(client)
             assert results(client)["notes_whose"]["result"]["result"] != subject
-            told = await get(running, "/api/me/export", token)
-            assert [sign_in["server"] for sign_in in told["sign_ins"]] == ["notes"]
-            assert not any(secret in json.dumps(told) for secret in (*provider.access, *provider.fresh))
-            assert told["user"] in [row.owner for row in await running.store.read(sign_ins.of_all, 9, Scope())]
-            body = json.dumps({"confirm": told["user"]}).encode()
+            export = await get(running, "/api/me/export", token)
+            assert [sign_in["server"] for sign_in in export["sign_ins"]] == ["notes"]
+            assert not any(secret in json.dumps(export) for secret in (*provider.access, *provider.fresh))
+            assert export["user"] in [row.owner for row in await running.store.read(sign_ins.of_all, 9, Scope())]
+            body = json.dumps({"confirm": export["user"]}).encode()
             assert (await request(running.address, "DELETE", "/api/me", token=token, body=body))[0] == 200
-            assert told["user"] not in [row.owner for row in await running.store.read(sign_ins.of_all, 9, Scope())]
+            assert export["user"] not in [row.owner for row in await running.store.read(sign_ins.of_all, 9, Scope())]
 
 
 async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve_guest: Any) -> None:
@@ -105,26 +105,26 @@ async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else
         async with serving(provider) as url:
             running, token = await serve_guest(*agents_of(url))
             for path in ("https://evil.example/", "//evil.example", "/\\evil.example", "evil", "/a b", "/\r\nx"):
-                status, _, told = await begin(running, token, return_to=path)
-                assert (status, told["error"]["code"]) == (400, "invalid_command"), path
-            status, headers, told = await begin(running, token)
+                status, _, body = await begin(running, token, return_to=path)
+                assert (status, body["error"]["code"]) == (400, "invalid_command"), path
+            status, headers, body = await begin(running, token)
             cookie = headers["set-cookie"]
             assert "HttpOnly" in cookie
             assert "SameSite=Lax" in cookie
-            path = await go(told["url"])
+            path = await go(body["url"])
             status, headers, page = await come_back(running, path, "understudy_sign_in=of-another")
             assert (status, "another browser" in page, "location" in headers) == (403, True, False)
             status, _, page = await come_back(running, path, cookie)
             assert (status, "finished already" in page) == (404, True)
             status, _, page = await come_back(running, "/api/mcp/notes/callback?state=<script>", "")
             assert (status, "<script>" in page) == (404, False)
-            status, _, told = await request(running.address, "GET", "/api/mcp/notes/client.json")
-            own = running.address.replace("http:", "https:") + "/api/mcp/notes/"
-            assert (told["client_id"], told["redirect_uris"]) == (f"{own}client.json", [f"{own}callback"])
+            status, _, body = await request(running.address, "GET", "/api/mcp/notes/client.json")
+            way = running.address.replace("http:", "https:") + "/api/mcp/notes/"
+            assert (body["client_id"], body["redirect_uris"]) == (f"{way}client.json", [f"{way}callback"])
             provider.refuse = True
             status, _, page = await signed_in(running, token)
             assert (status, "was not allowed" in page, "forbidden" in page) == (403, True, True)
-            status, _, told = await request(running.address, "POST", "/api/mcp/notes/sign-in", body=b"{}")
+            status, _, body = await request(running.address, "POST", "/api/mcp/notes/sign-in", body=b"{}")
             assert status == 401
             assert (await request(running.address, "POST", "/api/mcp/else/sign-in", token=token, body=b"{}"))[0] == 404
 
@@ -141,13 +141,13 @@ async def test_automatic_messages_go_on_while_their_user_is_away_and_fail_once_t
                 async with connected(running.address, ada.token) as client:
                     end = await client.ask("go", agent_type="asker", thread_id="s", message_id=f"{AUTOMATIC}{number}")
                 events = (await ada.get(f"/api/runs/{end['run_id']}/events"))["events"]
-                (told,) = [event["data"] for event in events if event["type"] == "tool_completed"]
-                return told
+                (done,) = [event["data"] for event in events if event["type"] == "tool_completed"]
+                return done
 
             provider.expire()
             assert (await called(1))["status"] == "ok"
             assert (provider.asked, provider.refreshed) == (1, 1)
             provider.end()
-            told = await called(2)
-            assert "You are not signed in to notes." in told["result_summary"]
+            done = await called(2)
+            assert "You are not signed in to notes." in done["result_summary"]
             assert not any(provider.access)

@@ -75,16 +75,16 @@ async def test_each_kind_of_tool_and_content_is_understood(serve_client: Any, ma
     async with served(main, transport) as server:
         calls = [(named(name), arguments) for name, arguments in CALLS]
         async with serve_client(calling(server, *calls, ("list_resources", {}), timeout_s=100)) as client:
-            asked = (await client.ask("go", agent_type="script", thread_id="t", until="question_asked"))["data"]
-            fields = asked["schema"]["properties"]
+            question = (await client.ask("go", agent_type="script", thread_id="t", until="question_asked"))["data"]
+            fields = question["schema"]["properties"]
             assert {field["type"] for field in fields.values()} == {"string", "boolean", "integer", "number", "array"}
             answer = {"name": "Ann", "integer": 7, "titledSingleSelectEnum": "hero-2"}
-            question = asked["question_id"]
-            await client.send({"type": "answer", "payload": {"question_id": question, "answer": answer}})
+            question_id = question["question_id"]
+            await client.send({"type": "answer", "payload": {"question_id": question_id, "answer": answer}})
             await ended(client)
-        found = completed(client)
-        assert [call["status"] for call in found] == ["ok"] * 9 + ["failed"] + ["ok"] * 2, found
-        values = [call["result"] for call in found]
+        by_tool = completed(client)
+        assert [call["status"] for call in by_tool] == ["ok"] * 9 + ["failed"] + ["ok"] * 2, by_tool
+        values = [call["result"] for call in by_tool]
         assert values[:2] == ["Echo: hello", "The sum of 2 and 3 is 5."]
         assert [block.get("media_type") for block in values[2] if isinstance(block, dict)] == ["image/png"]
         assert [block.get("media_type") for block in values[3] if isinstance(block, dict)] == ["image/png"]
@@ -94,7 +94,7 @@ async def test_each_kind_of_tool_and_content_is_understood(serve_client: Any, ma
         assert values[7]["media_type"] == "application/gzip"
         notes = [event["message"] for event in client.seen if event["type"] == "agent_progress"]
         assert any(named("trigger-long-running-operation") in note for note in notes), notes
-        assert "everything_get-sum failed" in found[9]["result_summary"]
+        assert "everything_get-sum failed" in by_tool[9]["result_summary"]
         assert "Ann" in str(values[10])
         assert "hero-2" in str(values[10])
         assert len(values[11]) >= 7
@@ -114,8 +114,8 @@ async def test_a_long_call_is_a_task_that_asks_and_tells_its_progress(serve_clie
         (done,) = completed(client)
         assert done["status"] == "ok"
         assert "python (snake)" in str(done["result"])
-        told = [event["message"] for event in client.seen if event["type"] == "agent_progress"]
-        assert any("Gathering sources" in note for note in told), told
+        messages = [event["message"] for event in client.seen if event["type"] == "agent_progress"]
+        assert any("Gathering sources" in note for note in messages), messages
 
 
 @asynccontextmanager
@@ -126,25 +126,25 @@ async def tasks_server(main: Path, notes: Path, port: int) -> AsyncIterator[str]
 
 
 async def test_a_task_is_found_again_by_the_next_server(main: Path, notes: Path, tmp_path: Path) -> None:
-    seen = Watcher()
+    watcher = Watcher()
     async with tasks_server(main, notes, free_port()) as address:
         options = {"TASKS_ADDRESS": address}
         async with started(tmp_path / "data", COUNTER, **options) as server:
             token = (await request(server.address, "POST", "/api/sessions"))[2]["session_token"]
             async with connected(server.address, token) as client:
                 await client.say("go", agent_type="counter", thread_id="t")
-                await seen.until(client, calling_now("tasks_count"))
+                await watcher.until(client, calling_now("tasks_count"))
                 await noted(notes, "polled")
                 await server.kill()
         async with started(tmp_path / "data", COUNTER, **options) as server, connected(server.address, token) as client:
-            await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+            await client.send({"type": "resume", "payload": {"threads": {"t": watcher.seq}}})
             await trio.Path(f"{notes}.go").touch()
             with trio.fail_after(100):
-                await seen.until(client, run_ended)
-    (done,) = seen.kinds("tool_completed")
+                await watcher.until(client, run_ended)
+    (done,) = watcher.kinds("tool_completed")
     assert (done["status"], done["result"]) == ("ok", "counted to 3")
     assert lines_of(notes).count("begun") == 1
-    check_arc(seen.events)
+    check_arc(watcher.events)
 
 
 async def test_a_task_whose_run_is_stopped_is_cancelled(serve_client: Any, main: Path, notes: Path) -> None:

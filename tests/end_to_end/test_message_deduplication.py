@@ -25,17 +25,17 @@ async def accepted(client: ChatClient, message_id: str) -> dict[str, Any]:
 async def test_the_same_message_again_is_one_message(serve_guest: Any) -> None:
     recorder = RecordingModel()
     running, token = await serve_guest(recorder.agent())
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        said = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
-        await one.say(KEY, **said)
-        first = await ended(one)
-        assert "AKIA" not in first["data"]["content"]
-        for client in (one, two):
+    async with connected(running.address, token) as first, connected(running.address, token) as second:
+        message = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
+        await first.say(KEY, **message)
+        event = await ended(first)
+        assert "AKIA" not in event["data"]["content"]
+        for client in (first, second):
             for left_out in ((), ("thread_id",), ("conversation_id",), ("thread_id", "conversation_id")):
-                await client.say(KEY, **{name: value for name, value in said.items() if name not in left_out})
-                assert await accepted(client, "m1") == first, left_out
-                if client is two and not left_out:  # now subscribed: the events of the run are replayed
-                    await two.until_end()
+                await client.say(KEY, **{name: value for name, value in message.items() if name not in left_out})
+                assert await accepted(client, "m1") == event, left_out
+                if client is second and not left_out:  # now subscribed: the events of the run are replayed
+                    await second.until_end()
     assert len(recorder.turns) == 1
     assert len((await history(running, token))["messages"]) == 2
 
@@ -55,17 +55,17 @@ async def test_another_message_under_the_same_id_is_refused(serve_guest: Any) ->
     running, token = await serve_guest(recorder.agent())
     _, file = await upload(running, token)
     async with connected(running.address, token) as client:
-        said = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
-        await client.say("one", **said)
+        message = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
+        await client.say("one", **message)
         first = await ended(client)
-        await client.say("two", **said | {"message_id": "m2"})
+        await client.say("two", **message | {"message_id": "m2"})
         await ended(client)
         before = await history(running, token)
         others: list[tuple[str, dict[str, Any]]] = [
-            ("other", said),
-            ("one", said | {"references": [file["id"]]}),
-            ("one", said | {"parent_id": f"answer-{first['run_id']}"}),
-            ("one", said | {"thread_id": "u"}),
+            ("other", message),
+            ("one", message | {"references": [file["id"]]}),
+            ("one", message | {"parent_id": f"answer-{first['run_id']}"}),
+            ("one", message | {"thread_id": "u"}),
             ("one", {"agent_type": "script", "message_id": "m1", "conversation_id": "d"}),
         ]
         for content, payload in others:
@@ -82,15 +82,15 @@ async def test_another_message_under_the_same_id_is_refused(serve_guest: Any) ->
 @pytest.mark.promise("wire.repeat")
 async def test_the_same_id_at_the_same_moment_on_two_connections_is_one_message(serve_guest: Any) -> None:
     running, token = await serve_guest(RecordingModel().agent())
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
+    async with connected(running.address, token) as first, connected(running.address, token) as second:
         for thread in (None, "a", None, "b"):
             name = uuid.uuid4().hex
             async with trio.open_nursery() as nursery:
-                for number, client in enumerate((one, two)):
+                for number, client in enumerate((first, second)):
                     client.seen.clear()
                     where = thread or f"{name}-{number}"
                     nursery.start_soon(partial_say, client, name, where)
-            outcomes = [await outcome(client, name) for client in (one, two)]
+            outcomes = [await outcome(client, name) for client in (first, second)]
             runs = {run_id for run_id in outcomes if run_id != "message_id_reused"}
             assert len(runs) == 1, outcomes
             assert outcomes.count("message_id_reused") == (thread is None), outcomes
@@ -116,34 +116,34 @@ async def test_edits_and_new_answers_can_be_repeated(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Say("words", gate)))
     edit = {"message_id": "m1", "content": KEY, "new_message_id": "m2"}
     regenerate = {"message_id": "m1", "request_id": "q1"}
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        await one.say("one", agent_type="script", thread_id="t", message_id="m1")
-        await accepted(one, "m1")
-        first = {}
+    async with connected(running.address, token) as first, connected(running.address, token) as second:
+        await first.say("one", agent_type="script", thread_id="t", message_id="m1")
+        await accepted(first, "m1")
+        events = {}
         for kind, payload in (("edit", edit), ("regenerate", regenerate)):
-            await send(one, kind, **payload)
-            first[kind] = await one.until("message_accepted", branch_of="m1")
-            await send(one, kind, **payload)
-            assert await one.until("message_accepted") == first[kind]
+            await send(first, kind, **payload)
+            events[kind] = await first.until("message_accepted", branch_of="m1")
+            await send(first, kind, **payload)
+            assert await first.until("message_accepted") == events[kind]
         gate.opened.set()
         for _ in range(3):
-            await one.until_end()
-        for client in (one, two):
+            await first.until_end()
+        for client in (first, second):
             for kind, payload in (("edit", edit), ("regenerate", regenerate)):
                 await send(client, kind, **payload)
-                while await client.read() != first[kind]:  # events of the other branches come between
+                while await client.read() != events[kind]:  # events of the other branches come between
                     pass
-                if client is two and kind == "edit":  # subscribed from here: later events are replayed
+                if client is second and kind == "edit":  # subscribed from here: later events are replayed
                     for _ in range(3):
                         await client.until_end()
         for kind, payload in (("edit", edit), ("regenerate", regenerate)):
             unnamed = {"message_id": "m1"} | ({"content": KEY} if kind == "edit" else {})
-            await send(one, kind, **unnamed)
-            assert (await ended(one))["run_id"] not in [event["run_id"] for event in first.values()]
-            await send(one, kind, **payload | {"message_id": "m2"})
-            assert await refused(one) == "message_id_reused"
-        await send(one, "edit", **edit | {"content": "other"})
-        assert await refused(one) == "message_id_reused"
+            await send(first, kind, **unnamed)
+            assert (await ended(first))["run_id"] not in [event["run_id"] for event in events.values()]
+            await send(first, kind, **payload | {"message_id": "m2"})
+            assert await refused(first) == "message_id_reused"
+        await send(first, "edit", **edit | {"content": "other"})
+        assert await refused(first) == "message_id_reused"
     shown = (await history(running, token))["messages"]
     assert [message["role"] for message in shown].count("user") == 3
     assert len(next(message for message in shown if message["id"] == "m1")["runs"]) == 3
@@ -156,16 +156,16 @@ async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -
         ("edit", {"message_id": "m1", "content": "What is 2 + 2?", "new_message_id": "m2"}),
         ("regenerate", {"message_id": "m2", "request_id": "q1"}),
     ]
-    told = []
+    events = []
     async with started(tmp_path, UNDERSTUDY_MODELS_WORDS_PER_S="5000") as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:
             for kind, payload in commands:
                 await send(client, kind, **payload)
-                told.append(await ended(client))
+                events.append(await ended(client))
         await server.kill()
     async with started(tmp_path) as server:
-        for (kind, payload), first in zip(commands, told, strict=True):
+        for (kind, payload), first in zip(commands, events, strict=True):
             async with connected(server.address, token) as client:
                 await send(client, kind, **payload)
                 assert await client.until("message_accepted") == first

@@ -31,9 +31,9 @@ async def test_the_file_that_metadata_name_is_attached(serve_guest: Any, path: s
     running, token = await serve_guest(recorder.agent())
     ids = [(await upload(running, token, f"{name}.csv"))[1]["id"] for name in ("one", "two")]
     async with connected(running.address, token, path=path, welcome=path == "/ws") as client:
-        said = {"agent_type": "script", "message": "go", "metadata": {"file_id": ids[1], "from": "a form"}}
+        message = {"agent_type": "script", "message": "go", "metadata": {"file_id": ids[1], "from": "a form"}}
         for references in ([], [ids[0]], ids):
-            await client.send(said | {"references": references})
+            await client.send(message | {"references": references})
             while (await client.read())["type"] not in ("final_response", "message"):
                 pass
     assert [[file.id for file in turn.files] for turn in recorder.turns] == [[ids[1]], ids, ids]
@@ -46,17 +46,17 @@ async def test_a_file_of_metadata_that_is_not_here_is_left_out(serve: Any, name:
     running = await serve(recorder.agent())
     theirs = (await upload(running, await new_token(running)))[1]["id"]
     token = await new_token(running)
-    own = (await upload(running, token, "two.csv"))[1]["id"]
+    attached = (await upload(running, token, "two.csv"))[1]["id"]
     async with connected(running.address, token) as client:
         for file_id in ("nothing", theirs):
-            await client.say("go", agent_type="script", references=[own], metadata={name: file_id})
-            told = await client.until("agent_progress")
-            assert told["message"] == f"A file that `metadata` names is not here, and is left out: {file_id}"
+            await client.say("go", agent_type="script", references=[attached], metadata={name: file_id})
+            words = await client.until("agent_progress")
+            assert words["message"] == f"A file that `metadata` names is not here, and is left out: {file_id}"
             assert (await client.until_end())["type"] == "final_response"
-        told = await refused(client, metadata={name: ["a"]})
-        assert told == f"invalid_command: The field `metadata.{name}` must be text."
+        words = await refused(client, metadata={name: ["a"]})
+        assert words == f"invalid_command: The field `metadata.{name}` must be text."
         assert (await refused(client, references=["nothing"])).startswith("not_found: ")
-    assert [[file.id for file in turn.files] for turn in recorder.turns] == [[own]] * 2
+    assert [[file.id for file in turn.files] for turn in recorder.turns] == [[attached]] * 2
 
 
 @pytest.mark.promise("wire.context")
@@ -107,9 +107,13 @@ async def test_a_secret_in_context_is_redacted(serve_client: Any) -> None:
     assert KEY not in str(recorder.turns)
     assert KEY not in json.dumps(client.seen)
     events = {event["type"]: event for event in client.seen}
-    told = events["sanitization_summary"]
-    assert (told["data"]["counts"], told["data"]["findings"], told["data"]["omitted"]) == ({"secret": 1}, [], 1)
-    assert told["message"] == "1 item was redacted"
+    summary = events["sanitization_summary"]
+    assert (summary["data"]["counts"], summary["data"]["findings"], summary["data"]["omitted"]) == (
+        {"secret": 1},
+        [],
+        1,
+    )
+    assert summary["message"] == "1 item was redacted"
     assert list(events["alert"]["data"]["kinds"].values()) == [1]
 
 
@@ -117,8 +121,8 @@ async def test_a_secret_in_context_is_redacted(serve_client: Any) -> None:
 async def test_context_beyond_its_limit_is_refused(serve_guest: Any) -> None:
     running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
-        told = await refused(client, context={"text": "x" * 32_768})
-    assert told == "message_too_large: `context` may have at most 32,768 bytes of JSON."
+        words = await refused(client, context={"text": "x" * 32_768})
+    assert words == "message_too_large: `context` may have at most 32,768 bytes of JSON."
     assert (await get(running, "/api/threads", token))["threads"] == []
 
 
@@ -165,8 +169,8 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
 async def test_a_setting_beyond_its_limit_is_refused(serve_client: Any) -> None:
     async with serve_client(RecordingModel().agent()) as client:
         await client.say("go", agent_type="script", settings={"model": "x", "temperature": 0.5, "max_turns": 3})
-        told = await client.until("agent_progress")
-        assert told["message"] == "Settings that this server does not know are ignored: model, temperature"
+        progress = await client.until("agent_progress")
+        assert progress["message"] == "Settings that this server does not know are ignored: model, temperature"
         assert (await client.until_end())["type"] == "final_response"
         assert client.durable()[0]["data"]["settings"] == {"max_turns": 3}
         for settings, sentence in SETTINGS:

@@ -48,22 +48,22 @@ async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
     for name, url in (("ANTHROPIC", provider.root), ("OPENAI", provider.url)):
         monkeypatch.setenv(f"{name}_API_KEY", KEY)
         monkeypatch.setenv(f"{name}_BASE_URL", url)
-    said = ["Your parcel is at the depot in Elm Street", ", and comes tomorrow."]
+    pieces = ["Your parcel is at the depot in Elm Street", ", and comes tomorrow."]
     provider.scripts = [
-        Script([messages_api.start(), *messages_api.text(0, said[0])[:-1]], drop=True),
-        Script([text_chunk(said[0][-20:]), text_chunk(said[1]), end_chunk("stop"), usage_chunk(20, 8)]),
+        Script([messages_api.start(), *messages_api.text(0, pieces[0])[:-1]], drop=True),
+        Script([text_chunk(pieces[0][-20:]), text_chunk(pieces[1]), end_chunk("stop"), usage_chunk(20, 8)]),
         Script([text_chunk("You are welcome."), end_chunk("stop"), usage_chunk(30, 4)]),
     ]
     running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"], extensions=["-titles"])
     async with connected(running.address, await new_token(running)) as client:
         end = await client.ask("Where is my parcel?", thread_id="t")
-        assert end["data"]["message"] == "".join(said)
-        (told,) = [event for event in client.seen if event["data"].get("notice")]
-        assert told["data"]["thought"] == "anthropic:a did not answer; openai-chat:b goes on."
-        assert (told["type"], told["data"]["notice"]) == ("agent_thinking", "model_changed")
-        assert told["seq"] > 0
+        assert end["data"]["message"] == "".join(pieces)
+        (change,) = [event for event in client.seen if event["data"].get("notice")]
+        assert change["data"]["thought"] == "anthropic:a did not answer; openai-chat:b goes on."
+        assert (change["type"], change["data"]["notice"]) == ("agent_thinking", "model_changed")
+        assert change["seq"] > 0
         assert end["data"]["usage"]["output"] > 8, "what the first model has written is counted"
         assert (await client.ask("Thanks", thread_id="t"))["data"]["message"] == "You are welcome."
-    asked = [request["path"] for request in provider.requests]
-    assert asked == ["/v1/messages", "/v1/chat/completions", "/v1/chat/completions"]
-    assert provider.requests[1]["messages"][-2]["content"] == said[0]
+    paths = [request["path"] for request in provider.requests]
+    assert paths == ["/v1/messages", "/v1/chat/completions", "/v1/chat/completions"]
+    assert provider.requests[1]["messages"][-2]["content"] == pieces[0]

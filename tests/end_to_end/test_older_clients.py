@@ -65,11 +65,11 @@ async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve_gu
 async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -> None:
     running = await serve()
     async with connected(running.address, path=path, welcome=path != ANSWERS) as client:
-        for said, named in REFUSED:
-            await client.send(said)
+        for message, named in REFUSED:
+            await client.send(message)
             refused = await client.read()
             assert refused["type"] == "error"
-            assert (refused["agent_type"], refused["pillar"]) == named, said
+            assert (refused["agent_type"], refused["pillar"]) == named, message
 
 
 @pytest.mark.promise("wire.say-untyped")
@@ -77,11 +77,11 @@ async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -
 async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, path: str) -> None:
     running = await serve()
     async with connected(running.address, path=path, welcome=path == "/ws") as client:
-        for said, named in (
+        for message, named in (
             ({"message": "What is 2 + 2?"}, ("guide", None)),
             ({"message": "What is 2 + 2?", "pillar": "content"}, ("liaison", "content")),
         ):
-            await client.send(said)
+            await client.send(message)
             answer = await client.until_end() if path == "/ws" else await client.read()
             assert answer["type"] in ("final_response", "message")
             assert (answer["agent_type"], answer["pillar"]) == named
@@ -110,8 +110,8 @@ async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: A
         await client.send({"type": "agent_message", "content": "Analyze my code performance"})
         while (await client.read())["type"] not in ("final_response", "message"):
             pass
-    seen = [event["type"] for event in client.seen if event["type"] in STEPS]
-    assert seen == STEPS
+    types = [event["type"] for event in client.seen if event["type"] in STEPS]
+    assert types == STEPS
     if "agent_events" in path:
         assert all(event["agent_type"] == "guide" for event in client.seen[1:])
         completed = next(event for event in client.seen if event["type"] == "tool_completed")
@@ -119,7 +119,7 @@ async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: A
 
 
 @pytest.mark.promise("wire.event-agent-completed")
-async def test_what_an_agent_gave_comes_whole(serve_client: Any) -> None:
+async def test_the_output_of_an_agent_comes_whole(serve_client: Any) -> None:
     text = "word " * 400
     async with serve_client(scripted(Say(text.strip()))) as client:
         final = await client.ask("go", agent_type="script")
@@ -134,9 +134,9 @@ async def test_agent_responses_report_redactions(serve: Any) -> None:
         await client.send({"agent_type": "script", "message": f"Keep {KEY} safe", "conversation_id": "c"})
         while (await client.read())["type"] != "message":
             pass
-    told = [frame for frame in client.seen if frame["type"] == "sanitization_summary"]
-    assert [frame["data"]["direction"] for frame in told] == ["inbound", "outbound"]
-    for frame in told:
+    frames = [frame for frame in client.seen if frame["type"] == "sanitization_summary"]
+    assert [frame["data"]["direction"] for frame in frames] == ["inbound", "outbound"]
+    for frame in frames:
         assert list(frame)[:7] == list(client.seen[-1])[:7]
         assert (frame["agent_type"], frame["conversation_id"]) == ("script", "c")
         assert frame["data"]["counts"] == {"secret": 1}
@@ -150,17 +150,17 @@ async def test_a_secret_in_a_message_raises_an_alert(serve_guest: Any, path: str
     running, token = await serve_guest(scripted(Say("one two")))
     async with connected(running.address, token) as other:
         async with connected(running.address, token, path=path, welcome=path != ANSWERS) as client:
-            said = {"type": "chat", "content": f"Keep {KEY} safe", "agent_type": "script", "message_id": "m"}
+            message = {"type": "chat", "content": f"Keep {KEY} safe", "agent_type": "script", "message_id": "m"}
             for _ in range(2):  # the second one is a repeat
-                await client.send(said)
+                await client.send(message)
             while (await client.read())["type"] not in ("final_response", "message"):
                 pass
             with trio.move_on_after(0.2):
                 while True:
                     await client.read()
         await other.until_end()
-    for seen in (client.seen, other.seen):
-        alerts = [event for event in seen if event["type"] == "alert"]
+    for frames in (client.seen, other.seen):
+        alerts = [event for event in frames if event["type"] == "alert"]
         assert len(alerts) == 1
         assert "secret" in alerts[0]["message"]
         assert "seq" not in alerts[0]
@@ -181,8 +181,8 @@ async def test_the_payload_dialect_has_the_names_that_its_clients_read(serve: An
     running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("one two")))
     async with connected(running.address, subprotocols=["understudy.payload"]) as client:
         await client.say("go", agent_type="script", thread_id="t", message_id="m")
-        asked = await _until(client, "approval_required")
-        approve = {"call_id": asked["payload"]["call_id"], "decision": "allow"}
+        required = await _until(client, "approval_required")
+        approve = {"call_id": required["payload"]["call_id"], "decision": "allow"}
         await client.send({"type": "approve", "payload": approve})
         await _until(client, "final_response")
     events = {event["type"]: event for event in client.seen}

@@ -77,7 +77,7 @@ async def test_a_tool_is_refused_at_the_other_doors_too(serve: Any, rules: Path)
     assert CALLED == []
 
 
-async def test_who_leaves_a_group_has_other_tools_from_the_next_message_on(serve: Any, rules: Path) -> None:
+async def test_a_user_who_leaves_a_group_has_other_tools_from_the_next_message_on(serve: Any, rules: Path) -> None:
     model = ScriptedModel(Call([("payout", {})]), Say("done"))
     running = await start(serve, rules, Agent("desk", model=model, tools=[payout]))
     assert results(await answer(running, STAFF, "desk", thread_id="t")) == ["paid"]
@@ -104,10 +104,10 @@ async def test_a_change_of_the_file_counts_from_the_next_turn_on(serve: Any, rul
     model = ScriptedModel(Call([("mail", {})]), Say("done", gate))
     running = await start(serve, rules, Agent("desk", model=model, tools=[mail, payout]))
     async with connected(running.address, OTHER) as client:
-        asked = await client.ask("go", agent_type="desk", until="approval_required")
+        required = await client.ask("go", agent_type="desk", until="approval_required")
         add(rules, '[tools]\nmail = ["group:staff"]')
         await until(partial(in_force, running, OTHER, []))
-        await client.send({"type": "approve", "call_id": asked["data"]["call_id"], "decision": "allow"})
+        await client.send({"type": "approve", "call_id": required["data"]["call_id"], "decision": "allow"})
         assert (await client.until("tool_completed"))["data"]["result"]["error"]["code"] == "forbidden"
         assert CALLED == []
         await gate.reached.wait()

@@ -97,15 +97,15 @@ async def test_a_forked_server_has_what_one_has_that_loads_the_product(
     monkeypatch.chdir(tmp_path)
     states = []
     for loads in (False, True):
-        given = {"PYTHONPATH": str(tmp_path), "STATE": str(tmp_path / f"{loads}")}
-        async with started(tmp_path / "data", "state:agent", loads=loads, **given) as server:
+        environment = {"PYTHONPATH": str(tmp_path), "STATE": str(tmp_path / f"{loads}")}
+        async with started(tmp_path / "data", "state:agent", loads=loads, **environment) as server:
             assert await server.terminate() == 0
         states.append(json.loads((tmp_path / f"{loads}").read_text()))
     assert states[0] == states[1]
     assert states[0]["environment"]["LATER"] == "1"
 
 
-async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_path: Path) -> None:
+async def test_collections_on_the_loop_do_not_walk_imported_modules(tmp_path: Path) -> None:
     (tmp_path / "collecting.py").write_text(COLLECTIONS)
     walked = tmp_path / "collecting.py.walked"
     async with started(tmp_path / "data", "collecting:agent", loads=True, PYTHONPATH=str(tmp_path)) as server:
@@ -145,9 +145,9 @@ def test_a_wrong_start_says_what_is_wrong(
 @pytest.fixture
 def hangups() -> Iterator[None]:
     """Servers hear of SIGHUP, also if the tests run under `nohup`, from which they would inherit that they do not."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    handler = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, handler)
 
 
 @pytest.mark.usefixtures("hangups")
@@ -179,7 +179,7 @@ async def test_chat_ends_with_its_output_and_without_a_traceback(tmp_path: Path)
     """It is closed, closed later or full; the run of the answer is the server's."""
     async with started(tmp_path / "data") as server:
         chat = f"echo 'What is 2 + 2?' | {sys.executable} -m understudy chat --url {server.address}"
-        for how, code, said in (
+        for how, code, words in (
             (">&-", 0, ""),
             ("2>&-", 0, ""),
             ("| true", 0, ""),
@@ -188,5 +188,5 @@ async def test_chat_ends_with_its_output_and_without_a_traceback(tmp_path: Path)
             done = await trio.run_process(
                 ["bash", "-c", f"{chat} {how}"], capture_stdout=True, capture_stderr=True, check=False
             )
-            told = done.stderr.decode()
-            assert (done.returncode, said in told, "Traceback" in told) == (code, True, False), (how, told)
+            errors = done.stderr.decode()
+            assert (done.returncode, words in errors, "Traceback" in errors) == (code, True, False), (how, errors)

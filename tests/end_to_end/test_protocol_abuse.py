@@ -59,7 +59,7 @@ def said(thread: str) -> bytes:
     "wire.bad-utf-split", "owasp.crash",
 )  # fmt: skip
 @pytest.mark.parametrize(("sent", "code"), WRONG.values(), ids=WRONG)
-async def test_what_the_protocol_forbids_has_its_code(serve_guest: Any, sent: bytes, code: int) -> None:
+async def test_each_breach_of_the_protocol_has_its_code(serve_guest: Any, sent: bytes, code: int) -> None:
     running, token = await serve_guest(RecordingModel().agent())
     async with beside_another(running), raw_websocket(port_of(running), f"/ws?session_token={token}") as raw:
         await raw.frame()

@@ -115,20 +115,20 @@ async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
 async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve_guest: Any) -> None:
     gate = Gate(open_after=2)
     running, token = await serve_guest(scripted(Say("one two three", gate)))
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        await one.say("go", agent_type="script", thread_id="t")
+    async with connected(running.address, token) as first, connected(running.address, token) as second:
+        await first.say("go", agent_type="script", thread_id="t")
         await gate.reached.wait()
-        await one.until("partial_result")
-        run_id = one.durable()[0]["run_id"]
-        await two.send({"type": "cancel", "payload": {"run_id": run_id}})
-        end = await one.until_end()
+        await first.until("partial_result")
+        run_id = first.durable()[0]["run_id"]
+        await second.send({"type": "cancel", "payload": {"run_id": run_id}})
+        end = await first.until_end()
         assert end["type"] == "final_response"
         assert (end["data"]["status"], end["data"]["message"]) == ("cancelled", "one two ")
-        check_arc(one.durable())
+        check_arc(first.durable())
         for form in ({"type": "cancel", "payload": {"run_id": run_id}}, {"type": "cancel", "run_id": run_id}):
-            await two.send(form)
-        await two.send({"type": "ping"})
-        assert (await two.read())["type"] == "pong"
+            await second.send(form)
+        await second.send({"type": "ping"})
+        assert (await second.read())["type"] == "pong"
 
 
 @pytest.mark.promise("wire.ping")

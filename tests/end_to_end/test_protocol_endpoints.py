@@ -163,7 +163,7 @@ async def test_the_first_carrier_that_is_present_decides(serve: Any, bad: str) -
 
 
 @pytest.mark.promise("wire.token-selected", "wire.token-beside-dialect", "owasp.subprotocol")
-async def test_what_a_handshake_offers_is_what_is_selected(serve: Any) -> None:
+async def test_a_handshake_selects_among_its_offers(serve: Any) -> None:
     running = await serve(secret=SECRET)
     token = token_of("ada")
     plain, packed = f"jwt.{token}", f"jwt.{wrapped(token)}"
@@ -226,7 +226,7 @@ authorization servers what this server is as their client."""
 
 
 @pytest.mark.promise("wire.endpoint-machines")
-async def test_what_a_bad_token_gets_is_documented(serve: Any) -> None:
+async def test_a_bad_token_gets_the_documented_refusal(serve: Any) -> None:
     """Also where none is needed: with one that has ended, and one that is no token."""
     running = await serve(secret=SECRET)
     document, tried, wrong = await get(running, "/openapi.json"), 0, []

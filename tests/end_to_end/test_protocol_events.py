@@ -88,49 +88,49 @@ def agents() -> tuple[Agent, ...]:
 async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, Any]]:
     """Return the events that two tabs of one user receive in a scenario with every type of event."""
     token, operator = token_of("ada"), token_of("op", roles=["operator"])
-    async with connected(address, token) as one, connected(address, token) as two:
-        required = await one.ask("go", agent_type="first", thread_id="t", until="approval_required")
-        await one.send({"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"}})
-        asked = next((event for event in one.seen if event["type"] == "question_asked"), None)
-        asked = asked or await one.until("question_asked")
-        given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
-        await one.send({"type": "answer", "payload": given})
-        end = await one.until_end(checked=True)
-        await one.send({"type": "feedback", "payload": {"message_id": f"answer-{end['run_id']}", "rating": "up"}})
-        await one.until("feedback")
-        await one.ask("go", agent_type="away", thread_id="t2")
-        asked = await one.ask("go", agent_type="steered", thread_id="t3", until="question_asked")
-        run_id = asked["run_id"]
+    async with connected(address, token) as first, connected(address, token) as second:
+        required = await first.ask("go", agent_type="first", thread_id="t", until="approval_required")
+        await first.send({"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"}})
+        question = next((event for event in first.seen if event["type"] == "question_asked"), None)
+        question = question or await first.until("question_asked")
+        answer = {"question_id": question["data"]["question_id"], "answer": PEARS}
+        await first.send({"type": "answer", "payload": answer})
+        end = await first.until_end(checked=True)
+        await first.send({"type": "feedback", "payload": {"message_id": f"answer-{end['run_id']}", "rating": "up"}})
+        await first.until("feedback")
+        await first.ask("go", agent_type="away", thread_id="t2")
+        question = await first.ask("go", agent_type="steered", thread_id="t3", until="question_asked")
+        run_id = question["run_id"]
         for steer_id in ("s1", "s2"):
-            await one.send({"type": "steer", "payload": {"run_id": run_id, "content": "Look", "steer_id": steer_id}})
-            await one.until("steer_accepted")
-        await one.send({"type": "unsteer", "payload": {"run_id": run_id, "steer_id": "s2"}})
-        await one.until("steer_withdrawn")
+            await first.send({"type": "steer", "payload": {"run_id": run_id, "content": "Look", "steer_id": steer_id}})
+            await first.until("steer_accepted")
+        await first.send({"type": "unsteer", "payload": {"run_id": run_id, "steer_id": "s2"}})
+        await first.until("steer_withdrawn")
         for again in (True, False):  # the script begins again with a message
-            given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
-            await one.send({"type": "answer", "payload": given})
-            asked = await one.until("question_asked") if again else asked
-        await one.until_end()
-        await undo_story(one, clock)
-        await one.ask("go", agent_type="titled", thread_id="t6")
-        await one.until("thread_titled", title="Going")
+            answer = {"question_id": question["data"]["question_id"], "answer": PEARS}
+            await first.send({"type": "answer", "payload": answer})
+            question = await first.until("question_asked") if again else question
+        await first.until_end()
+        await undo_story(first, clock)
+        await first.ask("go", agent_type="titled", thread_id="t6")
+        await first.until("thread_titled", title="Going")
         await request(address, "PATCH", "/api/threads/t6", token=token, body=b'{"pinned": true}')
-        await one.until("thread_changed")
+        await first.until("thread_changed")
         await request(address, "POST", "/api/inbox/read", token=token, body=b'{"all": true}')
-        await one.until("answers_read")
-        await one.send({"type": "ping"})
-        await one.until("pong")
-        await one.send({"type": "resume", "payload": {"threads": {"t": 999}}})
-        await one.until("resync")
-        await two.send({"type": "typing", "payload": {"thread_id": "t"}})
-        await one.until("typing")
+        await first.until("answers_read")
+        await first.send({"type": "ping"})
+        await first.until("pong")
+        await first.send({"type": "resume", "payload": {"threads": {"t": 999}}})
+        await first.until("resync")
+        await second.send({"type": "typing", "payload": {"thread_id": "t"}})
+        await first.until("typing")
         await request(address, "POST", "/api/alerts", token=operator, body=b'{"message": "Lunch"}')
-        await one.until("alert")
+        await first.until("alert")
     async with streaming(address, "/api/threads/t/stream", token) as stream:
         await stream.until("final_response")
         await trio.testing.wait_all_tasks_blocked(0.1)
         clock.jump(30)
-        return [*one.seen, await stream.until("ping")]
+        return [*first.seen, await stream.until("ping")]
 
 
 @pytest.mark.promise(
@@ -148,13 +148,13 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
 async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing.MockClock, serve: Any) -> None:
     """Each event has the required data, no member outside its row, and a seq if and only if it is durable."""
     running = await serve(*agents(), secret=SECRET)
-    seen = await story(running.address, clock)
+    events = await story(running.address, clock)
     async with connected(running.address, token_of("bob")) as client, trio.open_nursery() as nursery:
         nursery.start_soon(running.stop)
-        seen.append(await client.until("drain"))
+        events.append(await client.until("drain"))
         assert await client.until_closed() == 1001
-    assert {event["type"] for event in seen} == set(ROWS)
-    for event in seen:
+    assert {event["type"] for event in events} == set(ROWS)
+    for event in events:
         row = ROWS[event["type"]]
         required, optional = (set(code(row[title])) for title in ("required in `data`", "optional"))
         assert required <= set(event["data"]) <= required | optional, event
@@ -166,7 +166,7 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
         assert abs(datetime.fromisoformat(event["timestamp"]).timestamp() - time.time()) < 60
         assert event["timestamp"][-5:-4] == "."
         assert event["timestamp"].endswith("Z")
-    assert {event["priority"] for event in seen} == {"alert", "high", "normal", "low"}
+    assert {event["priority"] for event in events} == {"alert", "high", "normal", "low"}
 
 
 @asynccontextmanager
@@ -182,7 +182,7 @@ async def locked(database: Path) -> AsyncIterator[None]:
 
 
 @pytest.mark.promise("wire.seq-committed")
-async def test_what_is_not_committed_is_not_sent(serve_client: Any, tmp_path: Path) -> None:
+async def test_an_event_is_sent_after_its_commit_only(serve_client: Any, tmp_path: Path) -> None:
     gate = Gate(open_after=1)
     async with serve_client(scripted(Say("one two", gate))) as client:
         await client.say("go", agent_type="script", thread_id="t")
@@ -192,17 +192,17 @@ async def test_what_is_not_committed_is_not_sent(serve_client: Any, tmp_path: Pa
             gate.opened.set()
             await client.ask("and again", agent_type="script", thread_id="t2", until="partial_result")
             await client.send({"type": "ping"})
-            told = len(client.durable())
+            count = len(client.durable())
             with trio.move_on_after(0.4):
                 while True:
                     await client.read()
-            assert len(client.durable()) == told
+            assert len(client.durable()) == count
         for _ in range(2):
             end = await client.until_end()
             check_arc(client.durable(end["run_id"]))
 
 
-async def test_what_is_stored_of_an_event_are_the_bytes_that_are_sent(serve_guest: Any, tmp_path: Path) -> None:
+async def test_the_stored_bytes_of_an_event_are_those_that_are_sent(serve_guest: Any, tmp_path: Path) -> None:
     """On a socket that is there as the run goes on, and on one that resumes from the beginning."""
     running, token = await serve_guest(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
     sent: list[list[bytes]] = []
@@ -299,13 +299,13 @@ async def test_a_thread_without_subscribers_is_delivered_to_all_its_users_connec
     async with connected(running.address, token) as client:
         last = (await client.ask("go", agent_type="script", thread_id="t"))["seq"]
     async with (
-        connected(running.address, token) as one,
-        connected(running.address, token) as two,
+        connected(running.address, token) as first,
+        connected(running.address, token) as second,
         connected(running.address) as stranger,
     ):
         body = {"type": "chat", "content": "go", "agent_type": "script", "thread_id": "t"}
         assert (await request(running.address, "POST", "/api/commands", token=token, body=body))[0] == 202
-        for tab in (one, two):
+        for tab in (first, second):
             await tab.until_end(checked=True)
             assert tab.durable()[0]["seq"] == last + 1
         await stranger.send({"type": "ping"})

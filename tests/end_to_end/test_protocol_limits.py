@@ -106,8 +106,8 @@ async def pong(raw: RawWebSocket) -> list[int]:
     """Request a pong event and read up to it. Return the opcodes of the frames before."""
     await raw.send(frame(TEXT, b'{"type":"ping"}'))
     kinds = []
-    while (one := await raw.frame()).opcode != TEXT or b'"pong"' not in one.payload:
-        kinds.append(one.opcode)
+    while (answer := await raw.frame()).opcode != TEXT or b'"pong"' not in answer.payload:
+        kinds.append(answer.opcode)
     return kinds
 
 

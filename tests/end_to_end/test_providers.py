@@ -122,14 +122,14 @@ async def test_the_provider_may_be_unavailable_at_start(tmp_path: Path) -> None:
 async def test_forged_tokens_do_not_become_requests_to_the_provider(tmp_path: Path) -> None:
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert await agents(running, first()) == 200
-        asked = provider.asked
+        requests = provider.asked
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 for number in range(200):
                     forged = signed(rsa_key(1), claims(), f"forged-{number}")
                     nursery.start_soon(agents, running, forged)
                     await trio.lowlevel.checkpoint()  # signing takes CPU time
-        assert provider.asked - asked <= 1
+        assert provider.asked - requests <= 1
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ async def test_the_users_of_a_tenant_have_a_bound_together(serve: Any) -> None:
     assert (await say(running, bob, "x" * 200_000))[0] == 202
 
 
-async def test_what_a_tool_saves_counts_too(serve: Any) -> None:
+async def test_files_of_a_tool_count_too(serve: Any) -> None:
     @tool
     async def keep(size: int, context: ToolContext) -> str:
         """Save a file."""

@@ -35,19 +35,19 @@ async def test_each_operation_has_a_limit_of_its_own(serve: Any) -> None:
     running = await serve(secret=SECRET, limits=limits)
     for name, command in REFUSED.items():
         token = token_of(f"ada-{name}")
-        async with connected(running.address, token) as one, connected(running.address, token) as two:
+        async with connected(running.address, token) as first, connected(running.address, token) as second:
             for _ in range(3):
-                await one.send(command)
-            await taken(one)
-            await two.send(command)
-            error = await two.until("error")
+                await first.send(command)
+            await taken(first)
+            await second.send(command)
+            error = await second.until("error")
             assert (error["data"]["code"], 0 < error["data"]["retry_after"] <= 20) == ("rate_limited", True), name
-            await two.send({"type": "hello"} if name == "ping" else {"type": "ping"})
-            await taken(two)
+            await second.send({"type": "hello"} if name == "ping" else {"type": "ping"})
+            await taken(second)
         async with connected(running.address, token_of(f"bob-{name}")) as stranger:
             await stranger.send(command)
             await taken(stranger)
-        codes = [event["data"].get("code") for event in two.seen[-1:] + one.seen + stranger.seen]
+        codes = [event["data"].get("code") for event in second.seen[-1:] + first.seen + stranger.seen]
         assert "rate_limited" not in codes, name
 
 
@@ -144,10 +144,10 @@ async def test_sockets_are_limited_per_address(serve: Any) -> None:
         await settled(running)
     assert (await handshake(running.address, "/ws?session_token=bad"))[0] == 401
     connections = running.system.find("/system/connections")
-    async with connected(running.address, token_of("ada")) as one:
+    async with connected(running.address, token_of("ada")) as client:
         for child in connections.children():
             child.kill()
-        await one.until_closed()
+        await client.until_closed()
     await settled(running)
     async with AsyncExitStack() as stack:
         for number in range(3):

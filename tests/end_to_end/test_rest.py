@@ -40,8 +40,8 @@ async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve_guest
 
     def compressed() -> Any:
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
-        asked = urllib.request.Request(f"{running.address}/api/agents", headers=headers)
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        sent = urllib.request.Request(f"{running.address}/api/agents", headers=headers)
+        with urllib.request.urlopen(sent, timeout=30) as answer:
             assert answer.headers["Content-Encoding"] == "gzip"
             return json.loads(gzip.decompress(answer.read()))
 
@@ -57,8 +57,8 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve_guest: Any)
     async def call(method: str, path: str, **body: Any) -> Any:
         return await request(running.address, method, path, token=token, body=body)
 
-    status, _, found = await call("GET", "/api/threads?query=zebras")
-    assert (status, [thread["id"] for thread in found["threads"]]) == (200, ["a&b c"])
+    status, _, matches = await call("GET", "/api/threads?query=zebras")
+    assert (status, [thread["id"] for thread in matches["threads"]]) == (200, ["a&b c"])
     assert (await call("GET", "/api/threads?query=giraffes"))[2]["threads"] == []
     assert (await call("PATCH", "/api/threads/a%26b%20c", title=" New   title "))[2]["title"] == "New title"
     assert (await call("PATCH", "/api/threads/a%26b%20c", title="x" * 40_000))[0] == 413

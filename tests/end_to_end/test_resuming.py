@@ -18,11 +18,11 @@ from understudy.storage.records import LoggedEvent, Thread
 @pytest.mark.promise("wire.resume-many", "wire.bad-cursor-foreign")
 async def test_unknown_and_foreign_threads_are_named_and_the_others_followed(serve_guest: Any) -> None:
     running, token = await serve_guest(RecordingModel().agent())
-    async with connected(running.address, token) as one, connected(running.address) as other:
+    async with connected(running.address, token) as mine, connected(running.address) as other:
         await other.say("one", agent_type="script", thread_id="theirs")
         await ended(other)
-        await one.say("one", agent_type="script", thread_id="mine")
-        await ended(one)
+        await mine.say("one", agent_type="script", thread_id="mine")
+        await ended(mine)
     async with connected(running.address, token) as client:
         await send(client, "resume", threads={"theirs": 0, "mine": 0, "nowhere": 5})
         refused = await client.until("error")
@@ -74,7 +74,7 @@ async def test_a_client_that_has_seen_more_than_the_log_has_is_told_to_read_the_
 
 
 @pytest.mark.promise("wire.event-resync", "wire.resume-trimmed")
-async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve_guest: Any) -> None:
+async def test_after_a_trim_of_the_log_the_client_reads_the_history(serve_guest: Any) -> None:
     gate = Gate(open_after=1)
     running, token = await serve_guest(RecordingModel().agent(), scripted(Say("some words", gate), name="slow"))
     async with connected(running.address, token) as client:

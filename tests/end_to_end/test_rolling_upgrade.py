@@ -21,10 +21,10 @@ ENDS = ("final_response", "error")
 async def answered(node: Process, number: int) -> list[dict[str, Any]]:
     """Send message `number` of a thread by a node, which may be told to send it again. Return the log once the thread
     has as many answers."""
-    said: dict[str, Any] = {"thread_id": "t", "message_id": f"m{number}", "agent_type": "guide"}
+    message: dict[str, Any] = {"thread_id": "t", "message_id": f"m{number}", "agent_type": "guide"}
     with trio.fail_after(60):
         while True:
-            status, _ = await post(node.address, token_of(), "user_message", content=f"hello {number}", **said)
+            status, _ = await post(node.address, token_of(), "user_message", content=f"hello {number}", **message)
             if status != 503:
                 break
             await trio.sleep(0.1)
@@ -49,15 +49,15 @@ async def test_an_older_node_that_dies_in_an_upgrade_comes_back(
 ) -> None:
     """The next release expands the schema while this one serves; both answer in one thread, and this one starts again
     after it was killed, until the release after that one has taken away what it needs."""
-    own = backends_environment(postgres, own_redis)
-    begin = partial(started, tmp_path / "old", **own)
+    environment = backends_environment(postgres, own_redis)
+    begin = partial(started, tmp_path / "old", **environment)
     async with begin() as old:
         await answered(old, 1)
-        assert await migrated(1, tmp_path / "cli", own) == (
+        assert await migrated(1, tmp_path / "cli", environment) == (
             0,
             f"the database has schema 9001 now; it had {schema.HEAD}\n",
         )
-        async with started(tmp_path / "new", release=1, **own) as new:
+        async with started(tmp_path / "new", release=1, **environment) as new:
             await answered(new, 2)
             await answered(old, 3)
             await old.kill()
@@ -67,13 +67,13 @@ async def test_an_older_node_that_dies_in_an_upgrade_comes_back(
                 assert [event["type"] for event in log if event["type"] in ENDS] == ["final_response"] * 5
                 assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
                 assert await read_log(again.address, "t") == log
-                code, says = await migrated(2, tmp_path / "cli", own)
+                code, says = await migrated(2, tmp_path / "cli", environment)
                 assert (code, "used by 1 running servers" in says) == (1, True)
                 assert await again.terminate() == 0
-            code, says = await migrated(2, tmp_path / "cli", own)
+            code, says = await migrated(2, tmp_path / "cli", environment)
             assert (code, "schema 9002 now" in says) == (0, True)
             await answered(new, 6)
-    done = await trio.to_thread.run_sync(lambda: refused("--data-dir", str(tmp_path / "old"), **own))
+    done = await trio.to_thread.run_sync(lambda: refused("--data-dir", str(tmp_path / "old"), **environment))
     assert (done.returncode, "can be used by releases that know 9001" in done.stderr) == (1, True)
-    async with started(tmp_path / "new", release=1, **own) as new:
+    async with started(tmp_path / "new", release=1, **environment) as new:
         await answered(new, 7)

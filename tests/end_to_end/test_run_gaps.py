@@ -71,8 +71,8 @@ class Story:
                     await client.send({"type": "approve", "call_id": kind["call_id"], "decision": "allow"})
             for kind in self.seen.kinds(ASKED):
                 if answers and kind["question_id"] not in answered:
-                    given = {"question_id": kind["question_id"], "answer": {"city": "Graz"}}
-                    await client.send({"type": "answer", "payload": given})
+                    answer = {"question_id": kind["question_id"], "answer": {"city": "Graz"}}
+                    await client.send({"type": "answer", "payload": answer})
 
     def sees(self, event: dict[str, Any]) -> None:
         """Apply an event; one that comes before those that were asked for again is applied after them."""
@@ -105,8 +105,8 @@ class Story:
         return self.seen.kinds("final_response")
 
 
-def of_calls(seen: Watcher) -> list[tuple[str, str]]:
-    return [(kind["tool_name"], kind["status"]) for kind in seen.kinds("tool_completed")]
+def of_calls(watcher: Watcher) -> list[tuple[str, str]]:
+    return [(kind["tool_name"], kind["status"]) for kind in watcher.kinds("tool_completed")]
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ async def test_a_run_goes_on(
             await (story.resume(client) if story.seen.events else story.say(client))
             await story.killed_at(server, client, hold)
     (end,) = await story.ends()
-    seen = story.seen
-    check_arc(seen.events)
-    assert (end["message"].strip(), of_calls(seen)) == (text, calls)
+    watcher = story.seen
+    check_arc(watcher.events)
+    assert (end["message"].strip(), of_calls(watcher)) == (text, calls)
     for kind in ("agent_handoff", "approval_required", "approval_decided", ASKED, "question_answered"):
-        assert len(seen.kinds(kind)) <= 1, kind
-    assert len(seen.kinds("agent_started")) == 1 + len(seen.kinds("agent_handoff"))
+        assert len(watcher.kinds(kind)) <= 1, kind
+    assert len(watcher.kinds("agent_started")) == 1 + len(watcher.kinds("agent_handoff"))
 
 
 @pytest.mark.proof("chaos")
@@ -174,8 +174,8 @@ async def test_an_answer_that_was_cut_is_continued_by_the_next_server(tmp_path: 
 async def test_a_summary_that_was_under_way_is_made_once_by_the_next_server(tmp_path: Path) -> None:
     story = Story(tmp_path, "forgetful")
 
-    def is_over(before: int) -> bool:
-        return bool(story.noted("summary")) or len(story.seen.kinds("final_response")) > before
+    def is_over(count: int) -> bool:
+        return bool(story.noted("summary")) or len(story.seen.kinds("final_response")) > count
 
     async with (
         story.server() as server,
@@ -192,8 +192,8 @@ async def test_a_summary_that_was_under_way_is_made_once_by_the_next_server(tmp_
         await story.resume(client)
         await story.say(client, name="last")
         await story.read(client)
-    said = [kind["message"].strip() for kind in story.seen.kinds("final_response")]
-    assert said[answered:] == ["Summarised."] * 2
+    messages = [kind["message"].strip() for kind in story.seen.kinds("final_response")]
+    assert messages[answered:] == ["Summarised."] * 2
     assert (story.noted("summary"), story.seen.kinds("error")) == (2, [])
     for run_id in {event["run_id"] for event in story.seen.events}:
         check_arc([event for event in story.seen.events if event["run_id"] == run_id])

@@ -31,9 +31,9 @@ async def accepted(client: ChatClient, thread_id: str, **payload: Any) -> str:
 
 
 def notes(client: ChatClient, thread_id: str) -> list[str]:
-    told = [event["data"]["note"] for event in client.seen if event["type"] == "agent_progress"]
+    texts = [event["data"]["note"] for event in client.seen if event["type"] == "agent_progress"]
     kept = [event["thread_id"] for event in client.seen if event["type"] == "agent_progress"]
-    return list(dict.fromkeys(note for note, thread in zip(told, kept, strict=True) if thread == thread_id))
+    return list(dict.fromkeys(note for note, thread in zip(texts, kept, strict=True) if thread == thread_id))
 
 
 def number(place: int) -> str:
@@ -166,8 +166,8 @@ async def test_messages_behind_a_tool_that_shields_itself_say_what_they_wait_for
                 assert (await client.until("agent_progress", note=waits))["run_id"] == early
                 assert (await client.until("agent_progress", note=behind))["run_id"] == late
             async with connected(running.address, token) as page:
-                seen = client.durable()[-1]["seq"]
-                await page.send({"type": "resume", "payload": {"threads": {"t": seen}}})
+                seq = client.durable()[-1]["seq"]
+                await page.send({"type": "resume", "payload": {"threads": {"t": seq}}})
                 with trio.fail_after(60):
                     assert (await page.until("agent_progress", note=waits))["run_id"] == early
             over.set()
@@ -234,8 +234,8 @@ async def test_requests_are_told_that_it_is_too_much(serve: Any, monkeypatch: py
     running = await serve(scripted(Say("word")))
     token = await new_token(running)
     path, body = DOORS[door]
-    status, headers, told = await request(running.address, "POST", path, token=token, body=body)
+    status, headers, refusal = await request(running.address, "POST", path, token=token, body=body)
     assert status == 503
     assert "retry-after" in headers
-    assert ERRORS["busy"].text in str(told)
+    assert ERRORS["busy"].text in str(refusal)
     assert (await get(running, "/api/threads", token))["threads"] == []

@@ -24,20 +24,20 @@ WRITER = "tests.end_to_end.hand_written_agent:agent"
 
 def answered(name: str) -> Moment:
     """Read until a tool has just ended, between two turns."""
-    return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_completed"))
+    return lambda watcher: any(data["tool_name"] == name for data in watcher.kinds("tool_completed"))
 
 
 async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
     moments = (answered("once"), calling("again"), asked, shown(150), shown(400))
-    seen = await survived(tmp_path, "once again ask", *moments)
-    end = seen.events[-1]
+    watcher = await survived(tmp_path, "once again ask", *moments)
+    end = watcher.events[-1]
     assert (end["type"], end["data"]["message"]) == ("final_response", SPOKEN)
-    assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
-    told = seen.kinds("agent_thinking")
-    assert [data["thought"] for data in told if "notice" not in data] == [f"next is {word}" for word in ORDER]
-    assert {data["notice"] for data in told if "notice" in data} == {"resumed"}
-    assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"] * 3
-    assert len(seen.kinds("approval_required")) == len(seen.kinds("agent_started")) == 1
+    assert (watcher.screen.text, watcher.screen.jumps) == (SPOKEN, 0)
+    thoughts = watcher.kinds("agent_thinking")
+    assert [data["thought"] for data in thoughts if "notice" not in data] == [f"next is {word}" for word in ORDER]
+    assert {data["notice"] for data in thoughts if "notice" in data} == {"resumed"}
+    assert [data["status"] for data in watcher.kinds("tool_completed")] == ["ok"] * 3
+    assert len(watcher.kinds("approval_required")) == len(watcher.kinds("agent_started")) == 1
     calls = calls_of(tmp_path)
     assert list(calls) == list(ORDER)
     assert calls["once"] == calls["ask"] == 1
@@ -47,25 +47,25 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
 @pytest.mark.proof("chaos")
 async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any, template: str) -> None:
     options = ("--database-url", postgres.create(template))
-    seen = await survived(tmp_path, "again", calling("again"), shown(300), options=options)
-    assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
-    assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
+    watcher = await survived(tmp_path, "again", calling("again"), shown(300), options=options)
+    assert (watcher.events[-1]["type"], watcher.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
+    assert (watcher.screen.text, watcher.screen.jumps) == (SPOKEN, 0)
 
 
 ORDER = ("once", "again", "ask")
 
 
 async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
-    seen = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
-    assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
-    assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
-    assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"]
+    watcher = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
+    assert (watcher.events[-1]["type"], watcher.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
+    assert (watcher.screen.text, watcher.screen.jumps) == (SPOKEN, 0)
+    assert [data["status"] for data in watcher.kinds("tool_completed")] == ["ok"]
 
 
 @pytest.mark.parametrize("moment", [calling("again"), answered("again")], ids=["at work", "one has ended"])
 async def test_two_equal_calls_of_one_turn_are_two(tmp_path: Path, moment: Moment) -> None:
-    seen = await survived(tmp_path, "twice", moment)
-    ended_calls = {data["call_id"]: data["status"] for data in seen.kinds("tool_completed")}
+    watcher = await survived(tmp_path, "twice", moment)
+    ended_calls = {data["call_id"]: data["status"] for data in watcher.kinds("tool_completed")}
     assert list(ended_calls.values()) == ["ok", "ok"]
     made = Counter(line.split()[1] for line in (tmp_path / "calls").read_text().splitlines())
     assert made.keys() == ended_calls.keys()
@@ -74,11 +74,11 @@ async def test_two_equal_calls_of_one_turn_are_two(tmp_path: Path, moment: Momen
 
 async def test_calls_that_were_killed_are_reconciled_and_take_effect_once(tmp_path: Path) -> None:
     (tmp_path / "calls").touch()
-    seen = await survived(tmp_path, "early late", calling("early"), calling("late"), pause_s=0.5)
-    assert [data["result"] for data in seen.kinds("tool_completed")] == ["as noted", "done late"]
+    watcher = await survived(tmp_path, "early late", calling("early"), calling("late"), pause_s=0.5)
+    assert [data["result"] for data in watcher.kinds("tool_completed")] == ["as noted", "done late"]
     assert calls_of(tmp_path) == {"early": 1, "late": 1}
-    assert seen.events[-1]["type"] == "final_response"
-    assert not seen.kinds("question_asked")
+    assert watcher.events[-1]["type"] == "final_response"
+    assert not watcher.kinds("question_asked")
 
 
 # In one process: conversations and runs die under clients that stay connected.
@@ -97,39 +97,39 @@ def conversation(running: Running) -> ActorRef:
 )  # fmt: skip
 async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str, kind: str) -> None:
     running = await serve(agent)
-    seen = Watcher()
+    watcher = Watcher()
     async with connected(running.address) as client:
         await client.say(manner, agent_type="resumable", thread_id="t")
         for characters in (20, 330):
-            await seen.until(client, shown(characters))
+            await watcher.until(client, shown(characters))
             (ref,) = find(running, KINDS[kind])
             ref.kill()
-        await seen.until(client, ended)
-    check_arc(seen.events)
-    end = seen.events[-1]["data"]
+        await watcher.until(client, ended)
+    check_arc(watcher.events)
+    end = watcher.events[-1]["data"]
     assert end["message"] == (OTHER if manner == "other" else SPOKEN)
-    assert seen.screen.text == end["message"]
-    assert seen.screen.jumps == (1 if manner == "other" else 0)
+    assert watcher.screen.text == end["message"]
+    assert watcher.screen.jumps == (1 if manner == "other" else 0)
     assert end["usage"]["estimated"] > 100, "what the interrupted request has used"
 
 
 async def test_a_waiting_call_keeps_its_remaining_time_after_a_restart(clocks: Clocks, serve: Any) -> None:
     running = await serve(agent, limits=Limits(approval_s=1000.0, heartbeat_s=10_000.0))
-    seen = Watcher()
+    watcher = Watcher()
     async with connected(running.address) as client:
         await client.say("ask", agent_type="resumable", thread_id="t")
-        await seen.until(client, asked)
+        await watcher.until(client, asked)
         clocks.forward(500.0)
         conversation(running).kill()
         clocks.forward(450.0)
         await client.send({"type": "ping"})
-        await seen.until(client, lambda seen: "pong" in [event["type"] for event in client.seen])
-        assert not seen.kinds("approval_decided")
+        await watcher.until(client, lambda watcher: "pong" in [event["type"] for event in client.seen])
+        assert not watcher.kinds("approval_decided")
         clocks.forward(51.0)
-        await seen.until(client, ended)
-    check_arc(seen.events)
-    assert [data["decision"] for data in seen.kinds("approval_decided")] == ["expired"]
-    assert seen.events[-1]["type"] == "final_response"
+        await watcher.until(client, ended)
+    check_arc(watcher.events)
+    assert [data["decision"] for data in watcher.kinds("approval_decided")] == ["expired"]
+    assert watcher.events[-1]["type"] == "final_response"
 
 
 async def stand(running: Running, attempts: int, progress: int = 0) -> None:
@@ -141,17 +141,17 @@ async def stand(running: Running, attempts: int, progress: int = 0) -> None:
 @pytest.mark.promise("wire.error-run-interrupted")
 async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
     running = await serve(agent)
-    seen = Watcher()
+    watcher = Watcher()
     async with connected(running.address) as client:
         await client.say("on", agent_type="resumable", thread_id="t")
-        await seen.until(client, shown(300))
+        await watcher.until(client, shown(300))
         await stand(running, 5)
         conversation(running).kill()
-        await seen.until(client, ended)
-        end = seen.events[-1]["data"]
+        await watcher.until(client, ended)
+        end = watcher.events[-1]["data"]
         assert end["code"] == "run_interrupted"
         assert end["message"] == "The work on this message was given up: it did not get on in 5 attempts."
-        text = seen.kinds("agent_completed")[0]["result"]
+        text = watcher.kinds("agent_completed")[0]["result"]
         assert text
         assert SPOKEN.startswith(text)
         assert (await client.ask("on", agent_type="resumable", thread_id="t"))["type"] == "final_response"
@@ -160,17 +160,17 @@ async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
 
 
 def thinking(thought: str) -> Moment:
-    return lambda seen: any(data["thought"] == thought for data in seen.kinds("agent_thinking"))
+    return lambda watcher: any(data["thought"] == thought for data in watcher.kinds("agent_thinking"))
 
 
 async def test_a_subagent_goes_on_after_its_server_is_killed_and_repeats_nothing_that_was_done(tmp_path: Path) -> None:
     moments = (thinking("between"), calling("again"), thinking("in the third"))
     boss = WRITER.replace(":agent", ":boss")
-    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, written="three", served=boss, agent_type="boss")
-    assert seen.kinds("final_response")[0]["message"] == "All done."
-    results = {data["tool_name"]: data["result"] for data in seen.kinds("tool_completed")}
+    watcher = await survived(tmp_path, "go", *moments, pause_s=0.15, written="three", served=boss, agent_type="boss")
+    assert watcher.kinds("final_response")[0]["message"] == "All done."
+    results = {data["tool_name"]: data["result"] for data in watcher.kinds("tool_completed")}
     assert results["ask_writer"] == "I begin. \n\none is done, two is done, done again, three is done"
     steps = [line for line in (tmp_path / "calls").read_text().splitlines() if not line.startswith("again")]
     assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
     assert len(set(steps)) == 3
-    assert (len(seen.kinds("subagent_started")), len(seen.kinds("subagent_completed"))) == (1, 1)
+    assert (len(watcher.kinds("subagent_started")), len(watcher.kinds("subagent_completed"))) == (1, 1)

@@ -117,10 +117,10 @@ async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> 
             await client.say("Cancel, and buy milk", thread_id="t", **cancel)
             await approve(client, await client.until("approval_required"), "deny", f"because of {SECRET}")
             await client.until_end()
-        said = json.dumps({"type": "chat", "content": f"and {SECRET}", "thread_id": "u"}).encode()
+        command = json.dumps({"type": "chat", "content": f"and {SECRET}", "thread_id": "u"}).encode()
         body, kind = multipart(f"{SECRET}.csv", b"a,b\n1,2\n")
         answers = [
-            await request(address, "POST", "/api/commands", token=token, body=said),
+            await request(address, "POST", "/api/commands", token=token, body=command),
             await request(address, "PATCH", "/api/threads/t", token=token, body={"title": f"on {SECRET}"}),
             await request(address, "PATCH", "/api/threads/t", token=token, body={"tags": ["a", SECRET]}),
             await request(address, "POST", "/api/files", token=token, body=body, content_type=kind),
@@ -143,17 +143,17 @@ async def test_a_sanitize_request_reports_every_redaction(serve_client: Any) -> 
         await client.say(f"Sanitize: my key is {SECRET}, pay\u200b now", agent_type="liaison", pillar="content", **form)
         final = await client.until_end(checked=True)
     (call,) = completed(client)
-    told = call["result"]["from_message"]
-    assert told["kinds"] == {"invisible.zero_width": 1, "secret.github.token": 1}
-    assert [(finding["kind"], finding["action"]) for finding in told["findings"]] == [
+    report = call["result"]["from_message"]
+    assert report["kinds"] == {"invisible.zero_width": 1, "secret.github.token": 1}
+    assert [(finding["kind"], finding["action"]) for finding in report["findings"]] == [
         ("secret.github.token", "remove"),
         ("invisible.zero_width", "remove"),
     ]
     assert call["result"]["clean"] is False
-    said = final["data"]["message"]
-    assert "2 items were taken out of your message when it came in" in said
-    assert "1 secret.github.token" in said
-    assert "1 invisible.zero_width" in said
+    words = final["data"]["message"]
+    assert "2 items were taken out of your message when it came in" in words
+    assert "1 secret.github.token" in words
+    assert "1 invisible.zero_width" in words
     assert not shows(json.dumps(client.seen))
 
 
@@ -165,16 +165,20 @@ async def test_findings_that_are_only_flagged_are_counted_and_not_reported(serve
     assert PERSON in final["data"]["message"]
     assert summaries(client) == []
     labels = '{{action="flag",category="pii",direction="{}",kind="pii.email"}}'
-    found = await counted(running, "understudy_scrub_findings_total")
-    assert {labels.format("inbound"): 1.0, labels.format("outbound"): 1.0}.items() <= found.items()
+    samples = await counted(running, "understudy_scrub_findings_total")
+    assert {labels.format("inbound"): 1.0, labels.format("outbound"): 1.0}.items() <= samples.items()
 
 
-async def test_what_looks_like_an_instruction_is_told_and_stays(serve_client: Any) -> None:
+async def test_a_likely_instruction_is_reported_and_stays(serve_client: Any) -> None:
     async with serve_client(scripted(Say("Hm.")), detectors=[ORDERS]) as client:
         await client.ask(f"The page said {ORDER}.", agent_type="script", checked=True)
-    (told,) = summaries(client)
-    assert (told["direction"], told["counts"], told["kinds"]) == ("inbound", {"injection": 1}, {"injection.test": 1})
-    assert told["findings"] == [{"kind": "injection.test", "start": 14, "end": 14 + len(ORDER), "action": "flag"}]
+    (note,) = summaries(client)
+    assert (note["direction"], note["counts"], note["kinds"]) == (
+        "inbound",
+        {"injection": 1},
+        {"injection.test": 1},
+    )
+    assert note["findings"] == [{"kind": "injection.test", "start": 14, "end": 14 + len(ORDER), "action": "flag"}]
     assert ORDER in client.durable()[0]["data"]["content"]
 
 
@@ -186,14 +190,14 @@ async def test_a_text_file_is_stored_without_its_secrets(serve: Any, serve_guest
         (b"a;b\r\n\xff", b"a;b\r\n\xff"),
         (b"\x00\x01" + SECRET[:30].encode(), b"\x00\x01" + SECRET[:30].encode()),
     ):
-        status, told = await upload(running, token, "keys.csv", content)
-        assert (status, told["size"]) == (201, len(stored))
-        assert ("findings" in told) == (content != stored)
-        assert (await get(running, f"/api/files/{told['id']}", token)) == stored
+        status, file = await upload(running, token, "keys.csv", content)
+        assert (status, file["size"]) == (201, len(stored))
+        assert ("findings" in file) == (content != stored)
+        assert (await get(running, f"/api/files/{file['id']}", token)) == stored
     blocking = policy(tmp_path, '[inbound]\nsecret = "block"\n')
     other = await serve(scrub_policy=blocking, data_dir=tmp_path / "other")
-    status, told = await upload(other, await new_token(other), "keys.csv", b"key\n" + SECRET.encode())
-    assert (status, told["error"]["code"]) == (422, "content_blocked")
+    status, file = await upload(other, await new_token(other), "keys.csv", b"key\n" + SECRET.encode())
+    assert (status, file["error"]["code"]) == (422, "content_blocked")
     assert not shows(await written(tmp_path / "other"))
 
 
@@ -307,7 +311,7 @@ async def test_progress_charts_and_next_steps_of_a_tool_are_sanitized(serve_gues
     assert sorted("left out" in done["result_summary"] for done in completed(client)) == [False, True]
 
 
-async def test_what_a_tool_yields_streams_sanitized_before_its_result(serve_client: Any) -> None:
+async def test_yielded_items_stream_sanitized_before_the_result(serve_client: Any) -> None:
     go_on = threading.Event()
 
     @tool
@@ -329,7 +333,7 @@ async def test_what_a_tool_yields_streams_sanitized_before_its_result(serve_clie
     assert done["result"] == [{"page": 1, "text": "[redacted]"}, {"page": 2}]
 
 
-async def test_what_files_say_of_themselves_gives_a_model_no_orders(serve_guest: Any) -> None:
+async def test_names_and_columns_of_files_give_a_model_no_orders(serve_guest: Any) -> None:
     model = Witness((Say("Seen."),))
     running, token = await serve_guest(model.agent(), detectors=[ORDERS])
     _, file = await upload(running, token, f"{ORDER}.csv", f"amount,{ORDER},{SECRET}\n1,2,3\n".encode())
@@ -351,7 +355,7 @@ async def test_columns_are_named_as_their_writer_wrote_them(serve_guest: Any, en
     assert model.asked[0].files[0].columns == ("Umsatz €", "Größe")
 
 
-async def test_what_a_model_writes_beside_its_answer_is_looked_through(serve: Any) -> None:
+async def test_arguments_of_calls_are_sanitized(serve: Any) -> None:
     markup = "<b>&</b> <script>1</script> [x](javascript:1)"
     calls = [
         ("echo", {"text": f"the {SECRET} {markup}"}),
@@ -410,18 +414,18 @@ class Halting:
 
 
 @pytest.mark.promise("wire.scrubbed-out")
-@pytest.mark.parametrize(("cut", "seen"), [("Hello fri", "Hello fri"), (f"It is {SECRET[:-4]}", "It is ")])
-async def test_held_back_text_is_shown_when_a_model_pauses(serve_client: Any, cut: str, seen: str) -> None:
-    rest = "end, how are you?" if seen == cut else f"{SECRET[-4:]} is it"
+@pytest.mark.parametrize(("cut", "visible"), [("Hello fri", "Hello fri"), (f"It is {SECRET[:-4]}", "It is ")])
+async def test_held_back_text_is_shown_when_a_model_pauses(serve_client: Any, cut: str, visible: str) -> None:
+    rest = "end, how are you?" if visible == cut else f"{SECRET[-4:]} is it"
     model = Halting(cut, rest)
     async with serve_client(Agent("script", model=model)) as client:
         await client.say("go", agent_type="script")
         shown = ""
-        while len(shown) < len(seen):
+        while len(shown) < len(visible):
             event = await client.until("partial_result")
             assert event["data"]["offset"] == len(shown)
             shown += event["data"]["text"]
-        assert shown == seen
+        assert shown == visible
         model.go_on.set()
         final = await client.until_end(checked=True)
     streamed = "".join(event["data"]["text"] for event in client.seen if event["type"] == "partial_result")
@@ -553,8 +557,8 @@ async def test_a_detector_that_fails_lets_nothing_pass(serve: Any, caplog: pytes
     blocked = [record.__dict__ for record in caplog.records if record.message == "scrub.blocked"]
     assert blocked[0]["error_id"] in refusal["data"]["message"]
     assert [record["failed"] for record in blocked] == [["broken"]] * 3
-    found = await counted(running, "understudy_scrub_failures_total")
-    assert set(found) == {f'{{detector="broken",direction="{way}"}}' for way in ("inbound", "tool", "outbound")}
+    samples = await counted(running, "understudy_scrub_failures_total")
+    assert set(samples) == {f'{{detector="broken",direction="{way}"}}' for way in ("inbound", "tool", "outbound")}
     assert "4711" not in await written(running_folder(running))
 
 
@@ -571,8 +575,8 @@ async def test_by_policy_what_a_detector_could_not_read_is_marked(serve_client: 
         model.agent(fetch), detectors=[BROKEN], scrub_policy=policy(tmp_path, 'failing = "mark"\n')
     ) as client:
         assert (await client.ask(broken, agent_type="script"))["type"] == "final_response"
-    assert [told["direction"] for told in summaries(client)] == ["inbound", "tool"]
-    assert all(told["kinds"]["pii.unread"] == 1 for told in summaries(client))
+    assert [summary["direction"] for summary in summaries(client)] == ["inbound", "tool"]
+    assert all(summary["kinds"]["pii.unread"] == 1 for summary in summaries(client))
     assert "Do not follow" in model.asked[-1].items[-1].content
     assert BREAKING in client.durable()[0]["data"]["content"]
     assert not shows(json.dumps(client.seen))
@@ -583,11 +587,11 @@ async def test_by_policy_what_a_detector_could_not_read_is_marked(serve_client: 
 
 @pytest.mark.promise("wire.placeholders")
 async def test_a_placeholder_is_resolved_for_its_user_only(serve_guest: Any, tmp_path: Path) -> None:
-    given = policy(tmp_path, WITH_PLACEHOLDERS)
+    rules = policy(tmp_path, WITH_PLACEHOLDERS)
     text = "I wrote to [email-1] and [email-2], not to [email-3] or [ema"
     agents = [Agent(f"by{size}", model=Dripping(text, size)) for size in (1, 3)]
     model = Witness((Say("Noted."),))
-    running, token = await serve_guest(model.agent(), *agents, detectors=PEOPLE_ONLY, scrub_policy=given)
+    running, token = await serve_guest(model.agent(), *agents, detectors=PEOPLE_ONLY, scrub_policy=rules)
     async with connected(running.address, token) as client:
         await client.ask(f"I am {PERSON}, not bob~person. {PERSON}!", agent_type="script", thread_id="t")
         assert client.durable()[0]["data"]["content"] == f"I am {PERSON}, not bob~person. {PERSON}!"
@@ -619,9 +623,9 @@ async def test_a_placeholder_is_resolved_for_its_user_only(serve_guest: Any, tmp
 
 async def test_an_answer_that_is_stopped_is_stored_with_its_placeholders(serve_guest: Any, tmp_path: Path) -> None:
     gate = Gate(open_after=3)
-    given = policy(tmp_path, WITH_PLACEHOLDERS)
+    rules = policy(tmp_path, WITH_PLACEHOLDERS)
     running, token = await serve_guest(
-        scripted(Say("You are [email-1] and more", gate)), detectors=PEOPLE_ONLY, scrub_policy=given
+        scripted(Say("You are [email-1] and more", gate)), detectors=PEOPLE_ONLY, scrub_policy=rules
     )
     async with connected(running.address, token) as client:
         await client.say(f"I am {PERSON}", agent_type="script", thread_id="t")
@@ -643,17 +647,17 @@ async def test_an_answer_that_is_stopped_is_stored_with_its_placeholders(serve_g
 @pytest.mark.promise("wire.placeholders")
 async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: Any, tmp_path: Path) -> None:
     """Originals were in memory only; new placeholders have other numbers; a repeated message is still the same one."""
-    given = policy(tmp_path, WITH_PLACEHOLDERS)
+    rules = policy(tmp_path, WITH_PLACEHOLDERS)
     model = Witness((Say("You wrote [email-1]."),))
-    options: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": given}
-    said = {"agent_type": "script", "thread_id": "t", "message_id": "m1"}
+    options: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": rules}
+    message = {"agent_type": "script", "thread_id": "t", "message_id": "m1"}
     async with serving(tmp_path / "data", model.agent(), **options) as running:
         token = await new_token(running)
         async with connected(running.address, token) as client:
-            assert (await client.ask(f"I am {PERSON}", **said))["data"]["message"] == f"You wrote {PERSON}. "
+            assert (await client.ask(f"I am {PERSON}", **message))["data"]["message"] == f"You wrote {PERSON}. "
     again = await serve(model.agent(), **options)
     async with connected(again.address, token) as client:
-        accepted = await client.ask(f"I am {PERSON}", until="message_accepted", **said)
+        accepted = await client.ask(f"I am {PERSON}", until="message_accepted", **message)
         assert (accepted["seq"], accepted["data"]["content"]) == (1, "I am [email-1]")
         await client.until_end()  # the events of the run are replayed
         await client.say("And bob~person", agent_type="script", thread_id="t")
@@ -669,16 +673,16 @@ async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: An
 async def test_the_route_reports_redactions_without_storing(serve_guest: Any) -> None:
     running, token = await serve_guest(detectors=[PEOPLE, ORDERS])
 
-    async def ask(given: Any, token: str | None = token) -> tuple[int, Any]:
-        body = given if isinstance(given, bytes) else json.dumps(given).encode()
+    async def ask(form: Any, token: str | None = token) -> tuple[int, Any]:
+        body = form if isinstance(form, bytes) else json.dumps(form).encode()
         return (await request(running.address, "POST", "/api/sanitize", token=token, body=body))[::2]
 
     text = f"\N{GRINNING FACE} my key is {SECRET} \N{GRINNING FACE}{PERSON}"
-    status, told = await ask({"text": text})
+    status, report = await ask({"text": text})
     assert status == 200
-    assert told["text"] == text.replace(SECRET, "[redacted]")
-    assert (told["changed"], told["blocked"], told["counts"]) == (True, False, {"secret": 1, "pii": 1})
-    secret, person = told["findings"]
+    assert report["text"] == text.replace(SECRET, "[redacted]")
+    assert (report["changed"], report["blocked"], report["counts"]) == (True, False, {"secret": 1, "pii": 1})
+    secret, person = report["findings"]
     assert text[secret["start"] : secret["end"]] == SECRET
     units = text.encode("utf-16-le")
     for finding, word in ((secret, SECRET), (person, PERSON)):
@@ -710,12 +714,12 @@ async def test_the_route_reports_redactions_without_storing(serve_guest: Any) ->
 @pytest.mark.parametrize("door", ["socket", "http"])
 async def test_the_time_to_the_first_event_has_the_time_for_scrubbing(serve_guest: Any, door: str) -> None:
     running, token = await serve_guest(scripted(Say("Hm.")), detectors=[SLOW])
-    said = {"content": f"{LINGER} {'a few words ' * 4000}", "thread_id": "t", "agent_type": "script"}
+    message = {"content": f"{LINGER} {'a few words ' * 4000}", "thread_id": "t", "agent_type": "script"}
     async with connected(running.address, token) as client:
         if door == "socket":
-            await client.say(**said)
+            await client.say(**message)
         else:
-            assert (await post(running, token, "user_message", **said))[0] == 202
+            assert (await post(running, token, "user_message", **message))[0] == 202
         assert (await client.until_end())["type"] == "final_response"
     metrics = await get(running, "/metrics")
     name = "understudy_time_to_first_event_seconds_sum "

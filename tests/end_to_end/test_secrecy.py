@@ -103,5 +103,5 @@ async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
     assert "handshake.refused" in written
     assert "token_expired" in written
     assert len(written.splitlines()) > 100
-    found = {trace[:40] for token in brought for trace in traces(token) if trace in written + ended}
-    assert not found
+    leaks = {trace[:40] for token in brought for trace in traces(token) if trace in written + ended}
+    assert not leaks

@@ -46,8 +46,8 @@ async def counts(address: str, token: str) -> bool:
 async def test_a_token_for_twenty_seconds_is_renewed_for_twenty_seconds_without_its_roles(serve: Any) -> None:
     running = await serve(secret=SECRET)
     now = int(time.time())
-    before = signed(iat=now - 5, exp=now + 15, roles=["operator"], tenant="acme")
-    status, body = await renewed(running, before)
+    token = signed(iat=now - 5, exp=now + 15, roles=["operator"], tenant="acme")
+    status, body = await renewed(running, token)
     claims = claims_of(body["session_token"])
     assert status == 200
     assert claims["exp"] <= time.time() + 21
@@ -86,15 +86,15 @@ async def test_a_renewed_token_counts_for_a_moment_and_then_no_more(
     real, now, ahead_s = time.time, int(time.time()), [0.0]
     monkeypatch.setattr(time, "time", lambda: real() + ahead_s[0])
     running = await serve(secret=SECRET)
-    before = signed(iat=now - 500, exp=now + 500, jti="first")
-    async with connected(running.address, before) as client:
-        one, two = [(await renewed(running, before))[1]["session_token"] for _ in range(2)]
-        assert one != two
-        assert await counts(running.address, before)
+    old = signed(iat=now - 500, exp=now + 500, jti="first")
+    async with connected(running.address, old) as client:
+        first, second = [(await renewed(running, old))[1]["session_token"] for _ in range(2)]
+        assert first != second
+        assert await counts(running.address, old)
         ahead_s[0] = OVERLAP_S + 1
-        for token, good in ((before, False), (one, True), (two, True)):
+        for token, good in ((old, False), (first, True), (second, True)):
             assert await counts(running.address, token) is good
-        assert (await renewed(running, before))[0] == 401
+        assert (await renewed(running, old))[0] == 401
         await client.send({"type": "ping"})
         await client.until("pong")
 
@@ -103,9 +103,9 @@ async def test_a_renewed_token_counts_for_a_moment_and_then_no_more(
 async def test_a_user_ends_all_of_their_sessions(serve: Any) -> None:
     running = await serve(secret=SECRET)
     tokens = [token_of("ada", f"s{number}") for number in range(3)]
-    async with connected(running.address, tokens[0]) as one, connected(running.address, token_of("bob")) as bob:
+    async with connected(running.address, tokens[0]) as client, connected(running.address, token_of("bob")) as bob:
         assert (await request(running.address, "DELETE", "/api/me/sessions", token=tokens[1]))[0] == 204
-        assert await closed_with(one) == (4401, "signed out")
+        assert await closed_with(client) == (4401, "signed out")
         assert [await counts(running.address, token) for token in tokens] == [False] * 3
         assert await counts(running.address, token_of("ada", "s4"))
         await bob.send({"type": "ping"})
@@ -131,12 +131,12 @@ async def test_tokens_of_an_erased_user_are_refused(serve: Any) -> None:
         ("ada", "DELETE", "/api/me", None, json.dumps({"confirm": "ada"}).encode()),
         ("bob", "DELETE", "/api/users/bob", operator, b""),
     ):
-        own = token_of(user)
-        async with connected(running.address, own) as client:
+        session = token_of(user)
+        async with connected(running.address, session) as client:
             await client.ask("hello", thread_id="t")
-            assert (await request(running.address, method, path, token=token or own, body=body))[0] == 200
+            assert (await request(running.address, method, path, token=token or session, body=body))[0] == 200
             assert await closed_with(client) == (4401, "signed out")
-        assert not await counts(running.address, own)
+        assert not await counts(running.address, session)
         assert await counts(running.address, token_of(user))
 
 
@@ -183,7 +183,7 @@ async def test_a_guest_is_told_that_they_are_one(serve: Any) -> None:
     assert (await request(running.address, "GET", "/api/me"))[0] == 401
 
 
-async def test_nobody_is_signed_out_while_the_secret_is_replaced(tmp_path: Path) -> None:
+async def test_users_stay_signed_in_while_the_secret_is_replaced(tmp_path: Path) -> None:
     old, new = "the-old-secret-of-more-than-32-bytes", "a-new-secret-of-more-than-32-bytes!!"
     tokens = Tokens(new, time.time)
     token = Tokens(old, lambda: time.time() - 120).issue("ada", "s1", ttl_s=600)  # a fresh one would not be renewed

@@ -30,13 +30,13 @@ async def test_all_sockets_of_the_session_are_closed_at_once_and_no_others(serve
     running = await serve(secret=SECRET)
     _, _, later = await request(running.address, "POST", "/api/sessions/refresh", token=token_of("ada", "s1", ttl_s=60))
     async with (
-        connected(running.address, token_of("ada", "s1")) as one,
+        connected(running.address, token_of("ada", "s1")) as first,
         connected(running.address, later["session_token"]) as two,
         connected(running.address, token_of("ada", "s2")) as other,
         connected(running.address, token_of("bob", "s1")) as stranger,
     ):
         assert await sign_out(running, token_of("ada", "s1")) == 204
-        for client in (one, two):
+        for client in (first, two):
             assert await closed_with(client) == (4401, "signed out")
         for client in (other, stranger):
             await client.send({"type": "ping"})

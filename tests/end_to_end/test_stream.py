@@ -211,8 +211,8 @@ async def test_only_operators_can_send_alerts(serve: Any) -> None:
             answer, _, _ = await request(running.address, "POST", "/api/alerts", token=who, body=message.encode())
             assert answer == status, message
         body = b'{"message": "Maintenance  at noon."}'
-        answer, _, told = await request(running.address, "POST", "/api/alerts", token=operator, body=body)
-        assert (answer, told) == (202, {"connections": 2})
+        answer, _, alert = await request(running.address, "POST", "/api/alerts", token=operator, body=body)
+        assert (answer, alert) == (202, {"connections": 2})
         assert (await stream.until("alert"))["data"] == {"message": "Maintenance at noon."}
         assert (await client.until("alert"))["priority"] == "alert"
 

@@ -23,22 +23,22 @@ THREADS = 63
 async def test_typing_is_shown_to_the_users_other_connections(serve_guest: Any) -> None:
     running, token = await serve_guest(RecordingModel().agent())
     async with (
-        connected(running.address, token) as one,
-        connected(running.address, token) as two,
+        connected(running.address, token) as first,
+        connected(running.address, token) as second,
         connected(running.address, token) as three,
         connected(running.address) as stranger,
     ):
-        await one.say("one", agent_type="script", thread_id="t")
-        await ended(one)
-        for client in (two, three):
+        await first.say("one", agent_type="script", thread_id="t")
+        await ended(first)
+        for client in (second, three):
             await client.until_end()  # the new thread is delivered too
         for thread in ("t", "not begun"):
-            await send(one, "typing", thread_id=thread)
-            for client in (two, three):
-                told = await client.until("typing")
-                assert told["thread_id"] == thread
-                assert "seq" not in told
-        for client in (one, stranger):
+            await send(first, "typing", thread_id=thread)
+            for client in (second, three):
+                event = await client.until("typing")
+                assert event["thread_id"] == thread
+                assert "seq" not in event
+        for client in (first, stranger):
             await send(client, "ping")
             assert (await client.read())["type"] == "pong"
 
@@ -49,9 +49,9 @@ async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed
     message, because it saw none of its events, gets all of the message's events and not only its acceptance.
     """
     running, token = await serve_guest(RecordingModel().agent())
-    async with connected(running.address, token) as one:
-        await one.say("one", agent_type="script", thread_id="t", message_id="m1")
-        await ended(one)
+    async with connected(running.address, token) as client:
+        await client.say("one", agent_type="script", thread_id="t", message_id="m1")
+        await ended(client)
     async with connected(running.address, token) as again:
         (conversation,) = running.system.find("/system/conversations").children()
         conversation.kill()

@@ -23,8 +23,8 @@ from understudy.tools.server import supervision_tree, system_health
 
 async def alert(running: Running, who: str, **body: str) -> tuple[int, Any]:
     """Send an alert. Return the status and the number of connections it reached."""
-    given = json.dumps({"message": "Hello", **body}).encode()
-    status, _, answer = await request(running.address, "POST", "/api/alerts", token=who, body=given)
+    message = json.dumps({"message": "Hello", **body}).encode()
+    status, _, answer = await request(running.address, "POST", "/api/alerts", token=who, body=message)
     return status, answer.get("connections")
 
 

@@ -43,8 +43,8 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
     def run_and_follow(address: str) -> Any:
         def ask(path: str, method: str = "GET", body: bytes | None = None) -> Any:
             headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
-            asked = urllib.request.Request(f"{address}{path}", body, headers, method=method)
-            return urllib.request.urlopen(asked, context=trusting, timeout=60)
+            sent = urllib.request.Request(f"{address}{path}", body, headers, method=method)
+            return urllib.request.urlopen(sent, context=trusting, timeout=60)
 
         token = ""
         token = json.load(ask("/api/sessions", "POST"))["session_token"]

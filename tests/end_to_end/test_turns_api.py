@@ -32,14 +32,14 @@ async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve
     assert [event["seq"] for event in turn["events"]] == [
         event["seq"] for event in whole if event["seq"] not in thoughts[1:]
     ]
-    told = {(event["type"], event["data"].get("tool_name")): event for event in turn["events"]}
-    assert [told[name].get("omitted") for name in (("tool_executing", "echo"), ("tool_executing", "refuse"))] == [
+    by_type = {(event["type"], event["data"].get("tool_name")): event for event in turn["events"]}
+    assert [by_type[name].get("omitted") for name in (("tool_executing", "echo"), ("tool_executing", "refuse"))] == [
         True,
         None,
     ]
-    assert "parameters" not in told["tool_executing", "echo"]["data"]
-    assert told["tool_completed", "echo"]["omitted"]
-    assert told["tool_completed", "refuse"]["data"]["status"] == "failed"
+    assert "parameters" not in by_type["tool_executing", "echo"]["data"]
+    assert by_type["tool_completed", "echo"]["omitted"]
+    assert by_type["tool_completed", "refuse"]["data"]["status"] == "failed"
     assert "content" not in turn["events"][0]["data"]
     assert "message" not in turn["events"][-1]["data"]
     async with connected(running.address, ada.token) as client:

@@ -28,8 +28,8 @@ async def say(client: ChatClient, thread_id: str, content: str) -> str:
 
 def log_of(client: ChatClient, thread_id: str) -> list[dict[str, Any]]:
     """Return the durable events of a thread that a client has received, without repeats that it asked for."""
-    found = {event["seq"]: event for event in client.durable() if event["thread_id"] == thread_id}
-    return list(found.values())
+    by_seq = {event["seq"]: event for event in client.durable() if event["thread_id"] == thread_id}
+    return list(by_seq.values())
 
 
 def data_of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -100,8 +100,8 @@ async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller, hold: t
     await on_b.until("question_asked")
     runs = {run["run_id"]: run for run in (await caller.get("/api/runs"))["runs"]}
     assert runs[run_id]["status"] == "success"
-    (asked,) = (await caller.get(f"/api/runs/{second}"))["waits_for"]
-    assert asked["kind"] == "question"
+    (approval,) = (await caller.get(f"/api/runs/{second}"))["waits_for"]
+    assert approval["kind"] == "question"
     await caller.post(f"/api/runs/{second}/cancel")
     assert (await on_b.until_end())["data"]["status"] == "cancelled"
     await on_a.until_end()

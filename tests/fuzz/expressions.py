@@ -52,7 +52,7 @@ _REPEATS: Final = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESS
 
 def compiled() -> dict[tuple[str | bytes, int], str]:
     """Return every expression of our packages with its file: compiled ones, and those passed to `re` directly."""
-    found: dict[tuple[str | bytes, int], str] = {}
+    expressions: dict[tuple[str | bytes, int], str] = {}
     original = re._compile  # type: ignore[attr-defined]
     late, places = _late()
 
@@ -61,9 +61,9 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
         while "/re/" in frame.f_code.co_filename.replace("\\", "/"):
             frame = frame.f_back  # type: ignore[assignment]
         path = places[id(frame.f_locals["self"])] if frame.f_globals is vars(late) else Path(frame.f_code.co_filename)
-        own = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
-        if isinstance(pattern, str | bytes) and own:
-            found.setdefault((pattern, int(flags)), str(path.relative_to(ROOT)))
+        ours = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
+        if isinstance(pattern, str | bytes) and ours:
+            expressions.setdefault((pattern, int(flags)), str(path.relative_to(ROOT)))
         return original(pattern, flags)
 
     re._compile = note  # type: ignore[attr-defined]
@@ -76,9 +76,9 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
     _use()
     for path in _sources():
         for pattern, _ in _given(path.read_text()):
-            found.setdefault((pattern, 0), str(path.relative_to(ROOT)))
+            expressions.setdefault((pattern, 0), str(path.relative_to(ROOT)))
     re._compile = original  # type: ignore[attr-defined]
-    return found
+    return expressions
 
 
 def _late() -> tuple[ModuleType, dict[int, Path]]:
@@ -91,8 +91,8 @@ def _late() -> tuple[ModuleType, dict[int, Path]]:
     places: dict[int, Path] = {}
     original = late.Late.__init__
 
-    def init(self: Any, *given: Any) -> None:
-        original(self, *given)
+    def init(self: Any, *options: Any) -> None:
+        original(self, *options)
         places[id(self)] = Path(sys._getframe(1).f_code.co_filename)
 
     late.Late.__init__ = init
@@ -107,9 +107,9 @@ def uses(files: dict[tuple[str | bytes, int], str]) -> dict[tuple[str | bytes, i
         for name, value in vars(module).items():
             if isinstance(value, re.Pattern | sys.modules[LATE].Late):
                 calls = re.compile(rf"\b{re.escape(name)}\b(?:\.(\w+))?")
-                own = Path(module.__file__ or "")
-                for text in [sources.get(own, "")] if name.startswith("_") else sources.values():
-                    methods = {found[1] or "" for found in calls.finditer(text)}
+                here = Path(module.__file__ or "")
+                for text in [sources.get(here, "")] if name.startswith("_") else sources.values():
+                    methods = {match[1] or "" for match in calls.finditer(text)}
                     named.setdefault(value.pattern, set()).update(methods)
     for text in sources.values():
         for pattern, method in _given(text):
@@ -150,32 +150,32 @@ def texts(pattern: str | bytes, flags: int) -> Iterator[tuple[str, str]]:
     source = pattern.decode("latin-1") if isinstance(pattern, bytes) else pattern
     tree = parser.parse(source, flags & ~re.LOCALE if isinstance(pattern, bytes) else flags)
     whole = _sample(tree)
-    seen = set()
+    yielded = set()
     for prefix, unit in [("", whole), *_repeats(tree, "")]:
         for pair in ((prefix, unit), ("", prefix + unit), ("", unit)):
-            if pair[1] and pair not in seen:
-                seen.add(pair)
+            if pair[1] and pair not in yielded:
+                yielded.add(pair)
                 yield pair
 
 
-def _repeats(tree: Any, before: str) -> Iterator[tuple[str, str]]:
+def _repeats(tree: Any, prefix: str) -> Iterator[tuple[str, str]]:
     for operation, argument in tree:
         if operation in _REPEATS:
             _, most, body = argument
             if most > 64:
                 for unit in _samples(body):
-                    yield before, unit
-            yield from _repeats(body, before)
+                    yield prefix, unit
+            yield from _repeats(body, prefix)
         elif operation is constants.BRANCH:
             for branch in argument[1]:
-                yield from _repeats(branch, before)
+                yield from _repeats(branch, prefix)
         elif operation is constants.SUBPATTERN:
-            yield from _repeats(argument[3], before)
+            yield from _repeats(argument[3], prefix)
         elif operation is constants.ATOMIC_GROUP:
-            yield from _repeats(argument, before)
+            yield from _repeats(argument, prefix)
         elif operation in (constants.ASSERT, constants.ASSERT_NOT):
-            yield from _repeats(argument[1], before)
-        before += _sample([(operation, argument)])
+            yield from _repeats(argument[1], prefix)
+        prefix += _sample([(operation, argument)])
 
 
 def _samples(tree: Any) -> list[str]:
@@ -284,13 +284,13 @@ def stop_matches() -> None:
 
 
 def _seconds(search: Callable[[Any], Any], text: str) -> float:
-    given: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]
+    subject: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]
     began, stopped = time.process_time(), False
     try:
         try:
             signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
-            found = search(given)
-            for _ in found if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
+            match = search(subject)
+            for _ in match if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
                 pass
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0.0)
@@ -308,8 +308,8 @@ def main() -> None:
     stop_matches()
     ways = uses(files)
     tried = [key for key, file in files.items() if file not in passed_over]
-    found = [[files[key], str(key[0]), *hit] for key in tried if (hit := slow(*key, ways[key]))]
-    json.dump({"expressions": len(files), "tried": len(tried), "slow": found}, sys.stdout)
+    slow_ones = [[files[key], str(key[0]), *hit] for key in tried if (hit := slow(*key, ways[key]))]
+    json.dump({"expressions": len(files), "tried": len(tried), "slow": slow_ones}, sys.stdout)
 
 
 if __name__ == "__main__":

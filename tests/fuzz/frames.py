@@ -33,26 +33,26 @@ def play(seed: int) -> None:
     chance = random.Random(seed)
     data = _mutated(b"".join(_piece(chance) for _ in range(chance.randrange(1, 12))), chance)
     protocol = ServerSideProtocol(MESSAGE_BYTES, BOUND_BYTES)
-    seen = Verdict()
+    verdict = Verdict()
     for chunk in _chunks(data, chance):
-        _take(protocol, chunk, seen)
+        _take(protocol, chunk, verdict)
         while protocol.has_buffered:
-            _take(protocol, b"", seen)
+            _take(protocol, b"", verdict)
     if protocol.state is not State.OPEN:
-        seen.code = protocol.close_sent.code if protocol.close_sent is not None else None
+        verdict.code = protocol.close_sent.code if protocol.close_sent is not None else None
     expected = judge(data, MESSAGE_BYTES, BOUND_BYTES)
-    if seen != expected or seen.code not in ALLOWED:
-        raise Wrong(f"seed {seed}: {seen} came of {data!r}, not {expected}")
+    if verdict != expected or verdict.code not in ALLOWED:
+        raise Wrong(f"seed {seed}: {verdict} came of {data!r}, not {expected}")
 
 
-def _take(protocol: ServerSideProtocol, chunk: bytes, seen: Verdict) -> None:
+def _take(protocol: ServerSideProtocol, chunk: bytes, verdict: Verdict) -> None:
     message = protocol.feed(chunk)
     if message is not None:
-        seen.messages.append(TOO_LARGE if isinstance(message, CommandRejected) else message)
+        verdict.messages.append(TOO_LARGE if isinstance(message, CommandRejected) else message)
     writes = [write for write in protocol.data_to_send() if write]
     if len(writes) > FRAMES_PER_FEED + 1:
         raise Wrong(f"{len(writes)} frames were written in a turn")
-    seen.pongs += [write[2:] for write in writes if write[0] == 0x8A]
+    verdict.pongs += [write[2:] for write in writes if write[0] == 0x8A]
     if len(protocol.reader.buffer) > BOUND_BYTES + 14 + MOST_BYTES:
         raise Wrong(f"{len(protocol.reader.buffer)} bytes were kept")
 
@@ -124,8 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to go on [10]")
     parser.add_argument("--seed", type=int, default=0, help="the first seed [0]")
     parser.add_argument("--only", action="store_true", help="play this seed alone")
-    given = parser.parse_args(arguments)
-    seed, until = given.seed, time.monotonic() + given.seconds
+    options = parser.parse_args(arguments)
+    seed, until = options.seed, time.monotonic() + options.seconds
     while True:
         try:
             play(seed)
@@ -133,8 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"seed {seed} went wrong: {error!r}")
             return 1
         seed += 1
-        if given.only or time.monotonic() >= until:
-            print(f"{seed - given.seed} conversations, seeds {given.seed} to {seed - 1}, none went wrong")
+        if options.only or time.monotonic() >= until:
+            print(f"{seed - options.seed} conversations, seeds {options.seed} to {seed - 1}, none went wrong")
             return 0
 
 

@@ -32,10 +32,10 @@ BOUNDED: Final = {
 def test_every_expression_takes_linear_time() -> None:
     """Every compiled expression of a file that is not in `BOUNDED` is tried on texts made for each of its repeats."""
     command = [sys.executable, "-m", expressions.__name__, *BOUNDED]
-    found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=400).stdout)
-    assert found["expressions"] > 500
-    assert 0 < found["tried"] < found["expressions"]
-    assert found["slow"] == []
+    rows = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=400).stdout)
+    assert rows["expressions"] > 500
+    assert 0 < rows["tried"] < rows["expressions"]
+    assert rows["slow"] == []
 
 
 @pytest.mark.proof("fuzz")

@@ -31,18 +31,18 @@ TOKEN_S = 24 * 3600
 
 def read_behaviours(text: str) -> Mapping[Behaviour, int]:
     """Read `typist=8,stopper` as a weight for each behaviour. Raises argparse.ArgumentTypeError."""
-    found: dict[Behaviour, int] = {}
+    counts: dict[Behaviour, int] = {}
     for part in text.split(","):
         name, _, weight = part.strip().partition("=")
         try:
             behaviour, count = Behaviour(name), int(weight or "1")
         except ValueError:
-            known = ", ".join(each.value for each in Behaviour)
-            raise argparse.ArgumentTypeError(f"{part.strip()!r} is none of {known}, with or without a weight") from None
+            names = ", ".join(kind.value for kind in Behaviour)
+            raise argparse.ArgumentTypeError(f"{part.strip()!r} is none of {names}, with or without a weight") from None
         if count < 1:
             raise argparse.ArgumentTypeError(f"{part.strip()!r}: a weight is 1 or more")
-        found[behaviour] = count
-    return found
+        counts[behaviour] = count
+    return counts
 
 
 def anonymous(address: ServerAddress) -> Callable[[int], Awaitable[str]]:
@@ -75,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--at-once", action="store_true", help="everybody sends at the same instants")
     parser.add_argument("--behave", type=read_behaviours, default="typist", metavar="NAME[=WEIGHT],…")
     parser.add_argument("--data-dir", type=Path, help="of a server that signs users in: tokens have its secret")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        address = ServerAddress.parse(given.address)
-        url, sizes = SocketUrl.parse(address.socket), (given.users, given.for_s, given.every_s)
-        load = Load(url, *sizes, given.behave, (TEXT,), at_once=given.at_once)
-        sign_in = anonymous(address) if given.data_dir is None else signed(given.data_dir)
+        address = ServerAddress.parse(options.address)
+        url, sizes = SocketUrl.parse(address.socket), (options.users, options.for_s, options.every_s)
+        load = Load(url, *sizes, options.behave, (TEXT,), at_once=options.at_once)
+        sign_in = anonymous(address) if options.data_dir is None else signed(options.data_dir)
         report = trio.run(run_load, load, sign_in, lambda line: print(line, file=sys.stderr, flush=True))
     except (ServerFailed, LoadFailed) as failed:
         print(failed, file=sys.stderr)

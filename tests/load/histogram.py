@@ -42,11 +42,11 @@ class Histogram:
 
     def as_json(self) -> dict[str, Any]:
         """Return count, mean, percentiles and maximum in milliseconds, and the buckets as [middle, count]."""
-        found = {name: self.percentile(share) for name, share in PERCENTILES.items()}
+        values = {name: self.percentile(share) for name, share in PERCENTILES.items()}
         return {
             "count": self.count,
             "mean": _ms(self.total / self.count if self.count else None),
-            **{name: _ms(value) for name, value in found.items()},
+            **{name: _ms(value) for name, value in values.items()},
             "max": _ms(self.highest if self.count else None),
             "buckets": [[_ms(_middle(bucket)), self.counts[bucket]] for bucket in sorted(self.counts)],
         }

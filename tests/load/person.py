@@ -135,9 +135,9 @@ class Person:
 
     def _behind(self) -> Iterator[tuple[str, int, int]]:
         for tab in self.tabs:
-            for thread_id, known in self._heads.items():
+            for thread_id, seq in self._heads.items():
                 cursor = tab.cursors.get(thread_id) or Cursor()
-                head = max(known, cursor.head)
+                head = max(seq, cursor.head)
                 if cursor.last < head:
                     yield thread_id, cursor.last, head
 
@@ -282,8 +282,8 @@ class Person:
         last = cursor.last
         broken = cursor.judge(seq)
         # A message that was sent again may be answered with the same acceptance.
-        known = broken == "repeat" and event.type == "message_accepted" and arc is not None and arc.resent
-        if broken in ("gap", "repeat") and not known:
+        is_repeat = broken == "repeat" and event.type == "message_accepted" and arc is not None and arc.resent
+        if broken in ("gap", "repeat") and not is_repeat:
             self.script.tally.add_violation(broken, f"event {seq} ({event.type}) came after {last} in {thread_id}")
         if broken in ("early", "repeat") or seq <= self._heads.get(thread_id, 0):
             return False

@@ -61,8 +61,8 @@ class LoadTally:
         """Return the table's line of the time since the last one, and begin the next."""
         cells = [f"{at_s:>7.0f}", f"{users:>6}", f"{self.messages['sent'] - sent_before:>6}"]
         for name in ("accepted", "first_event", "end"):
-            found = self.recent[name]
-            cells.append(f"{milliseconds(found.percentile(0.5)):>7} /{milliseconds(found.percentile(0.99)):>7}")
+            histogram = self.recent[name]
+            cells.append(f"{milliseconds(histogram.percentile(0.5)):>7} /{milliseconds(histogram.percentile(0.99)):>7}")
         cells += [f"{self.errors.total():>7}", f"{self.violations.total():>7}"]
         self.recent = _histograms()
         return " ".join(cells)
@@ -73,7 +73,7 @@ class LoadTally:
             "messages": {name: self.messages[name] for name in ("due", "sent", "accepted", "answered", "refused")},
             "events": self.events,
             "reconnects": self.reconnects,
-            "latency_ms": {name: found.as_json() for name, found in self.latencies.items()},
+            "latency_ms": {name: histogram.as_json() for name, histogram in self.latencies.items()},
             "errors": dict(self.errors.most_common()),
             "violations": dict(self.violations.most_common()),
             "examples": self.examples,
@@ -106,14 +106,15 @@ def report_text(report: Mapping[str, Any]) -> str:
         "",
         f"{'ms':<12} {'count':>9} {'mean':>9} {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9} {'max':>9}",
     ]
-    for name, found in report["latency_ms"].items():
+    for name, values in report["latency_ms"].items():
         cells = (
-            "-" if found[key] is None else f"{found[key]:,.1f}" for key in ("mean", "p50", "p90", "p99", "p99_9", "max")
+            "-" if values[key] is None else f"{values[key]:,.1f}"
+            for key in ("mean", "p50", "p90", "p99", "p99_9", "max")
         )
-        lines.append(f"{name:<12} {found['count']:>9,} " + " ".join(f"{cell:>9}" for cell in cells))
+        lines.append(f"{name:<12} {values['count']:>9,} " + " ".join(f"{cell:>9}" for cell in cells))
     for title in ("errors", "violations"):
-        told = ", ".join(f"{count:,} {name}" for name, count in report[title].items()) or "none"
-        lines.append(f"{'broken promises' if title == 'violations' else title}: {told}")
+        line = ", ".join(f"{count:,} {name}" for name, count in report[title].items()) or "none"
+        lines.append(f"{'broken promises' if title == 'violations' else title}: {line}")
     lines += [f"  {example}" for example in report["examples"]]
     if not report["whole"]:
         lines.append("Interrupted: messages without an end were not judged.")

@@ -35,8 +35,8 @@ def arc() -> Arc:
 def told(*kinds: str) -> tuple[list[str], list[str]]:
     """Return the latencies that these events of one run end, and the broken promises."""
     message = arc()
-    found = [message.advance(kind, "r") for kind in kinds]
-    return [name for name, _ in found if name], [broken for _, broken in found if broken]
+    results = [message.advance(kind, "r") for kind in kinds]
+    return [name for name, _ in results if name], [broken for _, broken in results if broken]
 
 
 def test_a_whole_arc_ends_each_latency_once() -> None:

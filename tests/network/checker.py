@@ -104,8 +104,8 @@ class Checker:
         self.faults += [
             f"{name} was said and accepted {accepted[name]} times" for name in self.ledger.said if accepted[name] != 1
         ]
-        known = self.ledger.said.keys() | self._successors()
-        self.faults += [f"{name} was accepted and never said" for name in accepted if name not in known]
+        messages = self.ledger.said.keys() | self._successors()
+        self.faults += [f"{name} was accepted and never said" for name in accepted if name not in messages]
         self.faults += self.ledger.faults
 
     def check_notes(self, notes: Sequence[str]) -> None:
@@ -129,22 +129,18 @@ class Checker:
         `asked` are its notes in order: a payment was `not paid` when it was asked about, or came `again`.
         """
         events = [event for log in self.logs.values() for event in log]
-        paid = {each["data"]["call_id"] for each in events if _is_paid(each)}
-        started = {call for each in events if each["type"] == "undo_started" for call in each["data"]["call_ids"]}
-        undone = Counter(
-            each["data"]["call_id"]
-            for each in events
-            if each["type"] == "call_undone" and each["data"]["status"] == "ok"
-        )
+        paid = {row["data"]["call_id"] for row in events if _is_paid(row)}
+        started = {call for row in events if row["type"] == "undo_started" for call in row["data"]["call_ids"]}
+        ends = [row["data"] for row in events if row["type"] == "call_undone"]
+        undone = Counter(data["call_id"] for data in ends if data["status"] == "ok")
+        unmade = [call for call in paid if f"{call}.paid" not in booked]
+        self.faults += [f"the payment {call} has a result and was not made" for call in unmade]
         self.faults += [
-            f"the payment {each} has a result and was not made" for each in paid if f"{each}.paid" not in booked
+            f"the payment {call} was undone and is not" for call in undone if f"{call}.undone" not in booked
         ]
-        self.faults += [
-            f"the payment {each} was undone and is not" for each in undone if f"{each}.undone" not in booked
-        ]
-        self.faults += [f"the payment {each} was undone {times} times" for each, times in undone.items() if times > 1]
-        unasked = {each.removesuffix(".undone") for each in booked if each.endswith(".undone")} - started
-        self.faults += [f"the payment {each} was undone unasked" for each in unasked]
+        self.faults += [f"the payment {call} was undone {times} times" for call, times in undone.items() if times > 1]
+        unasked = {entry.removesuffix(".undone") for entry in booked if entry.endswith(".undone")} - started
+        self.faults += [f"the payment {call} was undone unasked" for call in unasked]
         not_paid: set[str] = set()
         for line in asked:
             what, _, call_id = line.rpartition(" ")
@@ -152,7 +148,7 @@ class Checker:
                 not_paid.add(call_id)
             elif what == "paid again" and call_id not in not_paid:
                 self.faults.append(f"the payment {call_id} was made twice, and the bank was not asked before")
-        self.ledger.counts["payments"] += sum(each.endswith(".paid") for each in booked)
+        self.ledger.counts["payments"] += sum(entry.endswith(".paid") for entry in booked)
         self.ledger.counts["payments that were asked about and not made yet"] += len(not_paid)
         self.ledger.counts["payments undone"] += len(undone)
 
@@ -188,8 +184,8 @@ class Checker:
         events = [event for event in log if event["run_id"] == mismatch.run_id]
         content = events[0]["data"].get("content", "") if events else ""
         steers = [event["data"]["steer_id"] for event in events if event["type"] == "steer_taken"]
-        said = answer_to(content) if content else ""
-        answers = [said] + [f"{said} read: {','.join(steers[:n])}" for n in range(1, len(steers) + 1)]
+        answer = answer_to(content) if content else ""
+        answers = [answer] + [f"{answer} read: {','.join(steers[:n])}" for n in range(1, len(steers) + 1)]
         if events and events[0]["data"].get("message_id") in self._successors():
             answers.append(mismatch.whole.rpartition("\n\n")[2])  # its plan is that of an earlier message
         parts = mismatch.text.split("\n\n")
@@ -214,10 +210,10 @@ class Checker:
                 kinds = [event["type"] for event in events]
                 self.faults.append(f"run {run_id} in {thread_id} of {user}: {problem}: {kinds}")
             accepted = events[0]["data"]
-            told = self.ledger.told.get(accepted.get("message_id"), set())
-            if not told <= {run_id}:
-                self.faults.append(f"clients were told that {accepted['message_id']} has runs {told}, it has {run_id}")
-            said = self.ledger.said.get(accepted.get("message_id"))
+            types = self.ledger.told.get(accepted.get("message_id"), set())
+            if not types <= {run_id}:
+                self.faults.append(f"clients were told that {accepted['message_id']} has runs {types}, it has {run_id}")
+            sent = self.ledger.said.get(accepted.get("message_id"))
             self._count(events)
             if accepted.get("message_id") in successors:
                 continue  # its plan is that of an earlier message, and it is cancelled if its steer is withdrawn
@@ -225,9 +221,9 @@ class Checker:
                 self.ledger.counts["runs that were cancelled, and no client stopped"] += 1
             if unfounded := self._unfounded(accepted, events[-1]["data"]):
                 self.faults.append(f"run {run_id} in {thread_id} of {user} {unfounded}")
-            if said is None or (said.user, said.thread_id, said.content) != (user, thread_id, accepted["content"]):
-                self.faults.append(f"run {run_id} is of a message nobody said so: {said}")
-            elif events[-1]["data"].get("status") == "success" and not _is_answer(events, said.content):
+            if sent is None or (sent.user, sent.thread_id, sent.content) != (user, thread_id, accepted["content"]):
+                self.faults.append(f"run {run_id} is of a message nobody said so: {sent}")
+            elif events[-1]["data"].get("status") == "success" and not _is_answer(events, sent.content):
                 self.faults.append(f"run {run_id} has another answer than its message leads to")
         self.ledger.counts["events in the logs"] += len(log)
         self.ledger.counts["runs"] += len(runs)
@@ -266,9 +262,9 @@ def _is_paid(event: JsonObject) -> bool:
 
 def _is_answer(events: Sequence[JsonObject], content: str) -> bool:
     """Return whether a run's answer is that to its message, and names each steer that was taken once, in order."""
-    said, expected = events[-1]["data"]["message"], answer_to(content)
+    text, expected = events[-1]["data"]["message"], answer_to(content)
     steers = [event["data"]["steer_id"] for event in events if event["type"] == "steer_taken"]
-    return bool(said.endswith(f"{expected} read: {','.join(steers)}") if steers else said == expected)
+    return bool(text.endswith(f"{expected} read: {','.join(steers)}") if steers else text == expected)
 
 
 def _problem(events: list[JsonObject]) -> str:
@@ -282,13 +278,13 @@ def _problem(events: list[JsonObject]) -> str:
     settled = Counter(
         event["data"]["steer_id"] for event in events if event["type"] in ("steer_taken", "steer_withdrawn")
     )
-    asked = Counter(event["data"]["question_id"] for event in events if event["type"] == "question_asked")
+    questions = Counter(event["data"]["question_id"] for event in events if event["type"] == "question_asked")
     answered = Counter(event["data"]["question_id"] for event in events if event["type"] == "question_answered")
     rules = {
         "a steer was accepted twice": max(accepted.values(), default=1) == 1,
         "a steer was not taken or withdrawn once": accepted == settled,
-        "a question was asked twice": max(asked.values(), default=1) == 1,
-        "a question was answered twice": max(answered.values(), default=1) == 1 and answered <= asked,
+        "a question was asked twice": max(questions.values(), default=1) == 1,
+        "a question was answered twice": max(answered.values(), default=1) == 1 and answered <= questions,
         "it does not begin with its acceptance": kinds[0] == "message_accepted"
         and kinds.count("message_accepted") == 1,
         "it has not one end": sum(kind in TERMINAL for kind in kinds) == 1,

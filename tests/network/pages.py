@@ -38,8 +38,8 @@ class Pages:
             async for piece in self._process.stdout:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
-                    told = json.loads(line)
-                    self.tabs[told["tab"]].hear(told)
+                    report = json.loads(line)
+                    self.tabs[report["tab"]].hear(report)
 
     async def order(self, **order: Any) -> None:
         """Send the process an order."""
@@ -78,17 +78,17 @@ class PageTab(Tab):
         """Close the tab and reopen it from its storage, which holds the unsent messages."""
         super().reload(away_s, afresh=False)
 
-    def hear(self, told: dict[str, Any]) -> None:
+    def hear(self, report: dict[str, Any]) -> None:
         """Record the events that the client received since the last call."""
-        if "began" in told:
-            self._start(told["began"])
+        if "began" in report:
+            self._start(report["began"])
             return
-        if "notice" in told:
-            self._notice(**told["notice"])
+        if "notice" in report:
+            self._notice(**report["notice"])
             return
-        self.status = told.get("status", self.status)
-        self._waiting = told["waiting"]
-        for event in told["events"]:
+        self.status = report.get("status", self.status)
+        self._waiting = report["waiting"]
+        for event in report["events"]:
             data = event.get("data", {})
             if event.get("seq") is not None:
                 self.take(event)
@@ -115,9 +115,9 @@ class PageTab(Tab):
         await self._opened.wait()
         await self.pages.order(tab=self.name, **order)
 
-    async def say(self, said: SentMessage) -> None:
-        names = {"message_id": said.message_id, "thread_id": said.thread_id, "agent_type": "planned"}
-        await self._order(do="say", said={"content": said.content, **names})
+    async def say(self, message: SentMessage) -> None:
+        names = {"message_id": message.message_id, "thread_id": message.thread_id, "agent_type": "planned"}
+        await self._order(do="say", said={"content": message.content, **names})
 
     async def stop_run(self, run_id: str) -> None:
         await self._order(do="cancel", run_id=run_id)

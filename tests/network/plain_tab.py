@@ -46,9 +46,9 @@ class PlainTab(Tab):
 
     # The outbox
 
-    async def say(self, said: SentMessage) -> None:
+    async def say(self, message: SentMessage) -> None:
         """Put a message into the outbox, which is shown at once and sent in order."""
-        self._outbox.setdefault(said.message_id, said)
+        self._outbox.setdefault(message.message_id, message)
         self._work.set()
 
     async def stop_run(self, run_id: str) -> None:
@@ -226,13 +226,13 @@ class PlainTab(Tab):
                 while self._outbox and self._flying is None:
                     await self._fly(next(iter(self._outbox.values())))
 
-    async def _fly(self, said: SentMessage) -> None:
-        self._flying = said.message_id
-        self._tries[said.message_id] = self._tries.get(said.message_id, 0) + 1
-        fields = {"content": said.content, "thread_id": said.thread_id, "message_id": said.message_id}
+    async def _fly(self, message: SentMessage) -> None:
+        self._flying = message.message_id
+        self._tries[message.message_id] = self._tries.get(message.message_id, 0) + 1
+        fields = {"content": message.content, "thread_id": message.thread_id, "message_id": message.message_id}
         await self._send({"type": "user_message", "payload": {**fields, "agent_type": "planned"}})
         with trio.move_on_after(ANSWER_S):
-            while self._flying == said.message_id:
+            while self._flying == message.message_id:
                 await self._work.wait()
                 self._work = trio.Event()
                 await self._say_small()

@@ -119,15 +119,15 @@ class PlannedModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Play the plan of the message."""
-        said = [(n, each.content) for n, each in enumerate(turn.items) if isinstance(each, MessageItem)]
-        plans = [(n, content) for n, content in said if turn.items[n].role == "user" and "words=" in content]
-        own, content = next((plan for plan in reversed(plans) if "steer=1" not in plan[1]), plans[-1])
-        steers = [planned(given)["name"] for n, given in plans if n > own]
+        messages = [(n, entry.content) for n, entry in enumerate(turn.items) if isinstance(entry, MessageItem)]
+        plans = [(n, content) for n, content in messages if turn.items[n].role == "user" and "words=" in content]
+        latest, content = next((plan for plan in reversed(plans) if "steer=1" not in plan[1]), plans[-1])
+        steers = [planned(arguments)["name"] for n, arguments in plans if n > latest]
         plan = planned(content)
-        if plan["tool"] != "0" and not any(isinstance(item, CallItem) for item in turn.items[own:]):
+        if plan["tool"] != "0" and not any(isinstance(item, CallItem) for item in turn.items[latest:]):
             await emit(Thought(f"Looking at {plan['name']}"))
-            name, given = TOOLS[plan["tool"]]
-            return Reply(calls=(ToolRequest("c", name, {given: plan["name"]}),))
+            name, arguments = TOOLS[plan["tool"]]
+            return Reply(calls=(ToolRequest("c", name, {arguments: plan["name"]}),))
         text = answer_to(content) + (f" read: {','.join(steers)}" if steers else "")
         words = text.split(" ")
         at_once = max(1, int(plan["pace"]) // 20)

@@ -103,7 +103,7 @@ class ReceivedLog:
             self.ended.add(kept.run_id)
             self.open_runs.pop(kept.run_id, None)
             self._compare(kept.run_id, event["data"])
-            for name in [name for name, asked in self.questions.items() if asked["run_id"] == kept.run_id]:
+            for name in [name for name, question in self.questions.items() if question["run_id"] == kept.run_id]:
                 del self.questions[name]
         elif kept.kind == "question_asked":
             self.questions[event["data"]["question_id"]] = event
@@ -111,7 +111,9 @@ class ReceivedLog:
             self.questions.pop(event["data"]["question_id"], None)
         elif kept.kind in ("tool_completed", "call_settled"):
             call_id = event["data"]["call_id"]
-            for name in [name for name, asked in self.questions.items() if asked["data"].get("call_id") == call_id]:
+            for name in [
+                name for name, question in self.questions.items() if question["data"].get("call_id") == call_id
+            ]:
                 del self.questions[name]
             if event["data"].get("undo_until"):
                 self.undoable[call_id] = kept.run_id
@@ -123,10 +125,10 @@ class ReceivedLog:
         if run_id in self.ended:
             self.faults.append(f"{self.name}: text of {run_id} came after its end")
             return True
-        known = self.texts.get(run_id, "")
-        if offset > len(known):
+        text_so_far = self.texts.get(run_id, "")
+        if offset > len(text_so_far):
             return False
-        self.texts[run_id] = known[:offset] + text
+        self.texts[run_id] = text_so_far[:offset] + text
         pieces = self.pieces.setdefault(run_id, deque(maxlen=MAX_PIECES))
         pieces.append(f"{time.time() % 1000:.2f}: {offset}+{len(text)}")
         return True

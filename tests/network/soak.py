@@ -116,7 +116,7 @@ class Soak:
 
     def _sum_up(self, proxy: Proxy, harness: ServerHarness) -> None:
         grown = [round(most - first) for first, most in harness.rss_mb]
-        if any(each > MEMORY_MB for each in grown):
+        if any(growth > MEMORY_MB for growth in grown):
             self.faults.append(f"servers grew by {grown} MB")
         held = sum(len(events) for held, _, _ in self.ledger.received for events in held.events.values())
         self.counts += proxy.counts + harness.counts + harness.metrics + self.ledger.counts
@@ -138,8 +138,8 @@ class Soak:
             kind = self.kinds[number % len(self.kinds)]
             name = f"{kind.__name__.removesuffix('Tab').lower()}-{number}"
             token = tokens.issue(f"u{user}", f"s{user}", ttl_s=86400)
-            own = Random(f"{self.seed}/{number}")
-            person = (name, f"u{user}", token, threads[user], address, self.ledger, own, nursery, own.choice(SLOW_S))
+            dice = Random(f"{self.seed}/{number}")
+            person = (name, f"u{user}", token, threads[user], address, self.ledger, dice, nursery, dice.choice(SLOW_S))
             if issubclass(kind, PageTab):
                 page = self._pages.tabs[name] = kind(*person, pages=self._pages)
                 self._tabs.append(page)
@@ -159,15 +159,15 @@ class Soak:
                 continue
             if (what < 0.65 or not self.ledger.said) and len(self.ledger.said) < self.messages:
                 number += 1
-                said = self._message(tab, number, chance)
-                self.ledger.said[said.message_id] = said
-                tab.say_soon(said)
+                message = self._message(tab, number, chance)
+                self.ledger.said[message.message_id] = message
+                tab.say_soon(message)
                 if chance.random() < 0.15:
-                    tab.say_soon(said)  # a duplicate click
+                    tab.say_soon(message)  # a duplicate click
                 if chance.random() < 0.15:
-                    self._beside(tab, chance).say_soon(said)
+                    self._beside(tab, chance).say_soon(message)
             elif what < 0.75:
-                old = chance.choice([each for each in self.ledger.said.values() if each.user == tab.user] or [None])
+                old = chance.choice([sent for sent in self.ledger.said.values() if sent.user == tab.user] or [None])
                 if old is not None:
                     tab.say_soon(old)
             elif what < 0.87:
@@ -180,7 +180,7 @@ class Soak:
 
     def _beside(self, tab: Tab, chance: Random) -> Tab:
         """Return another tab of the same user, or the same tab."""
-        return chance.choice([each for each in self._tabs if each.user == tab.user])
+        return chance.choice([tab_of_user for tab_of_user in self._tabs if tab_of_user.user == tab.user])
 
     async def _until_settled(self, checker: Checker) -> None:
         while True:
@@ -223,15 +223,15 @@ def main() -> int:
     parser.add_argument("--life", type=float, default=20.0, help="seconds that a server lives, about")
     parser.add_argument("--pause", type=float, default=5.0, help="seconds between two doings of a tab")
     parser.add_argument("--keep", type=Path, help="a folder for the database and the logs")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        where = given.keep or Path(folder)
+        where = options.keep or Path(folder)
         where.mkdir(parents=True, exist_ok=True)
-        soak = Soak(given.clients, given.seconds, given.seed, where, given.life, given.pause)
+        soak = Soak(options.clients, options.seconds, options.seed, where, options.life, options.pause)
         trio.run(soak.run)
     for name, count in sorted(soak.counts.items()):
         print(f"{count:>10,}  {name}")
-    print(f"seed {given.seed}: {len(soak.faults)} faults")
+    print(f"seed {options.seed}: {len(soak.faults)} faults")
     for fault in soak.faults[:50]:
         print("  ", fault)
     return 1 if soak.faults else 0

@@ -31,8 +31,8 @@ class StreamTab(Tab):
     def waiting(self) -> Sequence[str]:
         return list(self._outbox)
 
-    async def say(self, said: SentMessage) -> None:
-        self._outbox.setdefault(said.message_id, said)
+    async def say(self, message: SentMessage) -> None:
+        self._outbox.setdefault(message.message_id, message)
         self._work.set()
 
     async def stop_run(self, run_id: str) -> None:
@@ -106,12 +106,12 @@ class StreamTab(Tab):
             while self._outbox:
                 await self._send(next(iter(self._outbox.values())))
 
-    async def _send(self, said: SentMessage) -> None:
-        fields = {"content": said.content, "thread_id": said.thread_id, "message_id": said.message_id}
+    async def _send(self, message: SentMessage) -> None:
+        fields = {"content": message.content, "thread_id": message.thread_id, "message_id": message.message_id}
         status, body = await self._post({"type": "user_message", "payload": {**fields, "agent_type": "planned"}})
         if status == 202:
-            self.ledger.told.setdefault(said.message_id, set()).add(body["run_id"])
-            self._outbox.pop(said.message_id, None)
+            self.ledger.told.setdefault(message.message_id, set()).add(body["run_id"])
+            self._outbox.pop(message.message_id, None)
             return
         if status and not body["error"]["retryable"]:
             self.fault(f"a message was answered with {status}: {body}")

@@ -112,19 +112,19 @@ class Screen:
                 self._socket = socket
                 self.connections += 1
                 self.said.append(f"{trio.current_time():.3f} connected")
-                asked: set[str] = set()
+                threads: set[str] = set()
                 while True:
-                    await self._hear(json.loads(await socket.get_message()), nursery, asked)
+                    await self._hear(json.loads(await socket.get_message()), nursery, threads)
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _hear(self, event: dict[str, Any], nursery: trio.Nursery, asked: set[str]) -> None:
+    async def _hear(self, event: dict[str, Any], nursery: trio.Nursery, threads: set[str]) -> None:
         kind, seq, thread_id = event["type"], event.get("seq"), event.get("thread_id")
         self.said.append(f"{trio.current_time():.3f} < {kind} {thread_id} {seq} {event['data'].get('code', '')}")
         if kind == "welcome":
             if self.last:
                 await self._resume()
-                asked.update(self.last)
+                threads.update(self.last)
             for command in self.outbox.values():
                 await self._send(command)
         elif seq is not None:
@@ -134,8 +134,8 @@ class Screen:
             if seq == last + 1:
                 self.last[thread_id] = seq
                 self._news.set()
-            elif seq > last and thread_id not in asked:
-                asked.add(thread_id)
+            elif seq > last and thread_id not in threads:
+                threads.add(thread_id)
                 await self._send({"type": "resume", "payload": {"threads": {thread_id: last}}})
         elif kind == "error":
             data = event["data"]
@@ -234,40 +234,40 @@ class SubscriptionSoak:
             screens = [Screen(f"u{number}/{n}", running.address, token) for n in range(2)]
             for screen in screens:
                 nursery.start_soon(screen.run)
-            thread_id, said = "", 0
+            thread_id, count = "", 0
             while self._left > 0 and len(self.faults) < 200:
                 self._left -= 1
                 done = self.rounds - self._left
                 if done % 250 == 0:
                     print(f"{done} rounds, {len(self.faults)} faults", file=sys.stderr)
-                said += 1
+                count += 1
                 if not thread_id or chance.random() < 0.4:
-                    thread_id = f"t{said}"
-                await self._round(running, screens, thread_id, f"m{number}-{said}", chance)
+                    thread_id = f"t{count}"
+                await self._round(running, screens, thread_id, f"m{number}-{count}", chance)
             nursery.cancel_scope.cancel()
             self.faults += [fault for screen in screens for fault in screen.faults]
 
     async def _round(
         self, running: Running, screens: list[Screen], thread_id: str, message_id: str, chance: Random
     ) -> None:
-        own = screens[0]
+        first = screens[0]
         tool = chance.choice((0, 1))
         content = f"words={chance.choice((1, 2, 6))} pace=400 tool={tool} fail=0 name={message_id}"
-        await own.say(message_id, thread_id, content)
+        await first.say(message_id, thread_id, content)
         for _ in range(chance.choice((1, 1, 2, 3))):
             await trio.sleep(chance.choice((0.0, 0.002, 0.01, 0.03, 0.06)) * chance.random() * 2)
             self._kill(running, chance)
             if chance.random() < 0.5:
                 self.counts["reset"] += 1
                 chance.choice(screens).reset()
-        last = await self._ended(running, own, thread_id, message_id)
+        last = await self._ended(running, first, thread_id, message_id)
         began = trio.current_time()
         for screen in screens:
-            before = screen.connections
+            connections = screen.connections
             if not await screen.until(thread_id, last):
                 self.faults.append(
                     f"{message_id}: {screen.name} has {screen.last.get(thread_id, 0)} of {last} of {thread_id}, "
-                    f"connected {before} times, then {screen.connections}"
+                    f"connected {connections} times, then {screen.connections}"
                 )
                 self.faults += [f"    {item}" for item in screen.said]
                 screen.last[thread_id] = max(last, screen.last.get(thread_id, 0))
@@ -283,10 +283,12 @@ class SubscriptionSoak:
         paths = [node.path for node in running.system.tree().walk()]
         if kind in ("conversation", "run"):
             depth = 4 if kind == "conversation" else 5
-            found = [
+            processes = [
                 path for path in paths if path.startswith("/system/conversations/") and path.count("/") == depth - 1
             ]
-            victims = [ref for path in chance.sample(found, min(len(found), 4)) if (ref := running.system.find(path))]
+            victims = [
+                ref for path in chance.sample(processes, min(len(processes), 4)) if (ref := running.system.find(path))
+            ]
         elif kind == "conversations":
             victims = [ref for ref in [running.system.find("/system/conversations")] if ref is not None]
         elif kind == "writer":
@@ -294,10 +296,10 @@ class SubscriptionSoak:
         for victim in victims:
             victim.kill()
 
-    async def _ended(self, running: Running, own: Screen, thread_id: str, message_id: str) -> int:
+    async def _ended(self, running: Running, screen: Screen, thread_id: str, message_id: str) -> int:
         """Wait until the log has the end of the run. Return the number of its last event."""
         store = running.store
-        user = own.name.partition("/")[0]
+        user = screen.name.partition("/")[0]
         with trio.move_on_after(ENDED_S):
             while True:
                 events = await store.events(user, thread_id, 0, 1000)
@@ -308,7 +310,9 @@ class SubscriptionSoak:
                         return events[-1].seq
                 await trio.sleep(0.02)
         kinds = [item.type for item in await store.events(user, thread_id, 0, 1000)]
-        self.faults.append(f"{message_id} has no end: {own.outbox}, {own.last.get(thread_id)}, {own.refused}, {kinds}")
+        self.faults.append(
+            f"{message_id} has no end: {screen.outbox}, {screen.last.get(thread_id)}, {screen.refused}, {kinds}"
+        )
         return 0
 
 
@@ -317,15 +321,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=7)
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        soak = SubscriptionSoak(given.rounds, given.seed, Path(folder))
+        soak = SubscriptionSoak(options.rounds, options.seed, Path(folder))
         trio.run(soak.run)
     print("\n".join(soak.faults))
     print(dict(soak.counts), f"latest {soak.late_s:.2f} s")
-    print(f"{given.rounds} rounds in {time.monotonic() - began:.0f} s: {len(soak.faults)} faults")
+    print(f"{options.rounds} rounds in {time.monotonic() - began:.0f} s: {len(soak.faults)} faults")
     return 1 if soak.faults else 0
 
 

@@ -76,13 +76,13 @@ class Tab:
         self.received = ReceivedLog(self.name, self.ledger)
         self.ledger.received.append((self.received, self.user, self.threads))
 
-    async def say(self, said: SentMessage) -> None:
+    async def say(self, message: SentMessage) -> None:
         """Send or repeat a message, now or once connected."""
         raise NotImplementedError
 
-    def say_soon(self, said: SentMessage) -> None:
+    def say_soon(self, message: SentMessage) -> None:
         """Send a message in the background."""
-        self.nursery.start_soon(self.say, said)
+        self.nursery.start_soon(self.say, message)
 
     async def stop_run(self, run_id: str) -> None:
         raise NotImplementedError
@@ -124,9 +124,9 @@ class Tab:
         else:
             self.fault(f"was refused with {code}: {data['message']}")
 
-    async def _again(self, said: SentMessage, after_s: float) -> None:
+    async def _again(self, message: SentMessage, after_s: float) -> None:
         await trio.sleep(min(after_s, 3.0))
-        await self.say(said)
+        await self.say(message)
 
     async def _follow_later(self) -> None:
         await trio.sleep(1.0)
@@ -181,8 +181,8 @@ class ProductTab(Tab):
             async with opened(chance=self.chance.random, **options) as client:
                 self._client = client
                 self._there.set()
-                for said in self._unseen.values():
-                    self.say_soon(said)
+                for message in self._unseen.values():
+                    self.say_soon(message)
                 async for event in client:
                     self._hear(event)
                     self.status = f"{client.state.status.value} {client.state.reason}"
@@ -220,11 +220,11 @@ class ProductTab(Tab):
             self._unseen.pop(event["data"]["message_id"], None)
         super().take(event)
 
-    async def say(self, said: SentMessage) -> None:
+    async def say(self, message: SentMessage) -> None:
         """Leave it to the client."""
-        if said.message_id not in self.ledger.accepted:
-            self._unseen[said.message_id] = said
-        name, thread_id, content = said.message_id, said.thread_id, said.content
+        if message.message_id not in self.ledger.accepted:
+            self._unseen[message.message_id] = message
+        name, thread_id, content = message.message_id, message.thread_id, message.content
         await self._with_client(
             lambda client: client.say(content, message_id=name, thread_id=thread_id, agent_type="planned")
         )
@@ -265,4 +265,6 @@ class ProductTab(Tab):
         """What the client has not settled."""
         if self._client is not None:
             return self._client.unaccepted
-        return [each["payload"]["message_id"] for each in self._store.commands if each["type"] == "user_message"]
+        return [
+            command["payload"]["message_id"] for command in self._store.commands if command["type"] == "user_message"
+        ]

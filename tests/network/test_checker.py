@@ -73,15 +73,15 @@ def test_messages_with_one_end_are_counted() -> None:
 def test_an_end_must_follow_from_what_was_done() -> None:
     """A run whose model fails never succeeds, and no other loses its model."""
     fails = PLAN.replace("fail=0", "fail=1")
-    asked = ("message_accepted", {"message_id": "m", "content": fails})
-    assert "succeeded, and its model fails" in faults(asked, STARTED, ENDED, final(), content=fails)
-    assert not faults(asked, STARTED, ENDED, ("error", {"code": "model_unavailable"}), content=fails)
+    accepted = ("message_accepted", {"message_id": "m", "content": fails})
+    assert "succeeded, and its model fails" in faults(accepted, STARTED, ENDED, final(), content=fails)
+    assert not faults(accepted, STARTED, ENDED, ("error", {"code": "model_unavailable"}), content=fails)
 
 
 def test_a_text_that_is_no_beginning_of_the_answer_is_a_fault_unless_a_dead_server_showed_it() -> None:
-    said = answer_to(PLAN)
-    old, mixed = f"{said[:4]}\n\n{said} read: s", f"{said[:6]}{said[:4]}"
-    for text, resumed, found in ((said[:5], (), 0), (old, (), 1), (old, ("r",), 0), (mixed, ("r",), 1)):
+    answer = answer_to(PLAN)
+    old, mixed = f"{answer[:4]}\n\n{answer} read: s", f"{answer[:6]}{answer[:4]}"
+    for text, resumed, count in ((answer[:5], (), 0), (old, (), 1), (old, ("r",), 0), (mixed, ("r",), 1)):
         log = [
             {"type": kind, "seq": seq, "run_id": "r", "thread_id": "t", "data": data}
             for seq, (kind, data) in enumerate((ACCEPTED, STEER, STARTED, TAKEN, ENDED, final(" read: s")), start=1)
@@ -95,18 +95,18 @@ def test_a_text_that_is_no_beginning_of_the_answer_is_a_fault_unless_a_dead_serv
         ledger.received.append((client, "ada", ("t",)))
         checker = Checker(ledger, "", {("ada", "t"): log}, resumed=set(resumed))
         checker.check()
-        assert len(checker.faults) == found, checker.faults
+        assert len(checker.faults) == count, checker.faults
         assert all("is no part of its answer: after" in fault and "5 agent" in fault for fault in checker.faults)
 
 
 def test_a_message_that_a_steer_became_has_the_plan_of_an_earlier_one() -> None:
     """Its server had died, and had shown more of a turn than was recorded before a further steer cut it."""
-    said = answer_to(PLAN)
+    answer = answer_to(PLAN)
     plan = "words=1 pace=1 tool=0 fail=0 name=s1 steer=1"
-    asked = ("message_accepted", {"message_id": "s1", "content": plan})
-    end = ("final_response", {"status": "success", "message": f"{said[:6]}\n\n{said} read: s"})
-    for message_id, text, found in (("s1", said[:9], 0), ("s1", said[3:9], 1), ("m", said[:9], 1)):
-        accepted = (asked[0], {**asked[1], "message_id": message_id})
+    steered = ("message_accepted", {"message_id": "s1", "content": plan})
+    end = ("final_response", {"status": "success", "message": f"{answer[:6]}\n\n{answer} read: s"})
+    for message_id, text, count in (("s1", answer[:9], 0), ("s1", answer[3:9], 1), ("m", answer[:9], 1)):
+        accepted = (steered[0], {**steered[1], "message_id": message_id})
         withdrawn = ("steer_withdrawn", {"steer_id": "s1", "message_id": "s1"})
         events = [("r0", *withdrawn), *(("r", *each) for each in (accepted, STEER, STARTED, TAKEN, ENDED, end))]
         log = [
@@ -122,7 +122,7 @@ def test_a_message_that_a_steer_became_has_the_plan_of_an_earlier_one() -> None:
         checker = Checker(ledger, "", {("ada", "t"): log}, resumed={"r"})
         (mismatch,) = client.mismatches
         checker._check_text(mismatch, log)
-        assert len(checker.faults) == found, (message_id, text, checker.faults)
+        assert len(checker.faults) == count, (message_id, text, checker.faults)
 
 
 def test_a_fault_of_the_bank_is_found() -> None:

@@ -112,9 +112,9 @@ async def test_a_flood_of_tiny_fragments(payload: bytes) -> None:
             await client.send(frame(TEXT, b"", fin=False))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_write_on, client, endless)
-                while (one := await client.frame()).opcode != CLOSE:
+                while (received := await client.frame()).opcode != CLOSE:
                     pass
-                assert one.code == 1008
+                assert received.code == 1008
                 nursery.cancel_scope.cancel()
 
 
@@ -164,13 +164,13 @@ async def test_dribbling_does_not_buy_time(autojump_clock: trio.testing.MockCloc
         nursery.cancel_scope.cancel()
 
 
-async def test_what_came_before_a_fault_is_answered() -> None:
+async def test_messages_before_a_fault_are_answered() -> None:
     """Messages in the same packet as a fault come back before the close frame, however many; those behind it do not."""
     many = b"".join(frame(TEXT, b"%d" % number) for number in range(200))
     async with open_server(EchoUpgrades().handle_upgrade) as port, raw_websocket(port) as client:
         await client.send(many + frame(3) + many)
         frames = await client.frames_to_the_end()
-    assert [one.payload for one in frames[:-1]] == [b"%d" % number for number in range(200)]
+    assert [received.payload for received in frames[:-1]] == [b"%d" % number for number in range(200)]
     assert frames[-1].code == 1002
 
 

@@ -23,7 +23,7 @@ async def crowd(rig: Rig) -> None:
     await wait_all_tasks_blocked()
 
 
-async def test_what_must_not_be_lost_has_room_beside_a_long_story() -> None:
+async def test_durable_events_have_room_beside_a_long_story() -> None:
     """An alert, a refusal and a pong go out although the story is full, the alert first; signs of life do not."""
     async with open_rig(queue_bytes=40_000, write_bytes=8_000) as rig:
         await crowd(rig)
@@ -122,6 +122,6 @@ async def test_a_thread_that_begins_anew_is_not_told_from_the_old_ones_log() -> 
         await wait_all_tasks_blocked()
         rig.log.events = [thought(seq, text="new") for seq in (1, 2)]
         rig.tell(*rig.log.events)
-        gone, *told = await rig.frames(3)
+        gone, *frames = await rig.frames(3)
         assert (gone["type"], gone["data"]["code"]) == ("error", "not_found")  # for the events that were not read
-        assert [(frame["seq"], frame["data"]["thought"]) for frame in told] == [(1, "new"), (2, "new")]
+        assert [(frame["seq"], frame["data"]["thought"]) for frame in frames] == [(1, "new"), (2, "new")]

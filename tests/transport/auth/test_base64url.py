@@ -8,7 +8,7 @@ from transport.auth import base64url
 
 
 @given(st.binary(max_size=64))
-def test_what_is_encoded_is_decoded_again(data: bytes) -> None:
+def test_decoding_reverses_encoding(data: bytes) -> None:
     text = base64url.encode(data)
     assert "=" not in text
     assert base64url.decode(text) == data
@@ -20,6 +20,6 @@ def test_the_alphabet_is_that_of_urls() -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "ab d", "a?bc", "=abc", "\u00e9abc"])
-def test_what_is_not_base64url_is_refused(text: str) -> None:
+def test_other_characters_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)ascii|base64|padding"):
         base64url.decode(text)

@@ -52,7 +52,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("answer", "words"), ANSWERS.values(), ids=ANSWERS)
-async def test_what_is_no_answer_is_told(answer, words) -> None:
+async def test_a_malformed_answer_is_reported(answer, words) -> None:
     """The error has the host and the reason, and nothing of the request or the response."""
     async with publishing() as there:
         there.answer = answer
@@ -62,14 +62,14 @@ async def test_what_is_no_answer_is_told(answer, words) -> None:
     assert there.asked == 1
 
 
-async def test_whoever_does_not_answer_in_time_is_given_up() -> None:
+async def test_a_server_that_does_not_answer_in_time_is_given_up() -> None:
     async with publishing() as there:
         there.wait = trio.sleep_forever
         with pytest.raises(FetchFailed, match=r"no answer within 0\.1 s"):
             await fetched(there.address, within_s=0.1)
 
 
-async def test_whoever_answers_a_byte_at_a_time_is_given_up(nursery) -> None:
+async def test_a_server_that_answers_a_byte_at_a_time_is_given_up(nursery) -> None:
     async def drip(stream: trio.SocketStream) -> None:
         async with stream:
             with contextlib.suppress(trio.BrokenResourceError):
@@ -84,7 +84,7 @@ async def test_whoever_answers_a_byte_at_a_time_is_given_up(nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def test_nobody_there_is_told() -> None:
+async def test_a_refused_connection_is_reported() -> None:
     """A port without a listener, and a name that does not resolve: FetchFailed."""
     async with publishing() as there:
         pass

@@ -102,7 +102,7 @@ def test_an_entry_of_the_list_is_an_origin(entry) -> None:
     "entry",
     ["*", "https://a.example:0", "example.org", "https://*.example.org", "https://example.org/path", "null", ""],
 )
-def test_what_is_no_origin_can_be_told(entry) -> None:
+def test_malformed_origins_are_recognized(entry) -> None:
     """It would never let a page in, and its author thinks that it does."""
     assert not is_origin(entry)
 

@@ -64,9 +64,9 @@ def head(name: str) -> JoseHeader:
 
 async def asked_within(source: Source, seconds: float) -> int:
     """Return how often keys are fetched within these seconds from now."""
-    before = len(source.fetched_at_s)
+    fetches = len(source.fetched_at_s)
     await trio.sleep(seconds)
-    return len(source.fetched_at_s) - before
+    return len(source.fetched_at_s) - fetches
 
 
 async def test_keys_are_there_soon_after_the_start(autojump_clock, kept) -> None:
@@ -101,7 +101,7 @@ async def test_a_key_that_is_not_known_is_fetched_at_once(autojump_clock, kept) 
     assert trio.current_time() - began == pytest.approx(0.5)
 
 
-async def test_nobody_waits_longer_than_allowed(autojump_clock, kept) -> None:
+async def test_a_lookup_waits_no_longer_than_allowed(autojump_clock, kept) -> None:
     """A slow fetch: the wait ends at its limit. No fetch: there is no wait."""
     source, keyring, _ = kept
     await trio.sleep(11)
@@ -118,13 +118,13 @@ async def test_a_flood_of_unknown_keys_is_one_fetch(autojump_clock, kept) -> Non
     """Many unknown keys within a cool-down: one fetch, and no wait for a second one."""
     source, keyring, _ = kept
     await trio.sleep(11)
-    before = len(source.fetched_at_s)
+    fetches = len(source.fetched_at_s)
     for second in range(100):
         for number in range(100):
             assert not keyring.find(head(f"forged-{second}-{number}"))
         await keyring.wait_fetched(2.0)
         await trio.sleep(1)
-    assert len(source.fetched_at_s) - before == 10
+    assert len(source.fetched_at_s) - fetches == 10
 
 
 async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> None:
@@ -133,15 +133,15 @@ async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> 
     ref.kill()
     with trio.move_on_after(0.5):
         await ref.wait_stopped()
-    before = len(source.fetched_at_s)
+    fetches = len(source.fetched_at_s)
     assert not keyring.find(head("two"))
     source.names = ("one", "two")
     await keyring.wait_fetched(2.0)
-    assert len(source.fetched_at_s) == before
+    assert len(source.fetched_at_s) == fetches
     assert keyring.find(head("two"))
     assert not keyring.find(head("three"))
     await keyring.wait_fetched(2.0)
-    assert len(source.fetched_at_s) == before + 1
+    assert len(source.fetched_at_s) == fetches + 1
 
 
 async def test_only_so_many_wait_at_a_time(autojump_clock, kept) -> None:
@@ -183,7 +183,7 @@ async def test_former_keys_are_kept_while_there_are_no_newer_ones(autojump_clock
     assert await asked_within(source, 299) <= 1
 
 
-async def test_whoever_waits_goes_on_when_a_fetch_fails(autojump_clock, kept) -> None:
+async def test_waiting_lookups_go_on_when_a_fetch_fails(autojump_clock, kept) -> None:
     source, keyring, _ = kept
     await trio.sleep(11)
     source.error, source.takes_s = FetchFailed("idp", "gone"), 0.3
@@ -197,11 +197,11 @@ async def test_whoever_waits_goes_on_when_a_fetch_fails(autojump_clock, kept) ->
 async def test_an_actor_that_dies_begins_again_with_the_keys_it_had(autojump_clock, kept) -> None:
     """The keys are not its own, and the next incarnation fetches at once."""
     source, keyring, ref = kept
-    before = len(source.fetched_at_s)
+    fetches = len(source.fetched_at_s)
     ref.kill()
     await trio.sleep(5)
     assert keyring.find(head("one"))
-    assert len(source.fetched_at_s) == before + 1
+    assert len(source.fetched_at_s) == fetches + 1
 
 
 async def test_without_an_actor_nothing_is_known_and_nobody_waits(autojump_clock) -> None:
@@ -483,7 +483,7 @@ def test_all_keys_of_one_name_are_tried() -> None:
         json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode(),
     ],
 )
-def test_what_is_no_key_set_is_told(document) -> None:
+def test_a_malformed_key_set_is_reported(document) -> None:
     """KeySetInvalid, without any text of the document."""
     with pytest.raises(KeySetInvalid) as caught:
         read_key_set(document)

@@ -126,7 +126,7 @@ BAD_CLAIMS = {
         (["r"] * 101, 100),
     ],
 )  # fmt: skip
-def test_what_is_no_role_grants_nothing_and_locks_nobody_out(tokens, roles, taken) -> None:
+def test_malformed_roles_grant_nothing_and_lock_no_user_out(tokens, roles, taken) -> None:
     assert len(tokens.verify(signed({**CLAIMS, "roles": roles, "groups": roles})).roles) == taken
 
 

@@ -75,7 +75,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("end", [True, False], ids=["and hangs up", "and falls silent"])
-async def test_what_is_no_handshake_is_a_failed_attempt(answer: bytes, end: bool) -> None:
+async def test_a_malformed_handshake_is_a_failed_attempt(answer: bytes, end: bool) -> None:
     """It ends at the deadline of the attempt, at once where the server hangs up; then the client gives up."""
     reconnect = BRIEF if end else FOR_SILENCE
     async with raw(saying(answer, end=end)) as (url, came), open_client(url, reconnect=reconnect) as client:
@@ -103,7 +103,7 @@ async def test_a_refusal_without_end_is_cut_off() -> None:
         tracemalloc.stop()
 
 
-async def test_nobody_at_the_address() -> None:
+async def test_an_address_without_a_server_is_a_failed_attempt() -> None:
     async with open_client("ws://name.invalid/ws", reconnect=BRIEF) as client:
         with trio.fail_after(60), pytest.raises(SocketClosed, match="cannot be reached: no connection can be made"):
             await anext(client)
@@ -283,10 +283,10 @@ async def test_a_slow_reader_holds_back_the_server_and_not_its_memory() -> None:
             sent += len(large)
 
     async with talking(flood) as (client, _):
-        before = -1
+        size = -1
         with trio.fail_after(60):
-            while before < sent:
-                before = sent
+            while size < sent:
+                size = sent
                 await trio.sleep(0.7)
         assert 1_000_000 < sent < 100_000_000
         assert await kinds(client, 3) == ["agent_thinking"] * 3

@@ -53,7 +53,7 @@ def test_a_thread_without_a_place(waiting: bool, verdict: Judgement) -> None:
     assert cursors.threads_to_resume(again=True) == {}
 
 
-def test_what_came_before_the_acceptance_is_asked_for_after_it() -> None:
+def test_events_before_the_acceptance_are_asked_for_after_it() -> None:
     """Events before the acceptance were dropped: the thread is resumed from the acceptance."""
     cursors = ThreadCursors()
     assert cursors.judge("t", 7, waiting=True) is Judgement.GAP

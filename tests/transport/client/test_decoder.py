@@ -83,7 +83,7 @@ ENVELOPES = st.builds(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(ENVELOPES)
-def test_what_a_server_encodes_is_read_as_it_was(envelope: Envelope) -> None:
+def test_encoded_events_are_read_as_they_were(envelope: Envelope) -> None:
     """Each event of the vocabulary, whatever is in it; times to the millisecond."""
     frame = encode(envelope, Dialect.CANONICAL)
     assert frame is not None
@@ -147,7 +147,7 @@ def test_the_end_of_a_run_is_known_by_its_type() -> None:
         gzip.compress(b'{"type":"ping"}', mtime=0)[:-1],
     ],
 )  # fmt: skip
-def test_what_is_no_event_is_refused(frame: str | bytes) -> None:
+def test_malformed_events_are_refused(frame: str | bytes) -> None:
     with pytest.raises(UnreadableEvent):
         read_frame(frame)
 
@@ -186,7 +186,7 @@ def test_a_time_that_is_none_is_zero() -> None:
     assert read_event({"type": "ping", "timestamp": "1970-01-01T00:00:05"}).timestamp == 5.0
 
 
-def test_what_a_user_said_is_not_printed() -> None:
+def test_the_text_of_a_user_is_not_printed() -> None:
     """Neither text nor data stands in the repr."""
     data = {"agent_id": "a", "call_id": "c", "tool_name": "t", "result": "secret", "result_summary": "secret",
             "status": "ok", "duration_ms": 1, "timestamp": 1}  # fmt: skip

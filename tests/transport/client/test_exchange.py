@@ -20,7 +20,7 @@ async def test_events_come_in_order_to_the_end() -> None:
     assert [await inbox.get() for _ in range(9)] == [*EVENTS, None]
 
 
-async def test_who_puts_waits_for_room() -> None:
+async def test_a_put_waits_for_room() -> None:
     """In number, and in bytes; one larger than all the room goes in alone."""
     for inbox, size in ((Inbox(max_events=2), 1), (Inbox(max_bytes=100), 40), (Inbox(max_bytes=2), 1)):
         async with trio.open_nursery() as nursery:
@@ -37,7 +37,7 @@ async def test_who_puts_waits_for_room() -> None:
     assert not small.fits(1)
 
 
-async def test_who_gets_waits_for_an_event() -> None:
+async def test_a_get_waits_for_an_event() -> None:
     """Each waiter gets one; a cancelled one takes none along; the close wakes the rest."""
     inbox, events = Inbox(), []
 

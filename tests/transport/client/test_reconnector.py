@@ -96,7 +96,7 @@ async def test_a_server_that_is_full_is_left_alone_as_long_as_it_says(status: in
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 421])
-async def test_what_a_proxy_answers_while_its_server_is_away_passes(status: int, autojump_clock: MockClock) -> None:
+async def test_errors_of_a_proxy_whose_server_is_away_pass(status: int, autojump_clock: MockClock) -> None:
     """A client that was online tries again; one that never was has the wrong address."""
     answers = [status, None, status, status, None]
 
@@ -231,7 +231,9 @@ async def test_a_source_gives_a_token_for_each_connection() -> None:
         async with talking(closing(1011), closing(1011), stay_after_welcome, token=token_source) as (client, script):
             await next_events(client, 3)
             assert client.token == "token-2"
-        assert [upgrade.headers["authorization"] for upgrade in script.upgrades] == [f"Bearer {one}" for one in tokens]
+        assert [upgrade.headers["authorization"] for upgrade in script.upgrades] == [
+            f"Bearer {token}" for token in tokens
+        ]
 
 
 async def test_a_token_is_renewed_before_it_runs_out(autojump_clock: MockClock) -> None:
@@ -338,9 +340,9 @@ async def test_a_source_that_fails_is_tried_again_and_one_that_hangs_is_left(aut
     assert group.group_contains(KeyError)
 
 
-@pytest.mark.parametrize("given", ["", "a b\n", "é", "a\r\nX-Admin: 1"])
-async def test_what_cannot_be_a_token_is_not_sent(given: str) -> None:
-    async with talking(stay_after_welcome, token=given) as (client, script):
+@pytest.mark.parametrize("token", ["", "a b\n", "é", "a\r\nX-Admin: 1"])
+async def test_a_malformed_token_is_not_sent(token: str) -> None:
+    async with talking(stay_after_welcome, token=token) as (client, script):
         with trio.fail_after(60), pytest.raises(Unauthenticated):
             await anext(client)
     assert script.came == []
@@ -350,7 +352,7 @@ async def test_what_cannot_be_a_token_is_not_sent(given: str) -> None:
     "url",
     ["", "http://h/ws", "ws://", "ws://u:p@h/", "ws://h:0/", "ws://h:99999/", "ws://h/\n", "ws://h/ä", "ws://h/a b"],
 )
-async def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+async def test_a_malformed_address_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match=r"address|[Pp]ort"):
         async with open_client(url):
             pass

@@ -81,7 +81,7 @@ async def test_it_is_not_said_for_ever(retry_after: float | None, autojump_clock
 
 
 @pytest.mark.parametrize(("data", "how"), [({"retry_after": 100.0}, HOW), ({}, evolve(HOW, retry_s=0.0))])
-async def test_what_could_only_be_said_too_late_is_told_at_once(
+async def test_a_command_that_would_be_too_late_is_refused_at_once(
     data: dict[str, Any], how: Reconnect, autojump_clock: MockClock
 ) -> None:
     async def step(socket: Socket) -> None:

@@ -112,7 +112,7 @@ async def test_a_command_that_json_has_not_is_refused_and_half_characters_are_me
     }
 
 
-async def test_what_was_said_offline_is_sent_in_order() -> None:
+async def test_offline_commands_are_sent_in_order() -> None:
     heard: list[list[str]] = []
 
     async def listen(socket: Socket) -> None:
@@ -228,7 +228,7 @@ async def test_the_other_commands_go_out_as_the_protocol_has_them() -> None:
     ]
 
 
-async def test_what_the_caller_took_is_acknowledged(autojump_clock: trio.testing.MockClock) -> None:
+async def test_events_that_the_caller_took_are_acknowledged(autojump_clock: trio.testing.MockClock) -> None:
     """The last taken seq of each thread, once, at most once a second, also for exchanges."""
     heard: list[Any] = []
 
@@ -311,7 +311,7 @@ async def test_a_program_that_is_started_again_has_lost_nothing(tmp_path: Path) 
     assert os.listdir(tmp_path) == ["outbox.json"]
 
 
-async def test_what_is_not_on_the_disk_is_not_kept(tmp_path: Path) -> None:
+async def test_a_command_that_is_not_on_the_disk_is_not_kept(tmp_path: Path) -> None:
     async with open_client(
         NOWHERE, store=FileOutbox(tmp_path / "nowhere" / "outbox.json"), reconnect=PATIENT
     ) as client:

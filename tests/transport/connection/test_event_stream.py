@@ -208,7 +208,7 @@ async def test_an_outbox_that_breaks_ends_the_stream_with_an_error_id(caplog: py
         assert connection.stream.reason == f"internal error {record.__dict__['error_id']}"
 
 
-async def test_one_that_is_killed_is_counted_out_and_ends_its_stream() -> None:
+async def test_a_killed_stream_ends_and_is_counted_out() -> None:
     async with watched(log=[]) as connection:
         await connection.outbox()
         connection.ref.kill()

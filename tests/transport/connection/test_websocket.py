@@ -73,7 +73,7 @@ async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixtur
     assert "secret" not in str([record.__dict__ for record in lines])
 
 
-async def test_what_is_asked_for_can_be_refused() -> None:
+async def test_a_command_can_be_refused() -> None:
     async with greeted() as rig:
         rig.server.fault = CommandRejected("unknown_agent_type", "Unknown agent_type: X")
         await rig.send({"type": "message", "content": "hi"})

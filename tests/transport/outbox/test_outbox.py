@@ -84,7 +84,7 @@ async def test_the_answer_to_a_repeated_command_does_not_overtake_the_events_bef
         assert await rig.seqs(2) == [3, 5]
 
 
-async def test_what_is_replayed_is_no_delivery() -> None:
+async def test_a_replayed_event_is_no_delivery() -> None:
     """Events older than the connection's wish for them are counted as sent, and have no lag."""
     async with open_rig(page_events=3) as rig:
         rig.log.events = [thought(seq) for seq in range(1, 9)]
@@ -100,7 +100,7 @@ async def test_what_is_replayed_is_no_delivery() -> None:
         assert (len(rig.counts.sent), rig.counts.lags) == (9, [2.5, 2.5])
 
 
-async def test_what_is_late_is_a_delivery_though_it_is_read_from_the_log() -> None:
+async def test_a_late_event_is_a_delivery_though_it_is_read_from_the_log() -> None:
     """An event that happened after the connection asked for it counts with its lag, whichever way it takes."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 4)]
@@ -200,7 +200,7 @@ async def test_only_a_subscribed_thread_that_is_behind_is_read() -> None:
         assert rig.log.reads == []
 
 
-async def test_what_is_queued_of_a_deleted_thread_is_sent() -> None:
+async def test_queued_events_of_a_deleted_thread_are_sent() -> None:
     """The end of its last run is among it."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 5, 5))
@@ -210,7 +210,7 @@ async def test_what_is_queued_of_a_deleted_thread_is_sent() -> None:
         assert await rig.seqs(1) == [6]
 
 
-async def story_of_another_thread(rig: Rig, *told: object) -> None:
+async def story_of_another_thread(rig: Rig, *frames: object) -> None:
     """Check that after event 9 of a thread, which is deleted, the next thread of its id is sent from its first event.
 
     `told` makes the client's outbox notice. Events 4 and 5 come live.
@@ -218,7 +218,7 @@ async def story_of_another_thread(rig: Rig, *told: object) -> None:
     rig.log.events = [thought(seq) for seq in (1, 2, 3)]
     rig.outbox.tell(SubscribeThread("t", 8, 8, incarnation=1.0))
     rig.tell(thought(9))
-    for message in told:
+    for message in frames:
         rig.outbox.tell(message)
     assert await rig.seqs(4) == [9, 1, 2, 3]
     rig.log.incarnation = 2.0
@@ -413,7 +413,7 @@ async def test_progress_does_not_overtake_the_events_that_are_read_from_the_log(
 
 
 @pytest.mark.usefixtures("one_batch")
-async def test_what_is_not_followed_is_not_sent() -> None:
+async def test_events_of_other_threads_are_not_sent() -> None:
     """Events of other threads, and queued ones after `UnsubscribeThread`, are not sent."""
     async with open_rig() as rig:
         rig.tell(thought(1), text(0, "no"))
@@ -449,11 +449,11 @@ async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(autojump_
         orders: list[list[Any]] = []
         for name, (at, after) in cases.items():
             head = max(5, 4 + at)
-            told: list[Any] = [
+            arrivals: list[Any] = [
                 SubscribeThread(name, None, 5, implicit=True),
                 *(Deliver(thought(s, name)) for s in (6, 7, 8)),
             ]
-            orders.append([*told[:at], SubscribeThread(name, min(after, head), head), *told[at:]])
+            orders.append([*arrivals[:at], SubscribeThread(name, min(after, head), head), *arrivals[at:]])
         for messages in zip(*orders, strict=True):
             for message in messages:
                 rig.outbox.tell(message)

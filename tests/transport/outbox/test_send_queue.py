@@ -123,7 +123,7 @@ def test_low_events_are_dropped_first() -> None:
     assert not pending.durable_full
 
 
-def test_what_is_urgent_can_be_taken_alone() -> None:
+def test_urgent_frames_can_be_taken_alone() -> None:
     pending = SendQueue(1_000, 10)
     pending.add([b"one"], [thought(1)])
     pending.add([b"high"], [Envelope(Pong(), 1.0)])
@@ -132,7 +132,7 @@ def test_what_is_urgent_can_be_taken_alone() -> None:
     assert len(pending) == 1
 
 
-def test_what_is_taken_is_known_by_type_and_time() -> None:
+def test_taken_frames_are_known_by_type_and_time() -> None:
     pending = SendQueue(10_000, 100)
     events = [Envelope(AgentThinking("a", "hm", 1.0), float(seq), seq=seq, thread_id="t") for seq in range(1, 4)]
     pending.add([b"1" * 10, b"2" * 10, b"3" * 10], events)

@@ -11,8 +11,8 @@ from transport.server.connection_limiter import ConnectionLimiter, ConnectionPer
 class Clients:
     """Clients of one limiter; `closed` has the names of those that were closed for others, in order."""
 
-    def __init__(self, *given: Any) -> None:
-        self.limiter = ConnectionLimiter(*given)
+    def __init__(self, *limits: Any) -> None:
+        self.limiter = ConnectionLimiter(*limits)
         self.closed: list[str] = []
 
     def come(self, name: str, peer: str | None) -> ConnectionPermit:
@@ -38,7 +38,7 @@ def test_the_longest_waiting_of_the_largest_address_gives_way() -> None:
     assert clients.closed == ["b0", "b1"]
 
 
-def test_who_is_at_work_or_has_authenticated_stays() -> None:
+def test_busy_and_authenticated_connections_stay() -> None:
     clients = Clients(3, 2, 2)
     user, busy = clients.come("user", "a"), clients.come("busy", "a")
     user.authenticate()
@@ -66,13 +66,13 @@ def test_all_places_of_users_can_be_taken() -> None:
 def test_a_connection_of_a_proxy_counts_for_the_client_it_names() -> None:
     """Until then for no address; and the next request may be another client's."""
     clients = Clients(100, 1)
-    one, two = clients.come("one", None), clients.come("two", None)
-    assert one.claim("x")
-    one.authenticate()
-    assert not two.claim("x")
-    assert two.claim("y")
-    one.release()
-    assert two.claim("x")
+    first, second = clients.come("one", None), clients.come("two", None)
+    assert first.claim("x")
+    first.authenticate()
+    assert not second.claim("x")
+    assert second.claim("y")
+    first.release()
+    assert second.claim("x")
     three = clients.come("three", None)
     assert three.claim("y")
     assert three.claim("x")

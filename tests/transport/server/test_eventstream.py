@@ -60,7 +60,7 @@ def test_json_stays_in_one_line_whatever_it_holds() -> None:
     ("header", "after", "seq"),
     [(None, None, 0), ("", "", 0), (None, "7", 7), ("8", "7", 8), ("0", "7", 0), ("", "7", 7)],
 )
-def test_where_a_stream_starts(header: str | None, after: str | None, seq: int) -> None:
+def test_a_stream_starts_at_the_position_of_its_request(header: str | None, after: str | None, seq: int) -> None:
     """The header goes before the query; a stream starts at the first event when both are empty."""
     assert parse_last_event_id(header, after) == seq
 
@@ -73,7 +73,7 @@ def test_a_last_event_id_that_is_no_number_is_refused(text: str) -> None:
         assert refused.value.code == "invalid_command"
 
 
-async def test_what_is_written_is_read_once_and_in_order() -> None:
+async def test_written_events_are_read_once_and_in_order() -> None:
     """The head first; payloads written between two reads come in one piece."""
     stream = a_stream(head=b"h")
     assert not stream.write_now([b"1"])  # the head was not taken yet

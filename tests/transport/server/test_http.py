@@ -36,9 +36,9 @@ async def mirror(scope: Any, receive: Any, send: Any) -> None:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    told = json.dumps({"method": scope["method"], "path": scope["path"], "bytes": len(body)}).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]})
-    await send({"type": "http.response.body", "body": told})
+    answer = json.dumps({"method": scope["method"], "path": scope["path"], "bytes": len(body)}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]})
+    await send({"type": "http.response.body", "body": answer})
 
 
 async def test_requests_of_one_connection_follow_each_other() -> None:
@@ -54,8 +54,8 @@ async def test_requests_of_one_connection_follow_each_other() -> None:
         return answers
 
     async with open_server(app=mirror) as port:
-        told = await trio.to_thread.run_sync(talk, port)
-    assert [(item["method"], item["path"], item["bytes"]) for item in told] == [
+        replies = await trio.to_thread.run_sync(talk, port)
+    assert [(item["method"], item["path"], item["bytes"]) for item in replies] == [
         ("POST", "/a b", 300_000),
         ("GET", "/a b", 0),
         ("PUT", "/a b", 3),

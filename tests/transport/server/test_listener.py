@@ -318,7 +318,7 @@ async def test_after_the_close_frame_nothing_follows() -> None:
             await done.wait()
 
 
-async def test_what_came_before_a_close_of_ours_is_not_read_after_it() -> None:
+async def test_data_that_came_before_our_close_is_not_read_after_it() -> None:
     """A message that waits unread when we close is dropped: `receive` raises, in whatever order things came."""
     done = trio.Event()
 
@@ -350,10 +350,10 @@ async def test_a_burst_of_messages_leaves_turns_to_others() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_count_turns, turns)
             await socket.receive()
-            before = len(turns)
+            count = len(turns)
             for _ in range(99):
                 await socket.write([str(await socket.receive()).encode()])
-            turns[:] = [len(turns) - before]
+            turns[:] = [len(turns) - count]
             nursery.cancel_scope.cancel()
 
     async with open_server(judge) as port, raw_socket(port) as client:
@@ -520,7 +520,7 @@ async def test_a_client_that_comes_when_descriptors_are_free_again_is_served(mon
 @pytest.mark.promise("owasp.connections")
 async def test_without_descriptors_clients_are_closed_and_later_ones_served(caplog: pytest.LogCaptureFixture) -> None:
     """Open connections go on, new ones are closed with one log line; with free descriptors clients are served again."""
-    async with open_server() as port, raw_socket(port) as before:
+    async with open_server() as port, raw_socket(port) as early:
         waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
         steps = 0
         with no_descriptors_left():
@@ -534,7 +534,7 @@ async def test_without_descriptors_clients_are_closed_and_later_ones_served(capl
                             break
                         await trio.sleep(0.01)
             assert steps < 100
-            assert await before.echoes(b"still here")
+            assert await early.echoes(b"still here")
         for client in waiting:
             client.close()
         with trio.fail_after(60):

@@ -143,7 +143,7 @@ def test_only_a_complete_get_is_parsed() -> None:
         assert parse_request(head, "here", permit, secure=True) is None
 
 
-async def test_what_a_client_sends_later_means_nothing() -> None:
+async def test_later_bytes_of_a_client_mean_nothing() -> None:
     stream = a_stream(head=HELLO)
     async with open_server(streams=Answers(stream)) as port, asking(port) as client:
         await read_until(client, HELLO)

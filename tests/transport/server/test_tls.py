@@ -61,9 +61,9 @@ async def test_https_shares_the_port(server: ssl.SSLContext, trusting: ssl.SSLCo
 
     async def scheme(scope: dict[str, object], receive: object, send: object) -> None:
         if scope["type"] == "http":
-            told = str(scope["scheme"]).encode()
+            answer = str(scope["scheme"]).encode()
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})  # type: ignore[operator]
-            await send({"type": "http.response.body", "body": told})  # type: ignore[operator]
+            await send({"type": "http.response.body", "body": answer})  # type: ignore[operator]
 
     def ask(port: int) -> list[tuple[bytes, str | None]]:
         client = http.client.HTTPSConnection("localhost", port, context=trusting, timeout=60)
@@ -194,10 +194,10 @@ async def test_a_burst_over_tls_leaves_turns_to_others(server: ssl.SSLContext, t
         await socket.receive()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(count)
-            before = len(turns)
+            earlier = len(turns)
             for _ in range(50):
                 await socket.receive()
-            received.append(len(turns) - before)
+            received.append(len(turns) - earlier)
             nursery.cancel_scope.cancel()
 
     async with open_server(judge, tls=server) as port:
@@ -297,7 +297,7 @@ async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, tr
     codes: list[int | None] = []
 
     async def read_close(client: RawWebSocket) -> None:
-        codes.extend(one.code for one in await client.frames_to_the_end())
+        codes.extend(frame.code for frame in await client.frames_to_the_end())
         await client.send(close(1001))
 
     async with trio.open_nursery() as nursery, open_server(echo, tls=server) as port:

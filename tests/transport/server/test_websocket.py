@@ -62,7 +62,7 @@ def test_a_turn_has_so_many_frames(one: bytes) -> None:
     assert FRAMES_PER_FEED <= 100, "ten microseconds a frame, and a millisecond for a turn"
 
 
-def test_what_was_begun() -> None:
+def test_a_message_is_begun_from_its_first_byte_on() -> None:
     """Any part of a frame counts, also a head that came to its very end; a whole message does not."""
     for size in range(1, len(frame(TEXT, b"hello"))):
         protocol = ServerSideProtocol(100, 1000)
@@ -84,12 +84,12 @@ def test_a_message_in_one_read_is_taken_as_in_pieces(kind: int, length: int) -> 
         data = frame(kind, b"m" * length, mask=b"\x01\x82\x03\xf4")
         whole, other = (ServerSideProtocol(message_bytes, bound_bytes) for _ in range(2))
         at_once, size = drained(whole, data), 1 + length // 50
-        pieces = [found for at in range(0, len(data), size) for found in drained(other, data[at : at + size])]
+        pieces = [events for at in range(0, len(data), size) for events in drained(other, data[at : at + size])]
         expected = [b"m" * length if kind == BINARY else "m" * length]
         if length > message_bytes:
             expected = ["message_too_large"] if length <= bound_bytes else []
-        for found in (at_once, pieces):
-            assert [getattr(message, "code", message) for message in found] == expected
+        for events in (at_once, pieces):
+            assert [getattr(message, "code", message) for message in events] == expected
         assert code(whole) == code(other) == (1009 if length > bound_bytes else None)
         if length <= bound_bytes:
             assert drained(whole, frame(TEXT, b"next")) == ["next"]
@@ -126,7 +126,7 @@ def test_between_frames_there_is_no_parser() -> None:
         assert protocol.parser is empty
 
 
-def test_what_came_with_the_handshake_waits() -> None:
+def test_frames_that_came_with_the_handshake_wait() -> None:
     protocol = ServerSideProtocol(100, 1000, rest=frame(TEXT, b"early"))
     assert protocol.has_buffered
     assert protocol.feed() == "early"

@@ -261,7 +261,7 @@ def test_events_encoded_together_are_those_encoded_alone(dialect: Dialect) -> No
     assert wrap.encode_all(events) == [wrap(event) for event in events]
 
 
-def test_what_json_cannot_hold_is_refused() -> None:
+def test_values_beyond_json_are_refused() -> None:
     """A tool's result that is no JSON is the tool's fault, and said so before anything is stored."""
     event = ToolCompleted("a", "c", "t", object(), "", ToolStatus.OK, 1.0, WHEN)
     with pytest.raises(TypeError, match="cannot hold a object"):

@@ -66,7 +66,7 @@ def test_an_error_row_is_fit_for_a_user(row) -> None:
 
 
 @pytest.mark.parametrize("row", ERRORS.values(), ids=lambda row: row.name)
-def test_what_may_be_retried_agrees_with_http(row) -> None:
+def test_retryable_codes_agree_with_http(row) -> None:
     """A client's own fault is not worth repeating, a passing one of the server is."""
     assert row.retryable == (row.http_status == 429 or row.http_status >= 500)
 

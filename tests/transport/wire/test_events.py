@@ -59,7 +59,7 @@ def test_the_vocabulary_is_whole() -> None:
     assert {type(envelope.event) for envelope in SAMPLES.values()} == set(EVENTS.values())
 
 
-def test_what_is_durable_is_the_protocols_table() -> None:
+def test_durable_types_are_those_of_the_protocols_table() -> None:
     """These types are logged and numbered, those pass."""
     assert sorted(name for name, kind in EVENTS.items() if kind.durable) == sorted(DURABLE)
     assert sorted(name for name, kind in EVENTS.items() if not kind.durable) == sorted(PASSING)

@@ -69,7 +69,7 @@ def chunk(name: str, index: int, count: int, data: str = "x") -> Chunk:
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=300), st.integers(4, 50))
-def test_what_was_cut_is_put_together_again(text: str, piece_bytes: int) -> None:
+def test_a_cut_message_is_put_together_again(text: str, piece_bytes: int) -> None:
     """Whatever the text and the size of a piece; each piece is whole characters, and no larger than it may be."""
     frame = json.dumps(text, ensure_ascii=False).encode()
     parts = [parse_frame(part) for part in split(frame, "7", piece_bytes)]
@@ -106,7 +106,7 @@ def test_parts_of_several_frames_may_be_mixed() -> None:
     ],
     ids=["the first is missing", "one is missing", "one comes twice", "another count", "too many begun"],
 )
-def test_what_does_not_follow_is_refused(parts: list[Chunk]) -> None:
+def test_a_chunk_out_of_order_is_refused(parts: list[Chunk]) -> None:
     """The last part is refused, and the frame it belongs to forgotten."""
     assembler = ChunkAssembler()
     for part in parts[:-1]:
@@ -131,7 +131,7 @@ def test_all_that_is_begun_is_bounded_together() -> None:
     assert assembler.add(chunk("c", 0, 1, "1234567890"), 0.0) == "1234567890"
 
 
-def test_what_is_not_finished_is_forgotten_in_time() -> None:
+def test_an_unfinished_message_is_forgotten_in_time() -> None:
     """Each part may take so long after the one before, and no longer."""
     assembler = ChunkAssembler(within_s=30.0)
     assembler.add(chunk("a", 0, 3), 0.0)
@@ -155,25 +155,25 @@ def test_a_whole_command_fits() -> None:
 def test_all_clients_share_one_room() -> None:
     """The budget is used up: `busy`; discarded frames release their bytes."""
     room = ChunkBudget(10)
-    one, other = ChunkAssembler(budget=room), ChunkAssembler(budget=room, within_s=5.0)
-    assert one.add(chunk("a", 0, 2, "123456"), 0.0) is None
+    first, other = ChunkAssembler(budget=room), ChunkAssembler(budget=room, within_s=5.0)
+    assert first.add(chunk("a", 0, 2, "123456"), 0.0) is None
     assert other.add(chunk("b", 0, 2, "1234"), 0.0) is None
     with pytest.raises(CommandRejected) as refused:
-        one.add(chunk("c", 0, 1, "x"), 0.0)
+        first.add(chunk("c", 0, 1, "x"), 0.0)
     assert (refused.value.code, room.used) == ("busy", 10)
     other.expire(4.0)
     assert room.used == 10
     other.expire(6.0)
     assert room.used == 6
-    assert one.add(chunk("a", 1, 2, "789"), 0.0) == "123456789"
+    assert first.add(chunk("a", 1, 2, "789"), 0.0) == "123456789"
     assert room.used == 0
-    one.add(chunk("d", 0, 2, "12"), 0.0)
-    one.close()
+    first.add(chunk("d", 0, 2, "12"), 0.0)
+    first.close()
     assert room.used == 0
 
 
 @pytest.mark.parametrize("piece", ["x", "é", "語", "🙂", "x" * 99 + "🙂"])
-def test_what_waits_takes_the_memory_that_is_counted(piece: str) -> None:
+def test_waiting_chunks_take_the_memory_that_is_counted(piece: str) -> None:
     """Up to a quarter more, for the room in which a buffer grows; some pieces have four bytes a character in a text."""
     assembler, room = ChunkAssembler(), 40_000
     count = room // len(piece.encode())
