@@ -84,7 +84,6 @@ CASES = [
 
 @pytest.mark.parametrize(("opcode", "data", "size", "fragment"), CASES)
 async def test_messages_of_a_size(opcode: int, data: bytes, size: int, fragment: int) -> None:
-    """Several compressed messages, whole and in fragments, are echoed unchanged."""
     with trio.fail_after(60):
         async with (
             open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,

@@ -62,7 +62,6 @@ FRAGMENTS = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), FRAGMENTS)
 async def test_large_messages_in_fragments(port: int, opcode: int, byte: bytes, size: int) -> None:
-    """4 MiB in fragments of one size, up to 65,536 fragments."""
     with trio.fail_after(60):
         async with raw_websocket(port) as client:
             data = fragments(opcode, byte * (4 * MIB), size)
@@ -78,7 +77,6 @@ CHOPS = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), CHOPS)
 async def test_large_messages_in_chops(port: int, opcode: int, byte: bytes, size: int) -> None:
-    """1 MiB in one frame, sent in pieces of one size."""
     with trio.fail_after(60):
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * MIB), size) == (opcode, byte * MIB)
@@ -93,7 +91,6 @@ TRIPS = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), TRIPS)
 async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) -> None:
-    """A thousand messages, each sent after the echo of the one before."""
     data = frame(opcode, byte * size)
     with trio.fail_after(60):
         async with raw_websocket(port) as client:

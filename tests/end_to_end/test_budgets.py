@@ -144,7 +144,7 @@ async def test_a_stopped_turn_counts_by_an_estimate(serve_guest: Any) -> None:
         end = await client.until_end()
     assert end["data"]["status"] == "cancelled"
     check_estimate(end["data"]["usage"], end["data"]["message"])
-    assert (await asked(running, token, run_id))["usage"] == end["data"]["usage"]
+    assert (await state_of(running, token, run_id))["usage"] == end["data"]["usage"]
 
 
 @define
@@ -200,7 +200,7 @@ async def resumed(tmp_path: Path, agents: list[Agent]) -> tuple[dict[str, Any], 
                         await trio.sleep(0.01)
             else:
                 with trio.fail_after(60):
-                    while not (state := await asked(running, token, run["run_id"]))["ended_at"]:  # noqa: ASYNC110
+                    while not (state := await state_of(running, token, run["run_id"]))["ended_at"]:  # noqa: ASYNC110
                         await trio.sleep(0.01)
                 path = f"/api/runs/{run['run_id']}/events"
                 log = await get(running, path, token)
@@ -215,5 +215,5 @@ async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path
     assert used[-1] == state["usage"] == {"input": 60, "output": 30, "turns": 6}
 
 
-async def asked(running: Running, token: str, run_id: str) -> dict[str, Any]:
+async def state_of(running: Running, token: str, run_id: str) -> dict[str, Any]:
     return dict(await get(running, f"/api/runs/{run_id}", token))

@@ -65,11 +65,9 @@ async def test_queued_messages_are_no_history_of_earlier_ones(serve_client: Any)
             await client.say(f"m{number}", agent_type="script", thread_id="t")
         for _ in range(3):
             await client.until_end()
-    assert [recorder.prompt(turn) for turn in range(3)] == [
-        ["m1"],
-        ["m1", "answer 1", "m2"],
-        ["m1", "answer 1", "m2", "answer 2", "m3"],
-    ]
+    assert recorder.prompt(0) == ["m1"]
+    assert recorder.prompt(1) == ["m1", "answer 1", "m2"]
+    assert recorder.prompt(2) == ["m1", "answer 1", "m2", "answer 2", "m3"]
 
 
 @tool
@@ -97,9 +95,7 @@ async def test_the_next_message_is_answered_with_the_results_of_the_one_before(t
     first, second, third = model.heard
     assert second.items[: len(first.items)] == first.items
     assert third.items[: len(second.items)] == second.items
-    assert [type(item).__name__ for item in third.items] == [
-        *("MessageItem", "CallItem", "ResultItem", "MessageItem", "MessageItem")
-    ]
+    assert [type(item).__name__[:-4] for item in third.items] == ["Message", "Call", "Result", "Message", "Message"]
     assert "Northwind for A-17" in third.items[2].content
     assert third.request == "What carrier was that?"
     assert (first.instructions, first.tools) == (third.instructions, third.tools)
@@ -130,9 +126,8 @@ async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve_c
         assert "recall_result" in [card.name for card in model.heard[-2].tools]
         assert sum(map(item_tokens, model.heard[-1].items)) < 4_500
         assert any("long" in event["message"] for event in client.seen if event["type"] == "agent_thinking")
-        assert all(
-            "recall_result" in [card.name for card in turn.tools] for turn in model.heard if "Folded" in str(turn.items)
-        )
+        later = [turn for turn in model.heard if "Folded" in str(turn.items)]
+        assert all("recall_result" in [card.name for card in turn.tools] for turn in later)
         model.turns = (Call([("recall_result", {"call_id": folded[0].call_id})]), Say("one"))
         await client.ask("recall", agent_type="script", thread_id="t")
     assert "word word" in model.heard[-1].items[-1].content
@@ -195,19 +190,13 @@ async def test_old_turns_become_a_summary_that_is_made_once(tmp_path: Path) -> N
 class ClumsyModel(HearingModel):
     """Gives bad output first: broken arguments, then a tool that does not exist, then nothing."""
 
-    def __init__(self, *, mute: bool = False) -> None:
-        super().__init__()
-        self.mute = mute
-
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.heard.append(turn)
         problem = "The arguments of read_page are not valid JSON: {"
         broken = ToolRequest("c1", "read_page", {}, "Read page", problem)
         replies = [Reply(calls=(broken,)), Reply(calls=(ToolRequest("c1", "reed_page", {"number": 1}),)), Reply()]
-        if len(self.heard) <= 3 and not self.mute:
+        if len(self.heard) <= 3:
             return replies[len(self.heard) - 1]
-        if self.mute:
-            return Reply()
         await emit(TextDelta("Done."))
         return Reply("Done.")
 

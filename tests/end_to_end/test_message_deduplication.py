@@ -1,6 +1,7 @@
 """A repeated message id with the same content is one message; with other content it is refused and not stored."""
 
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.thread_commands import ended, history, refused, send
 from tests.rigs.chat_client import ChatClient, connected
 from tests.rigs.http import get, new_token, request, upload
-from tests.rigs.process import started
 from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.serving import serving
 
 KEY = "my key is AKIAQWERTYUIOPASDFGH"
 
@@ -88,17 +89,12 @@ async def test_the_same_id_at_the_same_moment_on_two_connections_is_one_message(
             async with trio.open_nursery() as nursery:
                 for number, client in enumerate((first, second)):
                     client.seen.clear()
-                    where = thread or f"{name}-{number}"
-                    nursery.start_soon(partial_say, client, name, where)
+                    where = {"thread_id": thread or f"{name}-{number}", "message_id": name}
+                    nursery.start_soon(partial(client.say, "go", agent_type="script", **where))
             outcomes = [await outcome(client, name) for client in (first, second)]
             runs = {run_id for run_id in outcomes if run_id != "message_id_reused"}
             assert len(runs) == 1, outcomes
             assert outcomes.count("message_id_reused") == (thread is None), outcomes
-
-
-async def partial_say(client: ChatClient, name: str, thread: str) -> None:
-    """Send the message in a thread, under the same id."""
-    await client.say("go", agent_type="script", thread_id=thread, message_id=name)
 
 
 async def outcome(client: ChatClient, name: str) -> str:
@@ -157,14 +153,13 @@ async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -
         ("regenerate", {"message_id": "m2", "request_id": "q1"}),
     ]
     events = []
-    async with started(tmp_path, UNDERSTUDY_MODELS_WORDS_PER_S="5000") as server:
+    async with serving(tmp_path, models_words_per_s=5000.0) as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:
             for kind, payload in commands:
                 await send(client, kind, **payload)
                 events.append(await ended(client))
-        await server.kill()
-    async with started(tmp_path) as server:
+    async with serving(tmp_path) as server:
         for (kind, payload), first in zip(commands, events, strict=True):
             async with connected(server.address, token) as client:
                 await send(client, kind, **payload)

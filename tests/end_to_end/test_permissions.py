@@ -182,11 +182,7 @@ async def test_members_of_a_group_may_spend_more(serve: Any, rules: Path) -> Non
     for who in (OTHER, STAFF, token("bea", groups=["staff"])):
         end = (await answer(running, who, "script"))[-1]["data"]
         spent[who] = (end["data"]["budget"]["ended_by"], end["usage"]["turns"])
-    assert list(spent.values()) == [
-        ("user_tokens_per_day", 3),
-        ("user_tokens_per_month", 5),
-        ("user_tokens_per_month", 5),
-    ]
+    assert list(spent.values()) == [("user_tokens_per_day", 3), *[("user_tokens_per_month", 5)] * 2]
     async with connected(running.address, STAFF) as client:
         refused = (await client.ask("go", agent_type="script", until="error"))["data"]
     assert refused["code"] == "quota_exceeded"
@@ -232,16 +228,13 @@ async def answer_or_refusal(running: Running, who: str) -> dict[str, Any]:
 
 async def test_a_group_that_was_renamed_stops_the_start(tmp_path: Path, rules: Path) -> None:
     add(rules, "", "workforce")
-    settings = Settings(port=0, data_dir=tmp_path / "data", own={PermissionSettings: PermissionSettings(rules)})
-    with pytest.raises(BadRules, match="allow of the tool payout: there is no group 'staff' in groups"):
-        await serve_app(settings, [Agent("desk", tools=[payout])])
-    with pytest.raises(BadRules, match=r"the permissions file .*none.toml cannot be read"):
-        await serve_app(
-            Settings(
-                port=0, data_dir=tmp_path / "data", own={PermissionSettings: PermissionSettings(tmp_path / "none.toml")}
-            ),
-            [],
-        )
+    for path, words in (
+        (rules, "allow of the tool payout: there is no group 'staff' in groups"),
+        (tmp_path / "none.toml", r"the permissions file .*none.toml cannot be read"),
+    ):
+        settings = Settings(port=0, data_dir=tmp_path / "data", own={PermissionSettings: PermissionSettings(path)})
+        with pytest.raises(BadRules, match=words):
+            await serve_app(settings, [Agent("desk", tools=[payout])])
 
 
 async def test_tools_of_an_mcp_server_are_allowed_by_the_beginning_of_their_names(

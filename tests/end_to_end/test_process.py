@@ -121,15 +121,11 @@ async def test_collections_on_the_loop_do_not_walk_imported_modules(tmp_path: Pa
     ("options", "environment", "word"),
     [
         (["no_such_module:agent"], {}, "no_such_module"),
-        (["json:loads"], {}, "not an understudy.Agent"),
-        (["nonsense"], {}, "MODULE:ATTR"),
         (["--model", "oracle"], {}, "oracle"),
         (["--no-builtin-agents"], {}, "there is no agent"),
         (["--default-agent", "oracle"], {}, "the default agent 'oracle' does not exist"),
         (["--host", "192.0.2.1", "--port", "8002"], {"UNDERSTUDY_SECRET": "s" * 32}, "192.0.2.1, port 8002: Cannot"),
         ([], {"UNDERSTUDY_PORT": "many"}, "port"),
-        ([], {"UNDERSTUDY_SECRET": "short"}, "UNDERSTUDY_SECRET"),
-        (["--database-url", "oracle://x"], {}, "SQLite"),
         (["--database-url", "postgresql://me@127.0.0.1:1/chat"], {}, "cannot use the database at 127.0.0.1/chat"),
     ],
 )
@@ -179,12 +175,7 @@ async def test_chat_ends_with_its_output_and_without_a_traceback(tmp_path: Path)
     """It is closed, closed later or full; the run of the answer is the server's."""
     async with started(tmp_path / "data") as server:
         chat = f"echo 'What is 2 + 2?' | {sys.executable} -m understudy chat --url {server.address}"
-        for how, code, words in (
-            (">&-", 0, ""),
-            ("2>&-", 0, ""),
-            ("| true", 0, ""),
-            ("> /dev/full", 1, "No space left"),
-        ):
+        for how, code, words in ((">&-", 0, ""), ("2>&-", 0, ""), ("| true", 0, ""), ("> /dev/full", 1, "No space")):
             done = await trio.run_process(
                 ["bash", "-c", f"{chat} {how}"], capture_stdout=True, capture_stderr=True, check=False
             )

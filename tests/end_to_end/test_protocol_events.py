@@ -253,7 +253,7 @@ async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | byt
     return raw, value if isinstance(value, list) else [value]
 
 
-async def told(client: ChatClient, **able: bool) -> tuple[list[str | bytes], list[dict[str, Any]]]:
+async def replayed(client: ChatClient, **able: bool) -> tuple[list[str | bytes], list[dict[str, Any]]]:
     """Return all frames and all durable events of thread `t`, for a client with these capabilities."""
     await client.send({"type": "hello", "payload": able})
     await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
@@ -281,7 +281,7 @@ async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve_
         await first.ask("go", agent_type="script", thread_id="t")
     for able in ABLE:
         async with connected(running.address, token) as client:
-            frames, events = await told(client, **dict.fromkeys(able, True))
+            frames, events = await replayed(client, **dict.fromkeys(able, True))
         assert events == first.durable(), able
         texts = [frame for frame in frames if isinstance(frame, str)]
         assert any(isinstance(frame, bytes) for frame in frames) == ("gzip" in able)

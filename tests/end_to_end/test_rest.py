@@ -81,15 +81,15 @@ async def test_threads_have_tags_by_which_they_are_found(serve_guest: Any) -> No
     async def call(method: str, path: str, **body: Any) -> Any:
         return await request(running.address, method, path, token=token, body=body)
 
-    async def found(query: str) -> list[str]:
+    async def threads_of(query: str) -> list[str]:
         return [thread["id"] for thread in (await call("GET", f"/api/threads?{query}"))[2]["threads"]]
 
     status, _, thread = await call("PATCH", "/api/threads/a", tags=["Work", "#Holiday plans", "work"])
     assert (status, thread["tags"]) == (200, ["work", "holiday-plans"])
     assert (await call("PATCH", "/api/threads/b", tags=["work"]))[2]["tags"] == ["work"]
-    assert await found("tag=work") == ["b", "a"]
-    assert await found("tag=%23Work&tag=holiday-plans") == ["a"]
-    assert await found("tag=work&query=giraffes") == []
+    assert await threads_of("tag=work") == ["b", "a"]
+    assert await threads_of("tag=%23Work&tag=holiday-plans") == ["a"]
+    assert await threads_of("tag=work&query=giraffes") == []
     tags = [{"tag": "work", "threads": 2}, {"tag": "holiday-plans", "threads": 1}]
     assert (await call("GET", "/api/tags"))[2] == {"tags": tags}
     assert (await request(running.address, "GET", "/api/tags", token=await new_token(running)))[2] == {"tags": []}
@@ -104,7 +104,7 @@ async def test_threads_have_tags_by_which_they_are_found(serve_guest: Any) -> No
     exported = (await call("GET", "/api/threads/a/export?format=json"))[2]
     assert exported["thread"]["tags"] == ["work", "holiday-plans"]
     assert (await call("PATCH", "/api/threads/a", tags=[]))[2]["tags"] == []
-    assert await found("tag=work") == ["b"]
+    assert await threads_of("tag=work") == ["b"]
 
 
 @pytest.mark.promise("wire.event-thread-changed")

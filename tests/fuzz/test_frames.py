@@ -17,7 +17,6 @@ def test_it_runs_clean() -> None:
 
 
 def test_it_finds_a_message_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A protocol that drops a message when the next one begins is detected."""
     monkeypatch.setattr(ServerSideProtocol, "recv_frame", _careless)
     with pytest.raises(frames.Wrong):
         test_it_runs_clean()

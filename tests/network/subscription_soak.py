@@ -53,14 +53,9 @@ PART_EVERY_S: Final = 30.0
 """How often a supervisor or the writer is killed. More frequent kills would only add backoff."""
 CONNECT_S: Final = 1.0
 _LOST = (
-    OSError,
-    ProtocolError,
-    trio.BrokenResourceError,
-    trio.ClosedResourceError,
-    trio.TooSlowError,
-    trio_websocket.ConnectionClosed,
-    trio_websocket.HandshakeError,
-)
+    OSError, ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError,
+    trio_websocket.ConnectionClosed, trio_websocket.HandshakeError,
+)  # fmt: skip
 
 
 @define(eq=False)

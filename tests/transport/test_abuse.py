@@ -206,7 +206,7 @@ HEADS = [
     (UPGRADE.replace(b"Host: here", b"Content-Length: 3\r\nTransfer-Encoding: chunked"), 400),
     (UPGRADE.replace(b"Host: here", b"X: " + b"x" * 20_000), 431),
     (UPGRADE.replace(b"Host: here", b"\r\n".join(b"X-%d: y" % number for number in range(400))), 400),
-    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    (b"GET / HTTP/1.1\r\nX: " + b"x" * 17_000, 431),
 ]
 
 

@@ -117,24 +117,12 @@ def test_a_name_pointed_at_loopback_is_not_our_own() -> None:
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [
-        ("localhost", True),
-        ("LOCALHOST:8002", True),
-        ("127.0.0.1", True),
-        ("127.8.9.1:80", True),
-        ("::1", True),
-        ("[::1]", True),
-        ("[::1]:8002", True),
-        ("::ffff:127.0.0.1", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("", False),
-        ("10.0.0.1", False),
-        ("localhost.evil.example", False),
-        ("127.0.0.1.evil.example", False),
-        ("evil.example", False),
-        ("[", False),
+        ("localhost", True), ("LOCALHOST:8002", True), ("127.0.0.1", True), ("127.8.9.1:80", True), ("::1", True),
+        ("[::1]", True), ("[::1]:8002", True), ("::ffff:127.0.0.1", True), ("0.0.0.0", False), ("::", False),
+        ("", False), ("10.0.0.1", False), ("localhost.evil.example", False), ("127.0.0.1.evil.example", False),
+        ("evil.example", False), ("[", False),
     ],
-)
+)  # fmt: skip
 def test_loopback(host, loopback) -> None:
     """Names of this machine are loopback; wildcard addresses are not."""
     assert is_loopback(host) is loopback

@@ -115,7 +115,6 @@ async def test_a_lookup_waits_no_longer_than_allowed(autojump_clock, kept) -> No
 
 
 async def test_a_flood_of_unknown_keys_is_one_fetch(autojump_clock, kept) -> None:
-    """Many unknown keys within a cool-down: one fetch, and no wait for a second one."""
     source, keyring, _ = kept
     await trio.sleep(11)
     fetches = len(source.fetched_at_s)
@@ -145,7 +144,6 @@ async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> 
 
 
 async def test_only_so_many_wait_at_a_time(autojump_clock, kept) -> None:
-    """MAX_WAITERS tasks wait: one more returns at once."""
     source, keyring, _ = kept
     await trio.sleep(11)
     source.takes_s, went_on = 1.0, []
@@ -274,7 +272,6 @@ def test_a_token_of_somebody_else_is_refused(own, other, key_id) -> None:
 
 
 def test_a_key_is_used_for_its_own_algorithm_only() -> None:
-    """An RSA key is not asked about ES256, nor the other way round."""
     for key, key_id in ((rsa_key(), "e"), (ec_key(), "r")):
         with pytest.raises(UnknownKey):
             tokens().verify(signed(key, CLAIMS, key_id))
@@ -380,15 +377,10 @@ def test_the_issuer_is_the_one_of_the_settings(claim, good) -> None:
 @pytest.mark.parametrize(
     ("claim", "good"),
     [
-        ("chat", True),
-        (["mail", "chat"], True),
-        ("chats", False),
-        (["mail"], False),
-        ([], False),
-        (None, False),
+        ("chat", True), (["mail", "chat"], True), ("chats", False), (["mail"], False), ([], False), (None, False),
         ({"chat": 1}, False),
     ],
-)
+)  # fmt: skip
 def test_the_audience_names_the_one_of_the_settings(claim, good) -> None:
     """A token that was made for another service does not count here, where an audience is set."""
     claims = CLAIMS if claim is None else {**CLAIMS, "aud": claim}
@@ -397,17 +389,9 @@ def test_the_audience_names_the_one_of_the_settings(claim, good) -> None:
 
 
 BAD = [
-    {"sub": 5},
-    {"sub": None},
-    {"sid": None},
-    {"sid": ["s"]},
-    {"exp": None},
-    {"exp": "never"},
-    {"exp": NOW - LEEWAY_S - 1},
-    {"nbf": NOW + LEEWAY_S + 1},
-    {"nbf": "now"},
-    {"tenant": 1},
-]
+    {"sub": 5}, {"sub": None}, {"sid": None}, {"sid": ["s"]}, {"exp": None}, {"exp": "never"},
+    {"exp": NOW - LEEWAY_S - 1}, {"nbf": NOW + LEEWAY_S + 1}, {"nbf": "now"}, {"tenant": 1},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("claims", BAD, ids=str)
@@ -484,7 +468,6 @@ def test_all_keys_of_one_name_are_tried() -> None:
     ],
 )
 def test_a_malformed_key_set_is_reported(document) -> None:
-    """KeySetInvalid, without any text of the document."""
     with pytest.raises(KeySetInvalid) as caught:
         read_key_set(document)
     assert caught.value.message.startswith("it")

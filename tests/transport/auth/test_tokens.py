@@ -60,7 +60,6 @@ def refused(tokens: Tokens, token: str) -> str:
 
 
 def test_a_token_says_who_it_is_for(tokens) -> None:
-    """An issued token is verified: the identity has all its claims."""
     token = tokens.issue("anna", "s-1", roles=["operator"], tenant="acme", ttl_s=60)
     assert tokens.verify(token) == Identity("anna", "s-1", "acme", ("operator",), NOW + 60)
     assert tokens.verify(tokens.issue("anna", "s-1", ttl_s=60)) == Identity("anna", "s-1", None, (), NOW + 60)
@@ -132,19 +131,16 @@ def test_malformed_roles_grant_nothing_and_lock_no_user_out(tokens, roles, taken
 
 @pytest.mark.parametrize("claims", BAD_CLAIMS.values(), ids=BAD_CLAIMS)
 def test_claims_are_checked_by_type(tokens, claims) -> None:
-    """A good signature over claims of the wrong kind is no token."""
     assert refused(tokens, signed(claims)) == "unauthenticated"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS512", "RS256", "ES256", "", None, 5, ["HS256"]])
 def test_the_algorithm_is_pinned(tokens, algorithm) -> None:
-    """A token that names another `alg` is refused."""
     assert refused(tokens, signed(CLAIMS, {"alg": algorithm, "typ": "JWT"})) == "unauthenticated"
     assert refused(tokens, f"{part({'alg': algorithm})}.{part(CLAIMS)}.") == "unauthenticated"
 
 
 def test_other_algorithms_with_their_own_keys_are_refused(tokens) -> None:
-    """A token that is properly signed, but not with HS256 and the secret."""
     assert refused(tokens, jwt.encode(CLAIMS, "k" * 64, algorithm="HS512")) == "unauthenticated"
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     assert refused(tokens, jwt.encode(CLAIMS, key, algorithm="RS256")) == "unauthenticated"
@@ -233,7 +229,6 @@ def test_no_letter_of_a_token_can_be_changed(position, letter) -> None:
 
 
 def test_a_refusal_does_not_say_why(tokens) -> None:
-    """The sentence is the same for every kind of bad token."""
     sentences = set()
     for token in ("x", signed(CLAIMS, secret="y" * 40), signed({**CLAIMS, "sub": 5})):
         with pytest.raises(Unauthenticated) as caught:
@@ -287,7 +282,6 @@ def test_half_a_secret_is_refused(tmp_path, content) -> None:
 
 
 def test_processes_that_start_together_share_the_secret(tmp_path: Path) -> None:
-    """Several processes that find no file all end with the same secret."""
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         secrets = pool.map(load_or_create_secret, [tmp_path / "secret"] * 9, chunksize=1)
     assert len(set(secrets)) == 1
@@ -309,7 +303,6 @@ def test_a_token_is_found_until_it_runs_out() -> None:
 
 
 def test_newer_keys_prove_anew() -> None:
-    """Another key set is current: the cached token has to be verified again."""
     proven = VerifiedTokens()
     proven.add("a.b.c", KEYS, ADA)
     assert proven.find("a.b.c", NEWER, 0.0) is None
@@ -317,7 +310,6 @@ def test_newer_keys_prove_anew() -> None:
 
 
 def test_those_longest_not_seen_are_forgotten() -> None:
-    """Beyond the capacity the least recently used token is evicted."""
     proven = VerifiedTokens(capacity=3)
     for name in "abc":
         proven.add(name, None, ADA)

@@ -75,9 +75,15 @@ async def hear(socket: Socket) -> Any:
             return command
 
 
-async def stay(socket: Socket) -> None:
+async def stay(socket: Socket, *frames: bytes) -> None:
+    """Write these frames, and keep the connection."""
+    await socket.write(frames)
     while True:
         await socket.receive()
+
+
+def staying(*frames: bytes) -> Step:
+    return lambda socket: stay(socket, *frames)
 
 
 async def next_events(events: Client | ChatExchange, count: int) -> list[Received]:

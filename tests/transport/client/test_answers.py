@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
-from tests.transport.client.scripted import event, hear, kinds, next_events, of_run, stay, talking
+from tests.transport.client.scripted import event, hear, kinds, next_events, of_run, stay, staying, talking
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
 from transport.wire.events import PartialResult
@@ -106,8 +106,6 @@ async def test_a_message_that_is_refused_and_a_log_that_was_trimmed() -> None:
 
 
 async def test_the_end_of_the_client_is_the_end_of_waiting() -> None:
-    """The client ends: waiting answers raise the same as the iteration."""
-
     async def leave(socket: Socket) -> None:
         await hear(socket)
         await socket.close(1008, "no")
@@ -163,8 +161,7 @@ async def test_the_runs_of_a_message_are_told_apart() -> None:
         ends = [of_run(event("final_response", seq, message=run), run) for seq, run in ((3, "r2"), (4, "r1"))]
         await socket.write(pieces)
         await hear(socket)
-        await socket.write(ends)
-        await stay(socket)
+        await stay(socket, *ends)
 
     async with talking(step) as (client, _):
         old = client.exchange(await client.say("hi", message_id="mine"))
@@ -193,10 +190,9 @@ async def test_the_text_grows_without_repeats_across_connections() -> None:
 
     async def second(socket: Socket) -> None:
         await hear(socket)
-        await socket.write(
-            [piece("one two three ", 0), piece("hole", 99), of_run(event("final_response", 2, message="1 2 3"))]
+        await stay(
+            socket, piece("one two three ", 0), piece("hole", 99), of_run(event("final_response", 2, message="1 2 3"))
         )
-        await stay(socket)
 
     async with talking(first, second) as (client, _):
         heard = await next_events(client, 5)
@@ -207,14 +203,8 @@ async def test_the_text_grows_without_repeats_across_connections() -> None:
 
 
 async def test_an_iterator_that_is_left_holds_nothing_up() -> None:
-    """A reader stops in the middle without closing: other readers get all events."""
     many = [of_run(event("agent_thinking", seq)) for seq in range(1, 1500)]
-
-    async def step(socket: Socket) -> None:
-        await socket.write(many)
-        await stay(socket)
-
-    async with talking(step) as (client, _):
+    async with talking(staying(*many)) as (client, _):
         async for _event in client.exchange("mine"):
             break
         with trio.fail_after(60):
@@ -223,11 +213,7 @@ async def test_an_iterator_that_is_left_holds_nothing_up() -> None:
 
 async def test_two_may_iterate() -> None:
     seqs: list[int | None] = []
-
-    async def step(socket: Socket) -> None:
-        await socket.write([event("agent_thinking", seq) for seq in range(1, 21)])
-        await stay(socket)
-
+    step = staying(*[event("agent_thinking", seq) for seq in range(1, 21)])
     async with talking(step) as (client, _), trio.open_nursery() as nursery:
 
         async def take() -> None:

@@ -13,7 +13,7 @@ import trustme
 from attrs import evolve
 from trio.testing import MockClock
 
-from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, stay, talking
+from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, stay, staying, talking
 from transport.client.decoder import MAX_FRAME_BYTES
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
@@ -85,8 +85,6 @@ async def test_a_malformed_handshake_is_a_failed_attempt(answer: bytes, end: boo
 
 
 async def test_a_refusal_without_end_is_cut_off() -> None:
-    """A body that never ends is not collected."""
-
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -180,8 +178,7 @@ async def test_garbage_ends_the_connection(garbage: bytes) -> None:
 
     async def speak(socket: Socket) -> None:
         assert await hear(socket) == {"type": "resume", "payload": {"threads": {"t": 1}}}
-        await socket.write([event("agent_thinking", 2)])
-        await stay(socket)
+        await stay(socket, event("agent_thinking", 2))
 
     async with talking(babble, speak) as (client, script):
         assert [received.seq for received in await next_events(client, 2)] == [1, 2]
@@ -190,12 +187,8 @@ async def test_garbage_ends_the_connection(garbage: bytes) -> None:
 
 
 async def test_a_server_of_nothing_but_garbage_is_given_up(autojump_clock: MockClock) -> None:
-    async def babble(socket: Socket) -> None:
-        await socket.write([b"{"])
-        await stay(socket)
-
     how = Reconnect(first_s=1, max_s=100, attempts=6)
-    async with talking(babble, reconnect=how, chance=lambda: 1.0) as (client, script):
+    async with talking(staying(b"{"), reconnect=how, chance=lambda: 1.0) as (client, script):
         with trio.fail_after(1000), pytest.raises(SocketClosed, match="does not speak this protocol"):
             await anext(client)
     assert [round(when - script.came[0]) for when in script.came] == [0, 1, 3, 7, 15, 31]
@@ -209,12 +202,7 @@ async def test_wrong_data_in_a_known_event_breaks_nothing() -> None:
         for kind in ("welcome", "resync", "drain", "error", "partial_result", "message_accepted")
         for data in (None, [], wrong)
     ]
-
-    async def step(socket: Socket) -> None:
-        await socket.write([*frames, event("agent_thinking", 1)])
-        await stay(socket)
-
-    async with talking(step) as (client, script):
+    async with talking(staying(*frames, event("agent_thinking", 1))) as (client, script):
         assert (await kinds(client, len(frames) + 1))[-1] == "agent_thinking"
     assert len(script.came) == 1
 
@@ -235,11 +223,7 @@ async def test_chunks_that_are_never_finished_are_bounded() -> None:
             await socket.write([json.dumps(part).encode()])
         await stay(socket)
 
-    async def fine(socket: Socket) -> None:
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
-
-    async with talking(begin, many, fine) as (client, script):
+    async with talking(begin, many, staying(event("pong", thread_id=None))) as (client, script):
         with trio.fail_after(60):
             assert (await anext(client)).type == "pong"
     assert len(script.came) == 3
@@ -247,23 +231,10 @@ async def test_chunks_that_are_never_finished_are_bounded() -> None:
 
 async def test_a_frame_that_is_too_large_is_not_taken() -> None:
     """As text it is the end, as both sides see it; a bomb of gzip costs the connection."""
-
-    async def text(socket: Socket) -> None:
-        await socket.write([b'{"type":"pong","data":{"nonce":"' + b"x" * MAX_FRAME_BYTES + b'"}}'])
-        await stay(socket)
-
-    async def bomb(socket: Socket) -> None:
-        await socket.write([Binary(BOMB)])
-        await stay(socket)
-
-    async def fine(socket: Socket) -> None:
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
-
-    async with talking(bomb, fine) as (client, script):
+    async with talking(staying(Binary(BOMB)), staying(event("pong", thread_id=None))) as (client, script):
         assert await kinds(client, 1) == ["pong"]
     assert len(script.came) == 2
-    async with talking(text) as (client, _):
+    async with talking(staying(b'{"type":"pong","data":{"nonce":"' + b"x" * MAX_FRAME_BYTES + b'"}}')) as (client, _):
         with trio.fail_after(60), pytest.raises(SocketClosed, match="1009"):
             await anext(client)
 

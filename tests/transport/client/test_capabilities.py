@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.transport.client.scripted import event, hear, kinds, next_events, stay, talking
+from tests.transport.client.scripted import event, hear, kinds, next_events, stay, staying, talking
 from transport.server.socket import Socket
 from transport.wire.payloads import Binary, split
 from understudy.client import RunFailed
@@ -22,8 +22,7 @@ async def test_hello_is_the_first_thing_said() -> None:
 
     async def listen(socket: Socket) -> None:
         heard.append(json.loads(await socket.receive()))
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
+        await stay(socket, event("pong", thread_id=None))
 
     async with talking(listen, threads={"t": 1}) as (client, _):
         await kinds(client, 1)
@@ -47,8 +46,7 @@ async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
             await socket.write([part for part in (one, two) if part is not None])
             await socket.write([event("pong", thread_id=None)])
         await socket.write([Binary(gzip.compress(part)) for part in split(batch, "3")])
-        await socket.write([Binary(gzip.compress(b"[" + event("agent_thinking", 5) + b"]"))])
-        await stay(socket)
+        await stay(socket, Binary(gzip.compress(b"[" + event("agent_thinking", 5) + b"]")))
 
     async with talking(speak) as (client, _):
         heard = await next_events(client, 7 + len(first))
@@ -70,8 +68,7 @@ async def test_a_large_message_is_sent_in_parts() -> None:
             heard.append(await hear(socket))
             if heard[-1].get("index") == 1:
                 await socket.write([event("pong", thread_id=None)])
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
+        await stay(socket, event("pong", thread_id=None))
 
     async with talking(listen) as (client, _):
         await client.say(content, message_id="mine")
@@ -97,8 +94,7 @@ async def test_a_message_that_the_server_would_not_take_is_refused_here(capabili
     async def listen(socket: Socket) -> None:
         await socket.write([event("welcome", thread_id=None, limits=LIMITS, capabilities=capabilities)])
         heard.append(await hear(socket))
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
+        await stay(socket, event("pong", thread_id=None))
 
     async with talking(listen) as (client, _):
         with trio.fail_after(60), pytest.raises(RunFailed) as failed:
@@ -112,11 +108,6 @@ async def test_a_message_that_the_server_would_not_take_is_refused_here(capabili
 
 async def test_a_large_event_does_not_hold_the_loop() -> None:
     """It is read in a thread; the guard of this suite would fail the test."""
-
-    async def speak(socket: Socket) -> None:
-        await socket.write([Binary(LARGE)])
-        await stay(socket)
-
-    async with talking(speak) as (client, _):
+    async with talking(staying(Binary(LARGE))) as (client, _):
         (heard,) = await next_events(client, 1)
     assert len(heard.raw["data"]["data"]["values"]) == 3_000_000

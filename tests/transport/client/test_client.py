@@ -34,8 +34,6 @@ async def test_it_comes_back_and_asks_for_what_it_missed() -> None:
 
 
 async def test_the_token_of_an_anonymous_session_is_kept() -> None:
-    """The token of `welcome` is presented at the next handshake."""
-
     async def welcome(socket: Socket) -> None:
         await socket.write([event("welcome", thread_id=None, session_token="given")])
         await socket.close(1001)
@@ -47,8 +45,6 @@ async def test_the_token_of_an_anonymous_session_is_kept() -> None:
 
 
 async def test_a_resync_moves_the_place() -> None:
-    """Events before the place that the server names are not waited for."""
-
     async def resync(socket: Socket) -> None:
         await socket.write([event("resync", last_seq=40), event("agent_thinking", 41)])
         await socket.receive()
@@ -178,7 +174,6 @@ async def test_a_server_that_is_gone_is_given_up(autojump_clock: trio.testing.Mo
 
 
 async def test_closing_ends_the_iteration() -> None:
-    """After the block, iterating stops without an error."""
     async with talking(stay) as (client, _):
         pass
     assert [event async for event in client] == []

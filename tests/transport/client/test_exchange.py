@@ -11,7 +11,6 @@ EVENTS = [read_event({"type": "ping", "seq": seq}, VOCABULARY.events) for seq in
 
 
 async def test_events_come_in_order_to_the_end() -> None:
-    """Events put before `close` are returned, in order, then None."""
     inbox = Inbox()
     for event in EVENTS:
         await inbox.put(event, 10)

@@ -9,7 +9,7 @@ import trio
 from attrs import evolve
 from trio.testing import MockClock
 
-from tests.transport.client.scripted import QUICK, event, hear, of_run, stay, talking
+from tests.transport.client.scripted import QUICK, event, hear, of_run, stay, staying, talking
 from transport.server.socket import Socket
 from understudy.client import Reconnect, RunFailed
 
@@ -40,8 +40,7 @@ async def test_a_message_refused_for_now_is_said_again(code: str, autojump_clock
             heard.append((trio.current_time(), command["payload"]["message_id"]))
             if len(heard) < 4:
                 await socket.write([refusal("mine", code=code, retry_after=2.0)])
-        await socket.write(answer("mine"))
-        await stay(socket)
+        await stay(socket, *answer("mine"))
 
     async with talking(step, reconnect=HOW, chance=lambda: 0.5) as (client, script):
         exchange = client.exchange("mine")
@@ -59,7 +58,6 @@ async def test_a_message_refused_for_now_is_said_again(code: str, autojump_clock
 
 @pytest.mark.parametrize("retry_after", [None, 2.0])
 async def test_it_is_not_said_for_ever(retry_after: float | None, autojump_clock: MockClock) -> None:
-    """After `retry_s` the caller gets the refusal, marked as retryable."""
     count = 0
 
     async def step(socket: Socket) -> None:
@@ -86,8 +84,7 @@ async def test_a_command_that_would_be_too_late_is_refused_at_once(
 ) -> None:
     async def step(socket: Socket) -> None:
         await hear(socket)
-        await socket.write([WELCOME, refusal("mine", **data)])
-        await stay(socket)
+        await stay(socket, WELCOME, refusal("mine", **data))
 
     async with talking(step, reconnect=how) as (client, _):
         with trio.fail_after(1), pytest.raises(RunFailed):
@@ -103,8 +100,7 @@ async def test_later_messages_of_its_thread_wait_for_it(autojump_clock: MockCloc
         heard.append((await hear(socket))["payload"]["message_id"])
         await socket.write([refusal("a1", retry_after=5.0), event("pong", thread_id=None)])
         heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(3)])
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
+        await stay(socket, event("pong", thread_id=None))
 
     async with talking(step, reconnect=HOW) as (client, _):
         events = aiter(client)
@@ -130,8 +126,7 @@ async def test_other_commands_are_said_again_too(autojump_clock: MockClock) -> N
         heard.extend([await hear(socket) for _ in range(3)])
         await socket.write([refusal("answer-r", code="rate_limited", retry_after=1.0)])
         heard.append(await hear(socket))
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
+        await stay(socket, event("pong", thread_id=None))
 
     async with talking(step, reconnect=HOW) as (client, _):
         await client.approve("c1")
@@ -154,8 +149,7 @@ async def test_an_edit_and_another_answer_are_said_again(autojump_clock: MockClo
             heard.extend([await hear(socket), await hear(socket)])
             if len(heard) == 2:
                 await socket.write([refusal("new"), refusal("m1")])
-        await socket.write([event("pong", thread_id=None)])
-        await stay(socket)
+        await stay(socket, event("pong", thread_id=None))
 
     async with talking(step, reconnect=HOW) as (client, _):
         await client.edit("old", "words", new_message_id="new")
@@ -189,14 +183,11 @@ async def test_a_new_connection_begins_the_count_anew(autojump_clock: MockClock)
 
 
 async def test_a_message_that_waits_to_be_sent_again_can_be_taken_back(autojump_clock: MockClock) -> None:
-    """A postponed message can be withdrawn; a message in flight cannot."""
-
     async def step(socket: Socket) -> None:
         await socket.write([WELCOME])
         await hear(socket)
         assert not await client.withdraw("mine")
-        await socket.write([refusal("mine", retry_after=20.0)])
-        await stay(socket)
+        await stay(socket, refusal("mine", retry_after=20.0))
 
     async with talking(step, reconnect=HOW) as (client, _):
         arc = client.exchange(await client.say("what?", message_id="mine"))
@@ -228,14 +219,12 @@ async def test_a_refused_refresh_makes_a_new_connection(code: str, autojump_cloc
         expired = {"code": "token_expired", "retryable": False}
         await socket.write([refusal("mine", **expired)])
         heard.append((await hear(socket))["type"])
-        await socket.write([refusal(None, code=code, retryable=False), refusal("mine", **expired)])
-        await stay(socket)
+        await stay(socket, refusal(None, code=code, retryable=False), refusal("mine", **expired))
 
     async def second(socket: Socket) -> None:
         await socket.write([WELCOME])
         heard.append((await hear(socket))["type"])
-        await socket.write(answer("mine"))
-        await stay(socket)
+        await stay(socket, *answer("mine"))
 
     async with talking(first, second, token=tokens(), reconnect=HOW) as (client, script):
         await trio.sleep(10)
@@ -258,8 +247,7 @@ async def test_messages_on_the_way_while_the_token_is_renewed_are_said_again(aut
         heard.append((await hear(socket))["type"])
         await socket.write([refusal("m2", **expired)])
         heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(2)])
-        await socket.write([*answer("m1"), *answer("m2", 3)])
-        await stay(socket)
+        await stay(socket, *answer("m1"), *answer("m2", 3))
 
     async with talking(step, token=tokens(), reconnect=HOW) as (client, script):
         await trio.sleep(60)
@@ -278,14 +266,9 @@ async def test_a_token_given_by_hand_that_is_refused_is_shown_once_more(autojump
     async def first(socket: Socket) -> None:
         await socket.write([WELCOME])
         assert (await hear(socket))["type"] == "refresh"
-        await socket.write([refusal(None, code="forbidden", retryable=False)])
-        await stay(socket)
+        await stay(socket, refusal(None, code="forbidden", retryable=False))
 
-    async def second(socket: Socket) -> None:
-        await socket.write([WELCOME])
-        await stay(socket)
-
-    async with talking(first, second, token="old", reconnect=QUICK) as (client, script):
+    async with talking(first, staying(WELCOME), token="old", reconnect=QUICK) as (client, script):
         events = aiter(client)
         with trio.fail_after(20):
             await anext(events)

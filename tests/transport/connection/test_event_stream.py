@@ -120,7 +120,6 @@ async def watched(
 
 
 async def test_only_its_own_thread_and_what_is_of_none_goes_out() -> None:
-    """Events, replies and subscriptions of another thread are dropped."""
     log = [thought(1), thought(2), thought(3), thought(1, "other")]
     progress = Envelope(AgentProgress(1.0, "step 1"), NOW, thread_id="other", run_id="r", message_id="m")
     async with watched(log=log) as connection, trio.open_nursery() as nursery:
@@ -145,7 +144,6 @@ async def collect(connection: Watched, kinds: list[str]) -> None:
 
 
 async def test_a_reader_that_never_begins_is_not_waited_for(autojump_clock: MockClock) -> None:
-    """The response is never read: the actor ends after its deadline."""
     async with watched(log=[]) as connection:
         began = trio.current_time()
         await connection.ref.wait_stopped()

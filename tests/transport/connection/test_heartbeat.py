@@ -77,7 +77,6 @@ async def test_a_silent_client_is_closed_on_time(autojump_clock: trio.testing.Mo
 
 
 async def test_any_frame_is_a_sign_of_life(autojump_clock: trio.testing.MockClock) -> None:
-    """Unsolicited pongs keep the connection open."""
     async with open_server(beat) as port, raw_socket(port) as client:
         for _ in range(6):
             await trio.sleep(3.0)

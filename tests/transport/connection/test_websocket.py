@@ -156,7 +156,6 @@ async def test_stopping_the_actor_is_1001_and_close_is_what_it_says() -> None:
 
 @pytest.mark.promise("wire.close-4403")
 async def test_a_user_can_be_turned_away() -> None:
-    """A refused join is an error and the close code that fits it."""
     for refusal, code in (("rate_limited", 4429), ("forbidden", 4403), ("storage_unavailable", 1013)):
         server = Server()
         server.refusal = refusal

@@ -171,7 +171,6 @@ def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
 
 
 def test_a_position_beyond_the_log_is_its_end() -> None:
-    """A client that claims more than there is still gets the next event."""
     session = DeliveryCursors()
     session.subscribe("t", after=90, head=5)
     assert session.behind() == []
@@ -244,7 +243,6 @@ def test_no_room_is_said() -> None:
 
 
 def test_an_overlap_is_trimmed() -> None:
-    """The part that was sent is cut off; a piece without new text is dropped."""
     session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
     assert session.offer_text("t", "m", 1, "bcde") == 2
@@ -316,7 +314,6 @@ def piece(thread: str, message: str, offset: int, text: str) -> Envelope:
 
 
 def test_neighbouring_text_is_joined() -> None:
-    """Pieces that continue each other become one, with the first one's time."""
     [joined] = merge_text([piece("t", "m", 0, "a"), piece("t", "m", 1, "b"), piece("t", "m", 2, "c")])
     assert joined == piece("t", "m", 0, "abc")
 
@@ -328,7 +325,6 @@ def test_text_joins_across_other_threads() -> None:
 
 
 def test_text_does_not_overtake_events_of_its_thread() -> None:
-    """An event between two pieces stays between them."""
     thought = Envelope(AgentThinking("a", "hm", WHEN), WHEN, 3, "t", message_id="m")
     waiting = [piece("t", "m", 0, "a"), thought, piece("t", "m", 1, "b"), piece("t", "m", 2, "c")]
     assert merge_text(waiting) == [piece("t", "m", 0, "a"), thought, piece("t", "m", 1, "bc")]

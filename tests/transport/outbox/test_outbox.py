@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
-from tests.transport.outbox_rig import Rig, open_rig, text, thought
+from tests.transport.outbox_rig import open_rig, text, thought
 from transport.outbox.outbox import GetBacklog, OutboxLimits
 from transport.wire.codec import encode
 from transport.wire.events import Error, Pong
@@ -118,7 +118,6 @@ async def test_a_late_event_is_a_delivery_though_it_is_read_from_the_log() -> No
 
 @pytest.mark.promise("wire.outbox-bounded")
 async def test_a_lost_event_is_read_from_the_log() -> None:
-    """A hole in the live events is filled from the log, and duplicates are dropped."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.log.events = [thought(seq) for seq in range(1, 6)]
@@ -130,7 +129,6 @@ async def test_a_lost_event_is_read_from_the_log() -> None:
 
 @pytest.mark.promise("wire.resume-trimmed")
 async def test_a_trimmed_log_is_a_resync() -> None:
-    """The log begins after the cursor: the client gets `resync`, then live events."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 9)]
         rig.log.trimmed = 5
@@ -153,11 +151,8 @@ async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(
         assert await rig.close_code() == 1013
         await rig.outbox.wait_stopped()
     (record,) = (record for record in caplog.records if record.name == "transport.outbox.outbox")
-    assert (record.getMessage(), record.levelname, vars(record)["reason"]) == (
-        "outbox.log_unreadable",
-        level,
-        str(failure),
-    )
+    assert (record.getMessage(), record.levelname) == ("outbox.log_unreadable", level)
+    assert vars(record)["reason"] == str(failure)
     assert (record.exc_info is not None) is (level == "ERROR")
 
 
@@ -165,7 +160,6 @@ async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(
 async def test_a_page_of_the_log_that_does_not_come_in_time_ends_the_connection_with_1013(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """The log never answers: after `log_s` the socket is closed."""
     async with open_rig(log_s=5.0) as rig:
         rig.log.gate = trio.Event()
         rig.outbox.tell(SubscribeThread("t", 0, 1))
@@ -210,39 +204,31 @@ async def test_queued_events_of_a_deleted_thread_are_sent() -> None:
         assert await rig.seqs(1) == [6]
 
 
-async def story_of_another_thread(rig: Rig, *frames: object) -> None:
-    """Check that after event 9 of a thread, which is deleted, the next thread of its id is sent from its first event.
-
-    `told` makes the client's outbox notice. Events 4 and 5 come live.
-    """
-    rig.log.events = [thought(seq) for seq in (1, 2, 3)]
-    rig.outbox.tell(SubscribeThread("t", 8, 8, incarnation=1.0))
-    rig.tell(thought(9))
-    for message in frames:
-        rig.outbox.tell(message)
-    assert await rig.seqs(4) == [9, 1, 2, 3]
-    rig.log.incarnation = 2.0
-    rig.tell(thought(4), thought(5))
-    assert await rig.seqs(2) == [4, 5]
+NEXT = SubscribeThread("t", None, 3, True, 2.0)
 
 
-async def test_the_next_thread_of_a_deleted_ones_id_is_sent_from_its_first_event() -> None:
-    """Its actor subscribes all connections at the end of its log, or at a message that came late."""
-    for after in (None, 2):
-        async with open_rig(defer_s=0.0) as rig:
-            await story_of_another_thread(rig, UnsubscribeThread("t", 1.0), SubscribeThread("t", after, 3, True, 2.0))
-
-
-async def test_a_thread_whose_deletion_was_missed_is_no_earlier_part_of_the_next_one() -> None:
-    """Its id says nothing: the subscription to the next one names when that was created."""
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (UnsubscribeThread("t", 1.0), NEXT),
+        (UnsubscribeThread("t", 1.0), SubscribeThread("t", 2, 3, True, 2.0)),
+        (NEXT,),
+        (UnsubscribeThread("t"), NEXT, UnsubscribeThread("t", 1.0)),
+    ],
+    ids=["from the end", "from a late message", "deletion missed", "late word of the deletion"],
+)
+async def test_the_next_thread_of_a_deleted_ones_id_is_sent_from_its_first_event(messages: tuple[object, ...]) -> None:
+    """After event 9 of a thread, whose deletion may be missed: the next one's subscription says when it was created."""
     async with open_rig(defer_s=0.0) as rig:
-        await story_of_another_thread(rig, SubscribeThread("t", None, 3, True, 2.0))
-
-
-async def test_a_late_word_about_a_deleted_thread_does_not_end_the_next_one() -> None:
-    async with open_rig(defer_s=0.0) as rig:
-        subscribe = SubscribeThread("t", None, 3, True, 2.0)
-        await story_of_another_thread(rig, UnsubscribeThread("t"), subscribe, UnsubscribeThread("t", 1.0))
+        rig.log.events = [thought(seq) for seq in (1, 2, 3)]
+        rig.outbox.tell(SubscribeThread("t", 8, 8, incarnation=1.0))
+        rig.tell(thought(9))
+        for message in messages:
+            rig.outbox.tell(message)
+        assert await rig.seqs(4) == [9, 1, 2, 3]
+        rig.log.incarnation = 2.0
+        rig.tell(thought(4), thought(5))
+        assert await rig.seqs(2) == [4, 5]
 
 
 async def test_a_page_of_another_threads_log_is_not_sent_after_the_events_of_an_earlier_one() -> None:
@@ -388,7 +374,6 @@ async def test_lanes() -> None:
 
 @pytest.mark.promise("wire.merge")
 async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
-    """A flood of progress is bounded and counted."""
     async with open_rig(queue_events=5) as rig:
         rig.tell(*(Envelope(AgentProgress(done, "…"), 1.0) for done in range(9)))
         assert [frame["data"]["done"] for frame in await rig.frames(5)] == [0, 1, 2, 3, 4]
@@ -414,7 +399,6 @@ async def test_progress_does_not_overtake_the_events_that_are_read_from_the_log(
 
 @pytest.mark.usefixtures("one_batch")
 async def test_events_of_other_threads_are_not_sent() -> None:
-    """Events of other threads, and queued ones after `UnsubscribeThread`, are not sent."""
     async with open_rig() as rig:
         rig.tell(thought(1), text(0, "no"))
         rig.outbox.tell(SubscribeThread("t", 0, 0))
@@ -508,7 +492,6 @@ async def test_speaking_in_a_thread_that_is_held_back_lets_it_go() -> None:
 
 
 async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.testing.MockClock) -> None:
-    """Events were sent by an implicit subscription: a later resume goes back before them."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 8)]
         rig.outbox.tell(SubscribeThread("t", 5, 5, implicit=True))
@@ -519,7 +502,6 @@ async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.tes
 
 
 async def test_batches_are_the_clients_choice() -> None:
-    """After `hello` several events come in one frame."""
     async with open_rig() as rig:
         rig.outbox.tell(ClientCapabilities(batch=True))
         rig.outbox.tell(SubscribeThread("t", 0, 0))
@@ -542,7 +524,6 @@ async def test_a_dialect_shows_what_it_shows() -> None:
 
 
 async def test_an_event_that_cannot_be_shown_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged and left out."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(Envelope(FinalResponse("x", RunStatus.SUCCESS, Usage(), {"bad": object()}), 1.0, 1, "t"), thought(2))
@@ -569,14 +550,13 @@ async def test_finish_sends_what_is_queued_and_nothing_later() -> None:
 
 def test_an_event_is_encoded_once_for_all() -> None:
     """A shared message for several outboxes: one encoding per dialect; otherwise one per outbox."""
-    encoder = VOCABULARY
-    canonical, flat = encoder.encoder_for(Dialect.CANONICAL), encoder.encoder_for(Dialect.FLAT)
+    canonical, flat = VOCABULARY.encoder_for(Dialect.CANONICAL), VOCABULARY.encoder_for(Dialect.FLAT)
     message = Deliver(thought(1), answer(2), shared=True)
     frames = [message.frames(canonical)[1] for _ in range(3)]
     assert frames[0] is frames[1] is frames[2]
     assert message.frames(flat)[1] != frames[0]
     assert json.loads(message.frames(canonical)[0] or b"")["type"] == "agent_thinking"
-    assert encoder.encoder_for(Dialect.AGENT_RESPONSE)(thought(1)) is None
+    assert VOCABULARY.encoder_for(Dialect.AGENT_RESPONSE)(thought(1)) is None
     alone = Deliver(answer(2))
     assert alone.frames(canonical) == [frames[0]]
     assert alone.frames(canonical)[0] is not frames[0]
@@ -590,9 +570,8 @@ def test_event_streams_share_their_frames_too() -> None:
         wrapped.append(envelope)
         return b"data: " + frame
 
-    encoder = VOCABULARY
     message = Deliver(thought(1), thought(2), shared=True)
-    first, second = (message.frames(encoder.encoder_for(Dialect.CANONICAL, wrap_frame=wrap)) for _ in range(2))
+    first, second = (message.frames(VOCABULARY.encoder_for(Dialect.CANONICAL, wrap_frame=wrap)) for _ in range(2))
     assert first is second
     assert wrapped == [thought(1), thought(2)]
     assert first[0] is not None

@@ -35,7 +35,6 @@ def test_a_standard_parser_reads_back_every_encoded_event(name: str) -> None:
 
 
 def test_a_drain_sets_the_retry_delay_of_the_client() -> None:
-    """The block has `retry` in milliseconds, rounded up."""
     parser = Parser()
     parser.feed(encode_event(SAMPLES["drain"], b"{}"))
     assert parser.retry_ms == 5000
@@ -84,7 +83,6 @@ async def test_written_events_are_read_once_and_in_order() -> None:
 
 
 async def test_a_write_waits_until_the_reader_has_it() -> None:
-    """`write` returns once the reader has taken the payload."""
     stream = a_stream()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stream.write, [b"1"])
@@ -232,7 +230,6 @@ async def _fill(stream: EventStream) -> None:
 
 
 async def test_a_client_that_leaves_ends_the_stream() -> None:
-    """The client disconnects from a quiet stream without a writer: the stream ends."""
     stream = a_stream(head=b": hello\n\n")
     ended = end_of(stream)
     async with served(stream, HttpConfig()) as address:

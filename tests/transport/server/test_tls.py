@@ -92,7 +92,6 @@ async def test_versions_and_protocol(server: ssl.SSLContext, trusting: ssl.SSLCo
 
 @pytest.mark.promise("owasp.tls")
 async def test_old_versions_are_refused(server: ssl.SSLContext) -> None:
-    """A client of TLS 1.1 gets TLS's own alert."""
     hello = bytes.fromhex("160302002d010000290302") + bytes(32) + bytes.fromhex("000002002f0100")
     async with open_server(tls=server) as port:
         with trio.fail_after(8):
@@ -150,7 +149,6 @@ async def test_a_fault_over_tls_is_told_and_heard_out(server: ssl.SSLContext, tr
 
 
 async def test_a_close_over_tls_is_clean(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """The code comes back, then TLS's own farewell: a client that insists on that is content."""
     async with open_server(tls=server) as port:
         tcp = await trio.open_tcp_stream("127.0.0.1", port)
         strict = RawWebSocket(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=False))
@@ -222,8 +220,6 @@ async def test_a_burst_over_tls_leaves_turns_to_others(server: ssl.SSLContext, t
 
 
 async def test_the_last_of_what_is_written_goes_out(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """Encrypted bytes that the kernel did not take are sent without a later write."""
-
     async def judge(upgrade: Upgrade) -> None:
         await (await upgrade.accept()).write([b"x" * 60_000])
         await trio.sleep_forever()
@@ -242,7 +238,6 @@ async def test_the_last_of_what_is_written_goes_out(server: ssl.SSLContext, trus
 
 
 async def test_the_last_of_an_answer_goes_out(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """An answer over https is sent when all that was encrypted for it is with the kernel."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, 4096)
     tcp = trio.socket.socket()
@@ -293,7 +288,6 @@ async def test_a_stalled_reader_over_tls_is_left(
 
 
 async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """1001, as without TLS."""
     codes: list[int | None] = []
 
     async def read_close(client: RawWebSocket) -> None:

@@ -147,7 +147,6 @@ def test_text_fails_with_the_byte_that_makes_it_so() -> None:
 
 
 def test_a_large_text_is_not_looked_at() -> None:
-    """A text over the limit is refused at its end, also if it is not UTF-8."""
     protocol = ServerSideProtocol(10, 1000)
     (rejected,) = drained(protocol, frame(TEXT, b"\xff" * 11)[:-1]) + drained(protocol, b"\xff")
     assert isinstance(rejected, CommandRejected)
@@ -203,7 +202,6 @@ def test_the_pieces_it_comes_in_do_not_matter(pieces: list[bytes], sizes: list[i
 
 
 def test_whole_messages_of_both_kinds() -> None:
-    """Text becomes str, binary data bytes; a ping between them gives no message."""
     assembly = MessageAssembler(100)
     assert assembly.add(Frame(Opcode.TEXT, "ünï".encode())) == "ünï"
     assert assembly.add(Frame(Opcode.PING, b"x")) is None

@@ -194,7 +194,6 @@ def test_the_log_is_exact_but_for_the_time_of_the_envelope(timestamp, result, li
     ],
 )
 def test_a_damaged_log_is_one_error(body) -> None:
-    """A stored event that cannot be read is UnreadableEvent, whatever is wrong with it."""
     with pytest.raises(UnreadableEvent):
         from_log(body)
 
@@ -308,8 +307,6 @@ def test_too_many_values_are_refused_before_they_are_made(bomb) -> None:
     ids=["in a string", "outside", "backslashes"],
 )
 def test_text_without_an_end_takes_linear_time(text) -> None:
-    """An unterminated string of megabytes is refused in little time."""
-
     def refuse() -> None:
         with pytest.raises(CommandRejected):
             parse_frame(text)

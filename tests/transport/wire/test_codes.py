@@ -25,29 +25,11 @@ from understudy.client import RunFailed
 from understudy.wire.codes import ERRORS
 
 PUBLISHED = [
-    "bad_json",
-    "unknown_type",
-    "unknown_agent_type",
-    "pillar_required",
-    "unknown_pillar",
-    "empty_message",
-    "message_too_large",
-    "unauthenticated",
-    "token_expired",
-    "forbidden",
-    "not_found",
-    "rate_limited",
-    "busy",
-    "agent_timeout",
-    "agent_failed",
-    "tool_failed",
-    "model_unavailable",
-    "storage_unavailable",
-    "run_interrupted",
-    "run_cancelled",
-    "stopped",
-    "internal",
-]
+    "bad_json", "unknown_type", "unknown_agent_type", "pillar_required", "unknown_pillar", "empty_message",
+    "message_too_large", "unauthenticated", "token_expired", "forbidden", "not_found", "rate_limited", "busy",
+    "agent_timeout", "agent_failed", "tool_failed", "model_unavailable", "storage_unavailable", "run_interrupted",
+    "run_cancelled", "stopped", "internal",
+]  # fmt: skip
 
 
 def test_every_published_error_code_is_there() -> None:

@@ -49,7 +49,6 @@ def test_golden(dialect) -> None:
 
 
 def test_the_canonical_event_is_the_published_example() -> None:
-    """The published example, to the byte."""
     event = ToolExecuting("guide-1", "c-1", "query_table", {"table": "orders"}, "Counts", 1795154400.123)
     envelope = Envelope(
         event,
@@ -80,7 +79,6 @@ def test_absent_fields_are_left_out_but_pillar() -> None:
 
 
 def test_a_required_field_is_shown_even_when_null() -> None:
-    """A tool that returned nothing has a `result`, null."""
     assert shown(SAMPLES["tool_completed without result"], C)["data"]["result"] is None
 
 
@@ -270,7 +268,6 @@ def test_times_are_utc_with_milliseconds(timestamp, text) -> None:
 
 @given(st.integers(0, 4_000_000_000_000))
 def test_times_keep_their_millisecond(thousandths) -> None:
-    """No millisecond is lost to binary fractions."""
     assert iso(thousandths / 1000).endswith(f".{thousandths % 1000:03d}Z")
 
 
@@ -299,7 +296,6 @@ CHOICES = [
 
 @pytest.mark.parametrize(("path", "subprotocols", "query", "choice"), CHOICES)
 def test_choice(path, subprotocols, query, choice) -> None:
-    """Path, subprotocols and query determine the dialect and the selected subprotocol."""
     assert ENDPOINTS.negotiate(path, subprotocols, query) == choice
 
 

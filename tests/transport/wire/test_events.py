@@ -9,51 +9,22 @@ from understudy.wire.events import EVENTS, TERMINAL, FinalResponse, MessageAccep
 
 MODULES = {"transport.wire.events", "understudy.wire.events"}
 DURABLE = [
-    "message_accepted",
-    "steer_accepted",
-    "steer_taken",
-    "steer_withdrawn",
-    "subagent_started",
-    "subagent_completed",
-    "agent_started",
-    "agent_thinking",
-    "agent_handoff",
-    "tool_executing",
-    "tool_completed",
-    "approval_required",
-    "approval_decided",
-    "question_asked",
-    "question_answered",
-    "call_settled",
-    "undo_started",
-    "call_undone",
-    "sanitization_summary",
-    "agent_completed",
-    "final_response",
-    "error",
-    "agent_error",
-]
+    "message_accepted", "steer_accepted", "steer_taken", "steer_withdrawn", "subagent_started", "subagent_completed",
+    "agent_started", "agent_thinking", "agent_handoff", "tool_executing", "tool_completed", "approval_required",
+    "approval_decided", "question_asked", "question_answered", "call_settled", "undo_started", "call_undone",
+    "sanitization_summary", "agent_completed", "final_response", "error", "agent_error",
+]  # fmt: skip
 PASSING = ["agent_progress", "tool_partial", "partial_result", "welcome", "typing", "feedback", "alert"]
 PASSING += ["thread_titled", "thread_changed", "answers_read", "drain", "ping", "pong", "resync"]
 PRIORITIES = {
-    "alert": Priority.ALERT,
-    "drain": Priority.ALERT,
-    "error": Priority.HIGH,
-    "agent_error": Priority.HIGH,
-    "approval_required": Priority.HIGH,
-    "question_asked": Priority.HIGH,
-    "welcome": Priority.HIGH,
-    "ping": Priority.HIGH,
-    "pong": Priority.HIGH,
-    "resync": Priority.HIGH,
-    "agent_progress": Priority.LOW,
-    "tool_partial": Priority.LOW,
-    "typing": Priority.LOW,
-}
+    "alert": Priority.ALERT, "drain": Priority.ALERT, "error": Priority.HIGH, "agent_error": Priority.HIGH,
+    "approval_required": Priority.HIGH, "question_asked": Priority.HIGH, "welcome": Priority.HIGH,
+    "ping": Priority.HIGH, "pong": Priority.HIGH, "resync": Priority.HIGH, "agent_progress": Priority.LOW,
+    "tool_partial": Priority.LOW, "typing": Priority.LOW,
+}  # fmt: skip
 
 
 def test_the_vocabulary_is_whole() -> None:
-    """Every event class is registered under its type, and has a sample."""
     assert set(EVENTS.values()) == {kind for kind in Event.__subclasses__() if kind.__module__ in MODULES}
     assert all(kind.type == name for name, kind in EVENTS.items())
     assert {type(envelope.event) for envelope in SAMPLES.values()} == set(EVENTS.values())
