@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from tests.rigs.loopback_server import open_server
 from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, seqs, stay, talking
@@ -77,6 +78,26 @@ async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
     async with talking(break_off, overtake) as (client, _):
         assert await seqs(client, 8) == list(range(1, 9))
     assert heard == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
+
+
+async def test_a_hole_in_a_connection_is_asked_for_at_once() -> None:
+    """One event is missing: one resume from the last event before it; later events wait for it."""
+    heard: list[Any] = []
+
+    async def skip(socket: Socket) -> None:
+        await socket.write([event("agent_thinking", seq) for seq in (1, 2, 5, 6)])
+        heard.append(await hear(socket))
+        await socket.write([event("agent_thinking", 7), *replay(heard[0]["payload"]["threads"], 7)])
+        heard.append(await hear(socket))
+
+    async with talking(skip, reconnect=evolve(QUICK, resume_s=1000.0, ping_s=1000.0)) as (client, _):
+        assert await seqs(client, 7) == list(range(1, 8))
+        await client.cancel("r")
+        with trio.fail_after(60):
+            while len(heard) < 2:
+                await trio.lowlevel.checkpoint()
+    assert [command["type"] for command in heard] == ["resume", "cancel"]
+    assert heard[0]["payload"] == {"threads": {"t": 2}}
 
 
 async def test_a_resume_that_is_not_answered_is_said_again(autojump_clock: trio.testing.MockClock) -> None:
