@@ -1,8 +1,7 @@
 """The cases of the Autobahn test suite for servers, groups 1 to 7 and 10, as data, under the suite's numbers.
 
 Expectations follow the suite's descriptions in their strict reading: frames before a fault are answered, and the fault
-is
-detected as early as possible.
+is detected as early as possible.
 """
 
 from collections.abc import Iterator

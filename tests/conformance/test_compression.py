@@ -3,6 +3,8 @@
 import json
 import random
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -63,6 +65,14 @@ def compressed(opcode: int, payload: bytes, fragment: int = 0, bits: int = 15) -
     return data
 
 
+@asynccontextmanager
+async def offering(offers: list[str]) -> AsyncIterator[RawWebSocket]:
+    """Connect to an echo server that compresses, with these offers."""
+    upgrades = EchoUpgrades().handle_upgrade
+    async with open_server(upgrades, **COMPRESSING) as port, raw_websocket(port, offers=offers) as client:
+        yield client
+
+
 async def answer(client: RawWebSocket) -> tuple[int, bytes]:
     """Return the next message, inflated by itself if it is compressed."""
     came = await client.frame()
@@ -85,10 +95,7 @@ CASES = [
 @pytest.mark.parametrize(("opcode", "data", "size", "fragment"), CASES)
 async def test_messages_of_a_size(opcode: int, data: bytes, size: int, fragment: int) -> None:
     with trio.fail_after(60):
-        async with (
-            open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-            raw_websocket(port, offers=[OFFER]) as client,
-        ):
+        async with offering([OFFER]) as client:
             assert client.extensions == AGREED
             for number in range(MESSAGES):
                 start = number * 997 % max(1, len(data) - size)
@@ -112,15 +119,10 @@ OFFERS = [
 
 @pytest.mark.parametrize(("offers", "agreed"), OFFERS, ids=[f"13.{number}" for number in range(1, len(OFFERS) + 1)])
 async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> None:
-    """The first acceptable offer is accepted, always without takeover; messages of all sizes are echoed within
-    its window.
-    """
+    """The first acceptable one is, always without takeover; messages of all sizes are echoed within its window."""
     bits = 9 if "=9" in agreed else 15
     with trio.fail_after(60):
-        async with (
-            open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-            raw_websocket(port, offers=offers) as client,
-        ):
+        async with offering(offers) as client:
             assert client.extensions == agreed
             for size, fragment in SIZES:
                 payload = DATA[0][1][:size]
@@ -145,10 +147,7 @@ async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> Non
 )
 async def test_an_offer_that_is_declined(offer: str) -> None:
     """Parameters that RFC 7692 section 7.1 does not allow: the socket opens without compression."""
-    async with (
-        open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-        raw_websocket(port, offers=[offer]) as client,
-    ):
+    async with offering([offer]) as client:
         assert client.extensions == ""
         await client.send(frame(TEXT, b"plain"))
         assert await answer(client) == (TEXT, b"plain")
@@ -162,19 +161,13 @@ async def test_malformed_compressed_data_is_a_fault(data: bytes) -> None:
         frame(0x9, b"", rsv=4),
         frame(TEXT, b"", fin=False, rsv=4) + frame(CONT, b"", rsv=4),
     ):
-        async with (
-            open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-            raw_websocket(port, offers=[OFFER]) as client,
-        ):
+        async with offering([OFFER]) as client:
             await client.send(script)
             assert [received.code for received in await client.frames_to_the_end()] == [1002]
 
 
 async def test_text_is_judged_when_it_is_inflated() -> None:
     """Compressed bytes need not be UTF-8; an inflated text that is not UTF-8 is closed with 1007."""
-    async with (
-        open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-        raw_websocket(port, offers=[OFFER]) as client,
-    ):
+    async with offering([OFFER]) as client:
         await client.send(compressed(TEXT, b"\xff\xfe"))
         assert [frame.code for frame in await client.frames_to_the_end()] == [1007]

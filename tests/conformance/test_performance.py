@@ -5,6 +5,7 @@ The server runs in its own process because its steps are long here; it accepts m
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -39,28 +40,24 @@ async def roundtrip(client: RawWebSocket, data: bytes, chop: int = 0) -> tuple[i
     return answers[0]
 
 
-SIZES = [
-    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
-    for group, (opcode, byte) in enumerate(KINDS, 1)
-    for number, size in enumerate((64 * KIB, 256 * KIB, MIB, 4 * MIB, 8 * MIB, 16 * MIB), 1)
-]
+def cases(first_group: int, *sizes: int) -> Any:
+    """Return a decorator with cases of both kinds, which have the numbers of Autobahn."""
+    params = [
+        pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
+        for group, (opcode, byte) in enumerate(KINDS, first_group)
+        for number, size in enumerate(sizes, 1)
+    ]
+    return pytest.mark.parametrize(("opcode", "byte", "size"), params)
 
 
-@pytest.mark.parametrize(("opcode", "byte", "size"), SIZES)
+@cases(1, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 8 * MIB, 16 * MIB)
 async def test_large_messages(port: int, opcode: int, byte: bytes, size: int) -> None:
     with trio.fail_after(60):
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * size)) == (opcode, byte * size)
 
 
-FRAGMENTS = [
-    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
-    for group, (opcode, byte) in enumerate(KINDS, 3)
-    for number, size in enumerate((64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB), 1)
-]
-
-
-@pytest.mark.parametrize(("opcode", "byte", "size"), FRAGMENTS)
+@cases(3, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB)
 async def test_large_messages_in_fragments(port: int, opcode: int, byte: bytes, size: int) -> None:
     with trio.fail_after(60):
         async with raw_websocket(port) as client:
@@ -68,28 +65,14 @@ async def test_large_messages_in_fragments(port: int, opcode: int, byte: bytes, 
             assert await roundtrip(client, data) == (opcode, byte * (4 * MIB))
 
 
-CHOPS = [
-    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
-    for group, (opcode, byte) in enumerate(KINDS, 5)
-    for number, size in enumerate((64, 128, 256, 512, KIB, 2 * KIB), 1)
-]
-
-
-@pytest.mark.parametrize(("opcode", "byte", "size"), CHOPS)
+@cases(5, 64, 128, 256, 512, KIB, 2 * KIB)
 async def test_large_messages_in_chops(port: int, opcode: int, byte: bytes, size: int) -> None:
     with trio.fail_after(60):
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * MIB), size) == (opcode, byte * MIB)
 
 
-TRIPS = [
-    pytest.param(opcode, byte, size, id=f"9.{group}.{number}")
-    for group, (opcode, byte) in enumerate(KINDS, 7)
-    for number, size in enumerate((0, 16, 64, 256, KIB, 4 * KIB), 1)
-]
-
-
-@pytest.mark.parametrize(("opcode", "byte", "size"), TRIPS)
+@cases(7, 0, 16, 64, 256, KIB, 4 * KIB)
 async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) -> None:
     data = frame(opcode, byte * size)
     with trio.fail_after(60):
@@ -102,9 +85,7 @@ async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) 
 
 
 async def test_the_process_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
-    """The process prints one line with its address and echoes binary as binary; on SIGTERM it closes with 1001 and
-    exits with 0.
-    """
+    """It echoes binary as binary; on SIGTERM it closes with 1001 and exits with 0."""
     with echoing(tmp_path / "log") as port:
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(BINARY, b"\xff\x00")) == (BINARY, b"\xff\x00")

@@ -26,8 +26,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[str, str | None]]] = [
 
 
 def delegating() -> tuple[Agent, Agent]:
-    liaison = scripted(Say("one two"), name="ledger")
-    liaison = Agent("ledger", model=liaison.model, pillar="finance")
+    liaison = Agent("ledger", model=scripted(Say("one two")).model, pillar="finance")
     return Agent("front", model=scripted(Hand("ledger")).model, colleagues=("ledger",)), liaison
 
 

@@ -74,12 +74,9 @@ async def dialect_of(client: ChatClient) -> str:
 @pytest.mark.parametrize(("path", "dialect"), PATHS.items())
 async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any, path: str, dialect: str) -> None:
     running = await serve()
-    choices = [
-        ("", None, dialect),
-        *((f"?dialect={name}", None, name) for name in MEMBERS),
-        ("?dialect=none", None, dialect),
-    ]
-    choices += [("?dialect=agent_response", "understudy.flat", "flat"), ("", "understudy.v1", "canonical")]
+    choices = [("", None, dialect), ("?dialect=none", None, dialect), ("", "understudy.v1", "canonical")]
+    choices += [(f"?dialect={name}", None, name) for name in MEMBERS]
+    choices += [("?dialect=agent_response", "understudy.flat", "flat")]
     for query, offered, expected in choices:
         offers, welcome = [offered] if offered else None, expected != "agent_response"
         async with connected(running.address, path=path + query, subprotocols=offers, welcome=welcome) as client:
@@ -108,11 +105,8 @@ async def test_one_connection_carries_every_agent(serve_client: Any) -> None:
         check_arc(client.durable(end["run_id"]))
         assert session in end["conversation_id"]
     assert len({end["thread_id"] for end in ends}) == 3
-    assert {(end["agent_type"], end["pillar"]) for end in ends} == {
-        ("guide", None),
-        ("liaison", "content"),
-        ("script", None),
-    }
+    answered = {(end["agent_type"], end["pillar"]) for end in ends}
+    assert answered == {("guide", None), ("liaison", "content"), ("script", None)}
     assert f"guide_{session}" in {end["conversation_id"] for end in ends}
 
 
@@ -258,18 +252,13 @@ async def test_there_is_no_way_round(serve: Any) -> None:
                     if path == SIGN_IN_CALLBACK:
                         assert (status, "not_found" in body) == (404, True)
                         continue
-                    if path.startswith(OPEN):
-                        assert (status, body["error"]["code"]) == (404, "not_found")
-                        continue
-                    assert (status, body["error"]["code"]) == (401, "unauthenticated"), (method, address)
+                    refusal = (404, "not_found") if path.startswith(OPEN) else (401, "unauthenticated")
+                    assert (status, body["error"]["code"]) == refusal, (method, address)
                 tried += 1
     assert tried >= 15
     for path in [*PATHS, "/ws?dialect=flat"]:
-        for frame in (
-            {"type": "message", "content": "hello"},
-            {"type": "hello"},
-            {"type": "resume", "payload": {"threads": {}}},
-        ):
+        resume = {"type": "resume", "payload": {"threads": {}}}
+        for frame in ({"type": "message", "content": "hello"}, {"type": "hello"}, resume):
             async with connected(running.address, path=path, welcome=False) as client:
                 await client.send(frame)
                 assert await client.until_closed() == 4401

@@ -199,15 +199,15 @@ async def test_limits_and_codes_are_machine_readable(serve: Any) -> None:
     limits = Limits(messages_per_minute=7)
     running = await serve(limits=limits)
     document = await get(running, "/asyncapi.json")
-    assert found(document, "x-limits") == attrs.asdict(limits)
+    assert member(document, "x-limits") == attrs.asdict(limits)
     rows = {row["code"]: row["may reconnect"] == "yes" for row in table(PAGE, "Close codes")}
-    assert {str(close["number"]): close["reconnect"] for close in found(document, "x-close-codes")} == rows
+    assert {str(close["number"]): close["reconnect"] for close in member(document, "x-close-codes")} == rows
     names = [code(row["code"])[0] for row in table(PAGE, "Error codes")]
-    assert [error["name"] for error in found(document, "x-error-codes")] == names
+    assert [error["name"] for error in member(document, "x-error-codes")] == names
 
 
-def found(value: Any, name: str) -> Any:
+def member(value: Any, name: str) -> Any:
     """Return the first member of that name in a document."""
     if not isinstance(value, dict):
         return None
-    return value.get(name) or next((it for member in value.values() if (it := found(member, name)) is not None), None)
+    return value.get(name) or next((it for inner in value.values() if (it := member(inner, name)) is not None), None)

@@ -1,6 +1,4 @@
-"""Tenants on one server: rights of a tenant's operators, the server's operators and users, and shares of the
-run limit.
-"""
+"""Tenants on one server: rights of operators of a tenant, of the server, and of users; shares of the run limit."""
 
 import json
 from itertools import product

@@ -1,8 +1,7 @@
 """Random frames, mutated, in random pieces, against the protocol that parses them.
 
 `python -m tests.fuzz.frames --seconds 60 --seed 1` runs for a minute from a seed and prints the number of
-conversations.
-It exits with 1 and the seed of the first failing one: `--seed S --only` replays it.
+conversations. It exits with 1 and the seed of the first failing one: `--seed S --only` replays it.
 """
 
 import argparse

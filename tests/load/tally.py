@@ -106,12 +106,11 @@ def report_text(report: Mapping[str, Any]) -> str:
         "",
         f"{'ms':<12} {'count':>9} {'mean':>9} {'p50':>9} {'p90':>9} {'p99':>9} {'p99.9':>9} {'max':>9}",
     ]
-    for name, values in report["latency_ms"].items():
+    for name, row in report["latency_ms"].items():
         cells = (
-            "-" if values[key] is None else f"{values[key]:,.1f}"
-            for key in ("mean", "p50", "p90", "p99", "p99_9", "max")
+            "-" if row[key] is None else f"{row[key]:,.1f}" for key in ("mean", "p50", "p90", "p99", "p99_9", "max")
         )
-        lines.append(f"{name:<12} {values['count']:>9,} " + " ".join(f"{cell:>9}" for cell in cells))
+        lines.append(f"{name:<12} {row['count']:>9,} " + " ".join(f"{cell:>9}" for cell in cells))
     for title in ("errors", "violations"):
         line = ", ".join(f"{count:,} {name}" for name, count in report[title].items()) or "none"
         lines.append(f"{'broken promises' if title == 'violations' else title}: {line}")

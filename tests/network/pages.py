@@ -46,17 +46,14 @@ class Pages:
         assert self._process is not None
         assert self._process.stdin is not None
         async with self._turn:
-            with trio.CancelScope(
-                shield=True, deadline=trio.current_time() + 5
-            ):  # a cancelled write would leave half a line
+            deadline = trio.current_time() + 5
+            with trio.CancelScope(shield=True, deadline=deadline):  # a cancelled write would leave half a line
                 await self._process.stdin.send_all(json.dumps(order).encode() + b"\n")
 
 
 @define(eq=False)
 class PageTab(Tab):
-    """A tab on the page's client. When reopened it starts from its storage, which may be behind the events it
-    received.
-    """
+    """A tab on the page's client. Reopened it starts from its storage, which may be behind the events it received."""
 
     pages: Pages = field(kw_only=True)
     _waiting: list[str] = field(factory=list)

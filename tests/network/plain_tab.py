@@ -75,10 +75,7 @@ class PlainTab(Tab):
             code = await self._connection()
             if code not in COME_BACK:
                 self.fault(f"was closed with {code}")
-            if self._welcome is not None:
-                self._failures = 0
-            else:
-                self._failures += 1
+            self._failures = 0 if self._welcome is not None else self._failures + 1
             wait_s = min(3.0, 0.3 * 2**self._failures) * self.chance.uniform(0.5, 1)
             await trio.sleep(wait_s if self._wait_s is None else min(self._wait_s, 3.0))
 
@@ -91,13 +88,9 @@ class PlainTab(Tab):
                 stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(CONNECT_S):
+                    headers = [(b"Authorization", f"Bearer {self.token}".encode())]
                     self._socket = await trio_websocket.wrap_client_stream(
-                        nursery,
-                        stream,
-                        where.netloc,
-                        "/ws",
-                        subprotocols=["understudy.v1"],
-                        extra_headers=[(b"Authorization", f"Bearer {self.token}".encode())],
+                        nursery, stream, where.netloc, "/ws", subprotocols=["understudy.v1"], extra_headers=headers
                     )
                 nursery.start_soon(self._speak)
                 try:
@@ -150,9 +143,8 @@ class PlainTab(Tab):
         await self._send({"type": "resume", "payload": {"threads": cursors}})
 
     async def _send(self, command: JsonObject) -> None:
-        with trio.CancelScope(
-            shield=True, deadline=trio.current_time() + CONNECT_S
-        ):  # a cancelled write would leave half a frame
+        deadline = trio.current_time() + CONNECT_S
+        with trio.CancelScope(shield=True, deadline=deadline):  # a cancelled write would leave half a frame
             await self._socket.send_message(json.dumps(command))
 
     def _events(self, value: Any) -> list[JsonObject]:

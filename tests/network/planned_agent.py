@@ -2,10 +2,9 @@
 
 A message is a plan: `words=40 pace=200 tool=1 fail=0 name=c3-7`. The answer has `words` words, at `pace` words a
 second. The plan of a steer has `steer=1` besides: the answer then ends with the names of the steers that the model was
-given.
-`tool=2` is the tool that is not retry-safe: each call is written to the file named by `PLANNED_AGENT_NOTES`. `tool=3`
-pays at a bank, beside that file, which knows each payment by its call; a payment can be asked about and taken back.
-`tool=4` asks a form.
+given. `tool=2` is the tool that is not retry-safe: each call is written to the file named by `PLANNED_AGENT_NOTES`.
+`tool=3` pays at a bank, beside that file, which knows each payment by its call; a payment can be asked about and taken
+back. `tool=4` asks a form.
 """
 
 import os

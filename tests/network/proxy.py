@@ -1,8 +1,7 @@
 """A faulty network: a TCP proxy before one server that delays, cuts, resets and stalls connections, drawn from a seed.
 
 It keeps TCP's guarantees: bytes of a direction stay in order, and none is invented or repeated. All faults of a
-connection
-are drawn from the seed and the connection's number.
+connection are drawn from the seed and the connection's number.
 """
 
 import socket
@@ -27,9 +26,8 @@ class FaultPlan:
 
     Each piece of at most `piece_bytes` waits for `delay_s` and up to `jitter_s` more, and passes at `bytes_per_s`; with
     probability `stall` it is held for up to 3 s. `end` is the connection's end: `reset`, `fin`, `swallow` (it stays
-    open and
-    no byte passes any more) or `none`; it comes after `after_s`, or within the server's bytes after `after_bytes` of
-    them.
+    open and no byte passes any more) or `none`; it comes after `after_s`, or within the server's bytes after
+    `after_bytes` of them.
     """
 
     piece_bytes: int = _WHOLE

@@ -63,14 +63,11 @@ class ReceivedLog:
     """The events of one client, from first to last, in order of arrival.
 
     `name` is the client's. `last` is the number of the last event of each thread. `open_runs` have begun and not ended,
-    as far
-    as this client knows. `faults` are events that no client should ever receive. A tab that is reopened from the start
-    begins
-    a new log; this one is then no longer `current`. `starts` has the cursor it began from in each thread: 0, except for
-    a tab
-    whose storage was behind the events it had received. `mismatches` are texts that were no part of their answers.
-    `questions` are those that wait for their user, by id;
-    `undoable` maps calls that can be undone to their runs.
+    as far as this client knows. `faults` are events that no client should ever receive. A tab that is reopened from the
+    start begins a new log; this one is then no longer `current`. `starts` has the cursor it began from in each thread:
+    0, except for a tab whose storage was behind the events it had received. `mismatches` are texts that were no part of
+    their answers. `questions` are those that wait for their user, by id; `undoable` maps calls that can be undone to
+    their runs.
     """
 
     name: str
@@ -103,18 +100,18 @@ class ReceivedLog:
             self.ended.add(kept.run_id)
             self.open_runs.pop(kept.run_id, None)
             self._compare(kept.run_id, event["data"])
-            for name in [name for name, question in self.questions.items() if question["run_id"] == kept.run_id]:
-                del self.questions[name]
+            for name, question in list(self.questions.items()):
+                if question["run_id"] == kept.run_id:
+                    del self.questions[name]
         elif kept.kind == "question_asked":
             self.questions[event["data"]["question_id"]] = event
         elif kept.kind == "question_answered":
             self.questions.pop(event["data"]["question_id"], None)
         elif kept.kind in ("tool_completed", "call_settled"):
             call_id = event["data"]["call_id"]
-            for name in [
-                name for name, question in self.questions.items() if question["data"].get("call_id") == call_id
-            ]:
-                del self.questions[name]
+            for name, question in list(self.questions.items()):
+                if question["data"].get("call_id") == call_id:
+                    del self.questions[name]
             if event["data"].get("undo_until"):
                 self.undoable[call_id] = kept.run_id
         elif kept.kind == "call_undone" and event["data"]["status"] == "ok":

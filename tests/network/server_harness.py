@@ -43,8 +43,7 @@ def _collector() -> str:
 @define(eq=False)
 class ServerHarness:
     """Runs one server at a time in the folder `where`. `rss_mb` has the memory of each life, soon after its start and
-    at most;
-    `faults` are errors of the server itself.
+    at most; `faults` are errors of the server itself.
     """
 
     where: Path

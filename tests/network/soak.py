@@ -47,11 +47,8 @@ class Soak:
     """`clients` tabs chat for `seconds` over a faulty network with a faulty server, all drawn from `seed`.
 
     A tab sends a message every `pause_s` seconds, unless `patience` of its messages are not yet accepted or all are
-    `silent`.
-    They send `messages` in all at most.
-    A user has between the two numbers of `threads_per_user`. A server lives for about `life_s`. All clients must have
-    caught up
-    `within_s` after the network has become good.
+    `silent`. They send `messages` in all at most. A user has between the two numbers of `threads_per_user`. A server
+    lives for about `life_s`. All clients must have caught up `within_s` after the network has become good.
     """
 
     clients: int

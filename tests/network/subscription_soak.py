@@ -4,8 +4,7 @@ python -m tests.network.subscription_soak --rounds 10000 --seed 7
 
 One server, in this process. In each round a user sends messages while conversations are killed and the user's socket is
 reset. Then the log must be on every socket that stayed open or was opened since, without another command from its
-client.
-Exit code 0 if that always holds.
+client. Exit code 0 if that always holds.
 """
 
 import argparse
@@ -63,8 +62,7 @@ class Screen:
     """One socket of a user at a time, and the last event of each thread received on it, in order.
 
     A minimal protocol client: on each connection it resumes the threads it knows, once more after a retryable refusal,
-    and
-    repeats messages that were not accepted.
+    and repeats messages that were not accepted.
     """
 
     name: str
@@ -96,13 +94,9 @@ class Screen:
         try:
             async with trio.open_nursery() as nursery:
                 with trio.fail_after(CONNECT_S):
+                    headers = [(b"Authorization", f"Bearer {self.token}".encode())]
                     socket = await trio_websocket.wrap_client_stream(
-                        nursery,
-                        stream,
-                        where.netloc,
-                        "/ws",
-                        subprotocols=["understudy.v1"],
-                        extra_headers=[(b"Authorization", f"Bearer {self.token}".encode())],
+                        nursery, stream, where.netloc, "/ws", subprotocols=["understudy.v1"], extra_headers=headers
                     )
                 self._socket = socket
                 self.connections += 1

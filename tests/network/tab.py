@@ -25,8 +25,7 @@ class Tab:
     """A client of one user that is subscribed to `threads` at `address`.
 
     `slow_s` is its delay per event while the network is bad. `received` has its events; a tab reopened from the start
-    begins a
-    new one. `status` is the state its client reports for the connection.
+    begins a new one. `status` is the state its client reports for the connection.
     """
 
     name: str
@@ -163,8 +162,7 @@ class ProductTab(Tab):
     """A tab on `transport.client`.
 
     When opened it repeats its messages that were not seen as accepted: it may have been closed before it handled a
-    retryable
-    refusal.
+    retryable refusal.
     """
 
     _client: Client | None = None

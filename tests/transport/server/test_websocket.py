@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 from tests.rigs.memory import kept_bytes
@@ -11,7 +10,6 @@ from tests.rigs.raw_websocket import BINARY, CONT, PING, PONG, TEXT, close, fram
 from transport.server.websocket import (
     FRAMES_PER_FEED,
     Message,
-    MessageAssembler,
     ServerSideProtocol,
     frame_boundary,
     frame_head,
@@ -126,12 +124,6 @@ def test_between_frames_there_is_no_parser() -> None:
         assert protocol.parser is empty
 
 
-def test_frames_that_came_with_the_handshake_wait() -> None:
-    protocol = ServerSideProtocol(100, 1000, rest=frame(TEXT, b"early"))
-    assert protocol.has_buffered
-    assert protocol.feed() == "early"
-
-
 def test_text_fails_with_the_byte_that_makes_it_so() -> None:
     """In the middle of a frame, across masks and fragments; not a byte sooner."""
     for head in (b"", "ünï".encode(), b"xy"):
@@ -199,45 +191,6 @@ def test_the_pieces_it_comes_in_do_not_matter(pieces: list[bytes], sizes: list[i
         results.append(([m if isinstance(m, str | bytes) else m.code for m in messages], protocol.data_to_send()))
     assert results[0] == results[1] == results[2]
     assert code(protocol) is None
-
-
-def test_whole_messages_of_both_kinds() -> None:
-    assembly = MessageAssembler(100)
-    assert assembly.add(Frame(Opcode.TEXT, "ünï".encode())) == "ünï"
-    assert assembly.add(Frame(Opcode.PING, b"x")) is None
-    assert assembly.add(Frame(Opcode.BINARY, b"\xff")) == b"\xff"
-    assert not assembly.partial
-
-
-def test_a_message_in_parts_keeps_its_kind() -> None:
-    """A text in three fragments, the first one empty, a character cut in two, a ping between: one text message."""
-    assembly = MessageAssembler(100)
-    assert assembly.add(Frame(Opcode.TEXT, b"", fin=False)) is None
-    assert assembly.partial
-    assert assembly.add(Frame(Opcode.CONT, b"\xc3", fin=False)) is None
-    assert assembly.add(Frame(Opcode.PING, b"x")) is None
-    assert assembly.partial
-    assert assembly.add(Frame(Opcode.CONT, b"\xbc")) == "ü"
-    assert not assembly.partial
-
-
-@pytest.mark.parametrize("parts", [[b"x" * 11], [b"x" * 5, b"x" * 6], [b"x" * 11, b""]])
-def test_a_message_that_is_too_large_is_refused_at_its_end(parts: list[bytes]) -> None:
-    """11 bytes where 10 are allowed: one refusal, with the last fragment. The next message is returned."""
-    assembly = MessageAssembler(10)
-    *first, last = [
-        assembly.add(Frame(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1))
-        for number, part in enumerate(parts)
-    ]
-    assert all(message is None for message in first)
-    assert isinstance(last, CommandRejected)
-    assert last.code == "message_too_large"
-    assert assembly.add(Frame(Opcode.TEXT, b"x" * 10)) == "x" * 10
-
-
-def test_text_that_is_not_utf8_is_an_error() -> None:
-    with pytest.raises(UnicodeDecodeError):
-        MessageAssembler(10).add(Frame(Opcode.TEXT, b"\xff"))
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536, 70_000])
