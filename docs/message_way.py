@@ -132,13 +132,13 @@ STEPS: Final = (
     ),
     Step(
         "The reply's calls are checked",
-        f"{CHAT}/run/call.py",
+        f"{CHAT}/run/executor.py",
         "ToolExecutor.execute",
-        ("understudy/tools/parameters.py",),
+        (f"{CHAT}/run/call.py", "understudy/tools/parameters.py"),
     ),
     Step(
         "The tool call, an actor under the run, runs the tool",
-        f"{CHAT}/run/call.py",
+        f"{CHAT}/run/call_attempt.py",
         "ToolCall._call",
         (f"{CHAT}/run/progress_notes.py", "understudy/tools/tool.py", "understudy/tools/execution.py"),
     ),

@@ -19,7 +19,7 @@ from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.thread_part import ThreadHooks
 from understudy.chat.messages import Begin, FinishRun, RunRequest
 from understudy.chat.presence import Presence
-from understudy.chat.run.call import AskedAgents
+from understudy.chat.run.call_attempt import AskedAgents
 from understudy.chat.run.patience import Patience
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter

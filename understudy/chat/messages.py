@@ -77,10 +77,8 @@ class Accept(Ask[str]):
 
 @frozen
 class WidgetCall(Say):
-    """A tool call that a user interface of the tool's server asks for, as a message: see `settings.widget`.
-
-    The server makes it, with checked `settings`; no command of a client is parsed into one.
-    """
+    """A tool call that a user interface of the tool's server asks for, as a message: see `settings.widget`. The server
+    makes it, with checked `settings`; no command of a client is parsed into one."""
 
     starts_work: ClassVar[bool] = False  # it has a rate of its own
 
@@ -237,9 +235,7 @@ class AnswerQuestion(Ask[bool]):
 @frozen
 class RequestSnapshot:
     """To a conversation: send this outbox the text of the running answer from its beginning; it missed a part.
-
-    `RemoteNodes`: the nodes that follow the thread, with the number of its last event.
-    """
+    `RemoteNodes`: the nodes that follow the thread, with the number of its last event."""
 
     outbox: ActorRef | RemoteNodes
 
@@ -274,10 +270,8 @@ class EnsureEffects:
 
 @frozen
 class OwnershipLost:
-    """To a conversation: this node may no longer own its thread; stop without another write.
-
-    `why`: this node does own it, but the log holds more than the conversation has read.
-    """
+    """To a conversation: this node may no longer own its thread; stop without another write. `why`: this node does own
+    it, but the log holds more than the conversation has read."""
 
     why: str | None = None
 

@@ -42,9 +42,7 @@ class Node(Protocol):
 
     async def orphans(self, *, own: bool) -> Sequence[RunRecord]:
         """Return the unfinished runs of threads without a living owner, oldest first; with `own` also of this node's.
-
-        Return none if the node itself is not alive: then possibly no node could renew its lease.
-        """
+        Return none if the node itself is not alive: then possibly no node could renew its lease."""
 
     async def orphaned_effects(self, others: "tuple[Select[tuple[str]], ...]") -> Sequence[RunRecord]:
         """Return runs with something to finish, of threads without a living owner and of this node's. `others` find the

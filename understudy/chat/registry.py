@@ -202,10 +202,8 @@ class ConversationRegistry:
         return entry.ref
 
     async def wait_idle(self, within_s: float) -> bool:
-        """Wait at most `within_s` seconds until no conversation here has a run. Return False if some still have.
-
-        For a server that stops: runs that are accepted meanwhile are not waited for.
-        """
+        """Wait at most `within_s` seconds until no conversation here has a run. Return False if some still have. For a
+        server that stops: runs that are accepted meanwhile are not waited for."""
         with trio.move_on_after(within_s) as limit:
             for ref in [entry.ref for entry in self._entries.values() if entry.ref.alive]:
                 with suppress(ActorDied, AskTimeout, MailboxFull):
@@ -299,9 +297,7 @@ class ConversationRegistry:
 
     def mark_missed(self, since: float, owner: str | None = None) -> None:
         """Record that connections here may lack threads in which messages were accepted since then (Unix seconds).
-
-        `owner`: only those of this user; None: those of everybody.
-        """
+        `owner`: only those of this user; None: those of everybody."""
         for user in self._services.presence.users() if owner is None else (owner,):
             self._missed[user] = min(since, self._missed.get(user, since))
 

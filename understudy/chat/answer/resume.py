@@ -68,10 +68,8 @@ class ResumedText:
         return NOTHING
 
     def finish(self, *, cut: bool = False) -> NewText:
-        """Return the text held back until the end of the turn. `cut`: the model was stopped before that.
-
-        Held text of a model that was stopped is a repetition so far; the shown text stays.
-        """
+        """Return the text held back until the end of the turn. `cut`: the model was stopped before that. Held text of a
+        model that was stopped is a repetition so far; the shown text stays."""
         return self._decide() if self._open and not cut else NOTHING
 
     def _decide(self) -> NewText:

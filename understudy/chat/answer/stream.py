@@ -194,10 +194,8 @@ class AnswerStream:
             self.answer.pause()
 
     async def end_turn(self, *, cut: bool = False) -> str:
-        """Finish the turn of the model. Return its text if the turn was interrupted before, else an empty text.
-
-        `cut`: the model was stopped before it had finished. Raises `Blocked` as `feed` does.
-        """
+        """Finish the turn of the model. Return its text if the turn was interrupted before, else an empty text. `cut`:
+        the model was stopped before it had finished. Raises `Blocked` as `feed` does."""
         text = ""
         if self._resumed is not None:
             fresh = self._resumed.finish(cut=cut)
@@ -208,10 +206,8 @@ class AnswerStream:
         return text
 
     async def go_on(self, written: str) -> None:
-        """Let another model go on with the turn, whose text so far is `written` unless the turn is a resumed one.
-
-        What it repeats of that is not shown twice.
-        """
+        """Let another model go on with the turn, whose text so far is `written` unless the turn is a resumed one. What
+        it repeats of that is not shown twice."""
         if self._resumed is not None:
             await self._write(self._resumed.finish(cut=True).text)
             written = self._resumed.text

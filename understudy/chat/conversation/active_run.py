@@ -115,9 +115,7 @@ class ResumeAttempt:
         self, agents: Mapping[str, Agent], client_tools: Collection[str] = ()
     ) -> tuple[str, str] | None:
         """Return why the run cannot be resumed: a word for the log and a sentence for the user. None if it can.
-
-        `client_tools` are the names of its client's tools.
-        """
+        `client_tools` are the names of its client's tools."""
         if self.number > MAX_ATTEMPTS:
             return "set_aside", f"The work on this message was given up: it did not get on in {MAX_ATTEMPTS} attempts."
         if self.past is None and self.later_release:
@@ -179,10 +177,6 @@ class ActiveRun:
         return self.envelope_template.replace(
             event=piece, timestamp=now, seq=None, message="", text_epoch=self.text.epoch
         )
-
-    def resume_as(self, recorded: "ActiveRun") -> None:
-        """Go on as recorded, after the death of the actor: with the attempt and the text that are read from the log."""
-        self.attempt, self.text = recorded.attempt, recorded.text
 
 
 def rows_of(active: ActiveRun, after: RunState, now: float, new_thread: float | None = None) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class Conversation(Actor):
                     active.attempt.due = True
                     await queue.start_next()
             case PositionChanged(run_id):
-                queue.send_position(run_id)
+                queue.publish_positions(run_id)
             case PublishPositions():
                 queue.publish_positions()
             case RetryFinish():

@@ -8,7 +8,6 @@ import msgspec
 
 from transport.outbox.outbox import LogPage
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import Event
 from transport.wire.unknown_event import UnknownEvent
 from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
 from understudy.chat.envelope import wrap, wrap_about_run
@@ -21,7 +20,7 @@ from understudy.content.texts import run_off_loop
 from understudy.storage import queries
 from understudy.storage.records import LoggedEvent, Message, RunRecord
 from understudy.storage.store import Store
-from understudy.wire.events import AgentStarted, AgentThinking, Envelope, MessageAccepted, SanitizationSummary
+from understudy.wire.events import AgentStarted, Envelope, MessageAccepted, SanitizationSummary
 from understudy.wire.vocabulary import from_log
 
 log = logging.getLogger(__name__)
@@ -74,17 +73,17 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
         settings=accepted.settings or {},
     )
     template = logged[-1] if logged else wrap_about_run(run, accepted)
-    starts = [item.timestamp for item in logged if isinstance(item.event, AgentStarted) or _is_resumption(item.event)]
+    starts = [
+        item.timestamp
+        for item in logged
+        if isinstance(item.event, AgentStarted) or getattr(item.event, "notice", "") == RESUMED
+    ]
     times = {"began_at": max(starts, default=run.started_at), "heard_at": template.timestamp or run.started_at}
     attempt = ResumeAttempt.next_of(run, past, finished_steps=finished, later_release=later, **times)
     active = ActiveRun(request, state, template, attempt=attempt)
     if past is not None:
         active.text.begin_with(restore(past.shown_text), past.shown_text)
     return active
-
-
-def _is_resumption(event: Event) -> bool:
-    return isinstance(event, AgentThinking) and event.notice == RESUMED
 
 
 async def read_acceptance(store: Store, message: Message, run_id: str) -> Envelope:

@@ -21,8 +21,7 @@ import trio
 from actors import Actor, ActorError, ActorRef, Context
 from understudy.chat.conversation.thread_part import unfinished
 from understudy.chat.messages import EnsureEffects
-from understudy.chat.placement import Node
-from understudy.chat.registry import ConversationRegistry, Key
+from understudy.chat.registry import ConversationRegistry
 from understudy.chat.run_limiter import RunLimiter
 from understudy.storage import queries
 from understudy.storage.errors import StorageError
@@ -82,7 +81,7 @@ class Recovery(Actor):
         context.set_timer("look", EVERY_S if self.node is None else LOOK_S, _Check())
         try:
             if relocated := self.registry.relocated:
-                await self._concurrently(self._resubscribe, relocated[:BATCH])
+                await self._concurrently(lambda moved: self.registry.resubscribe(*moved), relocated[:BATCH])
                 if 0 < len(self.registry.relocated) < len(relocated):  # before all else: their clients see a pause
                     context.ref.tell(_Check())
                     return
@@ -91,9 +90,11 @@ class Recovery(Actor):
                 if 0 < len(self.registry.missed) < len(missed):  # others wait, and the store answers
                     context.set_timer("look", GATHER_S, _Check())
             if self.died and self.node is not None and self.node.joined:
-                unfinished = await self._take_over(self.node)
-                self.died = unfinished > 0
-                if unfinished > BATCH:
+                orphaned = list(await self.node.orphans(own=False))
+                random.shuffle(orphaned)
+                await self._concurrently(self._wake, orphaned[:BATCH])
+                self.died = bool(orphaned)
+                if len(orphaned) > BATCH:
                     context.set_timer("look", GATHER_S, _Check())
             if trio.current_time() >= self.checked_at + EVERY_S and not self._quiet:
                 self.checked_at = trio.current_time()
@@ -104,7 +105,8 @@ class Recovery(Actor):
                     context.set_timer("more", MORE_S, _Check())
                 effects = await self._open_effects()
                 await self._in_batches(self._continue_effects, effects)
-                await self._in_batches(self._restart, await self.registry.dead_with_subscribers())
+                lost = await self.registry.dead_with_subscribers()
+                await self._in_batches(lambda key: self.registry.get_or_start(*key), lost)
                 self.quiet_since = None if runs or effects else starts
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error), "count": 1, "run_ids": []})
@@ -125,10 +127,8 @@ class Recovery(Actor):
         return await self.node.orphaned_effects(unfinished(self.registry.parts))
 
     async def _wake_some(self, runs: Sequence[RunRecord]) -> bool:
-        """Wake the conversations of the oldest unfinished runs, as many as may wait. Return True if some are left.
-
-        A live conversation is sent all its runs, at once and without a task: it should know them, and has work.
-        """
+        """Wake the conversations of the oldest unfinished runs, as many as may wait. Return True if some are left. A
+        live conversation is sent all its runs, at once and without a task: it should know them, and has work."""
         asleep = [run for run in runs if not self.registry.remind(run.owner, run.thread_id, run.id)]
         queued, woken = self.limiter.queue.by_owner(), list[RunRecord]()
         room = QUEUED - queued.total()
@@ -141,18 +141,11 @@ class Recovery(Actor):
         await self._in_batches(self._wake, woken)
         return len(woken) < len(asleep)
 
-    async def _take_over(self, node: Node) -> int:
-        """Take over a batch of the runs of dead nodes. Return how many there were."""
-        runs = list(await node.orphans(own=False))
-        random.shuffle(runs)
-        await self._concurrently(self._wake, runs[:BATCH])
-        return len(runs)
-
-    async def _in_batches(self, see_to: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
+    async def _in_batches(self, see_to: Callable[[T], Awaitable[object]], items: Sequence[T]) -> None:
         for first in range(0, len(items), BATCH):
             await self._concurrently(see_to, items[first : first + BATCH])
 
-    async def _concurrently(self, see_to: Callable[[T], Awaitable[None]], batch: Iterable[T]) -> None:
+    async def _concurrently(self, see_to: Callable[[T], Awaitable[object]], batch: Iterable[T]) -> None:
         """Handle a batch. What fails is found again by the next check; all that fail for one reason are one record."""
         failed: dict[str, list[str]] = {}
 
@@ -177,9 +170,3 @@ class Recovery(Actor):
         entry = await self.registry.get_or_start(run.owner, run.thread_id)
         if not entry.is_proxy:
             entry.ref.try_tell(EnsureEffects(run.id))
-
-    async def _restart(self, lost: Key) -> None:
-        await self.registry.get_or_start(*lost)
-
-    async def _resubscribe(self, moved: tuple[Key, ActorRef]) -> None:
-        await self.registry.resubscribe(*moved)

@@ -167,9 +167,7 @@ class RunLog:
 
     def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
         """Have events and steps committed with the next ones, or by themselves if none come within `within_s` seconds.
-
-        Events that were gathered earlier wait as long.
-        """
+        Events that were gathered earlier wait as long."""
         if not self.gathered.events or within_s > GATHER_S:
             self.wake("flush", within_s, RunTimer.EVENTS)
         self.gathered.add(*events, steps=steps)

@@ -223,15 +223,13 @@ class RunQueue:
             self.thread.show(active, AgentProgress(0, AWAY))
             self.workers.call_later(f"rested {run_id}", RETRY_S, ResumeExited(died, error_id))
             return
-        if (
-            recorded is None or (attempt := recorded.attempt) is None
-        ):  # the end was stored, although that seemed to fail
+        if recorded is None or (attempt := recorded.attempt) is None:  # its end was stored, though that seemed to fail
             raise SequenceConflict(self.thread.thread_id, self.thread.last_seq, self.thread.last_seq)
         if died.crash is not None and attempt.number > MAX_CRASHES:
             await self.finish(FinishRun(run_id, Ending.FAILED, error_id=error_id))
             await self.dequeue(active)
             return
-        active.resume_as(recorded)
+        active.attempt, active.text = recorded.attempt, recorded.text  # as read from the log
         if died.crash is not None:
             attempt.crashed = True
         if attempt.due:
@@ -277,11 +275,14 @@ class RunQueue:
             await self.dequeue(active)
         ask.reply(True)
 
-    def publish_positions(self) -> None:
-        """Send every queued run its position, and again after `silence_s`."""
-        if any(active.state.end is None and not active.started for active in self.order):
-            for active, note in self.positions():
+    def publish_positions(self, run_id: str | None = None) -> None:
+        """Send every queued run its position, and again after `silence_s`; with a `run_id`, only this one, once."""
+        if not any(active.state.end is None and not active.started for active in self.order):
+            return
+        for active, note in self.positions():
+            if run_id in (None, active.request.run_id):
                 self.thread.show(active, AgentProgress(0, note))
+        if run_id is None:
             self.workers.call_later("waiting", self.thread.services.settings.silence_s, PublishPositions())
 
     def positions(self) -> Iterator[tuple[ActiveRun, str]]:
@@ -298,12 +299,6 @@ class RunQueue:
                 yield active, f"Interrupted: goes on soon (attempt {active.attempt.number} of {MAX_ATTEMPTS})"
             elif note := queue_note(self.limiter, active.request.run_id):
                 yield active, note
-
-    def send_position(self, run_id: str) -> None:
-        """Send the position of a run, if it is queued."""
-        for active, note in self.positions():
-            if active.request.run_id == run_id:
-                self.thread.show(active, AgentProgress(0, note))
 
     def linger(self, active: ActiveRun, tools: tuple[str, ...]) -> None:
         """Note that calls of these tools go on, which cannot be interrupted; the next run waits for them."""

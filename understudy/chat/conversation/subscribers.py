@@ -111,10 +111,8 @@ class Subscribers:
             nodes.tell_deleted(self.owner, self.thread_id, self.incarnation)
 
     def unsubscribe_stale(self) -> None:
-        """Unsubscribe connections from a deleted thread of the same id.
-
-        They may have missed the deletion if another node deleted the thread and died, or could not be reached.
-        """
+        """Unsubscribe connections from a deleted thread of the same id. They may have missed the deletion if another
+        node deleted the thread and died, or could not be reached."""
         for outbox in self.services.presence.outboxes(self.owner, self.thread_id):
             outbox.try_tell(UnsubscribeThread(self.thread_id))
 

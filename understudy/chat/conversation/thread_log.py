@@ -83,10 +83,8 @@ LOST: Final = (Fenced, SequenceConflict, NotStored, Outrun)
 
 
 def reason_of(lost: Exception) -> str | None:
-    """Return the reason of such an error for the log, None if another node has the thread.
-
-    It is no more than a name: the text of the error may have the thread's id, which is the user's own word.
-    """
+    """Return the reason of such an error for the log, None if another node has the thread. It is no more than a name:
+    the text of the error may have the thread's id, which is the user's own word."""
     return None if isinstance(lost, Fenced) else type(lost).__name__
 
 
@@ -151,9 +149,7 @@ class ThreadLog:
 
     async def in_turn(self, act: Callable[P, Awaitable[T]], *arguments: P.args, **options: P.kwargs) -> T:
         """Call `act` for a run in the turn of the thread. Once it has begun, a run that is cancelled waits for its end.
-
-        If the conversation is to end (see 2), the run waits to be ended with it: the next one resumes it.
-        """
+        If the conversation is to end (see 2), the run waits to be ended with it: the next one resumes it."""
         with trio.fail_after(TURN_S) if self.turn.taken else nullcontext():  # else there is no wait to bound
             async with self.turn:
                 try:

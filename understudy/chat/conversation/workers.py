@@ -12,7 +12,7 @@ from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.thread_log import ThreadLog
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.messages import Begin
-from understudy.chat.run.call import STOP_S
+from understudy.chat.run.executor import STOP_S
 from understudy.chat.run.run import Run
 from understudy.chat.run_state.past import Past
 from understudy.storage.records import StepRecord

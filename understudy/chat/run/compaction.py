@@ -48,9 +48,7 @@ SUMMARY_S = 60.0
 
 async def shorten_input(work: "RunWork", model: Model, instructions: str, fixed: int, reserve: int) -> None:
     """Shorten the input of a run until it fits beside `fixed` tokens and the `reserve` for the reply; record how.
-
-    Raises `ModelUnavailable` if the user's message alone is longer than the window: nothing shortens that.
-    """
+    Raises `ModelUnavailable` if the user's message alone is longer than the window: nothing shortens that."""
     model_input, services = work.input, work.services
     present, used = model_input.compaction, Usage()
     if model_input.asks_too_much():
@@ -86,9 +84,7 @@ async def summarise(
     model: Model, turn: Turn, model_input: ModelInput, services: Services, run_id: str
 ) -> tuple[str, Usage | None]:
     """Return a summary of the items of `turn`, and the usage of the model; None if the model did not make the summary.
-
-    `model_input` is the input of the run.
-    """
+    `model_input` is the input of the run."""
     items, text, usage = (*turn.items, MessageItem("user", SUMMARISE)), "", None
     estimated = estimate(turn.instructions) + sum(map(item_tokens, items))
     if estimated * model_input.scale <= model_input.limits.window_tokens * 7 // 8:

@@ -151,20 +151,17 @@ class RecordedWork:
             with trio.move_on_after(REPLAY_S) as waited:
                 await self._replayed.wait()
             if waited.cancelled_caught:
-                self._mismatch(recorded or END, kind, name)
+                had, wants = " ".join(recorded).strip(), f"{kind} {name}".strip()
+                extra = {"run_id": self.run_id, "agent": self.agent, "recorded": had, "asked": wants}
+                log.error("run.replay_mismatch", extra=extra)
+                why = f"does not repeat itself: {had!r} is recorded, and now it wants {wants!r}"
+                raise ReplayMismatch(f"the function of {self.agent} {why}")
         return recorded is not None
 
     def note_replayed(self) -> None:
         """Wake the tasks that wait for the replay: a record was replayed."""
         self._replayed.set()
         self._replayed = trio.Event()
-
-    def _mismatch(self, recorded: tuple[str, str], kind: str, name: str) -> NoReturn:
-        had, wants = " ".join(recorded).strip(), f"{kind} {name}".strip()
-        extra = {"run_id": self.run_id, "agent": self.agent, "recorded": had, "asked": wants}
-        log.error("run.replay_mismatch", extra=extra)
-        raise ReplayMismatch(f"the function of {self.agent} does not repeat itself: {had!r} is recorded, "
-                             f"and now it wants {wants!r}")  # fmt: skip
 
     def take_call(self, name: str, arguments: Mapping[str, Any]) -> PastTurn | None:
         """Return the turn of a recorded call of this name with these arguments, or redacted ones, and take it out."""

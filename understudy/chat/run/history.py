@@ -106,10 +106,8 @@ def steer_item(text: str, origin: Origin) -> MessageItem:
 def turn_items(
     turn: PastTurn, origin: Origin, results: Mapping[str, tuple[str, RecordedResult]] | None = None
 ) -> list[Item]:
-    """Return the items of a recorded turn: reasoning, text, calls with the server's ids, results, handoff.
-
-    `results` are the statuses and results by call id; by default those recorded with the turn.
-    """
+    """Return the items of a recorded turn: reasoning, text, calls with the server's ids, results, handoff. `results`
+    are the statuses and results by call id; by default those recorded with the turn."""
     if results is None:
         done = (call for call in turn.calls if call.result is not None and call.step is not None)
         results = {call.call_id: (call.step.status, call.result) for call in done if call.step and call.result}
@@ -228,10 +226,8 @@ def earlier_items(request: RunRequest) -> list[Item]:
 async def _parts(
     request: RunRequest, services: Services, cards: Sequence[FileCard], limits: ModelLimits
 ) -> dict[str, Part]:
-    """Return the newest of these files that are images or PDF files, for a model that takes them.
-
-    What their clients call so; what they are is read from their content.
-    """
+    """Return the newest of these files that are images or PDF files, for a model that takes them. What their clients
+    call so; what they are is read from their content."""
     images = [card for card in cards if card.media_type.startswith("image/") and card.size <= MAX_IMAGE_BYTES]
     documents = [card for card in cards if card.media_type == DOCUMENT_TYPE and card.size <= MAX_DOCUMENT_BYTES]
     wanted = images[-MAX_IMAGES:] if limits.images else []

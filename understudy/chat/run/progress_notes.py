@@ -106,13 +106,8 @@ class ProgressNotes:
                 await self._news.wait()
             self._idle, self._news = False, trio.Event()
             async with self._publishing:
-                await self._publish_next()
+                if self._waiting:  # else the call of the note has ended meanwhile
+                    call, note = self._waiting.popitem(last=False)
+                    if not call.ended:
+                        await self.publish(*note)
             await trio.sleep(PUBLISH_S)
-
-    async def _publish_next(self) -> None:
-        try:
-            call, note = self._waiting.popitem(last=False)
-        except KeyError:  # the call of the note has ended meanwhile
-            return
-        if not call.ended:
-            await self.publish(*note)

@@ -52,7 +52,7 @@ from understudy.wire.events import (
 from understudy.wire.vocabulary import from_log
 
 if TYPE_CHECKING:
-    from understudy.chat.run.call import ToolExecutor
+    from understudy.chat.run.executor import ToolExecutor
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """Bytes of JSON of an answer; a larger one is refused."""
@@ -450,10 +450,8 @@ class Asker:
         return outcome
 
     async def _logged(self, name: str) -> QuestionRecord | None:
-        """Return the question `name` if it is in the log, with its answer if the log has one.
-
-        The log decides: a call may have been killed while its question or its answer was on the way there.
-        """
+        """Return the question `name` if it is in the log, with its answer if the log has one. The log decides: a call
+        may have been killed while its question or its answer was on the way there."""
         if name not in self.executor.questions.logged:
             return None
         return (await self.executor.log.read_state()).questions.get(name)

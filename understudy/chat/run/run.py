@@ -31,8 +31,8 @@ from understudy.chat.messages import (
     PositionChanged,
     Stop,
 )
-from understudy.chat.run.call import ToolExecutor
 from understudy.chat.run.deadline import PausableDeadline
+from understudy.chat.run.executor import ToolExecutor
 from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.part import RunOver, parts_of
@@ -158,8 +158,11 @@ class Run(Actor):
                 with Enforcement(self.log.services.stops, self._agents, scope), scope, contained(self.request.agent):
                     history, self.history = self.history, None  # not kept: the input has it
                     await answer(self.work, context, history)
-                if scope.cancelled_caught:
-                    finish = self._cut_short()
+                if scope.cancelled_caught and self.deadline.stopped:
+                    finish = FinishRun(self.request.run_id, Ending.CANCELLED)
+                elif scope.cancelled_caught:
+                    sentence = f"{self.title} did not finish within {self.limit_s:g} s."
+                    finish = FinishRun(self.request.run_id, Ending.TIMED_OUT, sentence, new_error_id())
             except Exception as error:
                 finish = await self._failed(failure_in(error))
             if finish is not None:
@@ -177,13 +180,6 @@ class Run(Actor):
             self.log.close()
             if self.tools.questions.calls:
                 self.tools.close()
-
-    def _cut_short(self) -> FinishRun:
-        """Return the request to finish a run that its user has stopped, or whose time is over."""
-        if self.deadline.stopped:
-            return FinishRun(self.request.run_id, Ending.CANCELLED)
-        sentence = f"{self.title} did not finish within {self.limit_s:g} s."
-        return FinishRun(self.request.run_id, Ending.TIMED_OUT, sentence, new_error_id())
 
     async def _failed(self, error: Exception) -> FinishRun:
         """Return the request to finish a run whose work raised one of `FAILURES`."""

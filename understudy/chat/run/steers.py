@@ -10,7 +10,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from understudy.chat.conversation.run_log import RunLog
-from understudy.chat.run.call import ToolExecutor
+from understudy.chat.run.executor import ToolExecutor
 from understudy.chat.run.history import steer_item
 from understudy.chat.run_state.past import Past
 from understudy.models.model import Item, Origin

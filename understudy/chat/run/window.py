@@ -149,16 +149,13 @@ def shortened(items: Sequence[Item], by: Compaction, window_tokens: int) -> list
         folded_to = max((n for n in of_run if items[n].origin.step <= folded.step), default=-1)
     items_shown: list[Item] = [NoteItem(by.summary)] if by.summary else []
     if by.start is not None and by.start.step:  # in the middle of a run: its question stays
-        items_shown += [item for item in items[:start] if _asks(item, by.start)]
+        asked = (item for item in items[:start] if isinstance(item, MessageItem) and item.role == "user")
+        items_shown += [item for item in asked if item.origin.run_id == by.start.run_id]
     for number, item in enumerate(items[start:], start):
         if isinstance(item, ResultItem):
             item = folded_result(item) if number <= folded_to else cut_result(item, window_tokens)
         items_shown.append(item)
     return items_shown
-
-
-def _asks(item: Item, place: Place) -> bool:
-    return isinstance(item, MessageItem) and item.role == "user" and item.origin.run_id == place.run_id
 
 
 def folded_result(item: ResultItem) -> ResultItem:
@@ -314,10 +311,8 @@ class ModelInput:
         return self.tokens <= self.room(fixed_tokens, reserve) * HIGH
 
     def planned(self, fixed_tokens: int, reserve: int) -> Compaction:
-        """Return the compaction that the next request needs: the present one if the items fit.
-
-        If they do not, this and `compact` take a millisecond for each result of 256 KiB: not in the event loop.
-        """
+        """Return the compaction that the next request needs: the present one if the items fit. If they do not, this and
+        `compact` take a millisecond for each result of 256 KiB: not in the event loop."""
         if self.fits(fixed_tokens, reserve):
             return self.compaction
         room = self.room(fixed_tokens, reserve)

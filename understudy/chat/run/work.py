@@ -18,9 +18,9 @@ from understudy.agents.framework import AgentFailed
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.call import ToolExecutor
 from understudy.chat.run.compaction import shorten_input
 from understudy.chat.run.equipped import Equipped, equip
+from understudy.chat.run.executor import ToolExecutor
 from understudy.chat.run.history import load_conversation
 from understudy.chat.run.meter import Ended, Meter
 from understudy.chat.run.output import read_output

@@ -114,9 +114,7 @@ class Past:
 
     def taken_agent(self, name: str) -> str | None:
         """Return the id of a hand-written agent of this name in the run that this one goes on with; None if none was.
-
-        Its steps are found by that id.
-        """
+        Its steps are found by that id."""
         agent_ids = {agent_id for agent_id, _ in self.agents}
         ids = (str((step.arguments or {}).get("agent_id", "")) for step in self.written)
         return next(
@@ -124,10 +122,8 @@ class Past:
         )
 
     def calls_in_doubt(self, agent: Agent | None, client_tools: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the names of the calls in doubt that cannot be settled, as their tools are gone.
-
-        `client_tools` are the names of the client's tools: the client makes their calls, whatever dies here.
-        """
+        """Return the names of the calls in doubt that cannot be settled, as their tools are gone. `client_tools` are
+        the names of the client's tools: the client makes their calls, whatever dies here."""
         names = list(self.unmatched_tools)
         for wanted in self.turns[-1].calls if self.turns else ():
             available = agent is not None and agent.may_have(wanted.request.name)

@@ -133,10 +133,8 @@ class SteerRecord:
 
 
 def calls_that_ask(questions: Mapping[str, QuestionRecord]) -> set[str]:
-    """Return the calls whose tools wait for the answer to the first question that they asked.
-
-    Tools ask before they act: such a call has had no effect. After an answer it may have.
-    """
+    """Return the calls whose tools wait for the answer to the first question that they asked. Tools ask before they
+    act: such a call has had no effect. After an answer it may have."""
     records = questions.values()
     by_tools = [record for record in records if record.asked.asked_by != "server" and record.asked.call_id]
     waiting = {str(record.asked.call_id) for record in by_tools if record.answered is None}

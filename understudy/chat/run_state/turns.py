@@ -91,10 +91,8 @@ class PastTurns:
     cut: CutTurn | None = None
 
     def asked_again(self, steps: Sequence[StepRecord]) -> "PastTurns":
-        """Return the turns with the last one as interrupted, if its calls cannot be made from what is recorded.
-
-        None of its calls has started, and the recorded arguments of one were redacted. `steps` are those of the run.
-        """
+        """Return the turns with the last one as interrupted, if its calls cannot be made from what is recorded. None of
+        its calls has started, and the recorded arguments of one were redacted. `steps` are those of the run."""
         if self.cut is not None or not self.turns:
             return self
         last, earlier = self.turns[-1], self.turns[:-1]

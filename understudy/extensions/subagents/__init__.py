@@ -16,7 +16,7 @@ class AgentsAsTools(Extension):
 
     async def open(self, server: "WebContext") -> None:
         """Add the actor that carries out the calls of such tools."""
-        from understudy.chat.run.call import AskedAgents
+        from understudy.chat.run.call_attempt import AskedAgents
         from understudy.extensions.subagents.subagent import Subagent
 
         server.parts.add(AskedAgents(Subagent))

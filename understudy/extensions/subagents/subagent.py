@@ -20,7 +20,9 @@ from sanitization import Finding
 from transport.wire.events import Event
 from understudy.chat.conversation.run_log import GATHER_S, RunLog
 from understudy.chat.messages import Begin, EndTurn, PermitGranted
-from understudy.chat.run.call import CallAttempt, RunCall, ToolExecutor
+from understudy.chat.run.call import RunCall
+from understudy.chat.run.call_attempt import CallAttempt
+from understudy.chat.run.executor import ToolExecutor
 from understudy.chat.run.history import question_item
 from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter

@@ -22,7 +22,8 @@ from understudy.agents.turn import AgentTurn
 from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.effects import MAX_ASKED, EffectCall
 from understudy.chat.messages import FinishRun, Stop
-from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, START_S, ToolCall, publish_partials
+from understudy.chat.run.call import EFFECT_UNKNOWN, START_S
+from understudy.chat.run.call_attempt import MAX_WAITING, PUBLISH_S, ToolCall, publish_partials
 from understudy.chat.run.questions import OpenQuestion
 from understudy.storage.limits import Limits
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
