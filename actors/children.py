@@ -112,10 +112,8 @@ class Children:
         return cell.ref
 
     async def _serve_until_started(self, cell: Cell) -> None:
-        """Wait for the start of a child in the owner's own task, and serve requests about children meanwhile.
-
-        The child itself may send such a request. Messages, timers and notices wait until the owner has started.
-        """
+        """Wait for the start of a child in the owner's own task, and serve requests about children meanwhile. The child
+        itself may send such a request. Messages, timers and notices wait until the owner has started."""
         owner, mailbox, started = self.owner, self.owner.inbox, False
 
         def note() -> None:

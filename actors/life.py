@@ -231,7 +231,7 @@ class LiveCell(Cell):
                 self.step(Step.END)
                 if final:
                     self.host.retire(self, reason)
-                return
+                return  # else it backs off with messages to drain: another incarnation is started below
         life = self.incarnation
         ending = life.end()
         ending.no_restart = ending.no_restart or final
@@ -239,7 +239,7 @@ class LiveCell(Cell):
             ending.stop_reason = reason
         if ending.stopping:
             return
-        cancels_start = self.state is State.STARTING and ending.stop_mode is None and not drains
+        cancels_start = self.state is State.STARTING and ending.stop_mode is None and not drains  # nothing needs it
         ending.stop_mode = mode if ending.stop_mode is None or mode is StopMode.NOW else ending.stop_mode
         if ending.stop_mode is StopMode.AFTER_DRAIN:
             self.inbox.seal()
@@ -300,7 +300,7 @@ class LiveCell(Cell):
             watching.unwatch_all(self)
         if inbox.stashes is not None:
             inbox.carry_over(failed=reason.abnormal)
-        in_work = inbox.calls_in_work() if inbox.calls else None
+        in_work = inbox.calls_in_work() if inbox.calls else None  # callers whose requests this incarnation had taken
         if self.spec.redeliver and reason.abnormal:
             inbox.redeliver_crashed(history.last_error or str(reason), self.spec.redeliver)
         waiting: list[Callable[[], None]] = []
@@ -370,10 +370,10 @@ async def run(
     outer: trio.CancelScope | None = None,
     deadline: float | None = None,
 ) -> None:
-    """Run an incarnation from its start hook to its stop hook.
+    """Run an incarnation from its start hook to its stop hook, and without a lifespan or children to its end.
 
     Inside a lifespan, `outer` is the scope around the lifespan and `deadline` that of the start. An error raised here
-    then reaches the lifespan at its `yield`, and the incarnation ends once the lifespan has been left.
+    then reaches the lifespan at its `yield`, and `run_in_lifespan` ends the incarnation once the lifespan was left.
     """
     life = cell.incarnation
     life.task = trio.lowlevel.current_task()
@@ -385,7 +385,7 @@ async def run(
                     await _start(cell, actor, context, deadline)
                 if not life.declined:
                     await _serve(cell, actor, context)
-            while life.cancelling_current and _renew_scope(cell):
+            while life.cancelling_current and _renew_scope(cell):  # only a request was cancelled: go on serving
                 with life.scope:
                     await _serve(cell, actor, context)
     except BaseException as error:
@@ -444,7 +444,7 @@ async def run_in_lifespan(cell: LiveCell, actor: Actor, context: Context) -> Non
 
 
 def _note_error(cell: LiveCell, error: BaseException, outer: trio.CancelScope) -> Exit | None:
-    """Record an error that propagates to the lifespan. Return the exit for the stop hook; None: the recorded one."""
+    """Record an error that propagates to the lifespan. Return the exit for the stop hook, None for the recorded one."""
     passing, crash = split_error(error)
     if crash is not None:
         cell.incarnation.end().record_failure(as_exception(cell.path, crash))
@@ -459,7 +459,7 @@ def _note_error(cell: LiveCell, error: BaseException, outer: trio.CancelScope) -
 
 def _cancelled_within(outer: trio.CancelScope) -> bool:
     """Whether the cancelled scope is one that the lifespan opened, and none around it."""
-    outer.shield = True
+    outer.shield = True  # so that the deadline is that of the scopes within it
     within = trio.current_effective_deadline() == -math.inf
     outer.shield = False
     return within
@@ -584,10 +584,8 @@ async def _run_task(
 
 
 def _resuming(cell: Cell, actor: Actor) -> Receive:
-    """Return the actor's `receive`, changed to go on after the errors for which its spec says `RESUME`.
-
-    The message is skipped then, and its caller gets the error.
-    """
+    """Return the actor's `receive`, changed to go on after the errors for which its spec says `RESUME`. The message is
+    skipped then, and its caller gets the error."""
 
     async def receive(message: object, context: Context) -> None:
         try:

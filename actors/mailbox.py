@@ -1,6 +1,6 @@
 """The mailbox: four bounded lanes with an overflow policy each, served in fair order.
 
-1. A higher lane goes first, but a lane that was passed over `FAIR_SHARE` times is served next.
+1. A higher lane goes first, but a lane that waits is served at least once in `FAIR_SHARE` messages.
 2. Lanes are made when first used: most actors use one, and an idle one uses none.
 3. A notice takes no lane and no room. It is due once every message that waited in any lane when it came has been taken
    or lost. So no watcher learns of an end before it got the dead actor's messages, on whatever lanes they were sent.
@@ -24,7 +24,7 @@ from .wakeup import WOKEN
 DEFAULT_CAPACITY = 1024
 """Default capacity of a lane in messages: about 8 KB of references. A full lane applies its overflow policy."""
 FAIR_SHARE = 8
-"""A lane waits for at most this many messages of higher lanes, so a flood takes at most 7/8 of the actor's time."""
+"""A lane that waits has one of this many messages: it is passed over 7 times at most, so a flood takes at most 7/8."""
 
 
 def _per_lane(default: Any, value: Any) -> tuple[Any, ...]:

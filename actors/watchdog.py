@@ -68,13 +68,12 @@ class _Hold:
     """A step that has held the loop for too long, as sampled so far."""
 
     record: SlowHandler
-    system: Directory | None
-    """The system of the actor whose task it is; None for a task of no actor, which is reported to all."""
-    logged: bool = False
+    system: Directory | None  # of the actor whose task it is; None for a task of no actor, which is reported to all
+    told: bool = False  # while it lasted
 
 
 class ProcessorClock:
-    """Measures the processor time of this loop's thread, and the real time, since the last look."""
+    """Measures the real time since the last look, and how much of it the loop's thread used the processor."""
 
     def __init__(self) -> None:
         self.ident: int = threading.get_ident()
@@ -107,9 +106,9 @@ class Watchdog:
         self._token = trio.lowlevel.current_trio_token()
         self._clock = ProcessorClock()
         self._step_now, self._release = _steps()
-        self._interval_s = self._least_s = 0.0
-        self._step: Step | None = None
-        self._since = 0.0
+        self._interval_s = self._least_s = 0.0  # between two samples; the shortest hold that a system reports
+        self._step: Step | None = None  # of the last sample; None while the loop waits for the system
+        self._since = 0.0  # when it was sampled first
         self._hold: _Hold | None = None
         self._ended_holds: list[_Hold] = []
         self._pause = Pause(self._clock.restart)
@@ -142,6 +141,7 @@ class Watchdog:
             _watchdog.set(None)
 
     def _adjust(self) -> None:
+        """Sample as often as the system needs that reports the shortest holds."""
         self._least_s = min((system.slow_handler_s for system in self._systems), default=1.0)
         self._interval_s = max(self._least_s / SAMPLES, MIN_INTERVAL_S)
 
@@ -158,7 +158,7 @@ class Watchdog:
                     (home or self._token).run_sync_soon(system.emit, died)
 
     def _look_around(self) -> None:
-        quiet = 0  # looks at a loop that is not busy, one after the other
+        quiet = 0  # samples in a row of a loop that is not busy
         while not self._stop.wait(self._interval_s):
             if self._pause.installed:
                 if self._pause.count_passes() > OFTEN:
@@ -176,7 +176,7 @@ class Watchdog:
             quiet = 0 if busy else quiet + 1
 
     def _sample(self, now: float) -> None:
-        """Compare the current step with that of the last sample."""
+        """Compare the current step with that of the last sample: one that lasts too long is a hold."""
         step = self._step_now()
         passed_s, used_s = self._clock.look(now)
         late_s = passed_s - self._interval_s
@@ -184,7 +184,7 @@ class Watchdog:
             self._end_hold()
             self._step, self._since = step, now
             if min(late_s, used_s) > C_CALL_FACTOR * self._least_s:
-                self._since = now - late_s  # code in Python lets this thread in after 5 ms: this was one call into C
+                self._since = now - late_s  # one call into C: code in Python lets this thread in after 5 ms
         if step is None:
             return
         held_s = now - self._since
@@ -196,14 +196,20 @@ class Watchdog:
                 return  # the loop went on meanwhile: the frame may be that of another task
             self._hold = self._describe(step[0], frame)
         self._hold.record = evolve(self._hold.record, held_s=held_s)
-        if held_s > FOREIGN_HANGS_S and not self._hold.logged and any(self._systems.values()):
-            self._hold.logged = True  # the loops of these systems can be told while this one is held
+        if not self._hold.told:
+            self._tell_of_hang(self._hold)
+
+    def _tell_of_hang(self, hold: _Hold) -> None:
+        """Report a long hold while it lasts: to the systems of other loops, or if there are none, to the log."""
+        held_s = hold.record.held_s
+        if held_s > FOREIGN_HANGS_S and any(self._systems.values()):
+            hold.told = True
             for system, home in self._systems.items():
-                if home is not None and self._hold.system in (system, None):
-                    _emit_at(home, system, self._hold.record)
-        elif held_s > HANGS_S and not self._hold.logged:
-            self._hold.logged = True
-            log.error("actor.loop_hangs path=%s task=%s s=%.1f\n%s", *_named(self._hold.record))
+                if home is not None and hold.system in (system, None):
+                    _emit_at(home, system, hold.record)
+        elif held_s > HANGS_S:
+            hold.told = True
+            log.error("actor.loop_hangs path=%s task=%s s=%.1f\n%s", *_named(hold.record))
 
     def _describe(self, task: trio.lowlevel.Task, frame: FrameType | None) -> _Hold:
         stack = "" if frame is None else _stack(frame)
@@ -244,7 +250,7 @@ class Watchdog:
                 if hold.system in (system, None) and hold.record.held_s >= system.slow_handler_s:
                     if home is None:
                         _emit(system, hold.record)
-                    elif not hold.logged:
+                    elif not hold.told:
                         _emit_at(home, system, hold.record)
 
 
@@ -283,10 +289,8 @@ def _named(record: SlowHandler) -> tuple[str, str, float, str]:
 
 
 def _stack(frame: FrameType) -> str:
-    """Return the innermost frames of the task that runs in this thread, as text: code without values of variables.
-
-    The loop's thread may go on while its frames are walked, and CPython then returns objects that are no frames.
-    """
+    """Return the innermost frames of the task that runs in this thread, as text: code without values of variables. The
+    loop's thread may go on while its frames are walked, and CPython then returns objects that are no frames."""
     try:
         walked = list(traceback.walk_stack(frame))  # the whole walk at once, since the frames may change meanwhile
         frames = traceback.StackSummary.extract(iter(walked[::-1]))

@@ -23,33 +23,28 @@ from .prefilter import ActiveDetectors
 
 PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 WORD_MAX: Final = 512
-"""Characters of the last word that are held back while no prefilter matches. No prefilter match lies further behind an
-anchor.
-"""
+"""Characters of the last word that are held back while no prefilter matches: no match lies further behind an anchor."""
 FOREIGN_MAX: Final = 32
-"""Non-ASCII characters in that word. In scripts without blanks a stream would otherwise wait for the end of the
-paragraph.
-"""
+"""Non-ASCII characters of that word. In scripts without blanks a stream would else wait for the paragraph's end."""
 PATIENT: Final = 64
-"""Characters held; beyond this the held text is not read again with every piece."""
+"""Characters up to which the held text is read again with every piece."""
 PATIENCE: Final = 8
-"""Beyond `PATIENT`, the held text is read again when it has grown by one part in eight."""
+"""Longer held text is read again when it has grown by one part in this many: so the work grows with its length."""
 PASSED_MAX: Final = 1_024
 """Characters passed on that are not yet joined to the context, if the detectors do not read more of it."""
 SHOWN_MAX: Final = 7
 """ASCII letters of a word that a pause may show. Eight characters of a secret would be too many."""
 
 EDITS_BEHIND: Final = 64 * 1024
-"""Characters behind the last listed find for which edits are kept. A listed find of a later stage begins before that
-one and ends within this distance; without this bound memory would grow with the text.
-"""
+"""Characters behind the last listed find for which edits are kept, as memory would grow with the text without a bound.
+A listed find of a later stage begins before that one and ends within this distance."""
 
 # Characters of a word besides printable ASCII: no blanks, no marks that end a clause. Joiners are part of it.
 _FOREIGN: Final = (
     r"[^\x00-\x7f\s\u00a0-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u060c\u061b\u061f\u0964\u0965\u2000-\u200a\u2010-\u206f\u3000-\u303f\uff00-\uff0f"
     r"\uff1a-\uff20]"
 )
-_DROW: Final = Late(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")  # a word read backwards
+_WORD_BACKWARDS: Final = Late(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")
 
 
 _T = TypeVar("_T")
@@ -229,7 +224,7 @@ def bounds_of(detectors: Sequence[Numbered]) -> Bounds:
 
 _END_OF: Final = attrgetter("end")
 _SPAN_OF: Final = attrgetter("anchor", "end")
-_Claim = tuple[Hit, Detector]
+_Claim = tuple[Hit, Detector]  # a find that is acted on
 _Finds = tuple[list[Hit], Detector]  # of one detector, in order
 
 
@@ -338,9 +333,9 @@ class PipelineStage:
 
         `text` is the context and the held text, which begins at `start`.
         """
-        finds, whole = self._finds(text, start, active)
-        if whole:
-            upto = _clear(whole, start + upto) - start
+        finds, uncut = self._finds(text, start, active)
+        if uncut:
+            upto = _clear(uncut, start + upto) - start
         if not finds:
             return self._pass_on(upto)
         out = self._apply(_in_order(finds, start + upto), text, start, start + upto)
@@ -348,30 +343,30 @@ class PipelineStage:
         return out
 
     def _finds(self, text: str, start: int, active: ActiveDetectors) -> tuple[list[_Finds], list[Hit]]:
-        """Return the claims by detector, and all hits: the text must not be cut within any of them.
+        """Return the finds by detector, and all hits, also refused ones: the text must stay `uncut` within them.
 
         Every detector reads as if it were alone. Where two finds overlap, the earlier detector gets the span and the
         other the rest, so that everything covered by any find is acted on. Finds that are only flagged take no span
         from others, nor lose any: a flagged link must not shield the secret in it.
         """
-        finds, whole = list[_Finds](), list[Hit]()
+        finds, uncut = list[_Finds](), list[Hit]()
         for number, detector in list(self._detectors):
             if number not in active:
                 continue
             try:
-                hits = self._hits(detector, text, start, active[number], whole)
+                hits = self._hits(detector, text, start, active[number], uncut)
             except BaseException as error:
                 self._fail(detector, error)
                 continue
             if hits:
-                whole += hits
+                uncut += hits
                 if finds:
                     hits = self._outside(hits, detector.category, finds)
                 finds.append((hits, detector))
-        return finds, whole
+        return finds, uncut
 
-    def _hits(self, detector: Detector, text: str, start: int, names: Sequence[str], whole: list[Hit]) -> list[Hit]:
-        """Return the hits of a detector that the policy accepts; append the others to `whole`."""
+    def _hits(self, detector: Detector, text: str, start: int, names: Sequence[str], uncut: list[Hit]) -> list[Hit]:
+        """Return the hits of a detector that the policy accepts; append the others to `uncut`."""
         engine, category, size, hits = self._engine, detector.category, len(text), list[Hit]()
         threshold, choosy = engine.policy.threshold, engine.has_exceptions
         position, least = start, 0
@@ -386,7 +381,7 @@ class PipelineStage:
                 if score >= threshold and not (choosy and not engine.accepts(category, hit, text)):
                     hits.append(hit)
                 else:
-                    whole.append(hit)
+                    uncut.append(hit)
                     if begin > anchor:
                         # An accepted find may begin there: in `token = …` a token known by its form.
                         position = begin
@@ -428,9 +423,10 @@ class PipelineStage:
 
     def _apply(self, claims: Iterable[_Claim], text: str, position: int, upto: int) -> str:
         """Return the text from `position` to `upto` with the claims acted on; record edits and findings."""
-        before, engine = self.passed.before, self._engine
-        visible, room, count = position + self.shown, engine.policy.max_findings - len(self.findings), 0
-        edited = self._listed + EDITS_BEHIND - before
+        before, engine, count = self.passed.before, self._engine, 0
+        visible = position + self.shown  # a pause has shown the text before that
+        room = engine.policy.max_findings - len(self.findings)
+        edited = self._listed + EDITS_BEHIND - before  # edits up to there are kept
         last: Detector | None = None
         category, removes, defers = Category.MARKUP, False, self._defers
         out: list[str] = []
@@ -488,12 +484,12 @@ class PipelineStage:
         )
 
 
-def _clear(whole: Sequence[Hit], upto: int) -> int:
+def _clear(uncut: Sequence[Hit], upto: int) -> int:
     """Return the last place up to `upto` that lies in no hit."""
-    if max(map(_END_OF, whole), default=0) <= upto:
+    if max(map(_END_OF, uncut), default=0) <= upto:
         return upto
     begin = end = 0
-    for first, last in sorted(map(_SPAN_OF, whole)):
+    for first, last in sorted(map(_SPAN_OF, uncut)):
         if first >= upto:
             break
         if first >= end:
@@ -519,7 +515,7 @@ def _last_word(text: str) -> int:
     tail = text[-WORD_MAX:]
     if tail.isascii():
         return len(text) - len(tail) + len(tail.rstrip(PRINTABLE))
-    word = _DROW.match(tail[::-1])
+    word = _WORD_BACKWARDS.match(tail[::-1])
     return len(text) - (word.end() if word else 0)
 
 

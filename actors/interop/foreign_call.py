@@ -139,7 +139,7 @@ class ForeignCall:
         """Stop waiting for the call, though it still runs. Its thread calls `ended` at its end."""
         self._abandoned = True
         self._note_late()
-        log.warning("foreign.left_behind who=%s call=%s left_behind=%d", self.who, self.call, _count_abandoned())
+        log.warning("foreign.abandoned who=%s call=%s abandoned=%d", self.who, self.call, _count_abandoned())
 
     def check_abandoned(self) -> None:
         """Raise `TooManyAbandoned` if too many abandoned calls run, since this one may be abandoned too."""

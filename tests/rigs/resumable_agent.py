@@ -146,14 +146,14 @@ class ResumableModel:
             if tools[played] == "twice":
                 return Reply(calls=(ToolRequest("c", "again", {}),) * 2)
             return Reply(calls=(ToolRequest(f"c{played}", tools[played], {}),))
-        text = said_by(words[-1], turn.partial_text)
+        text = wording(words[-1], turn.partial_text)
         for start in range(0, len(text), 6):
             await emit(TextDelta(text[start : start + 6]))
             await trio.sleep(PACE_S)
         return Reply(text)
 
 
-def said_by(manner: str, begun: str) -> str:
+def wording(manner: str, begun: str) -> str:
     """Return the text of a turn of which `begun` was already streamed."""
     if manner == "other" and begun:
         return OTHER

@@ -13,6 +13,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 import trio
@@ -79,11 +80,11 @@ SnapshotRequester: TypeAlias = Callable[[str], None]
 
 @frozen
 class OutboxLimits:
-    """Bounds of one outbox. `write_bytes`: approximate size of a write, which an alert may have to wait for: as much as
-    the kernel holds unsent (`TCP_NOTSENT_LOWAT`, which trio sets). `log_s`: deadline for reading a page, in seconds.
+    """Bounds of one outbox.
 
     At `queue_bytes` or `queue_events` durable events are no longer queued but left to the log, until a quarter is left.
-
+    `write_bytes`: approximate size of a write, which an alert may have to wait for: as much as the kernel holds unsent
+    (`TCP_NOTSENT_LOWAT`, which trio sets). A page of the log has up to `page_events`, and is read within `log_s`.
     `defer_s`: seconds after the outbox's start for which threads that were subscribed implicitly are deferred. A client
     that returns sends its cursors in that time, and gets exactly the later events; the other threads then start.
     """
@@ -142,7 +143,8 @@ class CatchUp:
     """The threads in which a client is behind. Their logs are read a page at a time, each thread in its turn; when all
     have been read, the running texts of `texts_missing` are requested.
 
-    `threads` has True for a thread whose turn is to come, False for the thread whose page is being read.
+    `threads` has True for each thread that is to be read. While a page of one is read it has False, or True again if
+    the client falls behind in it meanwhile.
     """
 
     cursors: DeliveryCursors
@@ -182,7 +184,7 @@ class CatchUp:
                 log.error("outbox.log_unreadable", exc_info=error, extra=extra)
             return None
         finally:
-            if not self.threads.get(thread_id, True):  # True: it is to be read again; absent: it was deleted
+            if self.threads.get(thread_id) is False:  # not to be read again, and not deleted
                 del self.threads[thread_id]
 
 
@@ -229,7 +231,7 @@ class Outbox(Actor):
         self._catch_up = CatchUp(self._cursors, read_log, request_snapshot, self._limits)
         self._deferred = DeferredThreads()
         self._release_at = trio.current_time() + self._limits.defer_s
-        self._overrun = False
+        self._overrun = False  # an event that must not be lost had no room
         self._writing = False  # a task is writing
         self._drained: trio.Event | None = None  # set once everything has been sent
 
@@ -271,14 +273,12 @@ class Outbox(Actor):
             return
         first, last = envelopes[0].seq, envelopes[-1].seq
         thread_id = envelopes[0].thread_id or ""
-        if (
-            first is not None
-            and last == first + len(envelopes) - 1
-            and not (self._queue.durable_full or thread_id in self._deferred)
-            and (skip := self._cursors.offer_range(thread_id, first, last)) is not None
-        ):
-            self._queue_durable(message, skip)
-            return
+        durable = first is not None and last == first + len(envelopes) - 1  # all of them, without a gap
+        if durable and not (self._queue.durable_full or thread_id in self._deferred):
+            skip = self._cursors.offer_range(thread_id, first or 0, last or 0)
+            if skip is not None:
+                self._queue_durable(message, skip)
+                return
         for index, envelope in enumerate(envelopes):
             seq = envelope.seq
             if seq is None or envelope.thread_id is None:
@@ -321,12 +321,14 @@ class Outbox(Actor):
         else:
             offset, text = event.offset, event.text
             sent = cursors.offer_text(thread_id, _text_id(envelope), offset, text, envelope.text_epoch)
-            if isinstance(sent, int):
-                if sent:
-                    envelope = envelope.replace(event=evolve(event, text=text[sent:], offset=offset + sent))
-                self._queue.add_text(envelope)
-            elif sent is not None:
+            if sent is None:  # all of it was sent
+                return
+            if not isinstance(sent, int):  # text before it is missing
                 self._catch_up.request_snapshot(thread_id)
+                return
+            if sent:
+                envelope = envelope.replace(event=evolve(event, text=text[sent:], offset=offset + sent))
+            self._queue.add_text(envelope)
 
     def _queue_durable(self, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
         """Queue the events of a message from index `skip` on: all are durable, and the next ones of the thread."""
@@ -369,7 +371,7 @@ class Outbox(Actor):
         if _is_another(self._cursors.find(thread_id) or self._deferred.get(thread_id), request.incarnation):
             self._unsubscribe(thread_id)
         thread = self._cursors.find(thread_id)
-        if thread is not None and (request.implicit or after is None):
+        if thread is not None and (request.implicit or after is None):  # it is subscribed: its cursor stays
             thread.incarnation = thread.incarnation or request.incarnation
             self._catch_up.read_later(thread_id, request.last_seq)
             return
@@ -495,9 +497,7 @@ class Outbox(Actor):
 
     async def _queue_page(self) -> None:
         """Queue a page of the log of the next thread that is behind; the thread's turn comes again if that is not all.
-
-        If the log cannot be read, close with 1013: the client resumes later.
-        """
+        If the log cannot be read, close with 1013: the client resumes later."""
         cursors, thread_id = self._cursors, self._catch_up.next_thread()
         thread = cursors.find(thread_id)
         if thread is None:
@@ -518,16 +518,7 @@ class Outbox(Actor):
             return
         thread.incarnation = thread.incarnation or page.incarnation
         cursors.extend_log(thread_id, page.last_seq)
-        fresh, size = [], 0
-        for envelope in page.envelopes:
-            if size >= self._limits.queue_bytes:  # the rest is read again when there is room for it
-                break
-            verdict = cursors.offer(thread_id, envelope.seq or 0)
-            if verdict is Verdict.SEND:
-                fresh.append(envelope)
-                size += self._size(envelope)
-            elif verdict is not Verdict.DUPLICATE:
-                break
+        fresh = self._take_next(thread_id, page)
         if thread.cursor == after:  # the page lacks the next event: the log was trimmed, or ends before it
             cursors.skip_to(thread_id, max(after, page.last_seq))
             if page.last_seq > after:
@@ -540,12 +531,20 @@ class Outbox(Actor):
             if part:
                 self._queue_durable(Deliver(*part), live=live)
 
-    def _size(self, envelope: Envelope) -> int:
-        """Return the approximate size of an event in the queue, in bytes."""
-        try:
-            return len(envelope.frame or self._encode(envelope) or b"")
-        except TypeError:  # the event cannot be encoded, and is left out
-            return 0
+    def _take_next(self, thread_id: str, page: LogPage) -> list[Envelope]:
+        """Advance the cursor over the events of a page that are next and fit into the queue. Return those to send."""
+        fresh, size = list[Envelope](), 0
+        for envelope in page.envelopes:
+            if size >= self._limits.queue_bytes:  # the rest is read again when there is room for it
+                break
+            verdict = self._cursors.offer(thread_id, envelope.seq or 0)
+            if verdict is Verdict.SEND:
+                fresh.append(envelope)
+                with suppress(TypeError):  # an event that cannot be encoded is left out
+                    size += len(envelope.frame or self._encode(envelope) or b"")
+            elif verdict is not Verdict.DUPLICATE:
+                break
+        return fresh
 
     async def _close_when_drained(self, finish: CloseWhenDrained, drained: trio.Event, context: Context) -> None:
         with trio.move_on_after(finish.within_s):
@@ -560,5 +559,5 @@ def _is_another(subscribed: ThreadCursor | DeferredThread | None, incarnation: f
 
 
 def _text_id(envelope: Envelope) -> str:
-    # the run's id first: a message may have several runs
+    """Return the id of the text of which an event is a part. The run's comes first: a message may have several runs."""
     return envelope.run_id or envelope.message_id or envelope.thread_id or ""

@@ -53,8 +53,8 @@ _OF_PLATFORM: Final = re.compile(
 """Variables that Kubernetes sets for the services of a namespace, and Docker for a link, if the name of the service or
 container begins with `understudy`."""
 _OF_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://\S+|/\S+/\S+")
-"""Values of two more such variables, whose names may be those of settings: `…_PORT` is an address, and `…_NAME` names
-two containers."""
+"""Values by which two more such variables are told from settings of the same name: `…_PORT` is an address then, and
+`…_NAME` names two containers."""
 DATABASE_FILE: Final = "understudy.db"
 """The database's file name. Repeated here because storage takes long to import and most commands do not need it."""
 POSTGRESQL: Final = re.compile(r"postgres(?:ql)?://|\s*[a-z_]+\s*=")
@@ -243,12 +243,11 @@ def load(**given: Any) -> Settings:
     for path in settings_files():
         found |= _read_file(path, faults, tables)
     found |= _read_environment(faults)
-    given = {name: value for name, value in given.items() if value is not None}
-    given = _dotted(given)
+    given = _dotted({name: value for name, value in given.items() if value is not None})
     faults += _faults_of_extensions(found | {name: (value, CALL) for name, value in given.items()})
     settings = None if faults else _structure_if_valid(found)
     if settings is None:
-        for name, (value, source) in found.items():
+        for name, (value, source) in found.items():  # one by one, so that each fault names its source
             faults += _explain_faults(name, value, source)
         raise BadSettings("; ".join(faults))
     try:
@@ -266,7 +265,7 @@ def with_values(settings: Settings, **given: Any) -> Settings:
         TypeError, ValueError: There is no such setting, or the value is invalid.
     """
     values: dict[str, Any] = {}
-    members: dict[str, dict[str, Any]] = {}
+    members: dict[str, dict[str, Any]] = {}  # by the names of tables
     for name, value in _dotted(given).items():
         table, _, member = name.rpartition(".")
         if table in setting_tables():
@@ -449,8 +448,8 @@ def _faults_of_addresses(settings: Settings) -> Iterator[str]:
             )
     except ValueError as error:
         yield f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}"
-    if settings.database_url:
-        _check_database_url(settings.database_url)
+    if settings.database_url and (fault := _fault_of_database_url(settings.database_url)):
+        yield f"database_url (UNDERSTUDY_DATABASE_URL) must be {DATABASE_URL_FORMS}; {fault}"
 
 
 _NEEDS: Final[Mapping[str, str]] = {
@@ -482,20 +481,20 @@ def _faults_of_sign_in(settings: Settings) -> Iterator[str]:
         )
 
 
-def _check_database_url(url: str) -> None:
-    """Refuse a malformed URL. The message quotes only the scheme, because the rest may contain a password."""
-    accepted = f"database_url (UNDERSTUDY_DATABASE_URL) must be {DATABASE_URL_FORMS}"
+def _fault_of_database_url(url: str) -> str:
+    """Return what is wrong with a URL, or "". Of an unknown one only the scheme is quoted: there may be a password."""
     if POSTGRESQL.match(url):
-        return
+        return ""
     if not url.startswith("sqlite:///"):
         scheme, separator, _ = url.partition("://")
         given = f"it names {scheme!r}, and " if separator else ""
-        raise BadSettings(f"{accepted}; {given}only SQLite and PostgreSQL are known")
+        return f"{given}only SQLite and PostgreSQL are known"
     path = Path(url.removeprefix("sqlite:///"))
     if not path.name or ":" in path.name or "?" in path.name:
-        raise BadSettings(f"{accepted}; {url!r} names no folder")
+        return f"{url!r} names no folder"
     if path.name != DATABASE_FILE and (path.is_file() or path.suffix.lower() in {".db", ".db3", ".sqlite", ".sqlite3"}):
-        raise BadSettings(f"{accepted}; {path.name!r} is the name of a file, and the file is always {DATABASE_FILE}")
+        return f"{path.name!r} is the name of a file, and the file is always {DATABASE_FILE}"
+    return ""
 
 
 # Sources of values
@@ -586,9 +585,8 @@ def _build_tables(tables: dict[str, Any]) -> dict[str, Any]:
 
 def _resolve_path(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any:
     """Resolve a relative path in a settings file against the file's folder."""
-    is_path = Path in (attribute.type, *get_args(attribute.type)) or (
-        attribute.name == "keys" and value and "://" not in str(value)
-    )
+    is_path = Path in (attribute.type, *get_args(attribute.type))
+    is_path |= attribute.name == "keys" and bool(value) and "://" not in str(value)
     is_path |= attribute.name == "scrub_policy" and value not in PRESETS
     return str(file.parent / value) if is_path and isinstance(value, str) else value
 
@@ -643,6 +641,7 @@ def unknown_variables() -> dict[str, str]:
 
 @cache
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
+    """Return the attributes of all settings by their dotted names, such as `limits.run_s`; without tables of tables."""
     tables: dict[str, type[Any]] = {"": Settings, **setting_tables()}
     return {
         f"{table}.{attribute.name}".lstrip("."): attribute
@@ -659,10 +658,9 @@ def _dotted(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kind_of(attribute: "attrs.Attribute[Any]") -> Any:
-    """Return the type of a setting's values when it is set: `list`, or a plain type."""
-    if list[str] in (attribute.type, *get_args(attribute.type)):
-        return list
-    return next(iter(get_args(attribute.type)), attribute.type)
+    """Return the type of a setting's values when it is set: `list` for `list[str]`, `int` for `int | None`."""
+    types = (*get_args(attribute.type), attribute.type)
+    return list if list[str] in types else types[0]
 
 
 # Faults of values

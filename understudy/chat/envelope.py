@@ -95,20 +95,15 @@ def summary_line(event: Event) -> str:
         case CallUndone(tool_name=tool_name, status=status, reason=reason):
             return f"{tool_name} was undone" if status is UndoStatus.OK else f"{tool_name} was not undone: {reason}"
         case FeedbackGiven(rating=rating):
-            return f"Rated {rating}" if rating else "The rating was taken back"
+            return f"Rated {rating}" if rating else "The rating was removed"
         case AgentProgress(note=note):
             return note
-        case SanitizationSummary():
-            return _redaction_line(event)
+        case SanitizationSummary(findings=findings, omitted=omitted):
+            flagged = sum(finding.get("action") == "flag" for finding in findings)
+            redacted = len(findings) + (omitted or 0) - flagged
+            counts = ((redacted, "redacted"), (flagged, "pointed out"))
+            return ", ".join(f"{n} {'item was' if n == 1 else 'items were'} {done}" for n, done in counts if n)
     return ""
-
-
-def _redaction_line(event: SanitizationSummary) -> str:
-    stayed = sum(finding.get("action") == "flag" for finding in event.findings)
-    gone = len(event.findings) + (event.omitted or 0) - stayed
-    words = [f"{gone} {'item was' if gone == 1 else 'items were'} redacted"] if gone else []
-    words += [f"{stayed} {'item was' if stayed == 1 else 'items were'} pointed out"] if stayed else []
-    return ", ".join(words)
 
 
 def wrap_about_answer(answer: Message, event: Event, *, now: float) -> Envelope:

@@ -18,10 +18,10 @@ MAX_WORDS: Final = 4_000
 MAX_WORD: Final = 1_000
 """Characters that are read of one text in a reply: some quote the whole request."""
 _TUPLE, _PART = re.compile(r"\('\w+'(?:, (?:'\w+'|\d+))+,?\)"), re.compile(r"\w+")
-"""A path of a field as Python writes it, `('body', 'text', 'format')`, and the names in it."""
+"""A path of a field as Python writes it, `('body', 'text', 'format')`, and the names in it: it is read with dots."""
 _QUOTING: Final = ("input", "failed_generation", "url", "request_id")
 """Members of an error that are not read: they quote the request, or have no meaning."""
-_SAYING: Final = ("message", "msg", "detail", "error_msg", "title")
+_WORDS: Final = ("message", "msg", "detail", "error_msg", "title")
 """Members that hold the words of an event without a member `error`."""
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """The form of codes that may be logged; anything else may be text that quotes the request."""
@@ -44,7 +44,7 @@ OVERLOADED: Final = "The language model is overloaded; try again in a moment."
 SLOW: Final = "The language model took too long to answer."
 
 
-def said_by(pattern: str) -> re.Pattern[str]:
+def wording(pattern: str) -> re.Pattern[str]:
     """Compile a pattern for a provider's words: it ignores case and matches across lines."""
     return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
@@ -69,7 +69,7 @@ _CODES: Final = tuple(
 )
 """The status to assume for an error without one, by the first pattern found in its code."""
 _ROWS: Final = tuple(
-    (fault, statuses, said_by(words))
+    (fault, statuses, wording(words))
     for fault, statuses, words in (
         # The server could not parse what its model wrote (Groq). Another attempt may write something else.
         (
@@ -144,7 +144,7 @@ _ROWS: Final = tuple(
 )
 """Faults by statuses (no statuses: any) and words, as OpenAI, Azure, Anthropic, Bedrock, Gemini, Mistral, Groq, Qwen,
 DeepSeek, Moonshot, Z.ai, xAI, OpenRouter, LiteLLM, vLLM, SGLang, llama.cpp, Ollama and LM Studio write them."""
-_WAIT: Final = said_by(
+_WAIT: Final = wording(
     r"(?:again in|retry (?:in|after)|retrydelay:) ?(?:(\d{1,4})m(?!s))?(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|s))?"
 )
 """The time to wait: OpenAI's and Groq's `1m2.5s` or `20ms`, Gemini's `retryDelay`, Azure's `20 seconds`."""
@@ -161,8 +161,8 @@ _STATUS: Final[Mapping[int, ModelFault]] = {
 }
 """Faults by status alone. Any other status is `REFUSED` below 500, and `FAILED` from 500."""
 
-_OF_REASONING: Final = said_by(r"signature|thinking|reasoning|encrypted|\brs_|(call|use).?id")
-_OF_ATTACHMENTS: Final = said_by(
+_OF_REASONING: Final = wording(r"signature|thinking|reasoning|encrypted|\brs_|(call|use).?id")
+_OF_ATTACHMENTS: Final = wording(
     r"image|picture|media|pixel|dimension|pdf|document|\bfiles?\b|base64|vision|multimodal|modalit|mmproj"
 )
 
@@ -170,7 +170,7 @@ _OF_ATTACHMENTS: Final = said_by(
 @frozen
 class ErrorReply:
     """A provider's error reply: its `status` or, within a stream, the one derived from its code; the `code` for the
-    log; and its `words`. `guessed`: the status is unknown, so only the words count."""
+    log; and its `words`. `guessed`: the status is unknown, and a row of any usual status fits if its words do."""
 
     status: int
     code: str
@@ -180,9 +180,9 @@ class ErrorReply:
     @property
     def fault(self) -> ModelFault:
         """The fault of the first row that fits the status and the words, else that of the status alone."""
-        codes = {400, 429, 500} if self.guessed else {self.status}
+        possible = {400, 429, 500} if self.guessed else {self.status}
         for fault, statuses, words in _ROWS:
-            if (not statuses or codes & {*statuses}) and words.search(self.words):
+            if (not statuses or possible & {*statuses}) and words.search(self.words):
                 return fault
         if self.status in _AWAY:
             return ModelFault.AWAY
@@ -196,20 +196,18 @@ class ErrorReply:
         return "attachments" if _OF_ATTACHMENTS.search(self.words) else ""
 
 
-def read_told(body: Any, status: int = 0, words: str = "") -> ErrorReply:
-    """Read the body of an error reply, of any form. `words` are used if the body has none. `status` 0 is unknown."""
+def read_error(body: Any, status: int = 0, words: str = "") -> ErrorReply:
+    """Read the body of an error reply, of any form. `words` count if the body has none; `status` 0 means unknown."""
     pieces: list[str] = []
     codes: list[str] = []
     _collect(body, "", pieces, codes)
-    numbers = [int(code) for code in codes if code.isdecimal() and 400 <= int(code) <= 599]
-    named = [code for code in codes if _CODE.fullmatch(code)]
-    guessed = not 400 <= status <= 599
-    if guessed:
-        status = next((status for pattern, status in _CODES if any(map(pattern.search, named))), 0)
-        status = numbers[0] if numbers else status
-    guessed = guessed and not status
+    names = [code for code in codes if _CODE.fullmatch(code)]
+    if not 400 <= status <= 599:  # derive it: from a code that is a status itself, else from the name of an error
+        statuses = [int(code) for code in codes if code.isdecimal() and 400 <= int(code) <= 599]
+        statuses += [status for pattern, status in _CODES if any(map(pattern.search, names))]
+        status = statuses[0] if statuses else 0
     text = _TUPLE.sub(lambda match: ".".join(_PART.findall(match[0])), "; ".join(pieces) or words)[:MAX_WORDS]
-    return ErrorReply(status or 500, named[0] if named else "", text, guessed)
+    return ErrorReply(status or 500, names[0] if names else "", text, guessed=not status)
 
 
 def _collect(value: Any, name: str, pieces: list[str], codes: list[str], depth: int = 0) -> None:
@@ -232,30 +230,30 @@ def _collect(value: Any, name: str, pieces: list[str], codes: list[str], depth: 
 
 
 def failure(
-    told: ErrorReply, kind: str, not_found: str = UNKNOWN_MODEL, retry_after_s: float | None = None
+    reply: ErrorReply, kind: str, not_found: str = UNKNOWN_MODEL, retry_after_s: float | None = None
 ) -> ModelUnavailable:
-    """Return the error to be raised. `kind` is for the log; `not_found` is the user's sentence for an unknown model."""
-    fault = told.fault
+    """Return the error to raise. `kind` is for the log, `not_found` the user's sentence for an unknown model."""
+    fault = reply.fault
     sentence = SENTENCES.get(fault, not_found)
-    if fault is ModelFault.AWAY and told.status in (408, 504, 524):
+    if fault is ModelFault.AWAY and reply.status in (408, 504, 524):
         sentence = SLOW
-    elif told.status == 529 or (told.status == 503 and "overload" in told.words.lower()):
+    elif reply.status == 529 or (reply.status == 503 and "overload" in reply.words.lower()):
         sentence = OVERLOADED
-    detail = " ".join(str(part) for part in (kind, told.status, told.code) if part)
-    if told.status == 503 and "loading" in told.words.lower():
+    detail = " ".join(str(part) for part in (kind, reply.status, reply.code) if part)
+    if reply.status == 503 and "loading" in reply.words.lower():
         detail = f"{detail} {LOADS}"
     retryable = fault in (ModelFault.BUSY, ModelFault.FAILED, ModelFault.AWAY)
-    if retry_after_s is None and (match := _WAIT.search(told.words)) and any(match.groups()):
+    if retry_after_s is None and (match := _WAIT.search(reply.words)) and any(match.groups()):
         seconds = float(match[2] or 0) / (1000 if match[3] == "ms" else 1)
         retry_after_s = min(60 * int(match[1] or 0) + seconds, 3600.0)
     error = ModelUnavailable(sentence, retryable, detail, retry_after_s if retryable else None, fault=fault)
-    error.words, error.about = told.words, told.about
+    error.words, error.about = reply.words, reply.about
     return error
 
 
 def failure_of(error: Any) -> ModelUnavailable:
     """Return the error to be raised for an error within a stream, of any form."""
-    return failure(read_told(error), "in the stream")
+    return failure(read_error(error), "in the stream")
 
 
 def error_in(event: Mapping[str, Any]) -> Any:
@@ -265,9 +263,9 @@ def error_in(event: Mapping[str, Any]) -> Any:
     return next((body[name] for body in bodies if body for name in ("error", "errors") if body.get(name)), None)
 
 
-def is_said(event: Mapping[str, Any]) -> bool:
+def is_error_in_words(event: Mapping[str, Any]) -> bool:
     """Return whether an event has words but no part of an answer. It is an error then, if no answer follows."""
-    has_words = any(isinstance(event.get(name), str | list) for name in _SAYING)
+    has_words = any(isinstance(event.get(name), str | list) for name in _WORDS)
     return not event.get("choices") and (has_words or "base_resp" in event)  # `base_resp` is MiniMax's
 
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from attrs import define, evolve, field
 
-from understudy.models.faults import numbers, said_by
+from understudy.models.faults import numbers, wording
 from understudy.models.items import CallItem, Item, MessageItem, NoteItem, Part, ReasoningItem, ResultItem
 from understudy.models.model import ModelFault, ModelUnavailable, Turn
 from understudy.models.prompt import offered_tools
@@ -20,11 +20,11 @@ MAX_NAMES: Final = 2_000
 """Characters of the list of left-out tools that a model is given; a longer list is cut."""
 MIN_TOOLS: Final = 8
 """Tools that every model takes. A smaller number in a provider's words is not a limit of tools."""
-_TOO_MANY_TOOLS: Final = said_by(
+_TOO_MANY_TOOLS: Final = wording(
     r"(tools?|functions?|declarations)\b.{0,80}(too (many|long)|maxim|limit|at most|exceed|more than)"
     r"|(too many|maxim|limit|at most|exceed|more than).{0,60}\b(tools|functions|function.declarations)\b"
 )
-_OF_ONE_TOOL: Final = said_by(r"(tools|functions|declarations)(\[|\.)\d")
+_OF_ONE_TOOL: Final = wording(r"(tools|functions|declarations)(\[|\.)\d")
 LEFT_OUT: Final = "(The file {file_id} could not be shown to you: it is in a form that you do not take.)"
 """The note to the model. It has no file name, which is untrusted; the fenced description of the files has it."""
 NO_RESULT: Final = '{"status":"failed","error":"This result could not be shown to you: it was refused."}'

@@ -1,4 +1,5 @@
-"""Rewrites the schema of a tool's arguments for all model providers, and fits models' arguments to it. Pure.
+"""Rewrites the schema of a tool's arguments for all model providers (`plain_parameters`), and fits the arguments that
+models write to it (`fitted`). Pure.
 
 Providers refuse a whole request for one tool's schema: OpenAI and Anthropic for `anyOf`, `oneOf`, `allOf`, `enum` or
 `not` at its top, OpenAI for an array without `items`, Anthropic for names of arguments in other characters, and for
@@ -19,7 +20,7 @@ MAX_PARTS: Final = 1000
 """Parts of one schema that are read, because parts may refer to each other; further ones are ignored."""
 MAX_CHOICES: Final = 8
 """Choices that a description names; further ones are left out."""
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")  # of an argument, as all providers accept it
 _CHOICES: Final = ("anyOf", "oneOf")
 _OF_ITEMS: Final = ("items", "prefixItems", "additionalItems")
 _SCHEMAS_BY_NAME: Final = ("properties", "$defs", "definitions", "patternProperties")
@@ -30,9 +31,9 @@ _KINDS: Final = {
     "str": "string", "text": "string", "float": "number", "int": "integer", "bool": "boolean", "dict": "object",
     "list": "array", "none": "null",
 }  # fmt: skip
-"""JSON types by the names that hand-written schemas have for them."""
+"""JSON types by the names that schemas have for them, also hand-written ones."""
 _JSON_KINDS: Final = {type(None): "null", bool: "boolean", int: "integer", float: "number"}
-_DROPPED: Final = frozenset({*_CHOICES, "allOf", "not", "enum", "const", "$ref", "$schema"})
+_DROPPED: Final = frozenset({*_CHOICES, "allOf", "not", "enum", "const", "$ref", "$schema"})  # at the top of a schema
 
 
 def plain_parameters(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -63,13 +64,13 @@ def _read(
     if depth > MAX_DEPTH or next(budget, None) is None:
         return properties, required, choices
     references = [{"$ref": schema["$ref"]}] if "$ref" in schema else []
-    for part in (*_objects(whole, references), *_objects(whole, schema.get("allOf"))):
+    for part in (*_objects(whole, references), *_objects(whole, schema.get("allOf"))):  # all of these hold
         part_properties, part_required, part_choices = _read(whole, part, depth + 1, budget)
         for name, value in part_properties.items():
             properties.setdefault(name, value)
         required |= part_required
         choices += part_choices
-    for keyword in _CHOICES:
+    for keyword in _CHOICES:  # one of these holds: a name is required if all alternatives require it
         alternatives = [_read(whole, part, depth + 1, budget) for part in _objects(whole, schema.get(keyword))]
         if not alternatives:
             continue
@@ -182,6 +183,7 @@ def fitted(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
+    """Convert a value: first itself to a type that the schema allows, then the members of a list or an object."""
     is_text = isinstance(value, str) and isinstance(schema, Mapping) and schema.get("type") == "string"
     if is_text or not (choices := list(_alternatives(schema, whole, set()))):
         return value
@@ -198,7 +200,8 @@ def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     of_objects = [choice for choice in choices if "object" in _kinds_of(choice)]
-    best = min(of_objects, key=lambda choice: len(value.keys() - (choice.get("properties") or {}).keys()), default={})
+    unknown = lambda choice: len(value.keys() - (choice.get("properties") or {}).keys())  # noqa: E731
+    best = min(of_objects, key=unknown, default={})
     properties, required = best.get("properties") or {}, best.get("required") or ()
     return {
         name: _fitted(member, properties.get(name, best.get("additionalProperties")), whole)
@@ -208,7 +211,7 @@ def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
 
 
 def _takes_null(schema: Any, whole: Mapping[str, Any]) -> bool:
-    return any("null" in _kinds_of(alternative) for alternative in _alternatives(schema, whole, set()))
+    return any("null" in _kinds_of(choice) for choice in _alternatives(schema, whole, set()))
 
 
 def _alternatives(schema: Any, whole: Mapping[str, Any], seen: set[int]) -> Iterator[Mapping[str, Any]]:

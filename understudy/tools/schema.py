@@ -270,9 +270,7 @@ def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _unqualified(hint: Any, required: bool) -> tuple[Any, bool]:
     """Return the type of a TypedDict's member without `Required`, `NotRequired` and `ReadOnly`, and if it is required.
-
-    `__required_keys__` is not reliable in a module with `from __future__ import annotations`.
-    """
+    `__required_keys__` is not reliable in a module with `from __future__ import annotations`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         inner, required = _unqualified(arguments[0], required)

@@ -66,9 +66,7 @@ def _walk(root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _prune(root: Mapping[str, Any], depth: int) -> dict[str, Any]:
     """Return a copy with at most `depth` levels and `MAX_NODES` nodes; ``hidden`` counts a node's omitted children.
-
-    Nodes are copied level by level, so that a crowded branch does not displace the others.
-    """
+    Nodes are copied level by level, so that a crowded branch does not displace the others."""
     top, room = _fields(root), MAX_NODES - 1
     level = [(root, top)]
     for below in range(depth, -1, -1):

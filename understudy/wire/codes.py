@@ -46,7 +46,7 @@ _TABLE: Final = (
     ErrorCode("not_undoable", "That cannot be undone.", False, 409),
     ErrorCode("undo_expired", "It is too late to undo that.", False, 410),
     ErrorCode("already_undone", "That was undone already.", False, 409),
-    ErrorCode("not_continuable", "There is nothing to go on with here.", False, 409),
+    ErrorCode("not_continuable", "There is nothing to continue here.", False, 409),
     ErrorCode("changed_meanwhile", "That was changed meanwhile; look at it again.", False, 409),
     ErrorCode("last_operator", "That is the only operator's account; make another operator first.", False, 409),
     codes.ERRORS["internal"],

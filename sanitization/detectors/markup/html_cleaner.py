@@ -291,11 +291,11 @@ class CleanedPage:
             return "markup.css" if _STYLED.search(attribute.value) else None
         judge: Callable[[str], str | None] | None = None
         if tag.name == "img" and name in ("src", "srcset", "lowsrc", "dynsrc", "longdesc"):
-            judge = self._addresses.image
+            judge = self._addresses.image_problem
         elif name == "href":
-            return self._addresses.page_link(attribute.value, self._label(tag))
+            return self._addresses.page_link_problem(attribute.value, self._label(tag))
         elif name.endswith(("href", "src", "action", "background", "poster")):
-            judge = self._addresses.page_link
+            judge = self._addresses.page_link_problem
         return judge(attribute.value) if judge else None
 
     def _label(self, tag: Tag) -> str:
@@ -307,11 +307,8 @@ class CleanedPage:
 
 
 def _quoted(source: str) -> Iterator[tuple[int, int]]:
-    """Yield spans within a line, and fenced blocks, in which backticks quote a `<`.
-
-    Backticks that merely surround tags (one in a heading, one in the next paragraph) enclose end tags without their
-    start tags, and quote nothing.
-    """
+    """Yield spans within a line, and fenced blocks, in which backticks quote a `<`. Backticks that merely surround tags
+    (one in a heading, one in the next paragraph) enclose end tags without their start tags, and quote nothing."""
     at, fence = 0, _FENCE.search(source)
     while True:
         span = _SPAN.search(source, at)

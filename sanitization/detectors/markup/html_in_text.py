@@ -12,7 +12,7 @@ from sanitization.late import Late
 
 from .markdown import BEHIND
 from .tags import HANDLERS, Tag, tag_at
-from .urls import SCRIPTING, Addresses, carries, host, scheme, tells
+from .urls import SCRIPTING, Addresses, carries_words, has_room_for_words, host, scheme
 
 TAG_MAX: Final = 400
 SCRIPT_MAX: Final = 400
@@ -106,7 +106,7 @@ def _wrong(text: str, tag: Tag, addresses: Addresses) -> str | None:
 def _leads(text: str, tag: Tag, name: str, value: str, addresses: Addresses) -> str | None:
     by = scheme(value)
     if by in SCRIPTING:
-        return addresses.link(value)
+        return addresses.link_problem(value)
     if by == "data":
         return "markup.link.data" if re.match(r"\s*data:\s*(?:text/html|application/x)", value, re.IGNORECASE) else None
     at = host(value)
@@ -114,10 +114,10 @@ def _leads(text: str, tag: Tag, name: str, value: str, addresses: Addresses) -> 
         return None
     if tag.name in _LINKS and name == "href":
         end = text.find("<", tag.end, tag.end + LABEL_MAX) if tag.whole else -1
-        return addresses.link(value, text[tag.end : end] if end >= 0 else "")
-    if tag.name in _FETCHING and at not in addresses.images and (tells(value) or "@" in at):
+        return addresses.link_problem(value, text[tag.end : end] if end >= 0 else "")
+    if tag.name in _FETCHING and at not in addresses.images and (has_room_for_words(value) or "@" in at):
         return "markup.image.host"
-    return "markup.link.exfiltration" if at not in addresses.links | addresses.images and carries(value) else None
+    return "markup.link.exfiltration" if at not in addresses.links | addresses.images and carries_words(value) else None
 
 
 def _cut(text: str, tag: Tag) -> int:

@@ -23,7 +23,7 @@ from sanitization.prefilter import Prefilter
 from . import html_in_text, markdown
 from .html_in_text import snippet
 from .markdown import ADDRESS_MAX, BEHIND, Label, Target
-from .urls import Addresses, bare, carries, is_harmless, is_inline_image
+from .urls import Addresses, carries_words, is_harmless, is_inline_image, problem_in_sight
 
 GONE: Final = "{link removed}"
 """Replaces an address without a label. No brackets: together with the text around it they could form a link."""
@@ -194,7 +194,7 @@ class Links:
             address = target.address
             if is_harmless(address):
                 return None, target
-            return self._addresses.image(address) if label.image else self._linked(address, text, label), target
+            return self._addresses.image_problem(address) if label.image else self._linked(address, text, label), target
         if after == "[" and label.image:
             name = markdown.reference(text, label.end)
             if name is None:
@@ -205,7 +205,7 @@ class Links:
         return None, None
 
     def _linked(self, address: str, text: str, label: Label) -> str | None:
-        return self._addresses.link(address, text[label.start : label.end])
+        return self._addresses.link_problem(address, text[label.start : label.end])
 
     def _is_shown(self, text: str, name: str, start: int, end: int) -> bool:
         """Return whether the definition of this name follows at once, and leads to an allowed image."""
@@ -218,7 +218,7 @@ class Links:
             if label and label.start > start and text[label.start : label.end].casefold() == name.casefold():
                 target = markdown.definition(text[:end], label)
                 if target is not None:
-                    return self._addresses.image(target.address) is None
+                    return self._addresses.image_problem(target.address) is None
             place += 2
         return False
 
@@ -228,10 +228,10 @@ class Links:
         if target is None:
             return _Reading(None, label.end + 20)
         address, place = target.address, label.start - 1
-        kind = None if is_inline_image(address) else self._addresses.link(address)
+        kind = None if is_inline_image(address) else self._addresses.link_problem(address)
         if kind is None:
-            wrong = self._addresses.image(address)
-            shows = _PICTURE.match(address) or carries(address)
+            wrong = self._addresses.image_problem(address)
+            shows = _PICTURE.match(address) or carries_words(address)
             if wrong and (shows or markdown.uses_as_image(text, place, text[label.start : label.end])):
                 kind = wrong
         hit = Hit(place, target.end, kind, 1.0, "", place) if kind else None
@@ -242,7 +242,7 @@ class Links:
         if link:
             end, cut = link.end(), len(link[1]) > ADDRESS_MAX
             edge = end if text[end - 1] == ">" else end + 1
-            kind = self._addresses.link(link[1]) if text[end - 1] == ">" or cut else None
+            kind = self._addresses.link_problem(link[1]) if text[end - 1] == ">" or cut else None
             return _Reading(Hit(place, end, kind, 1.0, GONE, place) if kind else None, edge)
         seen = snippet(text, place, self._addresses)
         if seen is None:
@@ -254,8 +254,9 @@ class Links:
         style = _STYLE.match(text, place)
         if style is None:
             return _Reading(None, place + 4)
-        kind = "markup.css" if style[1] and self._addresses.link(style[1]) not in (None, "markup.link.data") else None
-        hit = Hit(style.start(1), style.end(1), kind, 1.0, "", place) if kind else None
+        wrong = self._addresses.link_problem(style[1]) if style[1] else None
+        runs = wrong not in (None, "markup.link.data")
+        hit = Hit(style.start(1), style.end(1), "markup.css", 1.0, "", place) if runs else None
         return _Reading(hit, style.end() + 1)
 
 
@@ -280,7 +281,7 @@ def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
     listed = at is not None and at[0].rpartition("/")[2].lower() in addresses.links
     # Most addresses have no part long enough to hide a text, no name before the host, and nothing that is encoded.
     worth = not listed and ("&" in address or "@" in address or _HIDING.search(address) is not None)
-    kind = bare(address) if worth else None
+    kind = problem_in_sight(address) if worth else None
     return _Reading(Hit(place, end, kind, 0.9, GONE, place) if kind else None, edge)
 
 

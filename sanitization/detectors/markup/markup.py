@@ -14,7 +14,7 @@ from sanitization.late import Late
 from sanitization.policy import Policy
 
 from .html_cleaner import ALIGNMENTS, ATTRIBUTES, TAGS, CleanedPage
-from .urls import LINK_SCHEMES, Addresses, leads
+from .urls import LINK_SCHEMES, Addresses, has_link_scheme
 
 LINK_REL: Final = "noopener noreferrer nofollow"
 
@@ -84,7 +84,7 @@ class Markup:
 
     def _attribute(self, tag: str, name: str, value: str) -> str | None:
         if tag == "img" and name == "src":
-            return value if self._addresses.shows(value) else None
-        if name == "href" and (not leads(value) or self._addresses.link(value)):
+            return value if self._addresses.may_show(value) else None
+        if name == "href" and (not has_link_scheme(value) or self._addresses.link_problem(value)):
             return None
         return value

@@ -1,4 +1,4 @@
-"""Where an address leads, and which data it carries. Pure: no name is resolved.
+"""Judges addresses of links and images: where one leads, and whether it carries words of its user. Pure.
 
 An address is read as a browser reads it (WHATWG URL, 4.4: tabs and line ends are dropped anywhere, spaces and controls
 at both ends, a backslash is a slash) after a Markdown renderer has decoded it (CommonMark 2.4 and 2.5: backslash
@@ -29,11 +29,12 @@ _OUTLANDISH: Final = frozenset((
     "ms-appinstaller", "ms-cxh", "ms-its", "ms-msdt", "ms-officecmd", "ms-search", "res", "resource", "search",
     "search-ms", "shell", "view-source", "wyciwyg",
 ))
-# Uninformative names; `q`, `text`, `subject` and the like are for searching and sharing.
+# Names of parameters that say nothing; `q`, `text`, `subject` and the like are for searching and sharing.
 _CARRIERS: Final = frozenset((
     "", "a", "b", "c", "content", "context", "ctx", "d", "data", "e", "i", "info", "k", "log", "m", "msg", "o", "p",
     "payload", "r", "t", "u", "v", "x", "y", "z",
 ))
+# Names of parameters for what was stolen.
 _LOOT: Final = frozenset((
     "chat_history", "chatlog", "conversation", "cookie", "cookies", "dump", "exfil", "exfiltrate", "leak",
     "leaked", "loot", "passwd", "password", "secret", "secrets", "steal", "stolen", "transcript",
@@ -41,18 +42,18 @@ _LOOT: Final = frozenset((
 # fmt: on
 
 _DROPPED: Final = Late(r"[\t\n\r]")
-_ENDS: Final = "".join(map(chr, range(0x21))) + "\x7f\x80\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff\u200b"
+_STRIPPED: Final = "".join(map(chr, range(0x21))) + "\x7f\x80\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff\u200b"
 _ESCAPED: Final = Late(r"\\([!-/:-@\[-`{-~])")
-_DRESSED: Final = Late(r":|&|%3a", re.IGNORECASE)
+_MAYBE_SCHEME: Final = Late(r":|&|%3a", re.IGNORECASE)
 _HARMLESS: Final = Late(r"[^:&%\\\"'`<>/]*+(?:/(?!/)[^:&%\\\"'`<>/]*+)*+")
 _SCHEME: Final = Late(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):")
 _SCRIPTING: Final = Late(rf"(?:[a-z][a-z0-9+.-]{{0,31}}:){{0,4}}(?:{'|'.join(sorted(SCRIPTING))}):", re.IGNORECASE)
-_IDLE: Final = Late(r"javascript:(?:void\(?0?\)?|//)?;?", re.IGNORECASE)
+_DOES_NOTHING: Final = Late(r"javascript:(?:void\(?0?\)?|//)?;?", re.IGNORECASE)
 _SLASHES: Final = Late(r"(?:(https?):/*|//+)", re.IGNORECASE)  # `https:host` leads there too
 _INLINE_IMAGE: Final = Late(r"data:image/(?:png|jpe?g|gif|webp|avif|bmp)(?:;base64)?,[^<>\"']*", re.IGNORECASE)
 _BREAKOUT: Final = Late(r"[\"'`<>]\s{0,8}/?\s{0,8}on[a-z]{3,24}\s{0,8}=", re.IGNORECASE)
 
-_BETWEEN: Final = Late(r"[/?&#.=](?!=|\Z)")
+_SEPARATORS: Final = Late(r"[/?&#.=](?!=|\Z)")
 _BASE64: Final = Late(r"[A-Za-z0-9+/_-]{14,}={0,2}")
 _HEX: Final = Late(r"(?:[0-9a-fA-F]{2}){10,}")
 _MAIL: Final = Late(r"[\w.+-]{1,64}@[\w-]{1,63}\.\w")
@@ -75,18 +76,18 @@ def plain(address: str) -> str:
         address = unescape(address)
     if "\\" in address and not address.lstrip().startswith("\\"):
         address = _ESCAPED.sub(r"\1", address)
-    return _undressed(address)
+    return _as_browser_reads(address)
 
 
-def _undressed(address: str) -> str:
+def _as_browser_reads(address: str) -> str:
     """Return the address as a browser reads it."""
-    return _DROPPED.sub("", address).strip(_ENDS).replace("\\", "/")
+    return _DROPPED.sub("", address).strip(_STRIPPED).replace("\\", "/")
 
 
 @lru_cache(maxsize=256)
 def scheme(address: str) -> str:
     """Return the scheme in lower case, with any spaces or percent encodings removed; empty if there is none."""
-    if not _DRESSED.search(address):
+    if not _MAYBE_SCHEME.search(address):
         return ""
     bare = plain(address)[:256]
     if "%" in bare:
@@ -123,14 +124,14 @@ def is_inline_image(address: str) -> bool:
     return bool(_INLINE_IMAGE.fullmatch(plain(address)))
 
 
-def leads(address: str) -> bool:
+def has_link_scheme(address: str) -> bool:
     """Return whether a link of a page may lead there: it has one of `LINK_SCHEMES`, or no scheme."""
-    by = scheme(address)
-    return not by or by in LINK_SCHEMES
+    named = scheme(address)
+    return not named or named in LINK_SCHEMES
 
 
 @lru_cache(maxsize=1_024)
-def carries(address: str) -> bool:
+def carries_words(address: str) -> bool:
     """Return whether the address carries a user's words: encoded readable text, a sentence, or a parameter named for
     loot.
 
@@ -152,24 +153,23 @@ def carries(address: str) -> bool:
     return any(map(_hides_text, [*parts.path.split("/"), *labels]))
 
 
-def tells(address: str) -> bool:
+def has_room_for_words(address: str) -> bool:
     """Return whether an image address has room for a user's words: more than sizes and versions."""
     query = plain(address).partition("?")[2]
-    return carries(address) or any(
+    return carries_words(address) or any(
         name in _CARRIERS and name != "v" and value.strip("0123456789.") for name, value in _pairs(query)
     )
 
 
-def bare(address: str) -> str | None:
-    """Return the kind of problem with an address in plain sight: disguised text, or a host before the host.
+def problem_in_sight(address: str) -> str | None:
+    """Return the kind of problem with an address that is written out, not linked: hidden words, or a false host.
 
     A password in it is a secret, and not judged here.
     """
-    at = host(address) or ""
-    user, sign, _ = at.rpartition("@")
+    user, sign, _ = (host(address) or "").rpartition("@")
     if sign and ":" not in user and "." in user:
         return "markup.link.credentials"
-    parts = _BETWEEN.split(plain(address))
+    parts = _SEPARATORS.split(plain(address))
     return "markup.link.exfiltration" if any(_hides_text(unquote(part)) for part in parts[1:]) else None
 
 
@@ -210,78 +210,78 @@ class Addresses:
     links: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
 
-    def link(self, address: str, label: str = "") -> str | None:
+    def link_problem(self, address: str, label: str = "") -> str | None:
         """Return the kind of problem with a link of this address that shows `label`; None if there is none."""
         if _HARMLESS.fullmatch(address):
             return None
-        by = scheme(address)
-        if by in SCRIPTING:
-            return None if _IDLE.fullmatch(plain(address)) else "markup.link.script"
-        if by == "data":
+        named = scheme(address)
+        if named in SCRIPTING:
+            return None if _DOES_NOTHING.fullmatch(plain(address)) else "markup.link.script"
+        if named == "data":
             return "markup.link.data"
-        if by in _OUTLANDISH:
+        if named in _OUTLANDISH:
             return "markup.link.scheme"
         if _BREAKOUT.search(address):
             return "markup.link.breakout"
         at = host(address)
-        if not at or (at in self.links and _host(_undressed(address)) == at):
+        if not at or (at in self.links and _host(_as_browser_reads(address)) == at):
             return None
         if "@" in at:
             return "markup.link.credentials"
         if label and _misleads(label, at):
             return "markup.link.deceptive"
-        return "markup.link.exfiltration" if carries(address) else None
+        return "markup.link.exfiltration" if carries_words(address) else None
 
-    def page_link(self, address: str, label: str = "") -> str | None:
+    def page_link_problem(self, address: str, label: str = "") -> str | None:
         """Return the kind of problem with a link in a page, where only `LINK_SCHEMES` are allowed; None if there is
         none.
         """
-        return self.link(address, label) or (None if leads(address) else "markup.link.scheme")
+        return self.link_problem(address, label) or (None if has_link_scheme(address) else "markup.link.scheme")
 
-    def image(self, address: str) -> str | None:
+    def image_problem(self, address: str) -> str | None:
         """Return the kind of problem with an image of this address; None if it may be shown."""
         if _HARMLESS.fullmatch(address) or is_inline_image(address):
             return None
-        by = scheme(address)
-        if by in SCRIPTING:
+        named = scheme(address)
+        if named in SCRIPTING:
             return "markup.image.script"
-        if by == "data":
+        if named == "data":
             return "markup.image.data"
         if _BREAKOUT.search(address):
             return "markup.link.breakout"
-        return None if self.shows(address) else "markup.image.host"
+        return None if self.may_show(address) else "markup.image.host"
 
-    def shows(self, address: str) -> bool:
+    def may_show(self, address: str) -> bool:
         """Return whether an image of this address may be fetched: inline, of the page's own origin, or of an allowed
         host.
 
         Half an address (`https:host`) means different things to different readers, and is never shown.
         """
         # Decoded and as written: an escape for one reader is a slash for another.
-        return all(map(self._shown, {plain(address), _undressed(address)}))
+        return all(map(self._shown, {plain(address), _as_browser_reads(address)}))
 
     def _shown(self, bare: str) -> bool:
         if _INLINE_IMAGE.fullmatch(bare):
             return True
-        by = scheme(bare)
-        if by:
-            return by in ("http", "https") and bare[len(by) :].startswith("://") and self._knows(_host(bare))
+        named = scheme(bare)
+        if named:
+            return named in ("http", "https") and bare[len(named) :].startswith("://") and self._knows(_host(bare))
         return self._knows(_host(bare)) if bare.startswith("//") else True
 
     def _knows(self, at: str | None) -> bool:
         return bool(at) and at in self.images
 
 
-_SHOWN_HOST: Final = Late(r"(?:https?://|www\.)([^/\s?#:]+)", re.IGNORECASE)
+_LABEL_HOST: Final = Late(r"(?:https?://|www\.)([^/\s?#:]+)", re.IGNORECASE)
 
 
 def _misleads(label: str, at: str) -> bool:
     """Return whether the words of a link are themselves an address, of a domain unrelated to `at`."""
-    shown = _SHOWN_HOST.match(unescape(label).strip(" *_`"))
+    shown = _LABEL_HOST.match(unescape(label).strip(" *_`"))
     if not shown or "." not in shown[1]:
         return False
-    return _house(shown[1].rpartition("@")[2].lower()) != _house(at)
+    return _domain(shown[1].rpartition("@")[2].lower()) != _domain(at)
 
 
-def _house(name: str) -> tuple[str, ...]:
+def _domain(name: str) -> tuple[str, ...]:
     return tuple(name.rpartition("@")[2].partition(":")[0].rstrip(".").split(".")[-2:])

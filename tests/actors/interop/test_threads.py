@@ -305,18 +305,18 @@ async def test_a_call_that_does_not_end_is_waited_for_and_named(mock_clock, capl
 # Left behind
 
 
-async def test_a_call_may_be_left_behind_named_and_counted(caplog):
+async def test_a_call_may_be_abandoned_named_and_counted(caplog):
     stuck = Stuck()
     await cancelled_when_begun(stuck.began, stuck, abandon=True)
     (late,) = late_calls()
     assert (late.call, late.abandoned) == ("Stuck", True)
-    assert "foreign.left_behind" in caplog.text
-    assert "left_behind=1" in caplog.text
+    assert "foreign.abandoned" in caplog.text
+    assert "abandoned=1" in caplog.text
     stuck.release()
     await threads_ended()
 
 
-async def test_calls_left_behind_are_bounded_in_number():
+async def test_abandoned_calls_are_bounded_in_number():
     stucks = [Stuck() for _ in range(foreign_calls.MAX_ABANDONED)]
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
@@ -336,7 +336,7 @@ async def test_calls_left_behind_are_bounded_in_number():
 
 
 @pytest.mark.promise("bitten.cancelled-ask")
-async def test_nothing_a_call_does_reaches_the_loop_after_it_was_left_behind(ref):
+async def test_nothing_a_call_does_reaches_the_loop_after_it_was_abandoned(ref):
     stuck, ended, asked = Stuck(), [], threading.Event()
 
     async def hangs(_):
@@ -364,7 +364,7 @@ async def test_nothing_a_call_does_reaches_the_loop_after_it_was_left_behind(ref
     assert await ref.ask(Read()) == ["before"]
 
 
-async def test_a_call_on_its_way_to_the_loop_when_it_is_left_behind_does_nothing_there(ref):
+async def test_a_call_on_its_way_to_the_loop_when_it_is_abandoned_does_nothing_there(ref):
     stuck, ended = Stuck(), []
 
     class LongWay:

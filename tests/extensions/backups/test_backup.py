@@ -122,7 +122,7 @@ def test_a_damaged_upload_is_named(folder: Path, tmp_path: Path, damage: str) ->
     path.unlink() if damage == "missing" else path.write_bytes(b"frist")
     result = understudy("backup", tmp_path / "saved", "--data-dir", folder)
     assert result.exit_code == 1
-    assert "1 files; already missing or damaged in the source: " + "a" * 32 in result.stdout
+    assert "1 file; already missing or damaged in the source: " + "a" * 32 in result.stdout
     assert (tmp_path / "saved" / "files" / ("b" * 32)).exists()
 
 

@@ -65,7 +65,7 @@ def test_text_is_written_and_findings_are_reported_apart() -> None:
     text = f"a < b && c\n\x1b[31mkey\x1b[0m {SECRET}\r\nno end"
     result = subprocess.run(COMMAND, input=text.encode(), capture_output=True, timeout=WAIT_S)
     assert (result.returncode, result.stdout) == (0, b"a < b && c\nkey [redacted]\r\nno end")
-    assert result.stderr.decode() == "understudy scrub: taken out: terminal.csi (2), secret.github.token (1)\n"
+    assert result.stderr.decode() == "understudy scrub: redacted: terminal.csi (2), secret.github.token (1)\n"
 
 
 def test_without_finds_nothing_is_said(scrub: Scrub) -> None:
@@ -232,7 +232,7 @@ def test_a_policy_of_ones_own(scrub: Scrub, tmp_path: Path) -> None:
     policy = ["--policy", "mine.toml"]
     code, out, errors = scrub(b"", *policy, "a")
     assert (code, out.decode()) == (0, f"{SECRET}\x1b[0m\n")
-    assert errors == "understudy scrub: a: left in: terminal.csi (1)\n"
+    assert errors == "understudy scrub: a: found, not redacted: terminal.csi (1)\n"
     other = SECRETS["secret.gitlab.token"].encode()
     code, out, _ = scrub(other, *policy, "--direction", "outbound", "a", "-", "a")
     assert (code, out.decode()) == (0, "[token-1]\x1b[0m\n[token-2][token-1]\x1b[0m\n")

@@ -309,7 +309,7 @@ async def test_undo_lists_the_calls_that_can_be_and_takes_back_one_or_all(serve:
         for sentence in ("/next takes a text", "/ask takes the name of a tool"):
             await sitter.notes.until(sentence)
         await sitter.enter("go", answered="Done")
-        await sitter.enter("/undo", told="/undo 1 takes back the first")
+        await sitter.enter("/undo", told="/undo 1 undoes the first")
         assert re.findall(r"(\d) +(\w+) .* until ", sitter.notes.getvalue()) == [("1", "pay"), ("2", "pay")]
         await sitter.enter("/undo 3", told="/undo takes a number from 1 to 2, or all")
         await sitter.enter("/undo 2", told="undoing 1 call")

@@ -10,7 +10,7 @@ from attrs import evolve
 from actors.behaviours import CircuitChange, CircuitState
 from tests.rigs.heard import Heard
 from tests.understudy.models.stepping_model import GONE, REFUSED_KEY, SILENCE, TURN, Scripted
-from understudy.models.faults import failure, read_told
+from understudy.models.faults import failure, read_error
 from understudy.models.model import (
     MESSAGE_TOO_LONG,
     TOO_LONG,
@@ -139,7 +139,7 @@ async def test_an_answer_that_is_lost_before_a_word_is_told(autojump_clock: obje
 
 
 def refusal(words: str) -> ModelUnavailable:
-    return failure(read_told({"message": words}, 400), "Error")
+    return failure(read_error({"message": words}, 400), "Error")
 
 
 REFUSALS = [

@@ -1,6 +1,6 @@
-"""The branch of a thread that its newest run ended, kept from what the conversation commits. Pure.
+"""The newest branch of a thread: the exchanges up to the end of its newest run, kept as they are committed. Pure.
 
-A message that follows it, as nearly all do, is answered without a read of the store.
+Nearly every message follows that branch, and is then answered without a read of the store.
 
 1. It is what `queries.history` would return for such a message, or it is not known.
 2. It is bounded: of a branch of more than `KEPT_BYTES`, or with a summary of what came before, nothing is known.
@@ -29,22 +29,23 @@ _UNPACK: Final = msgspec.msgpack.Decoder(tuple[AnsweredMessage, ...]).decode
 
 
 @define(eq=False)
-class _Open:
-    """A run without an end, the message that it answers, and the run whose answer that message follows.
+class _OpenRun:
+    """A run without an end. `message` is the one that it answers, None if this conversation did not store it itself.
 
-    `message` is None if this conversation has not seen it. `read` is False once what a read of the store returned for
-    the run may be outdated.
+    `after` is the run whose answer the message follows, None for the first message of a thread. `steps` are by number.
+    `fresh` is False once a step was stored that a read of the store, begun before, may lack.
     """
 
     message: Message | None
     after: str | None
     steps: dict[int, StepRecord] = field(factory=dict)
-    read: bool = True
+    fresh: bool = True
 
 
 @frozen
 class _Kept:
-    """Exchanges, encoded one after the other. `size` is about their bytes, `step_bytes` are those of their steps."""
+    """`count` exchanges, one after the other as MessagePack. `size` is about their bytes as objects, `step_bytes` are
+    those of their steps as JSON."""
 
     packed: bytes = b""
     count: int = 0
@@ -58,7 +59,7 @@ class RecentBranch:
 
     tip: str | None = field(default=None, init=False)
     _kept: _Kept = field(factory=_Kept, init=False, repr=False)
-    _open: dict[str, _Open] = field(factory=dict, init=False, repr=False)
+    _open: dict[str, _OpenRun] = field(factory=dict, init=False, repr=False)
 
     @property
     def exchanges(self) -> tuple[AnsweredMessage, ...]:
@@ -77,15 +78,15 @@ class RecentBranch:
     def read(self, run_id: str, history: History) -> None:
         """Keep what was read of the store for an unfinished run, unless it may be outdated."""
         active = self._open.get(run_id)
-        if active is not None and active.message is not None and active.read and not history.left_out:
+        if active is not None and active.message is not None and active.fresh and not history.left_out:
             self._keep(_Kept(), active.after, history.exchanges, history.step_characters)
 
     def committed(self, change: Change) -> None:
-        """Take over a change that is stored."""
+        """Take over a change that was stored: a run begins, steps are added, or a run ends and becomes the tip."""
         if (run := change.run) is not None:
             request = next((message for message in change.messages if message.id == run.message_id), None)
             after = None if request is None or request.parent_id is None else request.parent_id.removeprefix(ANSWER)
-            self._open[run.id] = _Open(request, after)
+            self._open[run.id] = _OpenRun(request, after)
         for step in change.steps:
             self._add(step)
         end = change.run_end
@@ -102,18 +103,19 @@ class RecentBranch:
         self._keep(before, end.run_id, added, sum(_step_bytes(exchange.steps) for exchange in added))
 
     def _add(self, step: StepRecord) -> None:
+        """Add a step to its run: an open one, or, as of an undo, one of the branch; of any other run only note it."""
         if (active := self._open.get(step.run_id)) is not None:
             active.steps[step.number] = step
-        elif any(exchange.run_id == step.run_id for exchange in self.exchanges):  # as of an undo
+        elif any(exchange.run_id == step.run_id for exchange in self.exchanges):
             changed = list(self.exchanges)
-            for place, exchange in enumerate(changed):
+            for index, exchange in enumerate(changed):
                 if exchange.run_id == step.run_id:
                     steps = {**{old.number: old for old in exchange.steps}, step.number: step}
-                    changed[place] = evolve(exchange, steps=tuple(steps[number] for number in sorted(steps)))
+                    changed[index] = evolve(exchange, steps=tuple(steps[number] for number in sorted(steps)))
             self._keep(_Kept(), self.tip, changed, self._kept.step_bytes + _step_bytes((step,)))
         else:
             for active in self._open.values():
-                active.read = False
+                active.fresh = False
 
     def _keep(self, before: _Kept, tip: str | None, exchanges: Sequence[AnsweredMessage], step_bytes: int) -> None:
         """Know these exchanges after those `before`, up to the end of the run `tip`."""

@@ -81,10 +81,6 @@ class Uncommitted:
         self.events, self.steps = (), ()
         return events, steps
 
-    def put_back(self, events: tuple[Event, ...], steps: tuple[StepRecord, ...]) -> None:
-        """Gather again what could not be stored, in front of what was gathered since."""
-        self.events, self.steps = (*events, *self.events), (*steps, *self.steps)
-
 
 @define(eq=False)
 class RunLog:
@@ -158,7 +154,8 @@ class RunLog:
                 await self.queue.before_end(active)
             await thread.append(active, events, steps=steps)
         except (StorageUnavailable, *LOST) as error:
-            self.gathered.put_back(before, finished)
+            gathered = self.gathered  # what could not be stored comes before what was gathered since
+            gathered.events, gathered.steps = (*before, *gathered.events), (*finished, *gathered.steps)
             if isinstance(error, StorageUnavailable):
                 thread.show(active, AgentProgress(0, AWAY))
             raise

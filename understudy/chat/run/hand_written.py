@@ -130,7 +130,7 @@ class RecordedWork:
             recorded.calls.append(turn)
         return recorded
 
-    def first(self) -> tuple[str, str] | None:
+    def oldest(self) -> tuple[str, str] | None:
         """Return the kind and name of the oldest record that was not replayed; None if nothing is left."""
         left = [(step.number, "step", step.name) for step in self.steps.values()]
         left += [(ask.number, "ask", ASK_MODEL) for ask in self.asks]
@@ -147,7 +147,7 @@ class RecordedWork:
 
         Raises `ReplayMismatch` if the function does not ask for what is recorded.
         """
-        while (recorded := self.first()) is not None and (kind in ("call", "step") or recorded != (kind, name)):
+        while (recorded := self.oldest()) is not None and (kind in ("call", "step") or recorded != (kind, name)):
             with trio.move_on_after(REPLAY_S) as waited:
                 await self._replayed.wait()
             if waited.cancelled_caught:
@@ -176,20 +176,21 @@ class RecordedWork:
 
 
 @define(eq=False)
-class Doing:
-    """Lets the methods that a function calls work at once, in order, or between its tool calls; and stops the function.
+class RunningFunction:
+    """The function at work: which of the methods that it calls may work at the same time, and how it is stopped.
 
-    `waits`: only when no tool call is at work. `failure` is the error that stopped it. `one` is for those in order.
+    `waits_for_calls`: it is stopped only when no tool call is at work. `failure` is the error that stopped it. `order`
+    is held by each method that works `in_order`.
     """
 
     work: "RunWork"
-    waits: bool
+    waits_for_calls: bool
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     failure: Exception | None = field(default=None, init=False)
-    one: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
-    _executing: int = field(default=0, init=False)
-    _idle: trio.Event = field(factory=trio.Event, init=False, repr=False)
-    _doing: int = field(default=0, init=False)
+    order: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
+    _calls: int = field(default=0, init=False)  # tool calls at work
+    _no_calls: trio.Event = field(factory=trio.Event, init=False, repr=False)  # set when the last of them ends
+    _methods: int = field(default=0, init=False)  # methods at work, for which the function waits
 
     def given_up(self) -> bool:
         """Return whether the function is stopped, or its run is over."""
@@ -198,20 +199,20 @@ class Doing:
     @contextmanager
     def call(self) -> Iterator[None]:
         """Count a tool call that is at work in the block."""
-        self._executing += 1
+        self._calls += 1
         try:
             yield
         finally:
-            self._executing -= 1
-            if not self._executing:
-                self._idle.set()
-                self._idle = trio.Event()
+            self._calls -= 1
+            if not self._calls:
+                self._no_calls.set()
+                self._no_calls = trio.Event()
 
     def at_once(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """Return a method for the function. An error that is not the function's own ends the run, not the function."""
 
         async def do(*args: P.args, **kwargs: P.kwargs) -> T:
-            self._doing += 1
+            self._methods += 1
             self.scope.deadline = math.inf  # what it does has limits of its own, and text is published whole
             try:
                 return await method(*args, **kwargs)
@@ -221,17 +222,17 @@ class Doing:
                 self.failure = self.failure or error
                 await self.stop()
             finally:
-                self._doing -= 1
-                if not self._doing:
+                self._methods -= 1
+                if not self._methods:
                     self.set_deadline()
 
         return do
 
     def in_order(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        """Return a method that works when the others in order have ended."""
+        """Return a method that works alone among those in order: it waits until they have ended."""
 
         async def do(*args: P.args, **kwargs: P.kwargs) -> T:
-            async with self.one:
+            async with self.order:
                 return await method(*args, **kwargs)
 
         return self.at_once(do)
@@ -241,18 +242,18 @@ class Doing:
 
         async def do(*args: P.args, **kwargs: P.kwargs) -> T:
             with trio.move_on_after(CUT_S):
-                while self._executing:
-                    await self._idle.wait()
-            if self._executing:
+                while self._calls:
+                    await self._no_calls.wait()
+            if self._calls:
                 raise RuntimeError(f"{method.__name__} while a call is at work: it belongs before or after them")
             return await method(*args, **kwargs)
 
         return self.in_order(do)
 
     async def stop(self) -> NoReturn:
-        """Stop the function, whose task stays here; if it `waits`, when no tool call is at work any more."""
-        while self._executing and self.waits:
-            await self._idle.wait()
+        """Stop the function, whose task waits here until it is cancelled. Tool calls at work may end first."""
+        while self._calls and self.waits_for_calls:
+            await self._no_calls.wait()
         self.scope.cancel()
         await trio.sleep_forever()
         raise AssertionError("unreachable")
@@ -277,8 +278,8 @@ class HandWritten:
     context: Context
     number: int
     waits_for_calls: ClassVar[bool] = True
-    """Whether tool calls at work end before the function is stopped."""
-    doing: Doing = field(init=False)
+    """Whether the function is stopped only when no tool call is at work; calls of a framework are cut instead."""
+    function: RunningFunction = field(init=False)
     past: RecordedWork = field(init=False, repr=False)
     handed: Handoff | None = field(default=None, init=False)
     asker: Asker = field(init=False)  # asks the function's questions
@@ -293,7 +294,8 @@ class HandWritten:
     def __attrs_post_init__(self) -> None:
         agent_id = self.work.agent_id
         self.asker = Asker(self.work.tools, self.context, agent_id, agent_id, self.work.agent.name, rests=True)
-        self.doing, self.past = Doing(self.work, self.waits_for_calls), RecordedWork.of(self.work, self.number)
+        self.function = RunningFunction(self.work, self.waits_for_calls)
+        self.past = RecordedWork.of(self.work, self.number)
 
     async def run(self) -> tuple[int, Handoff | None]:
         """Run the function to its end. Return the number of its last turn, and the handoff with which it ended.
@@ -303,10 +305,10 @@ class HandWritten:
         async with self.work.log.notes.of_call() as progress:
             await self._run_function(progress)
         work = self.work
-        if self.doing.failure is not None:
-            raise self.doing.failure
+        if self.function.failure is not None:
+            raise self.function.failure
         if self.handed is None:
-            if self.doing.scope.cancelled_caught and work.meter.closed_by is None:
+            if self.function.scope.cancelled_caught and work.meter.closed_by is None:
                 work.meter.closed_by = work.meter.reached(work.meter.budget.wall_s or 0.0, ("wall_s",))
             elif work.meter.closed_by is None:
                 await self._expect(*END)
@@ -317,18 +319,19 @@ class HandWritten:
     async def _run_function(self, progress: CallProgress) -> None:
         work, request, agent = self.work, self.work.request, self.work.agent
         files = SavedFiles(work.services.attachments(request.owner), work.gathered.files)
-        basis = work.tools.context(work.agent_id, progress, CallMeans(self.doing.in_order(self.asker.ask)), files=files)
+        means = CallMeans(self.function.in_order(self.asker.ask))
+        basis = work.tools.context(work.agent_id, progress, means, files=files)
         fields = {member.name: getattr(basis, member.name) for member in attrs.fields(type(basis))}
         make = partial(AgentTurn, message=request.content, items=tuple(work.input.items), data=request.context or {})
         of_client = tuple(name for name, tool in work.equipped().tools.items() if tool.client)
-        turn = make(**fields, client_tools=of_client, work=self._means(), given_up=self.doing.given_up)
+        turn = make(**fields, client_tools=of_client, work=self._means(), given_up=self.function.given_up)
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
         try:
-            with self.doing.scope:
-                self.doing.set_deadline()
+            with self.function.scope:
+                self.function.set_deadline()
                 await self._call_function(agent.run, turn)
         except ToolError as error:
-            if self.doing.failure is None:
+            if self.function.failure is None:
                 about = {"run_id": request.run_id, "agent": agent.name, "code": error.code}
                 log.warning("agent.tool_error", extra=about)
                 raise
@@ -353,14 +356,14 @@ class HandWritten:
     def _means(self) -> TurnWork:
         """Return the methods through which the function works."""
         return SimpleNamespace(
-            call=self.doing.at_once(self.call),
-            begin_step=self.doing.at_once(self.begin_step),
-            end_step=self.doing.in_order(self.end_step),
-            visualize=self.doing.in_order(self.visualize),
-            say=self.doing.between_calls(self.say),
-            think=self.doing.between_calls(self.think),
-            ask_model=self.doing.between_calls(self.ask_model),
-            handoff=self.doing.between_calls(self.handoff),
+            call=self.function.at_once(self.call),
+            begin_step=self.function.at_once(self.begin_step),
+            end_step=self.function.in_order(self.end_step),
+            visualize=self.function.in_order(self.visualize),
+            say=self.function.between_calls(self.say),
+            think=self.function.between_calls(self.think),
+            ask_model=self.function.between_calls(self.ask_model),
+            handoff=self.function.between_calls(self.handoff),
         )
 
     # Methods that the function calls
@@ -390,11 +393,11 @@ class HandWritten:
         """Call a tool, unless the log has its result. Return the result."""
         work, past = self.work, self.past.take_call(name, arguments)
         if past is None:
-            await self._expect("call", f"{name} with other arguments" if self.past.first() == ("call", name) else name)
-        async with self.doing.one:
+            await self._expect("call", f"{name} with other arguments" if self.past.oldest() == ("call", name) else name)
+        async with self.function.order:
             if past is None:
                 worked_s = work.worked_s
-                await self.doing.stop_if(work.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
+                await self.function.stop_if(work.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
             turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)), past)
             self.number += 1
         return await self._execute(turn, calls, work.equipped().tools)
@@ -402,7 +405,7 @@ class HandWritten:
     async def _execute(self, turn: PastTurn, calls: Sequence[ToolCallRecord], tools: Mapping[str, Tool]) -> CallResult:
         """Execute the call of a turn that is recorded. Return its result. Raises `ToolError`."""
         work = self.work
-        with self.doing.call():
+        with self.function.call():
             (outcome,) = await work.tools.execute(calls, tools, work.agent_id, self.context)
         work.gathered.outcomes.append(outcome)
         origin = work.input.origin = evolve(work.input.origin, step=turn.number, agent=work.agent.name)
@@ -437,9 +440,9 @@ class HandWritten:
         if unknown := [name for name in tools if name not in work.equipped().tools]:
             raise ToolError("not_found", f"{agent.name} has no tool called {unknown[0]}.")
         worked_s = work.worked_s
-        await self.doing.stop_if(work.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
+        await self.function.stop_if(work.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
         if await work.is_over(self.number):
-            await self.doing.stop()
+            await self.function.stop()
         work.input.add(await work.take_steers(self.number, recorded=self.number))
         model = services.models.of(agent.model)
         work.input.limits = limits_of(model)
@@ -476,7 +479,7 @@ class HandWritten:
         await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
         for part in work.tools.parts.after_turn:
             await part.after_turn(work)
-        await self.doing.stop_if(work.meter.closed_by)
+        await self.function.stop_if(work.meter.closed_by)
         return recorded
 
     async def begin_step(self, name: str) -> OwnStep:
@@ -494,7 +497,8 @@ class HandWritten:
 
     async def end_step(self, step: OwnStep, value: Any) -> Any:
         """Record the result of a step. Return it as it is stored."""
-        base, _, number = (step.name, "", "1") if step.name in self._names else step.name.rpartition("#")
+        first = step.name in self._names  # `begin_step` has numbered the later steps of a name: name#2
+        base, _, number = (step.name, "", "1") if first else step.name.rpartition("#")
         if self._names[base] > int(number):
             raise RuntimeError(f"two steps called {base!r} at the same time: give each a name of its own")
         content_filter = self.work.services.content_filter
@@ -521,7 +525,7 @@ class HandWritten:
         turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))
         self.handed = turn.reply.handoff
         work.input.add(turn_items(turn, evolve(work.input.origin, step=turn.number, agent=work.agent.name)))
-        await self.doing.stop()
+        await self.function.stop()
 
     # Recording
 

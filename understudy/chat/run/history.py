@@ -93,7 +93,7 @@ def exchange_items(
         items.append(NoteItem(note, evolve(origin, step=origin.step + 1)))
     for step in exchange.steps:
         if step.kind == "undo" and step.status == UndoStatus.OK.value:
-            note = f"The user undid this call afterwards: {step.name}, call {step.call_id}. Its effect is taken back."
+            note = f"The user undid this call afterwards: {step.name}, call {step.call_id}. Its effect was reverted."
             items.append(NoteItem(note, evolve(origin, step=origin.step + 1)))
     return items
 

@@ -173,15 +173,13 @@ def restore_backup(settings: Settings, source: Path) -> OperationResult:
 
 def _only_sqlite(settings: Settings) -> None:
     if settings.on_postgresql:
-        raise BackupError(
-            "the database is PostgreSQL's: pg_dump and pg_restore copy it, and the uploaded files with it"
-        )
+        raise BackupError("the database is PostgreSQL's: pg_dump and pg_restore copy it, with the uploaded files")
 
 
 def _describe_copy(copied: Copied, folder: Path) -> OperationResult:
-    report = f"{folder.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
+    files = f"{copied.files} file{'' if copied.files == 1 else 's'}"
+    report = f"{folder.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {files}"
     if not copied.damaged:
         return OperationResult(report)
-    return OperationResult(
-        f"{report}; already missing or damaged in the source: {', '.join(copied.damaged)}", complete=False
-    )
+    report = f"{report}; already missing or damaged in the source: {', '.join(copied.damaged)}"
+    return OperationResult(report, complete=False)

@@ -9,7 +9,7 @@
 4. The usage of steps taken over counts in the budget of the run that did the work.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import evolve
@@ -49,21 +49,15 @@ def steps_of_continuation(
     """
     final = next((event for event in reversed(events) if isinstance(event, FinalResponse)), None)
     data: Mapping[str, Any] = {} if final is None else final.data or {}
-    closed = "budget" in data
+    closed = "budget" in data  # the run has ended because its budget was spent
     if final is not None and final.status is RunStatus.SUCCESS and not (closed or "cut" in data):
         raise CommandRejected(CODE, "That answer is complete; there is nothing to continue.")
     try:
         past = Past.of(RunState.read(run_id, events, steps))
     except UnreadableSteps as error:
         raise CommandRejected(CODE, "The steps of that answer cannot be read any more.") from error
-    kept = [step for step in steps if step.kind in (*TAKEN_OVER, *WRITTEN_KINDS) and not is_cut(step)]
-    kept = [step for step in kept if step.kind != "model" or step.call_id is None]  # else it is a subagent's
-    turns = [step for step in kept if step.kind == "model" and step.ended_at is not None]
-    call_ids = {call["call_id"] for step in turns for call in step.result["calls"]}
     doubts = {call.call_id for turn in past.turns for call in turn.calls if call.in_doubt}
-    kept = [step for step in kept if step.kind != "tool" or (step.call_id in call_ids and
-             (step.ended_at is not None or step.call_id in doubts))]  # fmt: skip
-    kept = [evolve(step, status="started") if step.ended_at is None else step for step in kept]
+    kept, turns, call_ids = _kept_steps(steps, doubts)
     if undone(steps, kept):
         raise CommandRejected(CODE, "A call of that answer was undone; have the message answered again.")
     last = turns[-1] if turns else None
@@ -77,8 +71,8 @@ def steps_of_continuation(
     elif has_answer:
         # The last turn is whole, so no unfinished turn follows it. If its output was invalid, the turn is asked again.
         invalid = final is None and agent.output is not None
-        kept = [step for step in kept if step.kind != "model" or (step.ended_at is not None and not
-                 (invalid and step is last))]  # fmt: skip
+        finished = [step for step in turns if not (invalid and step is last)]
+        kept = [step for step in kept if step.kind != "model" or step in finished]
     else:
         kept = _with_text(kept, steps, turns, text, HAND_WRITTEN if agent.run is not None else "model")
     ids = own_ids(kept, call_ids, run_id)
@@ -87,6 +81,25 @@ def steps_of_continuation(
         number = max(step.number for step in steps) + 1
         own_steps.append(_go_on(run_id, number, now))
     return tuple(own_steps)
+
+
+def _kept_steps(
+    steps: Sequence[StepRecord], doubts: Container[str]
+) -> tuple[list[StepRecord], list[StepRecord], set[str]]:
+    """Return the steps to take over, the finished turns among them, and the ids of the calls of these turns.
+
+    Of calls only those are kept that have ended, or are in doubt.
+    """
+    own = [step for step in steps if step.kind in (*TAKEN_OVER, *WRITTEN_KINDS) and not is_cut(step)]
+    own = [step for step in own if step.kind != "model" or step.call_id is None]  # else it is a subagent's
+    turns = [step for step in own if step.kind == "model" and step.ended_at is not None]
+    call_ids = {call["call_id"] for step in turns for call in step.result["calls"]}
+    kept: list[StepRecord] = []
+    for step in own:
+        has_ended = step.ended_at is not None
+        if step.kind != "tool" or (step.call_id in call_ids and (has_ended or step.call_id in doubts)):
+            kept.append(step if has_ended else evolve(step, status="started"))
+    return kept, turns, call_ids
 
 
 def _with_text(

@@ -60,14 +60,14 @@ class FrameworkRun(HandWritten):
         return SimpleNamespace(
             **vars(means)
             | {
-                "say": self.doing.in_order(self.say),
-                "think": self.doing.in_order(self.think),
-                "resume": self.doing.in_order(self.resume),
-                "show_call": self.doing.at_once(self.show_call),
-                "ask_once": self.doing.in_order(self.ask_once),
-                "count": self.doing.in_order(self.count),
-                "load": self.doing.at_once(self.load),
-                "save": self.doing.at_once(self.save),
+                "say": self.function.in_order(self.say),
+                "think": self.function.in_order(self.think),
+                "resume": self.function.in_order(self.resume),
+                "show_call": self.function.at_once(self.show_call),
+                "ask_once": self.function.in_order(self.ask_once),
+                "count": self.function.in_order(self.count),
+                "load": self.function.at_once(self.load),
+                "save": self.function.at_once(self.save),
             }
         )
 
@@ -135,9 +135,9 @@ class FrameworkRun(HandWritten):
         work, name = self.work, call.name[:MAX_NAME]
         past = self.past.take_call(name, call.arguments)
         if past is None:
-            async with self.doing.one:
-                worked_s = work.worked_s
-                await self.doing.stop_if(work.meter.reached(worked_s, ("turns", "calls", "tokens", "cost", "wall_s")))
+            async with self.function.order:
+                bounds = ("turns", "calls", "tokens", "cost", "wall_s")
+                await self.function.stop_if(work.meter.reached(work.worked_s, bounds))
                 request = ToolRequest("call", name, dict(call.arguments))
                 turn, calls = await self._end_turn(Reply(calls=(request,)))
                 self.number += 1

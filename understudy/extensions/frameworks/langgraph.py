@@ -139,10 +139,8 @@ class GraphWork(AgentWork):
         await checkpoints.finish()
 
     async def _say_result(self, values: Any) -> None:
-        """Say the graph's result, unless it was streamed.
-
-        Messages that a node returns as a dict or a pair, and a tool's result that is the answer, are not streamed.
-        """
+        """Say the graph's result, unless it was streamed. Messages that a node returns as a dict or a pair, and a
+        tool's result that is the answer, are not streamed."""
         values = values if isinstance(values, Mapping) else {"output": values}
         streamed = "".join(self._said.values())
         if (structured := values.get(STRUCTURED)) is not None:
@@ -257,10 +255,8 @@ class GraphWork(AgentWork):
                 await call.end(error=RuntimeError(payload["message"]))
 
     async def _end_stored(self, call: OwnCall, value: Any, stored: asyncio.Event) -> None:
-        """Show the result of a call once it is stored, because the call is not repeated then, or after `STORED_S`.
-
-        The results of a node that calls several tools are stored together, at the end of the node.
-        """
+        """Show the result of a call once it is stored, because the call is not repeated then, or after `STORED_S`. The
+        results of a node that calls several tools are stored together, at the end of the node."""
         with suppress(TimeoutError):
             await asyncio.wait_for(stored.wait(), STORED_S)
         await call.end(as_json(value))

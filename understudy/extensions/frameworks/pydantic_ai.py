@@ -99,10 +99,8 @@ class PydanticWork(KeptWork):
 
     @property
     def _is_plain(self) -> bool:
-        """Whether the output is the model's streamed text.
-
-        If not, the text may only be a form of the output or accompany it, or may be refused or changed when complete.
-        """
+        """Whether the output is the model's streamed text. If not, the text may only be a form of the output or
+        accompany it, or may be refused or changed when complete."""
         inner, capabilities = self.declaration.agent, list[AbstractCapability[Any]]()
         inner.root_capability.apply(capabilities.append)
         while isinstance(inner, WrapperAgent):

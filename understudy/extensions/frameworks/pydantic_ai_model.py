@@ -26,7 +26,7 @@ from pydantic_ai.tools import ToolDefinition
 from understudy.extensions.frameworks.work import usage_of
 from understudy.extensions.providers import answer
 from understudy.models import items
-from understudy.models.faults import SLOW, failure, read_told
+from understudy.models.faults import SLOW, failure, read_error
 from understudy.models.model import Emit, ModelEvent, ModelFault, ModelLimits, ModelUnavailable, Reply, Turn
 from understudy.models.prompt import (
     CONTINUE,
@@ -178,10 +178,8 @@ class PydanticAIModel:
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=form)
 
     async def _step(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Run one step of the exchange. Raises `ModelUnavailable` for every failure.
-
-        The failure is raised outside the except clause, so that it does not carry the provider's error and its texts.
-        """
+        """Run one step of the exchange. Raises `ModelUnavailable` for every failure. The failure is raised outside the
+        except clause, so that it does not carry the provider's error and its texts."""
         try:
             return await step()
         except Exception as error:  # Pydantic AI, four SDKs and their HTTP clients raise errors of many types
@@ -203,16 +201,15 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
         else:
             history.append(messages.ModelRequest([part]))
 
-    def close() -> None:
-        if not reply or not (parts := reply_parts(reply, model)):
-            pass
-        elif history and isinstance(history[-1], messages.ModelResponse):
+    def end_reply() -> None:
+        parts = reply_parts(reply, model) if reply else []
+        reply.clear()
+        if parts and history and isinstance(history[-1], messages.ModelResponse):
             history[-1].parts = [*history[-1].parts, *parts]
-        else:
+        elif parts:
             if not history:
                 ask(messages.UserPromptPart(items.NO_TEXT))
             history.append(messages.ModelResponse(parts, model_name=model, provider_name=system))
-        reply.clear()
 
     all_items: list[items.Item] = [*turn.items, *turn.notes]
     if turn.partial_text.strip():
@@ -222,7 +219,7 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
             reply.append(item)
             continue
         if not (isinstance(item, items.MessageItem) and len(reply) == 1 and isinstance(reply[0], items.ReasoningItem)):
-            close()
+            end_reply()
         match item:
             case items.ReasoningItem() | items.MessageItem(role="assistant"):
                 reply.append(item)
@@ -238,7 +235,7 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
                 ask(tool_return if status == "ok" else replace(tool_return, outcome="failed"))
             case _:
                 ask(messages.UserPromptPart(noted(item.content)))
-    close()
+    end_reply()
     if not history or isinstance(history[-1], messages.ModelResponse):
         ask(messages.UserPromptPart(noted(GO_ON)))
     history[0].parts = [messages.SystemPromptPart(system_text(turn)), *history[0].parts]
@@ -322,9 +319,9 @@ def _failure(error: Exception) -> ModelUnavailable:
         case exceptions.ModelConnectionError():
             return ModelUnavailable("The connection to the language model was lost.", True, kind, fault=ModelFault.AWAY)
         case exceptions.UserError() | exceptions.ContentFilterError():
-            return failure(read_told(None, 400, f"{kind}: {error}"), kind)
+            return failure(read_error(None, 400, f"{kind}: {error}"), kind)
         case exceptions.ModelAPIError():
-            refusal = read_told(error.body, getattr(error, "status_code", 0), f"{error.provider_error_code} {error}")
+            refusal = read_error(error.body, getattr(error, "status_code", 0), f"{error.provider_error_code} {error}")
             return failure(refusal, kind, retry_after_s=error.retry_after)
     return answer.unreadable(kind)
 

@@ -119,10 +119,8 @@ class McpSession:
         return entries
 
     async def _page(self, what: str, params: types.PaginatedRequestParams) -> tuple[list[dict[str, Any]], str | None]:
-        """Return one page of a list, and the cursor of the next. Raises ValueError if the result has no list.
-
-        It is read below the SDK's typed layer, which would refuse the whole list for one malformed entry.
-        """
+        """Return one page of a list, and the cursor of the next. Raises ValueError if the result has no list. It is
+        read below the SDK's typed layer, which would refuse the whole list for one malformed entry."""
         raw = await self.send_raw(_LISTS[what](params=params))
         name = "resourceTemplates" if what == "resource_templates" else what
         raw_entries, cursor = raw.get(name), raw.get("nextCursor")
@@ -197,9 +195,7 @@ class McpSession:
         self, make: Callable[..., Any], limit_s: float, progress: ProgressFnT | None = None
     ) -> dict[str, Any]:
         """Make a request, and repeat it with the input that its server asks for. Return the server's final result.
-
-        `make` returns the request, given `input_responses` and `request_state`. A result without a type is final.
-        """
+        `make` returns the request, given `input_responses` and `request_state`. A result without a type is final."""
 
         async def send() -> types.InputRequiredResult | dict[str, Any]:
             raw = await self.send_raw(make(input_responses=answers, request_state=state), progress)

@@ -150,10 +150,8 @@ def _members(value: Any) -> Mapping[str, Any]:
 
 
 def _interface(listed: Mapping[str, Any]) -> tuple[str, bool, bool]:
-    """Return the URI of a tool's user interface, and whether models and user interfaces may call it (MCP Apps).
-
-    The URI is empty without one or with another scheme. Without a visibility both may call the tool.
-    """
+    """Return the URI of a tool's user interface, and whether models and user interfaces may call it (MCP Apps). The URI
+    is empty without one or with another scheme. Without a visibility both may call the tool."""
     interface = _members(listed.get("_meta")).get("ui")
     if not isinstance(interface, Mapping):
         return "", True, True

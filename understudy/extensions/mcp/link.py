@@ -65,10 +65,8 @@ class LinkState(enum.StrEnum):
 
 @define(eq=False)
 class _Attempt:
-    """One attempt to connect, and its connection while calls can be made.
-
-    `why` is the first reason for its end; `noted`: the link has recorded the end. `agreed`: on a protocol.
-    """
+    """One attempt to connect, and its connection while calls can be made. `why` is the first reason for its end;
+    `noted`: the link has recorded the end. `agreed`: on a protocol."""
 
     connection: "McpSession | None" = None
     agreed: bool = False

@@ -128,7 +128,7 @@ async def stdio(server: McpServer, stderr: deque[str], on_end: Callable[[str], o
     )
     to_session, from_process = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_process, from_session = anyio.create_memory_object_stream[SessionMessage](0)
-    stopping, pending = False, dict[int | str, None]()
+    stopping, pending = False, dict[int | str, None]()  # ids of requests without an answer, the oldest first
 
     def ended(why: str) -> None:
         if not stopping:
@@ -159,10 +159,9 @@ async def _read(
     process: trio.Process, to_session: Any, pending: dict[int | str, None], on_end: Callable[[str], object]
 ) -> None:
     """Send the messages of the process, one per line, to the session, until its output ends or a line is endless.
-
-    `pending` are the ids of the requests that wait for an answer.
-    """
-    why, pieces, size = "it closed its output", list[bytes](), 0
+    `pending` are the ids of the requests that wait for an answer."""
+    why = "it closed its output"
+    pieces, size = list[bytes](), 0  # of the unfinished line; of a too large one only the edges are kept
     assert process.stdout is not None  # noqa: S101 - for the type checker: it has a pipe
     async with to_session:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError, anyio.BrokenResourceError):
@@ -204,13 +203,11 @@ def _message(line: bytes, pending: dict[int | str, None]) -> SessionMessage | Ex
     try:
         message = mcp_types.jsonrpc_message_adapter.validate_json(mended(line), by_name=False)
     except ValueError:
-        return _failed_answer(
-            _id_of(line), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE), pending
-        )
+        return _error_answer(_id_of(line), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE), pending)
     if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id is not None:
         pending.pop(message.id, None)
     if isinstance(message, mcp_types.JSONRPCError) and message.id is None and len(pending) == 1:
-        return _failed_answer(next(iter(pending)), message.error, pending)
+        return _error_answer(next(iter(pending)), message.error, pending)
     return SessionMessage(message)
 
 
@@ -245,7 +242,7 @@ def _too_large(edges: bytes, pending: dict[int | str, None]) -> SessionMessage |
     request_id = _id_of(edges)
     if request_id is None and len(pending) == 1 and _ANSWER.match(edges):
         request_id = next(iter(pending))
-    return _failed_answer(request_id, mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=TOO_LARGE), pending)
+    return _error_answer(request_id, mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=TOO_LARGE), pending)
 
 
 def _id_of(line: bytes) -> int | str | None:
@@ -257,7 +254,7 @@ def _id_of(line: bytes) -> int | str | None:
     return int(number) if number.isdecimal() else number  # some servers return our numbers as texts
 
 
-def _failed_answer(
+def _error_answer(
     request_id: int | str | None, error: mcp_types.ErrorData, pending: dict[int | str, None]
 ) -> SessionMessage | Exception:
     """Return an error as the answer to a request, or a ValueError if the request is not pending."""
@@ -368,10 +365,10 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
         try:
             response = await super().handle_async_request(request)
         except httpx2.TransportError as error:
-            return _failed(f"it cannot be reached: {str(error) or type(error).__name__}")
+            return _error_response(f"it cannot be reached: {str(error) or type(error).__name__}")
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
-            return _failed("its response is compressed, which was not asked for")
+            return _error_response("its response is compressed, which was not asked for")
         events = response.headers.get("content-type", "").startswith("text/event-stream")
         response.stream = _BoundedStream(response.stream, events=events)
         if response.status_code >= 400 and request.method == "POST":
@@ -389,26 +386,26 @@ async def _refusal(request: httpx2.Request, response: httpx2.Response) -> httpx2
     with suppress(httpx2.StreamError):
         body = await response.aread()
     await response.aclose()
-    words = _words(response, body)
+    words = _reason_in(response, body)
     sentence = f"HTTP {status} {response.reason_phrase}".rstrip() + (f": {words}" if words else "")
     if "mcp-session-id" in request.headers and (
         status in (404, 410) or (status == 400 and "session" in body.decode(errors="replace").lower())
     ):
-        return _failed(sentence, SESSION_GONE, status)
+        return _error_response(sentence, SESSION_GONE, status)
     seconds = response.headers.get("retry-after", "")
     if status == 429 or (status == 503 and seconds):
         wait_s = float(seconds) if seconds.isdecimal() else WAIT_S[0]
-        return _failed(sentence, THROTTLED, status, min(wait_s, WAIT_S[1]))
+        return _error_response(sentence, THROTTLED, status, min(wait_s, WAIT_S[1]))
     if response.headers.get("content-type", "").startswith("application/json"):
         with suppress(ValueError):
             if isinstance(mcp_types.jsonrpc_message_adapter.validate_json(body), mcp_types.JSONRPCError):
                 response.stream = httpx2.ByteStream(body)
                 return response
     code = mcp_types.METHOD_NOT_FOUND if status == 404 else mcp_types.INTERNAL_ERROR
-    return _failed(sentence, code, status, challenge=response.headers.get(CHALLENGE, ""))
+    return _error_response(sentence, code, status, challenge=response.headers.get(CHALLENGE, ""))
 
 
-def _words(response: httpx2.Response, body: bytes) -> str:
+def _reason_in(response: httpx2.Response, body: bytes) -> str:
     """Return the reason in the body of a refusal, if it is a text for people; else an empty text."""
     kind = response.headers.get("content-type", "")
     if kind.startswith("text/plain"):
@@ -436,9 +433,9 @@ class _UserTransport(BoundedTransport):
             try:
                 token = await self._token(refused)
             except SignedOut:
-                return _failed("you are not signed in", SIGNED_OUT)
+                return _error_response("you are not signed in", SIGNED_OUT)
             except (OAuthError, StorageError) as error:
-                return _failed(f"your sign-in cannot be refreshed now ({error})", mcp_types.INTERNAL_ERROR)
+                return _error_response(f"your sign-in cannot be refreshed now ({error})", mcp_types.INTERNAL_ERROR)
             if refused is not None and token == refused.token:
                 break
             request.headers["Authorization"] = f"Bearer {token}"
@@ -454,12 +451,13 @@ class _UserTransport(BoundedTransport):
             await response.aclose()
         if response.status_code == 403:
             return response
-        return _failed("it does not accept your sign-in", mcp_types.INTERNAL_ERROR)
+        return _error_response("it does not accept your sign-in", mcp_types.INTERNAL_ERROR)
 
 
-def _failed(
+def _error_response(
     why: str, code: int = LOST, status: int = 502, data: float | None = None, challenge: str = ""
 ) -> httpx2.Response:
+    """Return a response with a JSON-RPC error, in place of one that the SDK would not understand."""
     error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": why, "data": data}}
     return httpx2.Response(status, json=error, headers={CHALLENGE: challenge} if challenge else None)
 

@@ -220,10 +220,8 @@ class UserLink(McpLink):
         self._settled.set()
 
     async def _token(self, refused: RefusedToken | None) -> str:
-        """Return an access token, as a `TokenSource`.
-
-        A refusal bars the sign-in only if the connection was never made; later it concerns the scopes of one call.
-        """
+        """Return an access token, as a `TokenSource`. A refusal bars the sign-in only if the connection was never made;
+        later it concerns the scopes of one call."""
         now, tokens = trio.current_time(), self._tokens
         if tokens is None or refused is not None or now >= self._checked_at + CHECK_S or self.accounts.due(tokens):
             refused = refused and evolve(refused, bars=self._attempt.connection is None)

@@ -48,12 +48,15 @@ class _Item:
         """Return whether another item is this one sent again. `call_id` identifies a call; an item's id may change."""
         if any(_text(self.given.get(name)) != _text(given.get(name)) for name in ("type", "name")):
             return False
-        calls, ids = ({_text(self.given.get(name)), _text(given.get(name))} for name in ("call_id", "id"))
-        if len(calls - {""}) == 2 or (len(ids) == 1 and "" not in ids):
-            return len(calls - {""}) < 2
-        if len(calls) == 1 and "" not in calls:
+        own_call_id, call_id = _text(self.given.get("call_id")), _text(given.get("call_id"))
+        own_id, other_id = _text(self.given.get("id")), _text(given.get("id"))
+        if own_call_id and call_id and own_call_id != call_id:
+            return False
+        if own_id and own_id == other_id:
+            return True
+        if own_call_id and own_call_id == call_id:  # some servers give two calls one `call_id`
             return self.place == place or _value(self.given) == _value(given)
-        return self.place == place and "" in ids
+        return self.place == place and not (own_id and other_id)
 
 
 @define
@@ -109,7 +112,10 @@ class ResponseReader(AnswerReader):
         return []
 
     def _say(self, key: Any, text: str, *, whole: bool) -> list[ModelEvent]:
-        """Return the events for a piece of a part; for a `whole` part those for the rest that was not streamed."""
+        """Return the events for a piece of a part; for a `whole` part those for the rest that was not streamed.
+
+        A piece after the whole part begins the part anew.
+        """
         streamed = "" if not whole and key in self._whole else self._parts.get(key, "")
         if whole:
             self._whole.add(key)
@@ -122,7 +128,7 @@ class ResponseReader(AnswerReader):
             return []
         self._parts[key] = streamed + text
         reasons = key[1].startswith("reasoning")
-        begins = reasons in self._newest and (self._newest[reasons] != key or not streamed)
+        begins = reasons in self._newest and (self._newest[reasons] != key or not streamed)  # after another part
         self._newest[reasons] = key
         piece = _BREAK + text if begins else text
         if reasons:

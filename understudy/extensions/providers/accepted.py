@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from attrs import evolve, frozen
 
 from understudy.extensions.providers.ways import WAYS, next_way
-from understudy.models.faults import numbers, said_by
+from understudy.models.faults import numbers, wording
 from understudy.models.model import ModelFault, ModelLimits, ModelUnavailable, Turn
 from understudy.models.prompt import in_words
 
@@ -22,28 +22,28 @@ MIN_WINDOW: Final = 512
 """Tokens of the smallest plausible window; a smaller number in a refusal means something else."""
 LENGTHS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """The names that the APIs have for the field with the limit of a reply."""
-_LENGTH: Final = said_by(
+_LENGTH: Final = wording(
     r"max[_ ]?(completion_?|output_?|new_?)?tokens|(maximum|completion|output) tokens|\w the completion"
 )
-_OF_REPLY: Final = said_by(r"(maximum|max) (output|completion)|max.?tokens (must|should|cannot)")
-_WINDOW: Final = said_by(
+_OF_REPLY: Final = wording(r"(maximum|max) (output|completion)|max.?tokens (must|should|cannot)")
+_WINDOW: Final = wording(
     r"\d \+ \d{1,9} > (\d{1,9})"
     r"|(?:context (?:length|size|window)|model length|max_model_len|maximum context|tokens allowed)"
     r"[^\d]{0,40}?(\d{1,9})|(\d{1,9}) maximum context|<= (\d{1,9})|> (\d{3,9})"
 )
-_INPUT: Final = said_by(
+_INPUT: Final = wording(
     r"(\d{1,9})\W{0,9}(?:tokens? )?(?:in (?:the|your) (?:messages|prompt)|from the input|input tokens|prompt tokens"
     r"|of text input|.inputs. tokens)|(\d{1,9}) \+ \d{1,9} >"
 )
-_UNKNOWN: Final = said_by(
+_UNKNOWN: Final = wording(
     r"unknown|unsupported|unrecognized|unexpected|extra(neous)?\b|forbidden"
     r"|(not|n't|no) (supported|support|permitted|allowed)"
 )
-_FORM: Final = said_by(
+_FORM: Final = wording(
     r"response.?format|json.?(schema|object|mode)|output.?(config(?!\.effort)|format)|text\.format|structured|grammar"
 )
-_OUT_OF_RANGE: Final = said_by(r"above_max|below_min")
-_NO_EFFORT: Final = said_by(
+_OUT_OF_RANGE: Final = wording(r"above_max|below_min")
+_NO_EFFORT: Final = wording(
     r"(not support|unsupported|invalid).{0,40}(think|reason)"
     r"|(think|reason).{0,40}(not support|unsupported|must be|not avail)"
 )
@@ -125,28 +125,30 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
         return None
     if _FORM.search(words) and "for function" not in words and (form := _next_form(sent)):
         return evolve(accepted, form=form), f"json_schema: {form}"
-    if not _UNKNOWN.search(words):
-        texts = (*accepted.wants, str(sent.get("messages")))
-        for name in (member for member in _WANTED if member in words and not any(member in other for other in texts)):
-            return evolve(accepted, wants=accepted.wants | {name}), f"with {name}"
-    if not (way := next_way(words, sent, accepted.ways, sure=True)):
-        if path := _named(words, sent, accepted):
-            if path.endswith("effort") and (levels := _said_levels(words, sent)):
-                return evolve(accepted, efforts=levels), f"{path} other than {', '.join(sorted(levels))}"
-            return evolve(accepted, left_out=accepted.left_out | {path}), path
-        way = next_way(words, sent, accepted.ways, sure=False)
+    if not _UNKNOWN.search(words):  # then it may miss a member
+        there = f"{accepted.wants} {sent.get('messages')}"
+        if missing := next((name for name in _WANTED if name in words and name not in there), ""):
+            return evolve(accepted, wants=accepted.wants | {missing}), f"with {missing}"
+    way = next_way(words, sent, accepted.ways, sure=True)
+    path = "" if way else _named(words, sent, accepted)
+    if path.endswith("effort") and (levels := _said_levels(words, sent)):
+        return evolve(accepted, efforts=levels), f"{path} other than {', '.join(sorted(levels))}"
+    if path:
+        return evolve(accepted, left_out=accepted.left_out | {path}), path
+    way = way or next_way(words, sent, accepted.ways, sure=False)
     return (evolve(accepted, ways=accepted.ways | {way}), way) if way else None
 
 
 def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]) -> tuple[Adaptation, str] | None:
-    """Return the adaptation to a refusal of a reply's limit: the longest reply, or the room that the input leaves."""
+    """Return the adaptation to a refusal of a reply's limit: the longest reply, or the room that the input leaves. In
+    this order: the field is unknown; the refusal names the window; it names a smaller limit; it names nothing."""
     name = next((length for length in LENGTHS if length in sent), "")
     words, plain = error.words, error.words.replace(",", "")
     if not name or not _LENGTH.search(words) or "below_min" in words:
         return None
     if _UNKNOWN.search(words):
         return (evolve(accepted, left_out=accepted.left_out | {name}), name) if name in words else None
-    limit, window, input_tokens = int(sent[name]), _first(_WINDOW, plain), _first(_INPUT, plain)
+    limit, window, input_tokens = int(sent[name]), _number(_WINDOW, plain), _number(_INPUT, plain)
     if window >= MIN_WINDOW and (input_tokens or error.fault is ModelFault.TOO_LONG):
         room, longest = window - input_tokens, window // 4
         if input_tokens and MIN_REPLY <= room < limit:
@@ -169,11 +171,12 @@ def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, An
 
 def told_window(error: ModelUnavailable) -> int | None:
     """Return the tokens of a model's window if a refusal of an input that is too long names them, otherwise None."""
-    window = _first(_WINDOW, error.words.replace(",", "")) if error.fault is ModelFault.TOO_LONG else 0
+    window = _number(_WINDOW, error.words.replace(",", "")) if error.fault is ModelFault.TOO_LONG else 0
     return window if window >= MIN_WINDOW else None
 
 
-def _first(pattern: re.Pattern[str], words: str) -> int:
+def _number(pattern: re.Pattern[str], words: str) -> int:
+    """Return the number in the first group that matched, 0 without a match."""
     match = pattern.search(words)
     return 0 if match is None else int(next(group for group in match.groups() if group))
 
@@ -190,13 +193,15 @@ def _named(words: str, sent: Mapping[str, Any], accepted: Adaptation) -> str:
     """Return the path of the field of a request that a refusal names, empty if it names none."""
     if _OUT_OF_RANGE.search(words):
         return ""
-    plain = re.sub(r"[.\[]'?\d+'?\]?", "", words)
+    plain = re.sub(r"[.\[]'?\d+'?\]?", "", words)  # without the numbers of list items: `messages[3].name`
     paths = sorted(set(_paths(sent)), key=lambda path: -path.count("."))
     names = {path: path.rpartition(".")[2] for path in paths}
-    whole = (path for path in paths if "." in path and re.search(rf"(?<![\w.])(body\.)?{re.escape(path)}(?!\w)", plain))
-    named = (path for path in paths if names[path] not in accepted.wants and _is_named(names[path], plain))
-    effort = (path for path in _EFFORTS if path in paths and _NO_EFFORT.search(words))
-    return next(chain(whole, named, effort), "")
+    by_path = (
+        path for path in paths if "." in path and re.search(rf"(?<![\w.])(body\.)?{re.escape(path)}(?!\w)", plain)
+    )
+    by_name = (path for path in paths if names[path] not in accepted.wants and _is_named(names[path], plain))
+    as_effort = (path for path in _EFFORTS if path in paths and _NO_EFFORT.search(words))
+    return next(chain(by_path, by_name, as_effort), "")
 
 
 def _said_levels(words: str, sent: Mapping[str, Any]) -> frozenset[str]:
@@ -221,11 +226,11 @@ def _with_levels(body: Mapping[str, Any], levels: frozenset[str]) -> dict[str, A
 def _is_named(name: str, words: str) -> bool:
     """Return whether a refusal names a field. A plain word counts only in quotes, or beside a word like "parameter"."""
     if "_" in name or name == "temperature":
-        return said_by(rf"(?<!\w){name.replace('_', '[_ ]')}(?!\w)").search(words) is not None
+        return wording(rf"(?<!\w){name.replace('_', '[_ ]')}(?!\w)").search(words) is not None
     kinds = r"param\w*|arguments?|fields?|propert\w+|keys?|names?|loc"
     before = rf"(?:{kinds}|unknown|unsupported|supplied|body|support|extra)\W+"
     behind = r"\W+(?:parameter|argument|field|(?:is|are) (?:not|un)|not supported|extra|unknown)"
-    return said_by(rf"['\"`\[]{name}['\"`\]]|{before}{name}\b|\b{name}{behind}").search(words) is not None
+    return wording(rf"['\"`\[]{name}['\"`\]]|{before}{name}\b|\b{name}{behind}").search(words) is not None
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:

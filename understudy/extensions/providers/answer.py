@@ -19,7 +19,7 @@ from attrs import define, evolve, field
 from msgspec import UNSET
 
 from understudy.extensions.providers.overheard import Overheard
-from understudy.models.faults import SENTENCES, error_in, failure_of, is_said
+from understudy.models.faults import SENTENCES, error_in, failure_of, is_error_in_words
 from understudy.models.model import (
     Emit,
     Handoff,
@@ -135,7 +135,7 @@ class AnswerReader:
             members = event.to_dict(warnings=False) if hasattr(event, "to_dict") else event
             content = (members.get(WHOLE) or members) if isinstance(members, Mapping) else {}
             if not (error := error_in(content)):
-                self.refusal = content if is_said(content) else self.refusal
+                self.refusal = content if is_error_in_words(content) else self.refusal
                 return self.read(members)
             failure = failure_of(error)
         except (AttributeError, TypeError, LookupError, ValueError):  # the event was not validated

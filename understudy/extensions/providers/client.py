@@ -19,7 +19,7 @@ import trio
 from attrs import evolve
 
 from understudy.extensions.providers.accepted import Adaptation, learn, told_window
-from understudy.models.faults import SLOW, failure, read_told
+from understudy.models.faults import SLOW, failure, read_error
 from understudy.models.model import (
     AttemptLost,
     Emit,
@@ -173,7 +173,7 @@ class SdkModel:
             return ModelUnavailable(sentence, True, kind, fault=ModelFault.AWAY)
         if isinstance(error, _UNREADABLE):
             return ModelUnavailable("The language model sent something unreadable.", True, kind)
-        refusal = read_told(getattr(error, "body", None), getattr(error, "status_code", 0), str(error))
+        refusal = read_error(getattr(error, "body", None), getattr(error, "status_code", 0), str(error))
         return failure(refusal, kind, self.not_found, read_retry_after(error))
 
 

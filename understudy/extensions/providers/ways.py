@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
 
-from understudy.models.faults import said_by
+from understudy.models.faults import wording
 
 _Body: TypeAlias = dict[str, Any]
 _Message: TypeAlias = dict[str, Any]
@@ -65,9 +65,7 @@ def _without_tool_role(body: _Body) -> _Body:
 
 def _with_budget(body: _Body) -> _Body:
     """Give a model of an earlier generation a budget for thinking: a share of its longest reply, by the effort.
-
-    Thinking is left out after a call of this run that was made without thinking, as the API refuses it then.
-    """
+    Thinking is left out after a call of this run that was made without thinking, as the API refuses it then."""
     if (body.get("thinking") or {}).get("type") != "adaptive":
         return body
     replies = [message["content"] for message in body["messages"] if message["role"] == "assistant"]
@@ -90,35 +88,35 @@ def _parts(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-_TEMPLATE: Final = said_by(r"template|jinja|conversation roles|roles must alternate|at row \d|only user.{0,9}assistant")
+_TEMPLATE: Final = wording(r"template|jinja|conversation roles|roles must alternate|at row \d|only user.{0,9}assistant")
 _NOT: Final = r"(not |n't |unsupported|unknown|invalid|unexpected|extra|got )"
 WAYS: Final = {
     "content null": (
-        said_by(
+        wording(
             r"\bcontent\b.{0,80}(null|none|string|missing|required|must|invalid)|(invalid|missing).{0,9}content|null at"
             r"|nonetype"
         ),
         _filled(""),
     ),
     "content empty": (
-        said_by(r"\bcontent\b.{0,80}(empty|blank|required|must|invalid)|empty.{0,40}\bcontent\b|non-?empty"),
+        wording(r"\bcontent\b.{0,80}(empty|blank|required|must|invalid)|empty.{0,40}\bcontent\b|non-?empty"),
         _filled(CALLS),
     ),
     "system as text": (
-        said_by(r"\bsystem\b.{0,60}(string|str\b)"),
+        wording(r"\bsystem\b.{0,60}(string|str\b)"),
         lambda body: body | {"system": body["system"][0]["text"]} if isinstance(body.get("system"), list) else body,
     ),
-    "thinking with a budget": (said_by(r"adaptive|thinking\.type"), _with_budget),
+    "thinking with a budget": (wording(r"adaptive|thinking\.type"), _with_budget),
     "no developer role": (
-        said_by(r"developer|\brole\b"),
+        wording(r"developer|\brole\b"),
         _each(lambda message: message | {"role": "user"} if message.get("role") == "developer" else message),
     ),
     "no system role": (
-        said_by(rf"\b(system|instructions?)\b.{{0,40}}{_NOT}|{_NOT}.{{0,40}}\b(system|instructions)\b"),
+        wording(rf"\b(system|instructions?)\b.{{0,40}}{_NOT}|{_NOT}.{{0,40}}\b(system|instructions)\b"),
         _without_system,
     ),
     "no tool role": (
-        said_by(
+        wording(
             r"\broles?\b.{0,60}\btool\b|\btool\b.{0,20}\brole|variant .?tool\b|only user.{0,9}assistant"
             r"|unexpected message role|roles must alternate"
         ),

@@ -230,13 +230,13 @@ class ScrubCommand:
 
 
 def _summarise(report: FileReport, *, counts: bool) -> Iterator[str]:
-    """Yield sentences about a file: the redacted kinds and those left in, with their numbers; and failed detectors."""
+    """Yield sentences about a file: how many of which kind were redacted or only found, and failed detectors."""
     if counts and report.positions:
         flagged = [position.kind for position in report.positions if position.action is Action.FLAG]
         removed = [position.kind for position in report.positions if position.action is not Action.FLAG]
         yield "; ".join(
             f"{words} {', '.join(f'{kind} ({number})' for kind, number in _by_number(kinds))}"
-            for words, kinds in (("taken out:", removed), ("left in:", flagged))
+            for words, kinds in (("redacted:", removed), ("found, not redacted:", flagged))
             if kinds
         )
     if report.omitted:

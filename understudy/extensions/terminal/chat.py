@@ -77,10 +77,10 @@ HELP: Final = (
     "/new         start a new conversation",
     "/next TEXT   send a run at work a message, which it reads at its next step",
     "/now TEXT    the same, but the model is interrupted for it; its text stays",
-    "/back        take back the last of these that was not read yet",
+    "/back        withdraw the last of these, if it was not read yet",
     "/continue    go on with the last answer, if it was cut",
     "/quit        leave, as Ctrl-D does",
-    "/undo        list the calls that can be taken back; /undo 2 takes back one, /undo all all",
+    "/undo        list the calls that can be undone; /undo 2 undoes the second, /undo all all of them",
     "/prompts     prompts of MCP servers; /prompts SERVER:NAME argument=value sends one",
     "/decline     do not answer what a tool asks",
     "When a tool asks for your consent: y, or n, or n and why; c to change what it is given.",
@@ -425,7 +425,7 @@ class ChatSession:
                 soon = call.until - time.time() < 20 * 3600
                 until = time.strftime("%H:%M" if soon else "%d %B", time.localtime(call.until))
                 self.screen.note(f"{number}  {call.line}  until {until}")
-            self.screen.note("/undo 1 takes back the first, /undo all all of them")
+            self.screen.note("/undo 1 undoes the first, /undo all all of them")
 
     async def show_event(self, received: Received) -> None:
         """Show one event of the server."""
@@ -535,7 +535,7 @@ class ChatSession:
                 asked.calls = 0
                 note(f"↪ read by the agent{self._steer_text(steer_id)}")
             case SteerWithdrawn(steer_id=steer_id, message_id=following):
-                ending = "taken back" if following is None else "the run ended first; it is the next message"
+                ending = "withdrawn" if following is None else "the run ended first; it is the next message"
                 note(f"↪ {ending}{self._steer_text(steer_id)}")
                 if following is not None:
                     self.pending.setdefault(following, PendingMessage())
@@ -583,7 +583,7 @@ class ChatSession:
                 elif {"budget", "cut"} & set(data or {}):
                     self._note_cut(message_id, asked, "")
                 if asked.undoable:
-                    note("/undo lists what can be taken back")
+                    note("/undo lists what can be undone")
                 if spent := _spent(usage, self._model_of(asked.answers), self.currency):
                     note(spent)
                 self._end(message_id)

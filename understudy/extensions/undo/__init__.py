@@ -15,7 +15,7 @@ class UndoOfCalls(Extension):
     """See the module."""
 
     name = "undo"
-    about = "take back what tools have done"
+    about = "undo what tools have done"
 
     async def open(self, server: "WebContext") -> None:
         """Add the command `undo`, and the part of conversations that undoes calls."""

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from sanitization.detectors.markup.urls import (
     Addresses,
-    bare,
-    carries,
+    carries_words,
+    has_link_scheme,
+    has_room_for_words,
     host,
     is_harmless,
     is_inline_image,
-    leads,
     plain,
+    problem_in_sight,
     scheme,
-    tells,
 )
 
 TALK = b"Meet me at noon, bring the report"
@@ -50,7 +50,7 @@ TALK = b"Meet me at noon, bring the report"
 def test_a_scheme_is_known_in_any_dress(address: str, expected: str) -> None:
     """Case, controls, spaces, entities, percent signs and backslashes hide nothing."""
     assert scheme(address) == expected
-    assert leads(address) == (expected in ("", "https", "mailto"))
+    assert has_link_scheme(address) == (expected in ("", "https", "mailto"))
 
 
 @pytest.mark.parametrize(
@@ -115,24 +115,24 @@ QUIET = [
 @pytest.mark.parametrize("address", CARRYING)
 def test_encoded_words_in_addresses_are_recognised(address: str) -> None:
     """Base64, hex, sentences and loot; in queries, fragments, paths and names of hosts."""
-    assert carries(address)
-    assert Addresses().link(address) == "markup.link.exfiltration"
-    assert Addresses(links=frozenset({host(address) or ""})).link(address) is None
+    assert carries_words(address)
+    assert Addresses().link_problem(address) == "markup.link.exfiltration"
+    assert Addresses(links=frozenset({host(address) or ""})).link_problem(address) is None
 
 
 @pytest.mark.parametrize("address", QUIET)
 def test_identifiers_searches_and_trackers_are_quiet(address: str) -> None:
     """Ordinary queries, ids and tracking parameters carry no data."""
-    assert not carries(address)
-    assert Addresses().link(address) is None
-    assert bare(address) is None
+    assert not carries_words(address)
+    assert Addresses().link_problem(address) is None
+    assert problem_in_sight(address) is None
 
 
 def test_words_that_name_another_domain_mislead() -> None:
     """Only if the words are themselves an address of an unrelated domain."""
     judge = Addresses()
-    assert judge.link("https://else.example/", "https://bank.test/in") == "markup.link.deceptive"
-    assert judge.link("https://else.example/", "**www.bank.test**") == "markup.link.deceptive"
+    assert judge.link_problem("https://else.example/", "https://bank.test/in") == "markup.link.deceptive"
+    assert judge.link_problem("https://else.example/", "**www.bank.test**") == "markup.link.deceptive"
     for label in (
         "https://www.else.example/",
         "else",
@@ -141,7 +141,7 @@ def test_words_that_name_another_domain_mislead() -> None:
         "https://",
         "see https://bank.test",
     ):
-        assert judge.link("https://docs.else.example/", label) is None
+        assert judge.link_problem("https://docs.else.example/", label) is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_words_that_name_another_domain_mislead() -> None:
 )
 def test_images_come_from_named_hosts(address: str, shown: bool) -> None:
     """Hosts are compared exactly, since an image is fetched without a click."""
-    assert Addresses(images=frozenset({"pic.example"})).shows(address) is shown
+    assert Addresses(images=frozenset({"pic.example"})).may_show(address) is shown
 
 
 def test_inline_images_are_pictures() -> None:
@@ -184,7 +184,7 @@ def test_inline_images_are_pictures() -> None:
 )
 def test_a_picture_with_room_for_words_tells(address: str, told: bool) -> None:
     """Sizes and versions in an image's address carry no data."""
-    assert tells(address) is told
+    assert has_room_for_words(address) is told
 
 
 @given(st.text(max_size=60))
@@ -194,9 +194,9 @@ def test_no_text_is_too_broken(text: str) -> None:
     if is_harmless(text):
         assert scheme(text) == ""
         assert host(text) is None or plain(text).startswith("/")
-    judge.link(text, text)
-    judge.page_link(text)
-    judge.image(text)
-    bare("https://" + text)
-    carries("https://" + text)
-    tells(text)
+    judge.link_problem(text, text)
+    judge.page_link_problem(text)
+    judge.image_problem(text)
+    problem_in_sight("https://" + text)
+    carries_words("https://" + text)
+    has_room_for_words(text)

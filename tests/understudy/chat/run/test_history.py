@@ -57,7 +57,7 @@ def test_calls_that_the_user_undid_are_noted() -> None:
     items = exchange_items(exchange(*work, *undos, answer="Paid."), {})
     (note,) = (item for item in items if isinstance(item, NoteItem))
     assert note is items[-1]
-    assert note.content == "The user undid this call afterwards: pay, call s2. Its effect is taken back."
+    assert note.content == "The user undid this call afterwards: pay, call s2. Its effect was reverted."
 
 
 def test_the_text_of_an_interrupted_turn_is_as_much_as_was_shown() -> None:

@@ -119,10 +119,8 @@ async def _metadata(server: McpServer, issuer: str, http: GuardedHttp) -> OAuthM
 
 
 async def _first(urls: Iterable[str], kind: type[M], own: str, http: GuardedHttp, whose: str) -> M | None:
-    """Return the metadata at the first URL that has some, or None.
-
-    The MCP server's `own` host may be private, because the developer configured it; URLs in its response may not.
-    """
+    """Return the metadata at the first URL that has some, or None. The MCP server's `own` host may be private, because
+    the developer configured it; URLs in its response may not."""
     for url in urls:
         response = await (GuardedHttp(private=True) if urlsplit(url).netloc == own else http).get(url)
         if response.status == 429 or response.status >= 500:

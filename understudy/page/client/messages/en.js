@@ -280,7 +280,7 @@ export const messages = Object.freeze({
   "retry.undone_first": "This is undone first: {calls}.",
   "retry.twice": "This took effect, cannot be undone and may happen a second time: {calls}.",
   "cut.budget": "The budget of this answer is spent.",
-  "cut.elsewhere": "This agent works on another server, and cannot go on with an answer that was cut.",
+  "cut.elsewhere": "This agent works on another server, and cannot continue an answer that was cut.",
   "cut.go_on": "Continue",
   "cut.going_on": "Going on",
   "cut.length": "The model reached the length limit of an answer.",
