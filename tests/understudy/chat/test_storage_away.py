@@ -108,8 +108,7 @@ async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: A
         await rig.desk.delete_thread("ada", "t")
     away.writes = False
     await rig.answered("second", 2)
-    events = await rig.services.store.events("ada", "t", 0)
-    assert [event.seq for event in events] == [1, 2, 3, 4, 5]
+    assert [event.seq for event in await rig.services.store.events("ada", "t", 0)] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("seq", [1, 2])

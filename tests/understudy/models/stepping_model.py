@@ -13,10 +13,8 @@ SILENCE = math.inf
 
 
 class Scripted:
-    """A model that plays one step per call, and the last one again and again.
-
-    A step is a text, an error, seconds of silence, another event, or a list of these.
-    """
+    """A model that plays one step per call, and the last one again and again. A step is a text, an error, seconds of
+    silence, another event, or a list of these."""
 
     name, notice = "scripted", "A notice."
 

@@ -89,8 +89,7 @@ def test_memories_of_agents_go_in_pieces(database, make, monkeypatch: pytest.Mon
     with database.writing.connect() as connection:
         commit_group(connection, [add_file(make.file("ann")), remove_rows(files, (("ann", "0" * 32),))])
         commit_group(connection, [remember("ann", "guide", f"n{n}", n, 1.0, 2.0) for n in range(5)])
-        outcomes = [commit_group(connection, [remove_user_rows("ann")])[0] for _ in range(4)]
-        assert outcomes == [MORE, MORE, GONE, 0]
+        assert [commit_group(connection, [remove_user_rows("ann")])[0] for _ in range(4)] == [MORE, MORE, GONE, 0]
         assert counts(connection) == {}
 
 

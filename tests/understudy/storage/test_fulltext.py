@@ -103,8 +103,7 @@ def test_the_index_is_used(book: Book, kind: str) -> None:
     with book.reading.begin() as connection:
         if kind == "sqlite":
             query = "SELECT rowid FROM words_index WHERE words_index MATCH 'x'"
-            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all())
-            assert "VIRTUAL TABLE INDEX" in plan
+            assert "VIRTUAL TABLE INDEX" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all())
         else:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             query = "SELECT 1 FROM words WHERE array_to_tsvector(string_to_array(text, ' ')) @@ CAST('x' AS tsquery)"

@@ -288,10 +288,8 @@ async def test_a_deadline_is_for_the_database_and_not_for_the_queue(
 async def test_reads_are_refused_at_once_after_failures_in_a_row(
     clock: trio.testing.MockClock, engine: Engine, breaker: Breaker
 ) -> None:
-    """No thread is asked then; when its time is over one read finds out, and the others wait for that.
-
-    The clock is slow, so that the one read is not late on a busy machine.
-    """
+    """No thread is asked then; when its time is over one read finds out, and the others wait for that. The clock is
+    slow, so that the one read is not late on a busy machine."""
     reader, entered = ReadPool(engine, 1, 5.0, breaker), []
 
     reader, entered = ReadPool(engine, 1, 5.0, breaker), []

@@ -29,10 +29,8 @@ def clock() -> trio.testing.MockClock:
 
 
 class PassingDeadlines(StoreWriter):
-    """A writer after each of whose failed commits `passes_s` pass at once.
-
-    So callers hear why their write failed, however long that takes, and do not try for the rest of their time.
-    """
+    """A writer after each of whose failed commits `passes_s` pass at once. So callers hear why their write failed,
+    however long that takes, and do not try for the rest of their time."""
 
     def __init__(self, database, clock, passes_s: float) -> None:
         super().__init__(database)

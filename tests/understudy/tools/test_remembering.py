@@ -21,8 +21,7 @@ Attach = Callable[..., ToolContext]
 )
 async def test_a_fact_gets_a_name_of_its_own_words(attach: Attach, fact: str, name: str) -> None:
     context = attach()
-    result = await remember.call({"fact": fact}, context)
-    assert result.value == {"name": name, "fact": fact}
+    assert (await remember.call({"fact": fact}, context)).value == {"name": name, "fact": fact}
     assert await context.recall(name) == fact
 
 

@@ -448,8 +448,6 @@ class RunCall(Asker):
         # An unknown name is the model's text: it must not become a label.
         services.metrics.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
         widget = undo_until = counts = None
-        if tool is not None and outcome.status is ToolStatus.OK and WIDGET_SETTING not in executor.request.settings:
-            widget = {"server": tool.server, "uri": tool.widget} if tool.widget else None
         outcome, clean = await sanitize(outcome, services.content_filter)
         files = [] if self.attempt is None else self.attempt.files
         outcome = evolve(outcome, note=self.note, files=files)
@@ -461,8 +459,11 @@ class RunCall(Asker):
             summary = build_summary("tool", clean.findings, most, omitted=omitted, call_id=self.call_id)
             after = () if summary is None else (summary,)
         self.outcome = outcome
-        if outcome.status is ToolStatus.OK and tool is not None and tool.undo is not None:
-            undo_until = now + tool.undo_s if services.settings.undo and not outcome.by_user else None
+        if outcome.status is ToolStatus.OK and tool is not None:  # also after its result was sanitized
+            if tool.undo is not None and services.settings.undo and not outcome.by_user:
+                undo_until = now + tool.undo_s
+            if tool.widget and WIDGET_SETTING not in executor.request.settings:
+                widget = {"server": tool.server, "uri": tool.widget}
         completed = ToolCompleted(
             agent_id=self.agent_id,
             call_id=self.call_id,

@@ -12,6 +12,8 @@ from attrs import evolve, frozen
 from trio.testing import MockClock
 
 from actors import ActorRef, Context
+from sanitization import STANDARD, Action, Category
+from tests.rigs import played_run
 from tests.rigs.agent_run import LogOfRun, one_permit, started
 from tests.rigs.played_run import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
 from tests.rigs.scripted_model import Call, Say, ScriptedModel
@@ -25,6 +27,8 @@ from understudy.chat.messages import FinishRun, Stop
 from understudy.chat.run.call import EFFECT_UNKNOWN, START_S
 from understudy.chat.run.call_attempt import MAX_WAITING, PUBLISH_S, ToolCall, publish_partials
 from understudy.chat.run.questions import OpenQuestion
+from understudy.content.filter import ContentFilter
+from understudy.observe.metrics import Metrics
 from understudy.storage.limits import Limits
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
 from understudy.wire import events as wire
@@ -122,6 +126,19 @@ async def test_a_call_takes_effect_once_under_its_id(options: dict[str, Any], ef
     _, outcome = await resumed(payer(**options), effect=effect)
     assert (outcome.status, outcome.result, outcome.effect) == (wire.ToolStatus.OK, "paid 3", None)
     assert dict(BANK) == {outcome.call_id: 1}
+
+
+async def test_the_widget_of_a_blocked_result_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = evolve(STANDARD, tool={**STANDARD.tool, Category.SECRET: Action.BLOCK})
+    monkeypatch.setattr(played_run, "GUARD", ContentFilter(policy, Metrics().findings))
+
+    @tool
+    async def pay(amount: int) -> str:
+        """Pay."""
+        return "ghp_16C7e42F292c6912E7710c838347" + "Ae178B4a"
+
+    shown = completed((await played([an_agent(evolve(pay, server="bank", widget="ui://pay"))])).events)
+    assert (shown.result["error"]["code"], shown.widget) == ("content_blocked", None)
 
 
 @pytest.mark.parametrize("reconcile", [unsure, broken, slow])
