@@ -101,8 +101,7 @@ async def fail(reader: ReadPool, query: Callable[[Connection], object]) -> None:
 
 
 def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
-    value = connection.execute(text("SELECT number FROM numbers")).scalar_one()
-    return value + plus, threading.get_ident()
+    return connection.execute(text("SELECT number FROM numbers")).scalar_one() + plus, threading.get_ident()
 
 
 async def test_reads_that_wait_for_a_thread_go_together(engine: Engine) -> None:

@@ -119,8 +119,7 @@ async def test_threads_come_newest_first_in_pages(many) -> None:
 async def test_messages_come_last_page_first_each_in_reading_order(store, make) -> None:
     await store.commit(make.opening())
     for number in range(2, 7):
-        message = make.message(message_id=f"m{number}", created_at=200.0 - number)
-        await store.commit(make.change(messages=[message]))
+        await store.commit(make.change(messages=[make.message(message_id=f"m{number}", created_at=200.0 - number)]))
     pages, cursor = [], None
     while not pages or cursor is not None:
         page = await store.messages("ann", "t1", cursor, limit=4)
@@ -160,8 +159,7 @@ async def test_files_come_in_the_order_asked_for(store, make) -> None:
     for letter in "abc":
         await store.commit(add_file(make.file(file_id=letter * 32)))
     await store.commit(add_file(make.file("bob", "d" * 32)))
-    files = await store.read(among, "ann", [letter * 32 for letter in "cadxca"])
-    assert [file.id[0] for file in files] == ["c", "a"]
+    assert [file.id[0] for file in await store.read(among, "ann", [letter * 32 for letter in "cadxca"])] == ["c", "a"]
     assert await store.read(among, "ann", []) == []
 
 

@@ -34,8 +34,7 @@ def refund(order_id: str) -> str:
 @tool
 async def first_line(context: ToolContext) -> str:
     """Read the first line of the attached file."""
-    path = (await context.files.get(context.references[0])).path
-    return (await trio.Path(path).read_text()).splitlines()[0]
+    return (await trio.Path((await context.files.get(context.references[0])).path).read_text()).splitlines()[0]
 
 
 @frozen

@@ -74,8 +74,7 @@ async def test_undo_is_given_the_stored_result_and_the_arguments() -> None:
         calls.append((result, arguments))
         return "taken back"
 
-    undo = paying(undo=take_back).undo
-    assert (await undo.call("paid 3", {"amount": 3}, a_context())).value == "taken back"
+    assert (await paying(undo=take_back).undo.call("paid 3", {"amount": 3}, a_context())).value == "taken back"
     assert calls == [("paid 3", {"amount": 3})]
 
 

@@ -267,10 +267,8 @@ async def test_a_lifespan_that_does_not_open_is_an_error_in_a_sentence(lifespans
 
 
 async def test_a_tool_that_holds_the_loop_is_reported(brisk: None) -> None:
-    """The record names the tool and its line, while the loop is still held if that lasts.
-
-    A busy machine can hold the other tasks of the loop up, too.
-    """
+    """The record names the tool and its line, while the loop is still held if that lasts. A busy machine can hold the
+    other tasks of the loop up, too."""
     events: list[object] = []
     loop = ToolLoop({}, asyncio=False)
 

@@ -43,7 +43,6 @@ async def test_a_large_tree_is_pruned_and_says_so(attach: Callable[..., ToolCont
     assert result.value["truncated"] is True
     assert result.value["tree"]["children"][0]["hidden"] == 5_000 - 198
     assert len(result.value["text"].splitlines()) == 201
-    shallow = await supervision_tree.call({"depth": 1}, attach())
-    assert shallow.value["tree"]["children"][0]["hidden"] == 1
+    assert (await supervision_tree.call({"depth": 1}, attach())).value["tree"]["children"][0]["hidden"] == 1
     with pytest.raises(ToolError, match="between 1 and 12"):
         await supervision_tree.call({"depth": 0}, attach())

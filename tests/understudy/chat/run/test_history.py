@@ -99,8 +99,7 @@ FILES = {"a.png": b"\x89PNG\r\n\x1a\n" + bytes(32), "b.pdf": b"%PDF-1.4\n%%EOF\n
 async def test_images_and_documents_go_to_models_that_take_them(images: bool, documents: bool) -> None:
     model = ScriptedModel(Say("Seen."))
     model.limits = ModelLimits(images=images, documents=documents)  # type: ignore[attr-defined]
-    run = await run_agent(Agent("reader", model=model), "What is this?", files=FILES)
-    assert run.text == "Seen."
+    assert (await run_agent(Agent("reader", model=model), "What is this?", files=FILES)).text == "Seen."
     item = model.inputs[0].items[-1]
     assert sorted(file.name for file in item.files) == sorted(FILES)
     assert [image.content for image in item.images] == ([FILES["a.png"]] if images else [])

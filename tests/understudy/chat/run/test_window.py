@@ -98,8 +98,7 @@ def test_the_newest_stored_compaction_applies() -> None:
     newest = window.Compaction(window.Place("r1", 3), window.Place("r2"), "Summary.")
     step = StepRecord("r2", 4, "summary", "m", None, {}, window.encode_compaction(newest), "ok", 1.0, 2.0)
     broken = StepRecord("r3", 4, "summary", "m", None, {}, {"start": 1}, "ok", 1.0, 2.0)
-    path = [exchange(step, run_id="r2"), exchange(broken, run_id="r3")]
-    assert window.exchanges_compaction((), path) == newest
+    assert window.exchanges_compaction((), [exchange(step, run_id="r2"), exchange(broken, run_id="r3")]) == newest
     assert window.exchanges_compaction((), []) == window.NONE
     with pytest.raises(UnreadableSteps):
         window.read_compaction([broken])
