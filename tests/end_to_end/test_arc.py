@@ -51,36 +51,30 @@ async def test_a_run_shows_every_step_with_its_required_fields(serve: Any) -> No
     assert text == events[-1]["data"]["message"] == "It said hello "
 
 
+MISBEHAVING: list[tuple[tuple[str, Any], str, str, str]] = [
+    (("refuse", {}), "failed", "tool_failed", "The oven is cold."),
+    (("crash", {}), "failed", "tool_failed", r"The tool failed\. \(error "),
+    (("hang", {}), "timed_out", "tool_timeout", "stopped after 0.2 s"),
+    (("block", {}), "timed_out", "tool_timeout", "stopped after 0.2 s"),
+    (("missing", {}), "failed", "invalid_arguments", "no tool “missing”"),
+    (("echo", {"text": 5}), "failed", "invalid_arguments", "text"),
+]
+
+
 @pytest.mark.promise("wire.arc-tools-paired", "wire.error-of-a-tool", "wire.error-no-insides", "owasp.errors")
-@pytest.mark.parametrize(
-    ("call", "status", "code", "words"),
-    [
-        (("refuse", {}), "failed", "tool_failed", "The oven is cold."),
-        (("crash", {}), "failed", "tool_failed", r"The tool failed\. \(error "),
-        (("hang", {}), "timed_out", "tool_timeout", "stopped after 0.2 s"),
-        (("block", {}), "timed_out", "tool_timeout", "stopped after 0.2 s"),
-        (("missing", {}), "failed", "invalid_arguments", "no tool “missing”"),
-        (("echo", {"text": 5}), "failed", "invalid_arguments", "text"),
-    ],
-)
-async def test_a_tool_that_misbehaves_is_a_result_and_the_run_goes_on(
-    serve: Any, call: tuple[str, Any], status: str, code: str, words: str
-) -> None:
-    events = await run(serve, scripted(Call([call]), Say("That did not work")))
-    done = completed(events)
-    assert (done["status"], done["result"]["error"]["code"]) == (status, code)
-    assert re.search(words, done["result_summary"])
+async def test_tools_that_misbehave_are_results_and_the_run_goes_on(serve: Any) -> None:
+    calls = [("echo", {"text": "a"}), *(call for call, *_ in MISBEHAVING), ("echo", {"text": "b"})]
+    events = await run(serve, scripted(Call(calls), Say("That did not work")))
+    ended = [event["data"] for event in events if event["type"] == "tool_completed"]
+    assert len({data["call_id"] for data in ended}) == len(calls)
+    assert [data["result"] for data in ended if data["status"] == "ok"] == ["a", "b"]
+    failures = {data["tool_name"]: data for data in ended if data["status"] != "ok"}
+    for (name, _), status, code, words in MISBEHAVING:
+        assert (failures[name]["status"], failures[name]["result"]["error"]["code"]) == (status, code), name
+        assert re.search(words, failures[name]["result_summary"])
+    assert ended[-1]["status"] == "timed_out", "the calls of a turn run side by side"
     assert events[-1]["data"]["message"] == "That did not work "
     assert not any(word in str(events) for word in ("secret-detail", "Traceback"))
-
-
-@pytest.mark.promise("wire.arc-tools-paired")
-async def test_several_calls_of_one_turn_run_side_by_side_and_each_is_paired(serve: Any) -> None:
-    calls = [("echo", {"text": "a"}), ("hang", {}), ("echo", {"text": "b"})]
-    events = await run(serve, scripted(Call(calls), Say("Done")))
-    ended = [event["data"] for event in events if event["type"] == "tool_completed"]
-    assert [data["tool_name"] for data in ended] == ["echo", "echo", "hang"]
-    assert len({data["call_id"] for data in ended}) == 3
 
 
 @pytest.mark.promise("wire.event-agent-handoff", "wire.arc-agents-paired")

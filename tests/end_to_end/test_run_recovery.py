@@ -20,6 +20,7 @@ from understudy.storage.limits import Limits
 from understudy.storage.records import RunAttempt
 
 WRITER = "tests.end_to_end.hand_written_agent:agent"
+ORDER = ("once", "again", "ask")
 
 
 def answered(name: str) -> Moment:
@@ -50,16 +51,6 @@ async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: An
     watcher = await survived(tmp_path, "again", calling("again"), shown(300), options=options)
     assert (watcher.events[-1]["type"], watcher.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
     assert (watcher.screen.text, watcher.screen.jumps) == (SPOKEN, 0)
-
-
-ORDER = ("once", "again", "ask")
-
-
-async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
-    watcher = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
-    assert (watcher.events[-1]["type"], watcher.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
-    assert (watcher.screen.text, watcher.screen.jumps) == (SPOKEN, 0)
-    assert [data["status"] for data in watcher.kinds("tool_completed")] == ["ok"]
 
 
 @pytest.mark.parametrize("moment", [calling("again"), answered("again")], ids=["at work", "one has ended"])

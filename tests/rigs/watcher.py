@@ -3,12 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import trio
-import trio_websocket
 from attrs import define, field
 
 from tests.rigs import http
@@ -57,10 +55,6 @@ class Watcher:
             if event["type"] == "approval_required" or event["type"] != "error" or event.get("seq") is not None:
                 self.sees(event)
 
-    async def until_gone(self, client: ChatClient) -> None:
-        with suppress(trio_websocket.ConnectionClosed):
-            await self.until(client, lambda _: False)
-
 
 def calling(name: str) -> Moment:
     """Read until a tool has been running for a moment."""
@@ -87,7 +81,6 @@ async def survived(
     message: str,
     *moments: Moment,
     options: tuple[str, ...] = (),
-    orderly: bool = False,
     pause_s: float = 0.0,
     written: str = "",
     served: str = AGENT,
@@ -97,13 +90,13 @@ async def survived(
 ) -> Watcher:
     """Have a message answered by servers that are each killed at a given moment. A call that waits is then allowed.
 
-    `orderly`: the servers are drained instead, with little time. `pause_s` passes between a moment and the kill.
+    `pause_s` passes between a moment and the kill.
     The last kill comes when a call has written a line that begins with `written` instead.
     `python_path` is a folder with further packages for them. `modules` are loaded before they are forked.
     """
     seen, calls, token = Watcher(), tmp_path / "calls", ""
     for number, moment in enumerate([*moments, ended]):
-        settings = {CALLS: str(calls)} | ({"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {})
+        settings = {CALLS: str(calls)}
         if python_path is not None:
             settings["PYTHONPATH"] = str(python_path)
         async with started(tmp_path / "data", served, *options, modules=modules, **settings) as server:
@@ -123,12 +116,7 @@ async def survived(
                     await eventually(lambda: f"\n{written} " in calls.read_text())
                 else:
                     await trio.sleep(0 if ended(seen) else pause_s)
-                if not orderly:
-                    await server.kill()
-                elif not ended(seen):
-                    server.process.terminate()
-                    await seen.until_gone(client)
-                    assert await server.process.wait() == 0
+                await server.kill()
     check_arc(seen.events)
     return seen
 
