@@ -60,30 +60,30 @@ async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve_gu
 
 
 @pytest.mark.promise("wire.refused-agent")
-@pytest.mark.parametrize("path", [ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"])
-async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -> None:
+async def test_a_refusal_names_the_agent_that_was_asked(serve: Any) -> None:
     running = await serve()
-    async with connected(running.address, path=path, welcome=path != ANSWERS) as client:
-        for message, named in REFUSED:
-            await client.send(message)
-            refused = await client.read()
-            assert refused["type"] == "error"
-            assert (refused["agent_type"], refused["pillar"]) == named, message
+    for path in (ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"):
+        async with connected(running.address, path=path, welcome=path != ANSWERS) as client:
+            for message, named in REFUSED:
+                await client.send(message)
+                refused = await client.read()
+                assert refused["type"] == "error"
+                assert (refused["agent_type"], refused["pillar"]) == named, message
 
 
 @pytest.mark.promise("wire.say-untyped")
-@pytest.mark.parametrize("path", [ANSWERS, "/ws"])
-async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, path: str) -> None:
+async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any) -> None:
     running = await serve()
-    async with connected(running.address, path=path, welcome=path == "/ws") as client:
-        for message, named in (
-            ({"message": "What is 2 + 2?"}, ("guide", None)),
-            ({"message": "What is 2 + 2?", "pillar": "content"}, ("liaison", "content")),
-        ):
-            await client.send(message)
-            answer = await client.until_end() if path == "/ws" else await client.read()
-            assert answer["type"] in ("final_response", "message")
-            assert (answer["agent_type"], answer["pillar"]) == named
+    for path in (ANSWERS, "/ws"):
+        async with connected(running.address, path=path, welcome=path == "/ws") as client:
+            for message, named in (
+                ({"message": "What is 2 + 2?"}, ("guide", None)),
+                ({"message": "What is 2 + 2?", "pillar": "content"}, ("liaison", "content")),
+            ):
+                await client.send(message)
+                answer = await client.until_end() if path == "/ws" else await client.read()
+                assert answer["type"] in ("final_response", "message")
+                assert (answer["agent_type"], answer["pillar"]) == named
 
 
 @pytest.mark.promise("wire.delegated")
@@ -102,19 +102,19 @@ STEPS = ["message_accepted", "agent_started", "agent_thinking", "tool_executing"
 
 
 @pytest.mark.promise("wire.dialect-agent-events")
-@pytest.mark.parametrize("path", ["/ws", "/ws?dialect=flat", "/ws?dialect=payload", f"{ANSWERS}?dialect=agent_events"])
-async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: Any, path: str) -> None:
+async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: Any) -> None:
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two"), name="guide"))
-    async with connected(running.address, path=path) as client:
-        await client.send({"type": "agent_message", "content": "Analyze my code performance"})
-        while (await client.read())["type"] not in ("final_response", "message"):
-            pass
-    types = [event["type"] for event in client.seen if event["type"] in STEPS]
-    assert types == STEPS
-    if "agent_events" in path:
-        assert all(event["agent_type"] == "guide" for event in client.seen[1:])
-        completed = next(event for event in client.seen if event["type"] == "tool_completed")
-        assert completed["data"]["result"] == "a"
+    for path in ("/ws", "/ws?dialect=flat", "/ws?dialect=payload", f"{ANSWERS}?dialect=agent_events"):
+        async with connected(running.address, path=path) as client:
+            await client.send({"type": "agent_message", "content": "Analyze my code performance"})
+            while (await client.read())["type"] not in ("final_response", "message"):
+                pass
+        types = [event["type"] for event in client.seen if event["type"] in STEPS]
+        assert types == STEPS
+        if "agent_events" in path:
+            assert all(event["agent_type"] == "guide" for event in client.seen[1:])
+            completed = next(event for event in client.seen if event["type"] == "tool_completed")
+            assert completed["data"]["result"] == "a"
 
 
 @pytest.mark.promise("wire.event-agent-completed")

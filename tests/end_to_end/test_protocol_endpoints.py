@@ -71,18 +71,18 @@ async def dialect_of(client: ChatClient) -> str:
 
 
 @pytest.mark.promise("wire.endpoint-ws", "wire.endpoint-agent", "wire.event-welcome", "wire.dialect-chosen")
-@pytest.mark.parametrize(("path", "dialect"), PATHS.items())
-async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any, path: str, dialect: str) -> None:
+async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any) -> None:
     running = await serve()
-    choices = [("", None, dialect), ("?dialect=none", None, dialect), ("", "understudy.v1", "canonical")]
-    choices += [(f"?dialect={name}", None, name) for name in MEMBERS]
-    choices += [("?dialect=agent_response", "understudy.flat", "flat")]
-    for query, offered, expected in choices:
-        offers, welcome = [offered] if offered else None, expected != "agent_response"
-        async with connected(running.address, path=path + query, subprotocols=offers, welcome=welcome) as client:
-            assert await dialect_of(client) == expected, (query, offered)
-            assert client.socket.subprotocol == offered
-            assert client.seen[0]["type"] == ("welcome" if welcome else "error")
+    for path, dialect in PATHS.items():
+        choices = [("", None, dialect), ("?dialect=none", None, dialect), ("", "understudy.v1", "canonical")]
+        choices += [(f"?dialect={name}", None, name) for name in MEMBERS]
+        choices += [("?dialect=agent_response", "understudy.flat", "flat")]
+        for query, offered, expected in choices:
+            offers, welcome = [offered] if offered else None, expected != "agent_response"
+            async with connected(running.address, path=path + query, subprotocols=offers, welcome=welcome) as client:
+                assert await dialect_of(client) == expected, (query, offered)
+                assert client.socket.subprotocol == offered
+                assert client.seen[0]["type"] == ("welcome" if welcome else "error")
 
 
 @pytest.mark.promise("wire.endpoint-unknown")
@@ -122,38 +122,36 @@ async def test_a_token_comes_by_any_of_its_ways(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.token-message", "owasp.token-in-url")
-@pytest.mark.parametrize("place", ["beside", "inside"])
-async def test_a_token_comes_with_the_first_message(serve: Any, place: str) -> None:
+async def test_a_token_comes_with_the_first_message(serve: Any) -> None:
     running = await serve(secret=SECRET)
     token = {"session_token": token_of("ada")}
     say: dict[str, Any] = {"type": "user_message", "payload": {"content": "What is 2 + 2?"}}
-    frame = say | token if place == "beside" else {**say, "payload": say["payload"] | token}
-    async with connected(running.address, welcome=False) as client:
-        await client.send(frame)
-        assert (await client.read())["data"]["user"] == "ada"
-        await client.until_end(checked=True)
+    for frame in (say | token, {**say, "payload": say["payload"] | token}):
+        async with connected(running.address, welcome=False) as client:
+            await client.send(frame)
+            assert (await client.read())["data"]["user"] == "ada"
+            await client.until_end(checked=True)
 
 
 @pytest.mark.promise("wire.token-first-decides")
-@pytest.mark.parametrize("bad", ["", "garbage", "forged"])
-async def test_the_first_carrier_that_is_present_decides(serve: Any, bad: str) -> None:
+async def test_the_first_carrier_that_is_present_decides(serve: Any) -> None:
     running = await serve(secret=SECRET)
     good = token_of("ada")
-    wrong = bad and jwt.encode({"sub": "x", "sid": "s", "exp": time.time() + 60}, "f" * 40) if bad == "forged" else bad
-    for first in ("subprotocol", "header"):
-        ways = ("subprotocol", "header", "query")
-        later = dict.fromkeys(ways[ways.index(first) + 1 :], good)
-        status, _ = await opened(running, *carried(**{first: wrong}, **later))
-        assert status == 401, first
-        status, _ = await opened(running, *carried(**{first: good}, **dict.fromkeys(later, wrong)))
-        assert status == 101, first
-    path, headers = carried(query=good)
-    async with connected(running.address, path=path, headers=headers) as client:
-        await client.send({"type": "ping", "session_token": wrong or "x"})
-        assert (await client.until("pong"))["type"] == "pong"
-        await client.send({"type": "ping", "session_token": token_of("bob")})
-        await client.until("pong")
-    assert [event["data"].get("user") for event in client.seen] == ["ada", None, None]
+    for wrong in ("", "garbage", jwt.encode({"sub": "x", "sid": "s", "exp": time.time() + 60}, "f" * 40)):
+        for first in ("subprotocol", "header"):
+            ways = ("subprotocol", "header", "query")
+            later = dict.fromkeys(ways[ways.index(first) + 1 :], good)
+            status, _ = await opened(running, *carried(**{first: wrong}, **later))
+            assert status == 401, first
+            status, _ = await opened(running, *carried(**{first: good}, **dict.fromkeys(later, wrong)))
+            assert status == 101, first
+        path, headers = carried(query=good)
+        async with connected(running.address, path=path, headers=headers) as client:
+            await client.send({"type": "ping", "session_token": wrong or "x"})
+            assert (await client.until("pong"))["type"] == "pong"
+            await client.send({"type": "ping", "session_token": token_of("bob")})
+            await client.until("pong")
+        assert [event["data"].get("user") for event in client.seen] == ["ada", None, None]
 
 
 @pytest.mark.promise("wire.token-selected", "wire.token-beside-dialect", "owasp.subprotocol")

@@ -99,16 +99,8 @@ async def watched(
     identity = Identity("ada", "s", expires_at=expires_at)
 
     def make() -> EventStreamConnection:
-        return EventStreamConnection(
-            stream,
-            callbacks,
-            identity,
-            "t",
-            dialect=Dialect.CANONICAL,
-            wrap_frame=encode_event,
-            label="canonical",
-            connection_id="c",
-        )
+        options: dict[str, Any] = {"dialect": Dialect.CANONICAL, "wrap_frame": encode_event, "label": "canonical"}
+        return EventStreamConnection(stream, callbacks, identity, "t", connection_id="c", **options)
 
     async with ActorSystem("system") as system:
         ref = await system.spawn(ChildSpec("c", make, restart=Restart.TEMPORARY))

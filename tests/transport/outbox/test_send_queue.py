@@ -10,7 +10,7 @@ from transport.outbox.send_queue import SendQueue
 from transport.wire.events import PartialResult, Pong, Priority
 from transport.wire.payloads import CHUNK_BYTES, ClientCapabilities
 from understudy.wire.dialects import Dialect
-from understudy.wire.events import AgentProgress, AgentThinking, Alert, Envelope
+from understudy.wire.events import AgentThinking, Alert, Envelope
 from understudy.wire.vocabulary import VOCABULARY
 
 
@@ -25,18 +25,6 @@ def text(offset: int, words: str, thread_id: str = "t") -> Envelope:
 def words_of(envelope: Envelope) -> bytes:
     assert isinstance(envelope.event, PartialResult)
     return envelope.event.text.encode()
-
-
-def test_lanes_go_out_one_after_the_other() -> None:
-    """Alert, high, the story, low; each as it came."""
-    pending = SendQueue(1000, 10)
-    for event, name in ((AgentProgress(1, "…"), b"low"), (Pong(), b"high"), (Alert("!"), b"alert"), (Pong(), b"high2")):
-        pending.add([name], [Envelope(event, 1.0)])
-    pending.add([b"one"], [thought(1)])
-    assert len(pending) == 5
-    assert pending.pop(1000, words_of).frames == [b"alert", b"high", b"high2", b"one", b"low"]
-    assert len(pending) == 0
-    assert pending.pop(1000, words_of).frames == []
 
 
 def test_a_write_is_bounded_and_never_empty() -> None:
@@ -74,15 +62,6 @@ def test_a_queue_that_was_drained_takes_no_more_memory_than_a_new_one() -> None:
     assert held(pending) == held(SendQueue(10_000, 10))
 
 
-def test_text_is_merged_only_with_its_neighbours() -> None:
-    pending = SendQueue(10_000, 10)
-    for envelope in (text(0, "ab"), text(2, "cd")):
-        pending.add_text(envelope)
-    pending.add([b"one"], [thought(1)])
-    pending.add_text(text(4, "ef"))
-    assert pending.pop(10_000, words_of).frames == [b"abcd", b"one", b"ef"]
-
-
 def test_text_nobody_is_shown_is_left_out() -> None:
     pending = SendQueue(10_000, 10)
     pending.add_text(text(0, "ab"))
@@ -113,14 +92,6 @@ def test_from_the_high_mark_down_to_the_low_one() -> None:
     assert (pending.durable_full, pending.bytes) == (True, 300)
     pending.pop(100, words_of)
     assert (pending.durable_full, pending.bytes) == (False, 200)
-
-
-def test_low_events_are_dropped_first() -> None:
-    pending = SendQueue(1_000, 100)
-    pending.add([b"x" * 250], [thought(1)])
-    assert pending.full(Priority.LOW)
-    assert not pending.full(Priority.HIGH)
-    assert not pending.durable_full
 
 
 def test_urgent_frames_can_be_taken_alone() -> None:

@@ -64,11 +64,8 @@ async def read_until(client: trio.abc.ReceiveStream, mark: bytes) -> bytes:
 
 
 async def rest_of(client: trio.abc.ReceiveStream) -> bytes:
-    received = b""
     with trio.fail_after(60):
-        while chunk := await client.receive_some(65536):
-            received += bytes(chunk)
-    return received
+        return b"".join([bytes(chunk) async for chunk in client])
 
 
 async def test_events_are_chunks_of_one_response() -> None:

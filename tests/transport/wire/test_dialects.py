@@ -1,5 +1,5 @@
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from attrs import frozen
@@ -50,18 +50,8 @@ def test_golden(dialect) -> None:
 
 def test_the_canonical_event_is_the_published_example() -> None:
     event = ToolExecuting("guide-1", "c-1", "query_table", {"table": "orders"}, "Counts", 1795154400.123)
-    envelope = Envelope(
-        event,
-        1795154400.123,
-        7,
-        "t",
-        "r",
-        "m",
-        conversation_id="guide_s",
-        agent_type="guide",
-        pillar=None,
-        message="Counting rows",
-    )
+    of_agent: dict[str, Any] = {"conversation_id": "guide_s", "agent_type": "guide", "message": "Counting rows"}
+    envelope = Envelope(event, 1795154400.123, 7, "t", "r", "m", pillar=None, **of_agent)
     assert encode(envelope, C) == (
         b'{"type":"tool_executing","seq":7,"thread_id":"t","run_id":"r","message_id":"m",'
         b'"conversation_id":"guide_s","agent_type":"guide","pillar":null,"priority":"normal",'
@@ -131,16 +121,8 @@ def test_agent_response_shows_answers_and_what_concerns_them_only(name) -> None:
         assert frame is None
         return
     delegated = ["answered_by"] if SAMPLES[name].asked_agent is not None else []
-    assert list(json.loads(frame or b"")) == [
-        "agent_type",
-        "pillar",
-        "message",
-        "conversation_id",
-        "type",
-        "data",
-        "visualization",
-        *delegated,
-    ]
+    members = ["agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"]
+    assert list(json.loads(frame or b"")) == members + delegated
 
 
 @pytest.mark.parametrize(
@@ -162,15 +144,8 @@ def test_the_kind_of_an_answer(data, visualization, kind) -> None:
     """A chart makes an answer a visualization; else a result of a kind gives it that kind, details before figures."""
     event = FinalResponse("m", RunStatus.SUCCESS, Usage(), data, visualization)
     frame = shown(Envelope(event, WHEN, agent_type="liaison", pillar="insights", conversation_id="c"), A)
-    assert frame == {
-        "agent_type": "liaison",
-        "pillar": "insights",
-        "message": "m",
-        "conversation_id": "c",
-        "type": kind,
-        "data": data,
-        "visualization": visualization,
-    }
+    of_agent = {"agent_type": "liaison", "pillar": "insights", "message": "m", "conversation_id": "c"}
+    assert frame == {**of_agent, "type": kind, "data": data, "visualization": visualization}
 
 
 def test_an_agent_response_error_says_what_to_do() -> None:
@@ -206,26 +181,13 @@ def test_every_event_has_its_form_in_every_dialect(name) -> None:
     if isinstance(event, FinalResponse):
         assert shown(envelope, E) == shown(envelope, A)
     elif not isinstance(event, Error):
-        assert (shown(envelope, E)["type"], list(shown(envelope, E))[:7]) == (
-            event.type,
-            list(shown(SAMPLES["alert"], A)),
-        )
+        assert shown(envelope, E)["type"] == event.type
+        assert list(shown(envelope, E))[:7] == list(shown(SAMPLES["alert"], A))
 
 
 def test_an_event_of_a_later_version_is_a_step_of_its_run() -> None:
     """It needs no entry in any dialect: all show it but agent response."""
-    added = Envelope(
-        Added("n"),
-        WHEN,
-        3,
-        "t",
-        "run",
-        "m",
-        conversation_id="c",
-        agent_type="liaison",
-        pillar="insights",
-        message="Added",
-    )
+    added = Envelope(Added("n"), WHEN, 3, "t", "run", "m", agent_type="liaison", pillar="insights", message="Added")
     assert [shown(added, dialect)["type"] for dialect in (C, P, F, E)] == ["added"] * 4
     assert shown(added, E)["data"] == {"note": "n"}
     assert encode(added, A) is None
