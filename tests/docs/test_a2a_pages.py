@@ -39,11 +39,11 @@ def run(code: str, **replaced: str) -> dict[str, Any]:
 
 async def test_the_agents_of_others_answer(tmp_path: Path) -> None:
     travel, weather = blocks("extensions/remote.md")
-    async with served(tmp_path / "there", [scripted(Say("Sunny."))]) as there:
-        key = f"Bearer {await new_token(there)}"
-        ours = {"https://agents.example.org/travel": f"{there.address}/api/agui?agent=script", "Bearer …": key}
+    async with served(tmp_path / "there", [scripted(Say("Sunny."))]) as remote:
+        key = f"Bearer {await new_token(remote)}"
+        ours = {"https://agents.example.org/travel": f"{remote.address}/api/agui?agent=script", "Bearer …": key}
         agents = [run(travel, **ours)["travel"]]
-        ours = {"https://agents.example.org": f"{there.address}/a2a/script", "Bearer …": key}
+        ours = {"https://agents.example.org": f"{remote.address}/a2a/script", "Bearer …": key}
         agents.append(run(weather, **ours)["weather"])
         async with served(tmp_path / "here", agents) as here, connected(here.address, await new_token(here)) as client:
             for agent in agents:
@@ -73,6 +73,6 @@ async def test_the_stock_client_asks_as_on_the_page(tmp_path: Path, capsys: pyte
     async with served(tmp_path, [scripted(*turns, name="guide")]) as running:
         with trio.fail_after(60):
             await ask(running.address, await new_token(running), "go")
-    told = capsys.readouterr().out
-    assert "TASK_STATE_COMPLETED" in told
-    assert 'artifact_id: "answer"' in told
+    output = capsys.readouterr().out
+    assert "TASK_STATE_COMPLETED" in output
+    assert 'artifact_id: "answer"' in output

@@ -42,9 +42,9 @@ def test_the_way_of_a_message_is_as_long_as_it_is_counted() -> None:
     """The page rounds what `python -m benchmarks path` counts, by 5 % at most."""
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     counted = json.loads((ROOT / "benchmarks" / "path.json").read_text())["plain"]
-    said = re.search(r"some (\d+) functions in (\d+) files", page)
-    assert said is not None
-    for number, name in zip(said.groups(), ("functions", "files"), strict=True):
+    sentence = re.search(r"some (\d+) functions in (\d+) files", page)
+    assert sentence is not None
+    for number, name in zip(sentence.groups(), ("functions", "files"), strict=True):
         assert abs(int(number) - counted[name]) <= 0.05 * counted[name], name
 
 

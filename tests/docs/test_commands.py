@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 def calls(text: str) -> list[list[str]]:
     """Return the arguments of each call of `understudy` in the console blocks of a page."""
-    found = []
+    commands = []
     for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for line in re.findall(r"^\s*\$ (.*)$", re.sub(r"\\\n\s*>?\s*", "", block), re.MULTILINE):
             words: list[str] = []
@@ -30,9 +30,9 @@ def calls(text: str) -> list[list[str]]:
                 while words and re.fullmatch(r"\w+=.*", words[0]):  # variables of this call
                     words.pop(0)
                 if words[:1] == ["understudy"]:
-                    found.append(words[1:])
+                    commands.append(words[1:])
                 words = []
-    return found
+    return commands
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -45,9 +45,9 @@ def test_commands_of_a_page_are_there(path: Path) -> None:
             if not isinstance(command, click.Group):
                 break
             name, *words = words
-            found = command.get_command(click.Context(command), name)
-            assert found is not None, f"understudy {name}"
-            command = found
+            subcommand = command.get_command(click.Context(command), name)
+            assert subcommand is not None, f"understudy {name}"
+            command = subcommand
 
 
 def test_the_calls_of_a_line_are_found() -> None:

@@ -28,7 +28,7 @@ async def test_the_program_of_the_page_cancels_an_order(monkeypatch: pytest.Monk
 def test_the_page_has_the_arguments_of_each_method() -> None:
     for row in table(PAGE, "The chat with its agents"):
         (call,) = code(row["method"])
-        name, _, given = call.removesuffix(")").partition("(")
+        name, _, arguments = call.removesuffix(")").partition("(")
         parameters = list(inspect.signature(getattr(Chat, name)).parameters)[1:]
-        wanted = re.sub(r"=[^,]*", "", given).split(", ")
+        wanted = re.sub(r"=[^,]*", "", arguments).split(", ")
         assert wanted == parameters[: len(wanted)]

@@ -47,10 +47,10 @@ def test_the_options_and_numbers_are_right() -> None:
     options = [name for row in table(PAGE, "Use LangGraph") for name in code(row["option of `langgraph(graph, …)`"])]
     declared = [option.name for option in inspect.signature(langgraph).parameters.values() if option.name != "graph"]
     assert options[1:] == declared or options == declared
-    for said, number in (
+    for sentence, number in (
         ("latest 20 runs", states.MAX_RUNS),
         ("32 MiB", states.MAX_THREAD_BYTES // 1024**2),
         ("8 MiB", states.MAX_RUN_BYTES // 1024**2),
     ):
-        assert said in " ".join(TEXT.split())
-        assert re.findall(r"\d+", said) == [str(number)]
+        assert sentence in " ".join(TEXT.split())
+        assert re.findall(r"\d+", sentence) == [str(number)]

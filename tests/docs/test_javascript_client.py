@@ -25,12 +25,12 @@ def test_every_public_method_is_listed() -> None:
 
 def test_every_option_is_listed() -> None:
     (options,) = re.findall(r"constructor\(\{(.+?)\} = \{\}\)", CLIENT, re.DOTALL)
-    depth, found = 0, []
+    depth, named = 0, []
     for token in re.findall(r"[({\[]|[)}\]]|\w+(?= =)(?! =>)", options):
         depth += (token in "({[") - (token in ")}]")
         if depth == 0 and token.isidentifier():
-            found.append(token)
-    assert names("Options", "option") == [*found]
+            named.append(token)
+    assert names("Options", "option") == [*named]
 
 
 def test_every_event_is_listed() -> None:
@@ -42,5 +42,5 @@ def test_every_event_is_listed() -> None:
 
 def test_every_key_of_storage_is_listed() -> None:
     used = {key for file in PARTS for key in re.findall(r"\"understudy\.(\w+)\.?\"", file.read_text())}
-    told = set(re.findall(r"`understudy\.(\w+)", (ROOT / "docs" / PAGE).read_text()))
-    assert told == used - {"probe", "v1", "inbox", "chats"}  # a probe, a protocol, channels between tabs
+    listed = set(re.findall(r"`understudy\.(\w+)", (ROOT / "docs" / PAGE).read_text()))
+    assert listed == used - {"probe", "v1", "inbox", "chats"}  # a probe, a protocol, channels between tabs

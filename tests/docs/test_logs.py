@@ -55,10 +55,10 @@ def test_every_event_is_listed_with_its_levels(logged: list[tuple[str, str, Path
         levels[event].add(level)
     rows = documented()
     assert sorted(levels) == sorted({*rows} - {"server.not_started"})  # which is written without a logger
-    for event, found in levels.items():
+    for event, used in levels.items():
         listed = set(rows[event]["level"].split(", "))
-        assert found - {"*"} <= listed, event
-        assert "*" in found or listed == found, event
+        assert used - {"*"} <= listed, event
+        assert "*" in used or listed == used, event
 
 
 def test_every_field_is_logged_by_a_module_of_its_event(logged: list[tuple[str, str, Path]]) -> None:

@@ -30,8 +30,8 @@ def agents(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
 
 async def test_the_agent_of_the_page_tells_the_time(agents: dict[str, object]) -> None:
-    asked = {"source_timezone": "Europe/Berlin", "time": "12:00", "target_timezone": "Asia/Tokyo"}
-    model = ScriptedModel(Call([("time_convert_time", asked)]), Say("Done"))
+    arguments = {"source_timezone": "Europe/Berlin", "time": "12:00", "target_timezone": "Asia/Tokyo"}
+    model = ScriptedModel(Call([("time_convert_time", arguments)]), Say("Done"))
     clock = agents["clock"]
     assert isinstance(clock, Agent)
     run = await run_agent(evolve(clock, model=model), "When is noon in Tokyo?", timeout_s=60)
@@ -44,10 +44,10 @@ def test_doctor_says_what_servers_offer(agents: dict[str, object]) -> None:
     clock = agents["clock"]
     assert isinstance(clock, Agent)
     broken = Agent("broken", tools=[mcp("no-such-program")])
-    fine, gone = check_mcp_servers([clock, broken])
+    fine, unreachable = check_mcp_servers([clock, broken])
     assert (fine.name, fine.state) == ("MCP time", "ok")
     assert "2 tools" in fine.text
-    assert (gone.state, "there is no program no-such-program" in gone.text) == ("mend", True)
+    assert (unreachable.state, "there is no program no-such-program" in unreachable.text) == ("mend", True)
     assert check_mcp_servers([]) == []
 
 
@@ -58,14 +58,14 @@ def test_the_tables_and_numbers_are_right(agents: dict[str, object]) -> None:
     options = [name for row in table(PAGE, "Use MCP servers") for name in code(row["option"])]
     declared = [option.name for option in inspect.signature(mcp).parameters.values() if option.name != "target"]
     assert sorted(options) == sorted(declared)
-    for said, number in (
+    for sentence, number in (
         ("32 KiB", definitions.MAX_BYTES / 1024),
         ("32 levels", definitions.MAX_DEPTH),
         ("128 tools", definitions.MAX_TOOLS),
         ("10 s at most", link.WAIT_S),
     ):
-        assert said in TEXT
-        assert int(said.split()[0]) == number
+        assert sentence in TEXT
+        assert int(sentence.split()[0]) == number
 
 
 async def test_the_users_of_the_page_sign_in_where_it_says(agents: dict[str, object], tmp_path: Path) -> None:

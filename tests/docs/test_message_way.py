@@ -22,8 +22,8 @@ def walked() -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.docs.walked"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    steps: dict[str, Any] = json.loads(done.stdout)
+    return steps
 
 
 def test_a_message_takes_the_steps_in_their_order(walked: dict[str, Any]) -> None:
@@ -32,8 +32,8 @@ def test_a_message_takes_the_steps_in_their_order(walked: dict[str, Any]) -> Non
     names = [f"{step.file} {step.function}" for step in STEPS]
     assert [name for name in names if name not in order] == [], "no message passes these"
     places = [order.index(name) for name in names]
-    own = [place for place, step in zip(places, STEPS, strict=True) if not step.apart]
-    assert own == sorted(own), "a message passes them in another order"
+    on_path = [place for place, step in zip(places, STEPS, strict=True) if not step.apart]
+    assert on_path == sorted(on_path), "a message passes them in another order"
     for before, after in pairwise(zip(places, STEPS, strict=True)):
         assert not after[1].apart or before[0] < after[0], after[1].what
 
@@ -67,14 +67,14 @@ def test_the_walk_is_no_longer_than_it_is_kept() -> None:
 
 def matched(file: str, function: str) -> set[str]:
     """Return the names of the classes that a function has a `case` for."""
-    found = [node for node in ast.walk(body(file, function)) if isinstance(node, ast.MatchClass)]
-    return {node.cls.id for node in found if isinstance(node.cls, ast.Name)}
+    patterns = [node for node in ast.walk(body(file, function)) if isinstance(node, ast.MatchClass)]
+    return {node.cls.id for node in patterns if isinstance(node.cls, ast.Name)}
 
 
 def named(file: str, function: str) -> set[str]:
     """Return the names and attributes in a function."""
-    found = ast.walk(body(file, function))
-    return {node.attr if isinstance(node, ast.Attribute) else node.id for node in found
+    nodes = ast.walk(body(file, function))
+    return {node.attr if isinstance(node, ast.Attribute) else node.id for node in nodes
             if isinstance(node, ast.Attribute | ast.Name)}  # fmt: skip
 
 

@@ -45,10 +45,10 @@ async def test_the_hour_passes_as_the_page_says(tmp_path: Path) -> None:
             ["bash", "-c", script.replace("127.0.0.1:8002", f"127.0.0.1:{port}")],
             cwd=tmp_path / "chat", env=environment, capture_stdout=True, capture_stderr=True, check=False,
         )  # fmt: skip
-    said = done.stdout.decode()
+    output = done.stdout.decode()
     assert done.returncode == 0, done.stderr
-    assert '"checks":{"storage":{"status":"ok"}' in said  # the operator's token shows the parts
-    assert "15% of 80 = 12\n" in said
-    assert said.count("understudy is ready on ") == 3
-    assert "chat/data has the database" in said
-    assert said.rstrip().splitlines()[-1].startswith("ada")
+    assert '"checks":{"storage":{"status":"ok"}' in output  # the operator's token shows the parts
+    assert "15% of 80 = 12\n" in output
+    assert output.count("understudy is ready on ") == 3
+    assert "chat/data has the database" in output
+    assert output.rstrip().splitlines()[-1].startswith("ada")

@@ -56,17 +56,17 @@ async def test_unsent_messages_are_kept_in_the_outbox(tmp_path: Path) -> None:
 
 
 async def test_states_are_shown(tmp_path: Path) -> None:
-    seen: list[str] = []
+    states: list[str] = []
     async with trio.open_nursery() as nursery, served(tmp_path) as running:
 
         async def show(client: Client) -> None:
-            seen.extend(await example("stand").stand(client))
+            states.extend(await example("stand").stand(client))
 
         with trio.fail_after(60):
             async with open_client(socket_url(running)) as client:
                 nursery.start_soon(show, client)
                 await client.answer("What is 1 + 1?")
-    assert seen == ["connecting", "online", "closed"]
+    assert states == ["connecting", "online", "closed"]
     assert code("\n".join(row["status"] for row in table(PAGE, "Show how it stands"))) == [str(word) for word in Status]
 
 
@@ -75,8 +75,8 @@ def test_everything_public_is_on_the_page() -> None:
     assert [name for name in understudy.client.__all__ if name not in named] == []
     public = {name: item for name, item in inspect.getmembers(Client) if not name.startswith("_")}
     assert [name for name in public if name not in named] == []
-    said = {name for row in table(PAGE, "What can be said") for name in code(row["method"])}
-    assert {name for name, item in public.items() if inspect.isfunction(item)} == said | {"exchange", "text", "states"}
+    rows = {name for row in table(PAGE, "What can be said") for name in code(row["method"])}
+    assert {name for name, item in public.items() if inspect.isfunction(item)} == rows | {"exchange", "text", "states"}
 
 
 def test_everything_public_says_what_it_is() -> None:

@@ -84,8 +84,8 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         _, renamed = await request(running, "PATCH", path, token, body='{"title": "Sums"}')
         assert renamed["title"] == "Sums"
         assert (await request(running, "DELETE", path, token))[0] == 204
-        status, gone = await request(running, "GET", path, token)
-        assert (status, gone["error"]["code"], set(gone["error"])) == (404, "not_found", set(ERROR["error"]))
+        status, body = await request(running, "GET", path, token)
+        assert (status, body["error"]["code"], set(body["error"])) == (404, "not_found", set(ERROR["error"]))
         _, health = await request(running, "GET", "/healthz")
         assert set(health) == set(HEALTH)
         assert set(health["checks"]) - set(installed()) == set(HEALTH["checks"]) - set(installed())

@@ -60,14 +60,14 @@ def test_the_presets_are_as_the_page_says() -> None:
 
 
 def console(path: Path) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    exchanges: list[tuple[str, str]] = []
     for _, text in blocks(path, "console"):
         for line in text.splitlines(keepends=True):
             if line.startswith("$ "):
-                found.append((line[2:].strip(), ""))
+                exchanges.append((line[2:].strip(), ""))
             else:
-                found[-1] = (found[-1][0], found[-1][1] + line)
-    return [(command, printed) for command, printed in found if not any(word in command for word in SHOWN_ONLY)]
+                exchanges[-1] = (exchanges[-1][0], exchanges[-1][1] + line)
+    return [(command, printed) for command, printed in exchanges if not any(word in command for word in SHOWN_ONLY)]
 
 
 def test_the_commands_print_what_the_page_says(tmp_path: Path) -> None:
@@ -87,6 +87,6 @@ def test_the_commands_print_what_the_page_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / POLICY])
 def test_the_example_prints_what_the_page_says(page: Path) -> None:
     programs = [text for _, text in blocks(page, "python") if "from sanitization" in text]
-    program, said = programs[-1], blocks(page, "text")[-1][1]
+    program, printed = programs[-1], blocks(page, "text")[-1][1]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.stderr, done.stdout) == ("", said)
+    assert (done.stderr, done.stdout) == ("", printed)

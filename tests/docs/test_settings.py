@@ -58,13 +58,13 @@ def test_a_variable_of_a_limit_is_accepted(tmp_path: Path, monkeypatch: pytest.M
 
 def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
     """Return every command, also those of groups, by its command line."""
-    found: dict[str, click.Command] = {}
+    by_name: dict[str, click.Command] = {}
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        found |= commands(command, f"{name} ") if isinstance(command, click.Group) else {before + name: command}
-    return found
+        by_name |= commands(command, f"{name} ") if isinstance(command, click.Group) else {before + name: command}
+    return by_name
 
 
 def test_every_command_is_listed() -> None:

@@ -36,8 +36,8 @@ def test_the_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "understudy.toml").write_text(example)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
-    settings, given = load(), tomllib.loads(example)["understudy"]
-    assert (settings.jwt.keys, settings.jwt.issuer) == (given["jwt"]["keys"], given["jwt"]["issuer"])
+    settings, values = load(), tomllib.loads(example)["understudy"]
+    assert (settings.jwt.keys, settings.jwt.issuer) == (values["jwt"]["keys"], values["jwt"]["issuer"])
     assert not settings.signs
     assert not settings.anonymous
 
@@ -48,10 +48,10 @@ def test_the_settings_of_a_sign_in_in_the_page_are_taken(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
     monkeypatch.setenv("UNDERSTUDY_OIDC_CLIENT_SECRET", "of the client")
-    settings, given = load(), tomllib.loads(example)["understudy"]
-    own = settings.of(OpenIdSettings)
-    assert (own.issuer, settings.public_url) == (given["oidc"]["issuer"], given["public_url"])
-    assert str(own.client_secret) == "of the client"
+    settings, values = load(), tomllib.loads(example)["understudy"]
+    openid = settings.of(OpenIdSettings)
+    assert (openid.issuer, settings.public_url) == (values["oidc"]["issuer"], values["public_url"])
+    assert str(openid.client_secret) == "of the client"
     assert not settings.anonymous
 
 

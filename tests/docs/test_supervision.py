@@ -45,11 +45,11 @@ def marked(path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def carriers() -> Marked:
-    found: Marked = defaultdict(set)
+    tests_of: Marked = defaultdict(set)
     for path in TESTS.rglob("test_*.py"):
         for id_, test in marked(path):
-            found[id_].add(test)
-    return found
+            tests_of[id_].add(test)
+    return tests_of
 
 
 def test_every_promise_is_held_by_a_test_and_every_mark_is_a_promise(carriers: Marked) -> None:

@@ -50,12 +50,12 @@ async def after(step: int, folder: Path, command: str) -> AsyncIterator[Process]
     start = partial(trio.run_process, shlex.split(command), cwd=folder, env=ENVIRONMENT, check=False)
     async with trio.open_nursery() as nursery:
         process = await nursery.start(partial(start, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
-        said = b""
+        output = b""
         with trio.fail_after(READY_S):
-            while not said.endswith(b"\n"):
-                said += await process.stdout.receive_some() or b"(the server has ended)\n"
-        assert said.decode().startswith(READY)
-        server = Process(process, said.decode().removeprefix(READY).strip())
+            while not output.endswith(b"\n"):
+                output += await process.stdout.receive_some() or b"(the server has ended)\n"
+        assert output.decode().startswith(READY)
+        server = Process(process, output.decode().removeprefix(READY).strip())
         yield server
         assert await server.terminate() == 0
         assert (folder / "data" / "understudy.db").is_file()
@@ -82,8 +82,8 @@ async def ask(peer: Peer, question: str, tool: str, summary: str, **more: object
 
 def test_the_last_step_is_the_example() -> None:
     imports = program(7).partition("\n")[0]
-    _, found, rest = (ROOT / "examples" / "support.py").read_text().partition(imports)
-    assert re.sub("\n+", "\n", program(7)) == re.sub("\n+", "\n", found + rest)
+    _, separator, rest = (ROOT / "examples" / "support.py").read_text().partition(imports)
+    assert re.sub("\n+", "\n", program(7)) == re.sub("\n+", "\n", separator + rest)
 
 
 async def test_the_first_steps_answer_in_the_page_and_in_a_terminal(tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ async def test_the_first_steps_answer_in_the_page_and_in_a_terminal(tmp_path: Pa
             assert refused["status"] == "failed"
         _, (_, *chat) = map(shlex.split, blocks(STEPS[3], "console"))
         chat += ["--url", server.address]
-        said = await trio.run_process(chat, env=ENVIRONMENT, stdin=b"Look up order A-17", capture_stdout=True)
-        assert b"desk lamp" in said.stdout
+        finished = await trio.run_process(chat, env=ENVIRONMENT, stdin=b"Look up order A-17", capture_stdout=True)
+        assert b"desk lamp" in finished.stdout
 
 
 async def test_a_form_is_answered_after_a_restart(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ async def test_a_form_is_answered_after_a_restart(tmp_path: Path) -> None:
         token = peer.all("welcome")[0]["data"].get("session_token")
     async with after(4, tmp_path, "understudy serve my_app:support") as server, connected(server, token) as again:
         await again.send("resume", threads={peer.thread_id: 0})
-        asked = await again.until("question_asked")
-        await again.send("answer", question_id=asked["data"]["question_id"], answer={"town": "Ulm", "express": True})
+        question = await again.until("question_asked")
+        await again.send("answer", question_id=question["data"]["question_id"], answer={"town": "Ulm", "express": True})
         assert (await again.until("final_response"))["data"]["message"] == "The tea pot goes to Ulm, express."
 
 

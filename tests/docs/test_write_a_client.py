@@ -113,9 +113,9 @@ class Player:
         if wanted == "…":
             return got is not None
         if isinstance(wanted, str) and re.fullmatch(r"\$\w+", wanted):
-            known = {**learned, **self.names}
+            names = {**learned, **self.names}
             learned.setdefault(wanted, got)
-            return bool(known.get(wanted, got) == got)
+            return bool(names.get(wanted, got) == got)
         if isinstance(wanted, dict) and isinstance(got, dict):
             return all(self._agrees(value, got.get(name), learned) for name, value in wanted.items())
         return bool((self._named(wanted) if isinstance(wanted, str) else wanted) == got)

@@ -33,20 +33,20 @@ def normal(name: str) -> str:
 
 def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str, importlib.metadata.Distribution]:
     """Return the installed distributions that these requirements bring, without our own."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    left = [(Requirement(each), tuple(extras)) for each in requirements]
-    seen: set[tuple[str, frozenset[str]]] = set()
+    distributions: dict[str, importlib.metadata.Distribution] = {}
+    left = [(Requirement(requirement), tuple(extras)) for requirement in requirements]
+    visited: set[tuple[str, frozenset[str]]] = set()
     while left:
         need, wanted = left.pop()
         if need.marker and not any(need.marker.evaluate({"extra": extra}) for extra in (*wanted, "")):
             continue
         key = (normal(need.name), frozenset(need.extras))
-        if key in seen or key[0].startswith("understudy"):
+        if key in visited or key[0].startswith("understudy"):
             continue
-        seen.add(key)
-        found[key[0]] = importlib.metadata.distribution(need.name)
-        left += [(Requirement(each), tuple(need.extras)) for each in found[key[0]].requires or []]
-    return found
+        visited.add(key)
+        distributions[key[0]] = importlib.metadata.distribution(need.name)
+        left += [(Requirement(requirement), tuple(need.extras)) for requirement in distributions[key[0]].requires or []]
+    return distributions
 
 
 @define

@@ -81,26 +81,26 @@ def command(server: "Server", kind: str, **payload: Any) -> None:
 def until(server: "Server", thread: str, holds: Callable[[list[dict[str, Any]]], Any]) -> Any:
     """Return what `holds` says of the events of a thread, once that is true."""
     deadline = time.monotonic() + WAIT_S
-    while not (found := holds(server.events(thread))):
-        assert time.monotonic() < deadline, (thread, [each["type"] for each in server.events(thread)])
+    while not (matches := holds(server.events(thread))):
+        assert time.monotonic() < deadline, (thread, [event["type"] for event in server.events(thread)])
         time.sleep(0.05)
-    return found
+    return matches
 
 
 def first(server: "Server", thread: str, kind: str) -> dict[str, Any]:
     """Return the first event of this type, once it is there."""
-    found: list[dict[str, Any]] = until(server, thread, lambda log: [each for each in log if each["type"] == kind])
-    return found[0]
+    matches: list[dict[str, Any]] = until(server, thread, lambda log: [event for event in log if event["type"] == kind])
+    return matches[0]
 
 
 def has_ended(server: "Server", thread: str, runs: int = 1) -> None:
     """Wait until as many runs of a thread have ended: each once, and in none is a call open."""
-    until(server, thread, lambda log: sum(each["type"] in ENDS for each in log) >= runs)
+    until(server, thread, lambda log: sum(event["type"] in ENDS for event in log) >= runs)
     log = server.events(thread)
-    ends = [each["run_id"] for each in log if each["type"] in ENDS]
+    ends = [event["run_id"] for event in log if event["type"] in ENDS]
     assert len(ends) == len(set(ends)) == runs, (thread, ends)
     calls = [
-        {each["data"]["call_id"] for each in log if each["type"] == kind}
+        {event["data"]["call_id"] for event in log if event["type"] == kind}
         for kind in ("tool_executing", "tool_completed")
     ]
     assert calls[0] == calls[1], (thread, calls)
@@ -131,55 +131,55 @@ def leave(server: "Server", data: Path, environment: Mapping[str, str]) -> Left:
     with (engine := engine_of(data, environment)).begin() as connection:
         for name in sorted(MADE_UP, key=lambda each: each == "passkeys"):  # which need an account
             table = whole().tables[name]
-            own = {"owner": "ann", "thread_id": "edited", "last_day": None}  # of a member who still is one
-            made = {
+            edited = {"owner": "ann", "thread_id": "edited", "last_day": None}  # of a member who still is one
+            row = {
                 each.name: next((v for kind, v in VALUES if isinstance(each.type, kind)), "made up") for each in table.c
             }
-            values = {name: own.get(name, value) for name, value in made.items()}
+            values = {name: edited.get(name, value) for name, value in row.items()}
             connection.execute(insert(table).values(values))
     engine.dispose()
-    asked: dict[str, dict[str, Any]] = {}
+    questions: dict[str, dict[str, Any]] = {}
     for thread, event in WAIT_FROM.items():
         say(server, thread, WAITING[thread])
-        asked[thread] = first(server, thread, event)
-    command(server, "steer", run_id=asked["held"]["run_id"], content="And in short", steer_id="s")
+        questions[thread] = first(server, thread, event)
+    command(server, "steer", run_id=questions["held"]["run_id"], content="And in short", steer_id="s")
     say(server, "held", "plain", "held-n")
-    given = {"model": WAITING["client"], "input": "go", "tools": [CLIENT_TOOL]}
-    asked["client"] = server.ask("POST", "/v1/responses", json=given).json()
+    body = {"model": WAITING["client"], "input": "go", "tools": [CLIENT_TOOL]}
+    questions["client"] = server.ask("POST", "/v1/responses", json=body).json()
     rows = rows_of(data, environment)
-    assert {name for name, found in rows.items() if not found} <= set(EMPTY), rows
-    return Left(asked, reads(server), {name: rows[name] for name in MADE_UP})
+    assert {name for name, stored in rows.items() if not stored} <= set(EMPTY), rows
+    return Left(questions, reads(server), {name: rows[name] for name in MADE_UP})
 
 
 def rows_of(data: Path, environment: Mapping[str, str]) -> dict[str, list[Any]]:
     """Return the rows of each table that there is: a later release may have taken one away."""
     with (engine := engine_of(data, environment)).connect() as connection:
-        there = [whole().tables[name] for name in inspect(connection).get_table_names() if name in whole().tables]
-        found = {table.name: list(map(tuple, connection.execute(select(table)))) for table in there}
+        tables = [whole().tables[name] for name in inspect(connection).get_table_names() if name in whole().tables]
+        rows = {table.name: list(map(tuple, connection.execute(select(table)))) for table in tables}
     engine.dispose()
-    return found
+    return rows
 
 
 def reads(server: "Server") -> dict[str, Any]:
     """Return what a server says of all that does not go on."""
-    found: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     for thread in ENDED:
         for path in ("", "/messages", "/turns", "/events", "/shares", "/consents", "/export?events=true"):
-            found[f"{thread}{path}"] = server.ask("GET", f"threads/{thread}{path}").json()
-            found[f"{thread}{path}"].pop("exported_at", None)
+            answers[f"{thread}{path}"] = server.ask("GET", f"threads/{thread}{path}").json()
+            answers[f"{thread}{path}"].pop("exported_at", None)
         for run in server.ask("GET", f"runs?thread={thread}").json()["runs"]:
-            found[f"run {run['run_id']}"] = server.ask("GET", f"runs/{run['run_id']}").json()
+            answers[f"run {run['run_id']}"] = server.ask("GET", f"runs/{run['run_id']}").json()
     for path in ("memory", "schedules", "tags"):
-        found[path] = server.ask("GET", path).json()
-    found["stops"] = server.ask("GET", "stops", **OPERATOR).json()
-    found["audit"] = server.ask("GET", "audit?limit=200", **OPERATOR).json()["entries"]
-    return found
+        answers[path] = server.ask("GET", path).json()
+    answers["stops"] = server.ask("GET", "stops", **OPERATOR).json()
+    answers["audit"] = server.ask("GET", "audit?limit=200", **OPERATOR).json()["entries"]
+    return answers
 
 
 def check(server: "Server", left: Left, data: Path, environment: Mapping[str, str]) -> None:
     """Read what has ended: it is said as before. What waited goes on, and each run ends once."""
     now, audit = reads(server), left.said["audit"]
-    assert [each for each in now["audit"] if each in audit] == audit
+    assert [entry for entry in now["audit"] if entry in audit] == audit
     different = [name for name in left.said if name != "audit" and now[name] != left.said[name]]
     assert not different, [(left.said[name], now[name]) for name in different]
     rows = rows_of(data, environment)
@@ -194,10 +194,10 @@ def check(server: "Server", left: Left, data: Path, environment: Mapping[str, st
     assert done["status"] == "completed", done
     for thread in ("consent", "form"):
         has_ended(server, thread)
-        (call,) = [each["data"] for each in server.events(thread) if each["type"] == "tool_completed"]
+        (call,) = [entry["data"] for entry in server.events(thread) if entry["type"] == "tool_completed"]
         assert call["status"] == "ok", call
     has_ended(server, "held", 2)
-    exported = {each["thread"]["id"] for each in server.ask("GET", "me/export").json()["threads"]}
+    exported = {entry["thread"]["id"] for entry in server.ask("GET", "me/export").json()["threads"]}
     assert exported >= {*ENDED, "consent", "form", "held"}
 
 

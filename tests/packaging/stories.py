@@ -62,37 +62,37 @@ PathFinder.find_spec = classmethod(find_in_wheels)  # also what pytest finds mod
 
 
 def make(folder: Path, name: str, wheels: Path, extras: tuple[str, ...]) -> Environment:
-    made = Environment.create(folder / name, wheels)
-    made.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
-    (site,) = made.home.glob("lib/python3*/site-packages")
+    environment = Environment.create(folder / name, wheels)
+    environment.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
+    (site,) = environment.home.glob("lib/python3*/site-packages")
     (site / "sitecustomize.py").write_text(GUARD)
-    return made
+    return environment
 
 
 def play(folder: Path, wheels: Path, tests: tuple[str, ...]) -> int:
     """Play these tests in an empty folder. Return the exit code of pytest."""
     assert not folder.resolve().is_relative_to(ROOT), f"{folder} is inside the checkout"
     dev = manifest("understudy")["optional-dependencies"]["dev"]
-    own = next(need for need in map(Requirement, dev) if need.name == manifest("understudy")["name"])
+    requirement = next(need for need in map(Requirement, dev) if need.name == manifest("understudy")["name"])
     servers = make(folder, "servers", wheels, EXTRAS)
-    runner = make(folder, "runner", wheels, ("dev", *own.extras))
-    there = folder / "there"
+    runner = make(folder, "runner", wheels, ("dev", *requirement.extras))
+    copy = folder / "there"
     (site,) = runner.home.glob("lib/python3*/site-packages")
-    (site / "there.pth").write_text(f"{there}\n")  # stories in a browser are programs of their own
+    (site / "there.pth").write_text(f"{copy}\n")  # stories in a browser are programs of their own
     for name in READ:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, there / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
-            shutil.copy(ROOT / name, there)
+            shutil.copy(ROOT / name, copy)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
     environment[SERVER_PYTHON_VARIABLE] = str(servers.home / "bin" / "python")
     command = [str(runner.home / "bin" / "python"), "-m", "pytest", "-p", "no:cacheprovider", *tests]
-    code = subprocess.run(command, cwd=there, env=environment, check=False).returncode
-    for made in (servers, runner):
-        loaded = made.home / LOADED
+    code = subprocess.run(command, cwd=copy, env=environment, check=False).returncode
+    for used in (servers, runner):
+        loaded = used.home / LOADED
         lines = loaded.read_text().splitlines() if loaded.exists() else []
         count = len({line.partition(" ")[0] for line in lines})
-        print(f"{made.home.name}: {count} processes imported the packages, from", *sorted({_package(x) for x in lines}))
+        print(f"{used.home.name}: {count} processes imported the packages, from", *sorted({_package(x) for x in lines}))
     return code
 
 

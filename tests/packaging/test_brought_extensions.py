@@ -25,9 +25,9 @@ TITLED = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DO
 def bare(
     filled_once: Callable[[Callable[[Path], None]], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Environment:
-    made = Environment.create(tmp_path_factory.mktemp("bare") / "venv", filled_once(build_wheels))
-    made.install(*BARE, extras={"transport": ("client",)})
-    return made
+    environment = Environment.create(tmp_path_factory.mktemp("bare") / "venv", filled_once(build_wheels))
+    environment.install(*BARE, extras={"transport": ("client",)})
+    return environment
 
 
 def agents_served(environment: Environment, folder: Path) -> list[str]:
@@ -42,13 +42,13 @@ def agents_served(environment: Environment, folder: Path) -> list[str]:
 
 
 def test_a_bare_server_knows_no_tables_until_the_analyst_is_installed(bare: Environment, tmp_path: Path) -> None:
-    own = agents_served(bare, tmp_path / "bare")
-    assert {"guide", "content"} <= set(own)
-    assert "insights" not in own
+    without = agents_served(bare, tmp_path / "bare")
+    assert {"guide", "content"} <= set(without)
+    assert "insights" not in without
     assert "duckdb" in bare.run("-c", "import duckdb").stderr
     both = bare.copy(tmp_path / "venv")
     both.install("analyst")
-    assert set(agents_served(both, tmp_path / "both")) == {*own, "insights"}
+    assert set(agents_served(both, tmp_path / "both")) == {*without, "insights"}
 
 
 def installed_from(files: dict[str, str], bare: Environment, folder: Path) -> Environment:

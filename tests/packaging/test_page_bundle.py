@@ -119,9 +119,9 @@ def address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 def test_the_server_of_a_wheel_sends_the_bundle_compressed_and_once(address: str) -> None:
     def get(path: str, **headers: str) -> "tuple[int, dict[str, str], bytes]":
-        asked = urllib.request.Request(address + path, headers={n.replace("_", "-"): v for n, v in headers.items()})
+        request = urllib.request.Request(address + path, headers={n.replace("_", "-"): v for n, v in headers.items()})
         try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
         except urllib.error.HTTPError as refused:
             return refused.code, {name.lower(): value for name, value in refused.headers.items()}, b""
@@ -195,9 +195,9 @@ def test_a_checkout_whose_npm_reaches_nothing_says_the_reason(
     monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{closed}/")
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
     monkeypatch.setenv("npm_config_fetch_retry_mintimeout", "1")
-    (said,) = bundle_in(checkout).splitlines()
-    assert said.startswith("The page is not bundled, and is served as its modules: npm error"), said
-    assert said.endswith(f"reason: connect ECONNREFUSED 127.0.0.1:{closed}")
+    (reason,) = bundle_in(checkout).splitlines()
+    assert reason.startswith("The page is not bundled, and is served as its modules: npm error"), reason
+    assert reason.endswith(f"reason: connect ECONNREFUSED 127.0.0.1:{closed}")
     assert not read_page_files(checkout / "understudy/page").bundled
 
 
@@ -221,5 +221,5 @@ def test_make_says_each_step_before_it_begins_and_makes_the_page(target: str) ->
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
     assert "bundle_page.py" in done.stdout
     lines = done.stdout.splitlines()
-    for before, line in pairwise(lines):
-        assert not line.startswith(".venv/bin/python -m pip") or before.startswith('echo "Installing'), line
+    for previous, line in pairwise(lines):
+        assert not line.startswith(".venv/bin/python -m pip") or previous.startswith('echo "Installing'), line

@@ -34,9 +34,9 @@ def make(python: Path, output: Path) -> "subprocess.CompletedProcess[str]":
 def environment(
     filled_once: Callable[[Callable[[Path], None]], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    made = Environment.create(tmp_path_factory.mktemp("sbom") / "venv", filled_once(build_wheels))
-    made.install(*SOURCES, extras={"understudy": EXTRAS, "transport": ("client",)})
-    return made.home / "bin" / "python"
+    installed = Environment.create(tmp_path_factory.mktemp("sbom") / "venv", filled_once(build_wheels))
+    installed.install(*SOURCES, extras={"understudy": EXTRAS, "transport": ("client",)})
+    return installed.home / "bin" / "python"
 
 
 @pytest.fixture(scope="module")

@@ -32,13 +32,13 @@ def environment(
 ) -> Path:
     """Return an environment with the wheels of the product and of the example, and nothing of the checkout."""
     folder = tmp_path_factory.mktemp("shipped")
-    made = Environment.create(folder / "venv", filled_once(build_wheels))
-    made.install(*SOURCES, extras={"understudy": ("postgres", "redis"), "transport": ("client",)})
+    installed = Environment.create(folder / "venv", filled_once(build_wheels))
+    installed.install(*SOURCES, extras={"understudy": ("postgres", "redis"), "transport": ("client",)})
     build_wheel(folder / "wheels", EXAMPLE, bundle="skip")
     (wheel,) = (folder / "wheels").glob("example_agents-*.whl")
-    command = [sys.executable, "-m", "pip", "--python", str(made.home / "bin" / "python"), "install", *OFFLINE]
+    command = [sys.executable, "-m", "pip", "--python", str(installed.home / "bin" / "python"), "install", *OFFLINE]
     subprocess.run([*command, "--no-deps", str(wheel)], check=True, timeout=300)
-    return made.home
+    return installed.home
 
 
 def unit(key: str) -> list[str]:
@@ -61,21 +61,21 @@ async def test_the_unit_serves_the_shipped_agents_with_its_credentials(
         (credentials / name).write_text(texts.pop(source))
         (credentials / name).chmod(0o400)
     assert texts == {}
-    (given,), (start,) = unit("Environment"), unit("ExecStart")
-    filled = given.replace("%d", str(credentials)).replace("%S", str(state))
+    (setting,), (start,) = unit("Environment"), unit("ExecStart")
+    filled = setting.replace("%d", str(credentials)).replace("%S", str(state))
     variables = dict(word.split("=", 1) for word in shlex.split(filled))
     command = shlex.split(start.replace("/opt/understudy", str(environment), 1))
     assert command[1:] == ["serve", *AGENTS]
     with served(command, variables | {"CREDENTIALS_DIRECTORY": str(credentials)}, state / "understudy") as address:
         assert (await request(address, "GET", "/readyz"))[0] == 200
-        made = await trio.run_process(
+        issued = await trio.run_process(
             [command[0], "token", "--user", "ada"],
             env=variables | {"CREDENTIALS_DIRECTORY": str(credentials)},
             capture_stdout=True,
         )
-        status, _, found = await request(address, "GET", "/api/agents", token=made.stdout.decode().strip())
-        assert status == 200, found
-        assert agents_of(found) == ["parcels"]
+        status, _, body = await request(address, "GET", "/api/agents", token=issued.stdout.decode().strip())
+        assert status == 200, body
+        assert agents_of(body) == ["parcels"]
 
 
 def test_the_wheel_holds_the_agents_and_nothing_else(environment: Path) -> None:
@@ -97,10 +97,10 @@ def test_the_wheel_holds_the_agents_and_nothing_else(environment: Path) -> None:
 def test_compose_the_unit_and_the_image_serve_the_same_agents() -> None:
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text())
     image, below = (EXAMPLE / "Dockerfile").read_text(), (ROOT / "deploy" / "Dockerfile").read_text()
-    (own,) = [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)]
+    (arguments,) = [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)]
     (product,) = [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", below, re.MULTILINE)]
     for node in ("node-a", "node-b"):
-        assert compose["services"][node]["command"] == own == [*product, *AGENTS]
+        assert compose["services"][node]["command"] == arguments == [*product, *AGENTS]
     user = re.compile(r"^USER (.*)$", re.MULTILINE)
     assert user.findall(image)[-1] == user.findall(below)[-1] != "root"
     example = (EXAMPLE / "pyproject.toml").read_text()

@@ -27,19 +27,19 @@ def test_stories_are_played_with_what_the_wheels_install(wheels: Path, tmp_path:
     for name in ("servers", "runner"):
         loaded = (tmp_path / name / stories.LOADED).read_text().splitlines()
         site = next((tmp_path / name).glob("lib/python3*/site-packages"))
-        found = {Path(line.partition(" ")[2]) for line in loaded}
-        assert found == {site / package / "__init__.py" for package in stories.SOURCES}
+        paths = {Path(line.partition(" ")[2]) for line in loaded}
+        assert paths == {site / package / "__init__.py" for package in stories.SOURCES}
 
 
 def test_a_package_that_is_not_of_the_wheels_is_refused(wheels: Path, tmp_path: Path) -> None:
     """A folder on the path before the installed packages, as a checkout is for a process that is started in it."""
-    made = stories.make(tmp_path, "servers", wheels, ())
+    environment = stories.make(tmp_path, "servers", wheels, ())
     shutil.copytree(ROOT / "actors", tmp_path / "checkout" / "actors")
     program = f"import sys; sys.path.insert(0, {str(tmp_path / 'checkout')!r}); import actors"
-    done = made.run("-c", program)
+    done = environment.run("-c", program)
     assert done.returncode == 1
     assert f"actors is not that of the wheel, but {tmp_path / 'checkout'}{os.sep}" in done.stderr
-    assert made.run("-c", "import understudy").returncode == 0
+    assert environment.run("-c", "import understudy").returncode == 0
 
 
 def test_every_story_is_there() -> None:

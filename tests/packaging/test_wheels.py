@@ -69,15 +69,15 @@ def environment(wheels: Path, tmp_path: Path) -> Environment:
 @pytest.fixture(scope="module")
 def all_without_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with a bare server and the client's requirements, to be left as it is."""
-    made = Environment.create(tmp_path_factory.mktemp("all") / "venv", wheels)
-    made.install(*BARE, extras={"transport": ("client",)})
-    return made
+    environment = Environment.create(tmp_path_factory.mktemp("all") / "venv", wheels)
+    environment.install(*BARE, extras={"transport": ("client",)})
+    return environment
 
 
 @pytest.fixture(scope="module")
 def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with the five packages and every extra, to be copied. Each of their modules imports."""
-    made = Environment.create(tmp_path_factory.mktemp("extras") / "venv", wheels)
+    environment = Environment.create(tmp_path_factory.mktemp("extras") / "venv", wheels)
     extras = (
         "a2a",
         "accounts",
@@ -93,9 +93,9 @@ def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> E
         "terminal",
         "traces",
     )
-    made.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
-    assert made.run("-c", IMPORT_ALL, *SOURCES).stdout == NOT_INSTALLED
-    return made
+    environment.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
+    assert environment.run("-c", IMPORT_ALL, *SOURCES).stdout == NOT_INSTALLED
+    return environment
 
 
 @pytest.mark.parametrize("package", SOURCES)
@@ -104,7 +104,7 @@ def test_a_wheel_holds_its_package_and_nothing_else(wheels: Path, package: str) 
     with zipfile.ZipFile(path) as archive:
         held = {name.split("/")[0] for name in archive.namelist()}
         names = set(archive.namelist())
-    assert {each for each in held if not each.endswith(".dist-info")} == {package}
+    assert {folder for folder in held if not folder.endswith(".dist-info")} == {package}
     files = {str(file.relative_to(ROOT)) for file in (ROOT / package).rglob("*.py")} | {f"{package}/py.typed"}
     assert files <= names
 
@@ -130,13 +130,13 @@ def test_a_manifest_declares_exactly_what_its_package_imports(package: str) -> N
     optional |= {"langgraph": "langgraph", "google": "protobuf"}  # which others of them share
     optional["opentelemetry"] = "opentelemetry-exporter-otlp-proto-http"  # a namespace of several
     optional |= {"agents": "openai-agents", "cohere": "pydantic-ai-slim"}  # not installed in tests
-    found = {
+    needed = {
         normal(ours.get(name) or optional.get(name) or top_level[name][0]) for name in imported if name != "outcome"
     } - TEST_TOOLS  # outcome: trio's, named in an annotation
     if package == "understudy":
-        declared -= {"understudy-sanitization"} - found
+        declared -= {"understudy-sanitization"} - needed
         declared -= {"google-auth"}  # of a client that has it by name
-    assert found == declared
+    assert needed == declared
 
 
 def test_all_have_one_version_and_require_each_other_by_it() -> None:
@@ -153,8 +153,8 @@ def test_all_have_one_version_and_require_each_other_by_it() -> None:
 
 @pytest.mark.parametrize("package", SOURCES)
 def test_a_package_asks_for_the_version_of_its_own_distribution(package: str) -> None:
-    asked = re.compile(r"""\bversion\(["']([\w-]+)["']\)""")
-    names = {name for file in (ROOT / package).rglob("*.py") for name in asked.findall(file.read_text())}
+    pattern = re.compile(r"""\bversion\(["']([\w-]+)["']\)""")
+    names = {name for file in (ROOT / package).rglob("*.py") for name in pattern.findall(file.read_text())}
     assert names <= {name_of(package)}
 
 

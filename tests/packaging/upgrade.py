@@ -139,8 +139,8 @@ class Release:
 
     def _how(self, environment: dict[str, str]) -> dict[str, Any]:
         """Return where and with which variables its programs run: nothing of the tests' own path is in reach."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "UNDERSTUDY"))}
-        return {"cwd": self.folder, "env": own | SETTINGS | environment}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "UNDERSTUDY"))}
+        return {"cwd": self.folder, "env": inherited | SETTINGS | environment}
 
 
 def install(folder: Path, name: str, commit: str | None) -> Release:
@@ -153,8 +153,8 @@ def install(folder: Path, name: str, commit: str | None) -> Release:
         packed = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
         with tarfile.open(fileobj=BytesIO(packed)) as archive:
             archive.extractall(source, filter="data")
-        sources = [source / each.relative_to(ROOT) for each in SOURCES.values()]
-        build_wheel(wheels, *(each for each in sources if each.exists()), bundle="skip")  # earlier ones had no analyst
+        sources = [source / path.relative_to(ROOT) for path in SOURCES.values()]
+        build_wheel(wheels, *(path for path in sources if path.exists()), bundle="skip")  # earlier ones had no analyst
         shutil.rmtree(source)
     home = make(folder, name, wheels, EXTRAS).home
     return Release((str(home / "bin" / "python"), "-m", "understudy"), home)
@@ -251,11 +251,11 @@ def fill(server: Server) -> None:
     server.ask("POST", "threads/t/shares", json={})
 
 
-def same(found: dict[str, Any], had: dict[str, Any]) -> None:
+def same(answers: dict[str, Any], had: dict[str, Any]) -> None:
     """What there is, is what there was, and perhaps more texts."""
-    texts, before = found.pop("texts"), had["texts"]
-    assert texts[: len(before)] == before, (texts, before)
-    assert json.dumps(found, default=repr) == json.dumps({k: v for k, v in had.items() if k != "texts"}, default=repr)
+    texts, earlier = answers.pop("texts"), had["texts"]
+    assert texts[: len(earlier)] == earlier, (texts, earlier)
+    assert json.dumps(answers, default=repr) == json.dumps({k: v for k, v in had.items() if k != "texts"}, default=repr)
 
 
 def main(folder: Path, commit: str) -> None:

@@ -24,8 +24,8 @@ async def client(running: Running, token: str, *, streaming: bool = True) -> Asy
 
 def message(text: str, **ids: str) -> a2a.SendMessageRequest:
     """Return a message of one text. `ids` are those of its task and context."""
-    said = a2a.Message(message_id=uuid.uuid4().hex, role=a2a.ROLE_USER, parts=[a2a.Part(text=text)], **ids)
-    return a2a.SendMessageRequest(message=said)
+    message = a2a.Message(message_id=uuid.uuid4().hex, role=a2a.ROLE_USER, parts=[a2a.Part(text=text)], **ids)
+    return a2a.SendMessageRequest(message=message)
 
 
 async def told(responses: Any, opened: trio.Event | None = None) -> tuple[list[str], str, str]:

@@ -27,5 +27,5 @@ def find(running: Running, pattern: str) -> list[ActorRef]:
         parts = node.path.strip("/").split("/")[1:]
         return len(parts) == len(names) and all(n in ("*", p) for n, p in zip(names, parts, strict=True))
 
-    found = [running.system.find(node.path) for node in running.system.tree().walk() if fits(node)]
-    return [ref for ref in found if ref is not None]
+    actors = [running.system.find(node.path) for node in running.system.tree().walk() if fits(node)]
+    return [ref for ref in actors if ref is not None]

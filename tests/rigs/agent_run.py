@@ -137,8 +137,8 @@ class LogOfRun:
             await self.news.wait()
         return self.of(kind)[count - 1][1]
 
-    async def in_turn(self, act: Callable[..., Awaitable[Any]], *given: Any) -> Any:
-        return await act(*given)
+    async def in_turn(self, act: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        return await act(*arguments)
 
     async def append(self, live: ActiveRun, events: Sequence[Event], *, steps: Sequence[StepRecord]) -> None:
         self.steps += [step for step in steps if step.ended_at is not None]

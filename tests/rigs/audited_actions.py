@@ -84,15 +84,15 @@ async def check_case(serve: Any, case: Case, tmp_path: Path, **settings: Any) ->
         names = await case.before(running)
         who = OPERATOR if case.by == "op" else ADA
         method, path = case.request[0], case.request[1].format(**names)
-        before = len(await read(running, f"?action={case.action}"))
+        count = len(await read(running, f"?action={case.action}"))
         await trio.to_thread.run_sync(write, tmp_path, REFUSE)
         status, answer = await ask(running, who, method, path, **case.body)
         assert (status, answer["error"]["code"]) == (503, "storage_unavailable")
         await trio.to_thread.run_sync(write, tmp_path, "DROP TRIGGER refuse")
-        assert len(await read(running, f"?action={case.action}")) == before
+        assert len(await read(running, f"?action={case.action}")) == count
         assert (await ask(running, who, method, path, **case.body))[0] == case.status
         entry, *rest = await read(running, f"?action={case.action}")
-    assert len(rest) == before
+    assert len(rest) == count
     assert {name: entry[name] for name in ("user", "target", "role", "way")} == {
         "user": case.by, "target": case.target, "role": "operator" if case.by == "op" else None, "way": "http",
     }  # fmt: skip

@@ -14,12 +14,12 @@ class Caller:
         self.running, self.token = running, token
 
     async def get(self, path: str, status: int = 200) -> Any:
-        found, _, body = await request(self.running.address, "GET", path, token=self.token)
-        assert found == status, body
+        answered, _, body = await request(self.running.address, "GET", path, token=self.token)
+        assert answered == status, body
         return body
 
     async def post(self, path: str, status: int = 202, key: str | None = None, **body: Any) -> Any:
-        found, _, answer = await request(
+        answered, _, answer = await request(
             self.running.address,
             "POST",
             path,
@@ -27,12 +27,12 @@ class Caller:
             body=body or b"",
             headers={} if key is None else {"Idempotency-Key": key},
         )
-        assert found == status, answer
+        assert answered == status, answer
         return answer
 
     async def send(self, method: str, path: str, status: int = 200, **body: Any) -> Any:
-        found, _, answer = await request(self.running.address, method, path, token=self.token, body=body or b"")
-        assert found == status, answer
+        answered, _, answer = await request(self.running.address, method, path, token=self.token, body=body or b"")
+        assert answered == status, answer
         return answer
 
     async def ended(self, run_id: str) -> Any:
@@ -53,8 +53,8 @@ async def inbox(caller: Caller, **counts: int) -> Any:
     """Ask for the inbox until it has these counts. Return it."""
     with trio.fail_after(SOON_S):
         while True:
-            found = await caller.get("/api/inbox")
-            assert {name: len(found[name]) for name in found["counts"]} == found["counts"]
-            if counts.items() <= found["counts"].items():
-                return found
+            items = await caller.get("/api/inbox")
+            assert {name: len(items[name]) for name in items["counts"]} == items["counts"]
+            if counts.items() <= items["counts"].items():
+                return items
             await trio.sleep(0.05)

@@ -138,29 +138,29 @@ def check_arc(events: list[dict[str, Any]]) -> None:
 
 def check_failed_agents(events: list[dict[str, Any]]) -> None:
     """Check that each failed agent has an `agent_error` right before its end, with the data of the run's error."""
-    told = [event["data"] for event in events if event["type"] == "agent_error"]
+    errors = [event["data"] for event in events if event["type"] == "agent_error"]
     failed = [
         e["data"]["agent_id"] for e in events if e["type"] == "agent_completed" and e["data"]["status"] == "failed"
     ]
-    assert [data["agent_id"] for data in told] == failed
-    for before, after in pairwise(events):
-        if before["type"] == "agent_error":
-            assert (after["type"], after["data"]["agent_id"]) == ("agent_completed", before["data"]["agent_id"])
-    for data in told:
+    assert [data["agent_id"] for data in errors] == failed
+    for previous, after in pairwise(events):
+        if previous["type"] == "agent_error":
+            assert (after["type"], after["data"]["agent_id"]) == ("agent_completed", previous["data"]["agent_id"])
+    for data in errors:
         assert {**events[-1]["data"], "agent_id": data["agent_id"]} == data
 
 
 def check_decisions(events: list[dict[str, Any]]) -> None:
     """Check that each decision answers one request for approval, and that only allowed calls have run."""
-    asked = [event["data"]["call_id"] for event in events if event["type"] == "approval_required"]
+    required = [event["data"]["call_id"] for event in events if event["type"] == "approval_required"]
     decided = {e["data"]["call_id"]: e["data"]["decision"] for e in events if e["type"] == "approval_decided"}
-    assert len(set(asked)) == len(asked)
+    assert len(set(required)) == len(required)
     assert len(decided) == sum(event["type"] == "approval_decided" for event in events)
-    assert decided.keys() <= set(asked)
+    assert decided.keys() <= set(required)
     for data in (event["data"] for event in events if event["type"] == "tool_completed"):
         decision = decided.get(data["call_id"])
         assert data["status"] != "denied" or decision in ("deny", "expired")
-        assert data["status"] != "ok" or data["call_id"] not in asked or decision == "allow"
+        assert data["status"] != "ok" or data["call_id"] not in required or decision == "allow"
 
 
 async def ended(client: ChatClient, thread: str) -> dict[str, Any]:

@@ -87,8 +87,8 @@ class Collector(Receiver):
                 await trio.sleep(0.01)
 
 
-def _attributes(given: Any) -> dict[str, Any]:
-    return {attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value")) for attribute in given}
+def _attributes(attributes: Any) -> dict[str, Any]:
+    return {attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value")) for attribute in attributes}
 
 
 def _received(span: OtlpSpan, service: dict[str, Any]) -> Received:

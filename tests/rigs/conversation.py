@@ -56,8 +56,8 @@ class OneForAll(Presence):
 class Follower(Actor):
     """An outbox that keeps the events it is handed, and after how many of them it was told to forget which thread."""
 
-    def __init__(self, told: list[Envelope], dismissed: list[tuple[str, int]]) -> None:
-        self.told = told
+    def __init__(self, envelopes: list[Envelope], dismissed: list[tuple[str, int]]) -> None:
+        self.told = envelopes
         self.dismissed = dismissed
 
     async def receive(self, message: object, context: Context) -> None:
@@ -87,14 +87,14 @@ class Rig:
 
     @property
     def conversations(self) -> ActorRef:
-        found = self.system.find("/s/conversations")
-        assert found is not None
-        return found
+        supervisor = self.system.find("/s/conversations")
+        assert supervisor is not None
+        return supervisor
 
     @property
     def conversation(self) -> ActorRef:
-        (found,) = self.conversations.children()
-        return found
+        (conversation,) = self.conversations.children()
+        return conversation
 
     def open_gate(self) -> None:
         self.model.turns[0].gate.opened.set()  # type: ignore[union-attr]
@@ -107,21 +107,21 @@ class Rig:
     async def until(self, kind: type, count: int = 1) -> list[Envelope]:
         """Wait until so many events of this kind were told."""
         with trio.fail_after(60):
-            while len(found := [envelope for envelope in self.told if isinstance(envelope.event, kind)]) < count:
+            while len(envelopes := [envelope for envelope in self.told if isinstance(envelope.event, kind)]) < count:
                 await trio.testing.wait_all_tasks_blocked(0.005)
-        return found
+        return envelopes
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     """One agent that passes a gate before each word, one place for runs in all, and frequent signs of life."""
     database = await trio.to_thread.run_sync(open_database, tmp_path)
-    told: list[Envelope] = []
+    envelopes: list[Envelope] = []
     dismissed: list[tuple[str, int]] = []
     children = [
         ChildSpec("writer", lambda: StoreWriter(database)),
         ChildSpec("conversations", lambda: Supervisor([], intensity=100)),
-        ChildSpec("outbox", lambda: Follower(told, dismissed), restart=Restart.TEMPORARY),
+        ChildSpec("outbox", lambda: Follower(envelopes, dismissed), restart=Restart.TEMPORARY),
     ]
     async with ActorSystem("s", children) as system:
         store = Store(database, lambda: system.find("/s/writer"))
@@ -147,7 +147,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             clock=time.time,
             settings=ChatSettings(silence_s=0.05, idle_s=60.0),  # longer than any test but those that shorten it
         )
-        yield Rig(CommandDispatcher(services, lambda: conversations), services, system, outbox, told, dismissed)
+        yield Rig(CommandDispatcher(services, lambda: conversations), services, system, outbox, envelopes, dismissed)
     database.close()
 
 

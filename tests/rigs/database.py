@@ -96,8 +96,8 @@ def differences(connection: Connection) -> list[Any]:
         return not (name or "").startswith("words_index")
 
     context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": of_ours})
-    found: list[Any] = compare_metadata(context, schema.whole())
-    return found
+    changes: list[Any] = compare_metadata(context, schema.whole())
+    return changes
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -39,8 +39,8 @@ class Words:
         return ()
 
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
-        for found in re.compile(self.pattern).finditer(text, start):
-            yield Hit(found.start(), found.end(), self.kind, 0.9, "[gone]", found.start())
+        for match in re.compile(self.pattern).finditer(text, start):
+            yield Hit(match.start(), match.end(), self.kind, 0.9, "[gone]", match.start())
 
     def settled(self, text: str, start: int, active: Collection[str]) -> int:
         """Return the whole length: an unfinished word is held back anyway."""

@@ -11,8 +11,8 @@ def table(page: str, heading: str) -> list[dict[str, str]]:
     """Return the rows of the first table under a heading; each maps the column's title to the cell's text."""
     text = (DOCS / page).read_text()
     section = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]
-    own = re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0]
-    lines = iter(own.splitlines())
+    head = re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0]
+    lines = iter(head.splitlines())
     first = next(line for line in lines if line.startswith("|"))
     titles, _ = _cells(first), next(lines)
     rows = []

@@ -38,7 +38,7 @@ DOORS: dict[str, tuple[str, Callable[[str], Any]]] = {
 async def say(running: Running, token: str, door: str, text: str = "go") -> tuple[int, dict[str, str], str]:
     """Send the agent desk a message by this door. Return status, headers and body of the answer."""
     path, body = DOORS[door]
-    status, headers, told = await request(
+    status, headers, answer = await request(
         running.address, "POST", path, token=token, body=body(text), headers={"A2A-Version": "1.0"}
     )
-    return status, headers, told.decode() if isinstance(told, bytes) else json.dumps(told)
+    return status, headers, answer.decode() if isinstance(answer, bytes) else json.dumps(answer)

@@ -86,13 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--deflate", action="store_true", help="agree to permessage-deflate, and compress all text")
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
-    given = parser.parse_args(arguments)
-    if (given.tls_cert is None) != (given.tls_key is None):
+    args = parser.parse_args(arguments)
+    if (args.tls_cert is None) != (args.tls_key is None):
         parser.error("--tls-cert and --tls-key belong together")
-    limits = ServerLimits(grace_s=_GRACE_S, socket=evolve(LIMITS, compression_from_bytes=0 if given.deflate else None))
+    limits = ServerLimits(grace_s=_GRACE_S, socket=evolve(LIMITS, compression_from_bytes=0 if args.deflate else None))
     try:
-        tls = server_context(given.tls_cert, given.tls_key) if given.tls_cert is not None else None
-        trio.run(serve_echo, given.host, given.port, limits, tls)
+        tls = server_context(args.tls_cert, args.tls_key) if args.tls_cert is not None else None
+        trio.run(serve_echo, args.host, args.port, limits, tls)
     except (OSError, UnusableCertificate) as error:
         print(f"echo cannot serve: {error}", file=sys.stderr)
         return 1

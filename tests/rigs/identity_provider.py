@@ -31,7 +31,7 @@ def ec_key(number: int = 0, curve: type[ec.EllipticCurve] = ec.SECP256R1) -> ec.
 def published(key: Any, key_id: str | None = None, **more: Any) -> dict[str, Any]:
     """The entry of a key in a JWKS; of its public half, or of the whole when it is given in `more`."""
     kinds = {rsa.RSAPrivateKey: RSAAlgorithm, ec.EllipticCurvePrivateKey: ECAlgorithm}
-    kind = next((found for of, found in kinds.items() if isinstance(key, of)), OKPAlgorithm)
+    kind = next((algorithm for of, algorithm in kinds.items() if isinstance(key, of)), OKPAlgorithm)
     entry = json.loads(kind.to_jwk(key.public_key()))
     entry.pop("key_ops", None)
     return entry | ({} if key_id is None else {"kid": key_id}) | more

@@ -29,11 +29,11 @@ async def talk(client: ChatClient, text: str, thread: str, **fields: Any) -> dic
 
 def where_marked(settings: dict[str, str], folder: Path) -> list[str]:
     """Return the files of the data folder and the tables of PostgreSQL that contain the marker."""
-    found = [path.name for path in folder.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()]
+    names = [path.name for path in folder.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()]
     if settings:
         forms = (MARKER, MARKER.encode().hex())
         with psycopg.connect(settings["database_url"]) as connection:
             for table in schema.whole().tables:
                 rows = connection.execute(f"SELECT t::text FROM {table} t").fetchall()
-                found += [table for (row,) in rows if any(form in row for form in forms)]
-    return found
+                names += [table for (row,) in rows if any(form in row for form in forms)]
+    return names

@@ -29,18 +29,18 @@ class Desk:
         sent = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": version, **headers}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         used = token or self.token
-        status, _, said = await request(self.running.address, "POST", "/mcp", token=used, body=data, headers=sent)
-        if isinstance(said, str):  # a stream
-            said = json.loads(said.rpartition("data: ")[2])
-        return status, said
+        status, _, answer = await request(self.running.address, "POST", "/mcp", token=used, body=data, headers=sent)
+        if isinstance(answer, str):  # a stream
+            answer = json.loads(answer.rpartition("data: ")[2])
+        return status, answer
 
     async def call(self, name: str, token: str = "", **more: Any) -> dict[str, Any]:
         """Call a tool. Return the JSON-RPC answer."""
         params = {"name": name, "arguments": {}, "_meta": META, **more}
         body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
         headers = {"Mcp-Method": "tools/call", "Mcp-Name": name}
-        said: dict[str, Any] = (await self.post(body, token=token, **headers))[1]
-        return said
+        answer: dict[str, Any] = (await self.post(body, token=token, **headers))[1]
+        return answer
 
     async def ask(self, name: str = "ask") -> tuple[str, str, dict[str, Any]]:
         """Call a tool that asks. Return the name of its question, the state, and the question."""

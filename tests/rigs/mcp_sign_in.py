@@ -41,6 +41,6 @@ async def come_back(running: Any, path: str, cookie: str) -> tuple[int, dict[str
 
 async def signed_in(running: Any, token: str, **body: Any) -> tuple[int, dict[str, str], Any]:
     """Sign in. Return the last answer of the server."""
-    status, headers, told = await begin(running, token, **body)
-    assert status == 200, told
-    return await come_back(running, await go(told["url"]), headers["set-cookie"])
+    status, headers, answer = await begin(running, token, **body)
+    assert status == 200, answer
+    return await come_back(running, await go(answer["url"]), headers["set-cookie"])

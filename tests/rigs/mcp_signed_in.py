@@ -49,8 +49,8 @@ async def came_back(started: Started) -> Callback:
     address = (where.hostname or "", where.port or 0)
     answer = await request("GET", started.url, headers={}, connect_to=[address], max_bytes=10_000, within_s=20)
     assert answer.status == 302, answer.body
-    said = {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
-    return Callback(said["state"], said.get("code", ""), said.get("iss", ""), said.get("error", ""), started.cookie)
+    query = {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+    return Callback(query["state"], query.get("code", ""), query.get("iss", ""), query.get("error", ""), started.cookie)
 
 
 async def sign_in(accounts: Accounts, owner: str, server: McpServer) -> None:

@@ -36,7 +36,7 @@ def kept_bytes() -> Iterator[Kept]:
 
 def _collect() -> None:
     """Collect all garbage, which a call does not do while another thread collects."""
-    before = gc.get_stats()[-1]["collections"]
-    while gc.get_stats()[-1]["collections"] == before:
+    collections = gc.get_stats()[-1]["collections"]
+    while gc.get_stats()[-1]["collections"] == collections:
         gc.collect()
         time.sleep(0.001)

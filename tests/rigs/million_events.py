@@ -92,10 +92,10 @@ def build(place: str | Path, events: int = 1_000_000) -> Built:
     else:
         open_database(Path(place)).close()
         _fill_sqlite(Path(place) / FILE_NAME, threads)
-    own = tuple(thread.id for thread in threads[1:] if thread.owner == OWNER)
+    names = tuple(thread.id for thread in threads[1:] if thread.owner == OWNER)
     stored = sum(thread.events for thread in threads)
     long = threads[0]
-    return Built(OWNER, own, long.id, long.events, stored, _name(long, 0), time.perf_counter() - began)
+    return Built(OWNER, names, long.id, long.events, stored, _name(long, 0), time.perf_counter() - began)
 
 
 def build_threads(folder: Path, events: Mapping[str, int]) -> None:
@@ -160,14 +160,14 @@ def _run_rows(thread: _Thread) -> Iterator[Row]:
 
 
 def _message_rows(thread: _Thread) -> Iterator[Row]:
-    before = None
+    last = None
     for number in range(_last(thread) + 1):
         at, run, said = _at(thread, number), _run_id(thread, number), f"said-{_name(thread, number)}"
-        asked = (_name(thread, number), *_some(thread.number * 7919 + number, 20))
+        words = (_name(thread, number), *_some(thread.number * 7919 + number, 20))
         answer = " ".join(_some(thread.number * 104729 + number, 60))
-        yield (thread.owner, said, thread.id, run, "user", " ".join(asked), "guide", "accepted", at, "[]", before)
-        before = f"answer-{run}"
-        yield (thread.owner, before, thread.id, run, "assistant", answer, "guide", "success", at + 5, "[]", said)
+        yield (thread.owner, said, thread.id, run, "user", " ".join(words), "guide", "accepted", at, "[]", last)
+        last = f"answer-{run}"
+        yield (thread.owner, last, thread.id, run, "assistant", answer, "guide", "success", at + 5, "[]", said)
 
 
 def _step_rows(thread: _Thread) -> Iterator[Row]:

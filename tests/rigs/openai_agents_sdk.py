@@ -19,11 +19,11 @@ def sdk() -> Path:
     """Return the folder with the SDK, which is installed once. Raises CalledProcessError if it cannot be."""
     if not FOLDER.exists():
         FOLDER.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=FOLDER.parent) as made:
+        with tempfile.TemporaryDirectory(dir=FOLDER.parent) as folder:
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-            subprocess.run([*pip, "--target", f"{made}/sdk", *PACKAGES], check=True, timeout=240)
+            subprocess.run([*pip, "--target", f"{folder}/sdk", *PACKAGES], check=True, timeout=240)
             try:
-                os.rename(f"{made}/sdk", FOLDER)
+                os.rename(f"{folder}/sdk", FOLDER)
             except OSError:  # another run of the tests was first
                 if not FOLDER.exists():
                     raise

@@ -40,8 +40,8 @@ def add(path: Path, text: str, group: str = "staff") -> None:
 
 async def start(serve: Any, rules: Path, *agents: Agent, **settings: Any) -> Running:
     """Start a server with these agents and the file."""
-    given = {"builtin_agents": [], "secret": SECRET, "permissions_file": rules}
-    running: Running = await serve(*agents, **given | settings)
+    usual = {"builtin_agents": [], "secret": SECRET, "permissions_file": rules}
+    running: Running = await serve(*agents, **usual | settings)
     return running
 
 

@@ -60,10 +60,10 @@ class Recording(LogOfRun):
         super().__init__(0.0, state, recorded.services)
         self.recorded, self.turn = recorded, trio.StrictFIFOLock()
 
-    async def in_turn(self, act: Callable[..., Awaitable[Any]], *given: Any) -> Any:
+    async def in_turn(self, act: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         async with self.turn:
             await trio.lowlevel.checkpoint()
-            return await act(*given)
+            return await act(*arguments)
 
     async def append(self, live: ActiveRun, events: Sequence[Event], *, steps: Sequence[StepRecord]) -> None:
         """Record events in the order of the calls, and check them against the run's protocol."""

@@ -153,7 +153,7 @@ async def raw_websocket(
 ) -> AsyncIterator[RawWebSocket]:
     """Yield an open WebSocket to a server on this machine, after offering these extensions."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        one = RawWebSocket(stream)
+        socket = RawWebSocket(stream)
         more = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)
-        assert await one.handshake(path, more) == 101
-        yield one
+        assert await socket.handshake(path, more) == 101
+        yield socket

@@ -51,10 +51,10 @@ class Receiver:
         if head is None:  # the client went before it had sent a request
             return
         self.got.append((head, self.read(head, body)))
-        status, said = self.statuses.pop(0) if self.statuses else self.done, self.say()
-        length = ("Content-Length", str(len(said)))
+        status, text = self.statuses.pop(0) if self.statuses else self.done, self.say()
+        length = ("Content-Length", str(len(text)))
         await stream.send_all(server.send(h11.Response(status_code=status, headers=[length])) or b"")
-        await stream.send_all(server.send(h11.Data(data=said)) or b"")
+        await stream.send_all(server.send(h11.Data(data=text)) or b"")
 
     async def until(self, count: int) -> None:
         with trio.fail_after(60):

@@ -29,9 +29,9 @@ def note(name: str, context: ToolContext) -> int:
     """Append the start of a call to the file named by `CALLS`. Return the size of that before."""
     if path := os.environ.get(CALLS):
         with Path(path).open("a") as file:
-            before = file.tell()
+            size = file.tell()
             file.write(f"{name} {context.call_id}\n")
-            return before
+            return size
     return 0
 
 

@@ -30,12 +30,12 @@ def restless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def looked(system, kept: KeepSettings, store, eraser, *, charge: bool = True, now: float = NOW) -> dict[str, int]:
     """Let the retention look once. Return what it removed, by kind."""
-    counts, asked = Counts(), 0
+    counts, questions = Counts(), 0
     done = trio.Event()
 
     async def is_in_charge() -> bool:
-        nonlocal asked
-        asked += 1
+        nonlocal questions
+        questions += 1
         return charge
 
     def make() -> Retention:
@@ -51,6 +51,6 @@ async def looked(system, kept: KeepSettings, store, eraser, *, charge: bool = Tr
 
     ref = await system.spawn(ChildSpec("retention", make))
     await done.wait()
-    assert asked >= 1
+    assert questions >= 1
     await ref.stop()
     return counts.seen

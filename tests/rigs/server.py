@@ -33,8 +33,8 @@ async def serve(tmp_path: Path, nursery: trio.Nursery, migrated: Path) -> Serve:
             shutil.copytree(migrated, tmp_path / "data")
         # Clients of tests are processes of the server's own user, and would all be operators.
         usual = {"port": 0, "data_dir": tmp_path / "data", "models_words_per_s": 5000.0, "local_operator": False}
-        given = with_values(Settings(), **usual | settings)
-        running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
+        chosen = with_values(Settings(), **usual | settings)
+        running: Running = await nursery.start(partial(serve_app, chosen, agents, detectors))
         return running
 
     return start

@@ -48,8 +48,8 @@ async def two_servers(
     serve: Callable[..., Awaitable[Running]], folder: Path, database: str, redis: str, *agents: Agent, **settings: Any
 ) -> ServerPair:
     """Start two servers, each with a folder of its own."""
-    own = {NodeSettings: NodeSettings(redis, settings.pop("wakeups_by_redis", False))} | settings.pop("own", {})
-    shared = {"database_url": database, "own": own, "secret": SECRET} | settings
+    extensions = {NodeSettings: NodeSettings(redis, settings.pop("wakeups_by_redis", False))} | settings.pop("own", {})
+    shared = {"database_url": database, "own": extensions, "secret": SECRET} | settings
     a = await serve(*agents, data_dir=folder / "a", **shared)
     b = await serve(*agents, data_dir=folder / "b", **shared)
     return ServerPair(a, b)

@@ -19,9 +19,9 @@ async def serving(
     folder: Path, *agents: Agent, detectors: Sequence[Detector] = (), **settings: Any
 ) -> AsyncIterator[Running]:
     """Yield a server, which is stopped in order at the end of the block."""
-    given = with_values(Settings(), port=0, data_dir=folder, **settings)
+    chosen = with_values(Settings(), port=0, data_dir=folder, **settings)
     async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
+        running: Running = await nursery.start(partial(serve_app, chosen, agents, detectors))
         yield running
         await running.stop()
         nursery.cancel_scope.cancel()

@@ -41,14 +41,14 @@ class SteerableModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Call the tool, or report and name the messages after the first one."""
-        said = [item.content for item in turn.items if isinstance(item, MessageItem) and item.role == "user"]
-        note(said)
-        first = max(number for number, text in enumerate(said) if text.startswith("work") or not number)
+        contents = [item.content for item in turn.items if isinstance(item, MessageItem) and item.role == "user"]
+        note(contents)
+        first = max(number for number, text in enumerate(contents) if text.startswith("work") or not number)
         rounds = sum(isinstance(item, CallItem) for item in turn.items)
-        words = said[first].split()
+        words = contents[first].split()
         if len(words) == 2 and rounds < int(words[1]):
             return Reply(calls=(ToolRequest(f"c{rounds}", "dig", {"depth": rounds}),))
-        steers = said[first + 1 :]
+        steers = contents[first + 1 :]
         pieces = WORDS if not steers else []
         for piece in [*pieces, f"Read: {', '.join(steers) or 'nothing'}."]:
             await emit(TextDelta(piece))

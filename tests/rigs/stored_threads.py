@@ -43,7 +43,7 @@ async def fill(database: Database) -> None:
         for number, (tenant, thread) in enumerate((("acme", "t1"), ("acme", "t2"), ("globex", "t1"), (None, "t1"))):
             owner, run = owner_of("ann", tenant), f"r{number}"
             await store.commit(make.opening(owner, thread, run))
-            said = make.message(owner, thread, f"m{number}", run_id=run, content=f"# of {tenant}\n```\n{thread}")
+            message = make.message(owner, thread, f"m{number}", run_id=run, content=f"# of {tenant}\n```\n{thread}")
             ended = make.ending(run)
-            change = make.change(owner, thread, messages=[said], steps=[make.step(1, run)], run_end=ended)
+            change = make.change(owner, thread, messages=[message], steps=[make.step(1, run)], run_end=ended)
             await store.commit(change)

@@ -67,8 +67,8 @@ async def serve(
         listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
         port = listener.socket.getsockname()[1]
         await listener.aclose()
-        given = {"port": port, "data_dir": tmp_path / "data", "models_words_per_s": 5000.0} | settings
-        houses.append(House(with_values(Settings(), **given), agents, nursery))
+        chosen = {"port": port, "data_dir": tmp_path / "data", "models_words_per_s": 5000.0} | settings
+        houses.append(House(with_values(Settings(), **chosen), agents, nursery))
         await houses[-1].start()
         return houses[-1]
 

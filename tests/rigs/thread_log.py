@@ -376,10 +376,10 @@ class Shell:
 
     def doing(self, call: Coroutine[Any, Any, Any]) -> list[Any]:
         """Finish a call. Return what the conversation did meanwhile."""
-        before = len(self.done)
+        count = len(self.done)
         self.did.clear()
         finished(call)
-        return self.done[before:]
+        return self.done[count:]
 
     def finish(self, run_id: str, ending: Ending, **about: Any) -> list[Any]:
         """End a run whose work has stopped without an answer."""
@@ -511,8 +511,8 @@ def shell() -> Iterator[Shell]:
 
 def answers(effects: list[Any]) -> list[Any]:
     """The answers among effects: the value, or the code of the error."""
-    found = [effect for effect in effects if isinstance(effect, Answered)]
-    return [reply.value if reply.error is None else getattr(reply.error, "code", reply.error) for reply in found]
+    answered = [effect for effect in effects if isinstance(effect, Answered)]
+    return [reply.value if reply.error is None else getattr(reply.error, "code", reply.error) for reply in answered]
 
 
 def answer(shell: Shell, run_id: str = "r1") -> None:

@@ -58,22 +58,22 @@ class Watcher:
 
 def calling(name: str) -> Moment:
     """Read until a tool has been running for a moment."""
-    return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_executing"))
+    return lambda watcher: any(data["tool_name"] == name for data in watcher.kinds("tool_executing"))
 
 
 def shown(characters: int) -> Moment:
     """Read until the client shows this many characters."""
-    return lambda seen: len(seen.screen.text) >= characters
+    return lambda watcher: len(watcher.screen.text) >= characters
 
 
-def asked(seen: Watcher) -> bool:
+def asked(watcher: Watcher) -> bool:
     """Read until a call waits for approval."""
-    return bool(seen.kinds("approval_required"))
+    return bool(watcher.kinds("approval_required"))
 
 
-def ended(seen: Watcher) -> bool:
+def ended(watcher: Watcher) -> bool:
     """Read until the run has ended."""
-    return bool(seen.events) and seen.events[-1]["type"] in TERMINAL
+    return bool(watcher.events) and watcher.events[-1]["type"] in TERMINAL
 
 
 async def survived(
@@ -94,7 +94,7 @@ async def survived(
     The last kill comes when a call has written a line that begins with `written` instead.
     `python_path` is a folder with further packages for them. `modules` are loaded before they are forked.
     """
-    seen, calls, token = Watcher(), tmp_path / "calls", ""
+    watcher, calls, token = Watcher(), tmp_path / "calls", ""
     for number, moment in enumerate([*moments, ended]):
         settings = {CALLS: str(calls)}
         if python_path is not None:
@@ -104,21 +104,21 @@ async def survived(
                 token = await http.new_token(server)
             async with connected(server.address, token) as client:
                 if number:
-                    await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+                    await client.send({"type": "resume", "payload": {"threads": {"t": watcher.seq}}})
                 else:
                     await client.say(message, agent_type=agent_type, thread_id="t", message_id="m")
-                if asked(seen) and not seen.kinds("approval_decided"):
-                    call_id = seen.kinds("approval_required")[0]["call_id"]
+                if asked(watcher) and not watcher.kinds("approval_decided"):
+                    call_id = watcher.kinds("approval_required")[0]["call_id"]
                     command = {"type": "approve", "call_id": call_id, "decision": "allow"}
                     await allowed(server.address, token, command)
-                await seen.until(client, moment)
+                await watcher.until(client, moment)
                 if written and number == len(moments) - 1:
                     await eventually(lambda: f"\n{written} " in calls.read_text())
                 else:
-                    await trio.sleep(0 if ended(seen) else pause_s)
+                    await trio.sleep(0 if ended(watcher) else pause_s)
                 await server.kill()
-    check_arc(seen.events)
-    return seen
+    check_arc(watcher.events)
+    return watcher
 
 
 async def allowed(address: str, token: str, command: dict[str, Any]) -> None:

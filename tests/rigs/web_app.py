@@ -14,7 +14,7 @@ from understudy.web.context import WebContext
 
 def paths(folder: Path, names: Collection[str]) -> set[tuple[str, str]]:
     """Return the paths and methods of an application with these extensions."""
-    given: dict[str, Any] = dict.fromkeys(field.name for field in fields(WebContext))
-    given |= {"settings": Settings(data_dir=folder), "extensions": {name: installed()[name] for name in names}}
-    rules = build_http_app(WebContext(**given)).url_map.iter_rules()
+    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(WebContext))
+    values |= {"settings": Settings(data_dir=folder), "extensions": {name: installed()[name] for name in names}}
+    rules = build_http_app(WebContext(**values)).url_map.iter_rules()
     return {(rule.rule, method) for rule in rules for method in (rule.methods or set()) - {"OPTIONS"}}
