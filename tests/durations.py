@@ -50,11 +50,11 @@ class Recorder:
 
     @contextmanager
     def _measure(self, what: dict[str, object]) -> Iterator[None]:
-        before = _spent()
+        begun = _spent()
         try:
             yield
         finally:
-            wall_s, cpu_s, children_s = (round(now - then, 4) for now, then in zip(_spent(), before, strict=True))
+            wall_s, cpu_s, children_s = (round(now - then, 4) for now, then in zip(_spent(), begun, strict=True))
             if "test" in what or wall_s >= SHORT_S:
                 spent = {"wall_s": wall_s, "cpu_s": cpu_s, "children_s": children_s}
                 self._file.write(json.dumps(what | spent) + "\n")
@@ -129,9 +129,9 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help=f"keep the seconds of each file in {KEPT.name}")
     parser.add_argument("--top", type=int, default=40)
     parser.add_argument("--asked", action="store_true", help="print the files that asked for programs, and no table")
-    given = parser.parse_args()
-    lines = [json.loads(line) for line in given.file.read_text().splitlines()]
-    if given.asked:
+    args = parser.parse_args()
+    lines = [json.loads(line) for line in args.file.read_text().splitlines()]
+    if args.asked:
         print(*sorted({line["file"] for line in lines if "program" in line and line["file"]}), sep="\n")
         return
     tests = [line for line in lines if "test" in line]
@@ -142,9 +142,9 @@ def main() -> None:
     files = by_file(lines)
     for title, spent in ("files", files), ("tests", {line["test"]: line["wall_s"] for line in tests}):
         print(f"\nlongest {title}")
-        for name, seconds in Counter(spent).most_common(given.top):
+        for name, seconds in Counter(spent).most_common(args.top):
             print(f"{seconds:8.1f} s  {name}")
-    if given.keep:
+    if args.keep:
         kept = {name: round(seconds) for name, seconds in sorted(files.items()) if seconds >= SHORTEST_S}
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 

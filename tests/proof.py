@@ -64,8 +64,8 @@ class Table:
 
     def touched_by(self, path: str) -> Sequence[str] | None:
         """Return the parts that a change of this file touches, None if no beginning of its path is in the table."""
-        found = [start for start in self.touched if path.startswith(start)]
-        return self.touched[max(found, key=len)] if found else None
+        starts = [start for start in self.touched if path.startswith(start)]
+        return self.touched[max(starts, key=len)] if starts else None
 
 
 @frozen
@@ -84,8 +84,8 @@ class Result:
 
 def load(path: Path = TABLE) -> Table:
     """Return the table."""
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
-    return Table({name: Part(name, **part) for name, part in found["parts"].items()}, found["touched"])
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return Table({name: Part(name, **part) for name, part in table["parts"].items()}, table["touched"])
 
 
 class Item(Protocol):
@@ -109,12 +109,12 @@ def select(items: Sequence[I], wanted: str | None) -> list[I]:
     Raises:
         pytest.UsageError: A part that was asked for, or that a test is marked with, is not in the table.
     """
-    known = set(load().parts)
-    asked = set() if wanted is None else known if wanted == "all" else set(wanted.split(","))
+    all_parts = set(load().parts)
+    chosen = set() if wanted is None else all_parts if wanted == "all" else set(wanted.split(","))
     parts = [part_of(item) for item in items]
-    if unknown := sorted((asked | set(parts) - {None}) - known):
-        raise pytest.UsageError(f"the proof has no part {unknown[0]!r}: its parts are {', '.join(sorted(known))}")
-    return [item for item, part in zip(items, parts, strict=True) if part in (asked or {None})]
+    if unknown := sorted((chosen | set(parts) - {None}) - all_parts):
+        raise pytest.UsageError(f"the proof has no part {unknown[0]!r}: its parts are {', '.join(sorted(all_parts))}")
+    return [item for item, part in zip(items, parts, strict=True) if part in (chosen or {None})]
 
 
 def files() -> list[str]:
@@ -125,13 +125,13 @@ def files() -> list[str]:
 
 def digests(table: Table) -> dict[str, str]:
     """Return for each part the digest of all files that touch it."""
-    made = {name: sha256() for name in table.parts}
+    hashes = {name: sha256() for name in table.parts}
     for path in files():
         parts = table.touched_by(path)
         content = sha256((ROOT / path).read_bytes()).digest() if parts else b""
         for name in parts or ():
-            made[name].update(path.encode() + b"\0" + content)
-    return {name: digest.hexdigest()[:DIGITS] for name, digest in made.items()}
+            hashes[name].update(path.encode() + b"\0" + content)
+    return {name: digest.hexdigest()[:DIGITS] for name, digest in hashes.items()}
 
 
 def recorded(page: str) -> dict[str, str]:
@@ -192,7 +192,7 @@ def row(part: Part, result: Result, digest: str, commit: str, where: str, now: d
 
 def written(page: str, rows: Mapping[str, str], names: Iterable[str]) -> str:
     """Return the page with these rows in place of the parts' former ones; rows of parts that are gone are removed."""
-    former = {found["name"]: found.group() for found in ROW.finditer(page)}
+    former = {row["name"]: row.group() for row in ROW.finditer(page)}
     kept = {**former, **rows}
     head, _, rest = page.partition("<!-- results -->\n")
     top = rest.splitlines()[:2]
@@ -211,22 +211,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof", description=main.__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(table.parts)} [all]")
     parser.add_argument("--changed", action="store_true", help="only parts whose files have changed; records nothing")
-    given = parser.parse_args()
-    if unknown := set(given.parts) - table.parts.keys():
+    args = parser.parse_args()
+    if unknown := set(args.parts) - table.parts.keys():
         parser.error(f"there is no part {', '.join(sorted(unknown))}: the parts are {', '.join(table.parts)}")
     now_digests, page = digests(table), PAGE.read_text(encoding="utf-8")
-    names = given.parts or list(table.parts)
-    if given.changed:
-        known = recorded(page)
-        names = [name for name in names if known.get(name) != now_digests[name]]
+    names = args.parts or list(table.parts)
+    if args.changed:
+        before = recorded(page)
+        names = [name for name in names if before.get(name) != now_digests[name]]
         print("parts of the proof that this change touches:", ", ".join(names) or "none", flush=True)
     if not names:
         return 0
     began, results = time.monotonic(), {}
-    commit = "" if given.changed else head()  # at the start: HEAD may move while the parts run
+    commit = "" if args.changed else head()  # at the start: HEAD may move while the parts run
     for part, result in run([table.parts[name] for name in names]):
         results[part.name] = result
-        if not given.changed:  # at once: what ends before the last part keeps its results
+        if not args.changed:  # at once: what ends before the last part keeps its results
             line = row(part, result, now_digests[part.name], commit, machine(), datetime.now(UTC))
             page = written(page, {part.name: line}, table.parts)
             PAGE.write_text(page, encoding="utf-8")

@@ -36,8 +36,8 @@ TABLE = "covered_elsewhere.toml"
 
 def modules() -> list[Path]:
     """Return every product module's path in the repository, except packages' `__init__` and schema revisions."""
-    found = (path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return sorted(path for path in found if path.name != "__init__.py" and "migrations" not in path.parts)
+    paths = (path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return sorted(path for path in paths if path.name != "__init__.py" and "migrations" not in path.parts)
 
 
 def folders() -> list[Path]:
@@ -105,12 +105,12 @@ def imported(module: Path) -> set[str]:
 def test_no_module_imports_a_test_module() -> None:
     """What tests share is a rig: of `tests/rigs` if several folders use it, else a module of their folder."""
     test_modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.glob("tests/**/test_*.py")}
-    found = {
+    imports = {
         str(path.relative_to(ROOT)): wrong
         for path in sorted((ROOT / "tests").rglob("*.py"))
         if (wrong := imported(path) & test_modules)
     }
-    assert found == {}, "move what these import to tests/rigs"
+    assert imports == {}, "move what these import to tests/rigs"
 
 
 def test_every_rig_says_what_it_is() -> None:
@@ -145,10 +145,10 @@ def test_no_files_of_understudy_import_each_other_in_a_circle() -> None:
 def test_transport_has_no_word_of_the_chat() -> None:
     """Its events, commands and codes are the chat's own, and given to `transport` as any program's are."""
     chat = re.compile(r"pillar|liaison|steer|undo|schedule|understudy\.wire", re.IGNORECASE)
-    found = [
+    words = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in sorted((ROOT / "transport").rglob("*.py"))
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if chat.search(line)
     ]
-    assert found == []
+    assert words == []

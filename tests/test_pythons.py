@@ -33,9 +33,9 @@ def test_what_is_shipped_says_which_pythons_are_tested(file: str) -> None:
 
 
 def test_an_interpreter_is_of_the_version_that_was_asked_for() -> None:
-    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    path = interpreter(own)
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    path = interpreter(version)
     assert path is not None
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-    assert said.startswith(f"Python {own}.")
+    output = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    assert output.startswith(f"Python {version}.")
     assert interpreter("2.99") is None

@@ -40,9 +40,9 @@ def requirements() -> Iterator[Requirement]:
 @pytest.mark.parametrize("name", REACHED_INTO)
 def test_a_package_that_is_reached_into_has_a_range(name: str) -> None:
     """No release that nobody has tried is installed by itself."""
-    found = [requirement for requirement in requirements() if requirement.name == name]
-    assert found
-    for each in found:
-        bounded = any(spec.operator in ("<", "<=", "~=") or spec.version.endswith(".*") for spec in each.specifier)
-        assert bounded, f"{each} has no upper bound"
-        assert version(name) in each.specifier
+    required = [requirement for requirement in requirements() if requirement.name == name]
+    assert required
+    for need in required:
+        bounded = any(spec.operator in ("<", "<=", "~=") or spec.version.endswith(".*") for spec in need.specifier)
+        assert bounded, f"{need} has no upper bound"
+        assert version(name) in need.specifier

@@ -43,15 +43,15 @@ async def test_each_next_step_can_be_called(attach: Attach) -> None:
     days = [(month, day) for month in (1, 2, 3) for day in (1, 2)]
     content = 'the day,"a ""kind""",place,n\n' + "".join(f"2026-{m:02}-0{d},x{d},p{d},{m}\n" for m, d in days)
     context = attach("sales.csv", content + "2026-03-09,it's,,900\n2026-03-09,it's,,1\n")
-    tools = {each.name: each for each in (analyse_table, chart_table, find_outliers, query_table, table_trend)}
-    left, made = [("analyse_table", {"file_id": "f"})], []
+    tools = {tool.name: tool for tool in (analyse_table, chart_table, find_outliers, query_table, table_trend)}
+    left, finished = [("analyse_table", {"file_id": "f"})], []
     while left:
         name, arguments = left.pop()
         result = await tools[name].call(arguments, context)
-        made.append(result.summary)
+        finished.append(result.summary)
         left += [(step.tool, dict(step.arguments)) for step in result.next_steps]
-    assert made.count("2 rows of 4 columns") == 2  # of it's, and without a place
-    assert len(made) >= 8
+    assert finished.count("2 rows of 4 columns") == 2  # of it's, and without a place
+    assert len(finished) >= 8
 
 
 async def test_a_trend_has_its_slope_and_best_period(attach: Attach) -> None:
@@ -92,9 +92,9 @@ async def test_amounts_of_several_currencies_are_not_put_together(
 async def test_amounts_of_one_currency_are_added_up(attach: Attach) -> None:
     context = attach("gifts.csv", GIFTS)
     chart = await chart_table.call({"file_id": "f", "x": "currency", "y": "amount"}, context)
-    assert [(each["x"], each["y"]) for each in chart.value["points"]] == [("USD", 72), ("EUR", 54)]
+    assert [(point["x"], point["y"]) for point in chart.value["points"]] == [("USD", 72), ("EUR", 54)]
     counted = await chart_table.call({"file_id": "f", "x": "donor", "y": "amount", "aggregate": "count"}, context)
-    assert [each["y"] for each in counted.value["points"]] == [9, 9]
+    assert [point["y"] for point in counted.value["points"]] == [9, 9]
     overview = await analyse_table.call({"file_id": "f"}, context)
     assert "amount has more than one currency, so it is not added up" in overview.summary
     assert {row["number of rows"] for row in overview.value["groups"]} == {9}
@@ -126,7 +126,7 @@ async def test_two_tables_are_joined_whatever_the_case(attach: Attach, tmp_path:
     context = evolve(context, files=type(context.files)(both, tmp_path))  # type: ignore[call-arg]
     rows = await join_tables.call({"file_id": "f", "other_id": "g"}, context)
     assert (rows.value["rows_joined"], rows.value["unmatched"], rows.value["other_unmatched"]) == (40, 20, 1)
-    assert [each["name"] for each in rows.value["columns"]][-1] == "manager"
+    assert [column["name"] for column in rows.value["columns"]][-1] == "manager"
     grouped = await join_tables.call({"file_id": "f", "other_id": "g", "by": "manager", "measure": "revenue"}, context)
     assert {row["manager"] for row in grouped.value["groups"]} == {"Ada", "Bob"}
     with pytest.raises(ToolError, match="No column to join on"):

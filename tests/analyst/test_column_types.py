@@ -87,11 +87,11 @@ def test_the_table_decides_what_a_point_is(
 ) -> None:
     """Where it does not, the column stays text, and the profile says both readings."""
     table = table_of(tmp_path, content)
-    found = profile(table)
-    column = next(entry for entry in found["columns"] if entry["name"] == "v")
+    profiled = profile(table)
+    column = next(entry for entry in profiled["columns"] if entry["name"] == "v")
     assert (column["type"], column.get("sum")) == (kind, total)
-    assert any(entry.startswith(note) for entry in found["notes"]) if note else not found["notes"]
-    assert query(table, "SELECT * FROM data", 10).notes == tuple(found["notes"])
+    assert any(entry.startswith(note) for entry in profiled["notes"]) if note else not profiled["notes"]
+    assert query(table, "SELECT * FROM data", 10).notes == tuple(profiled["notes"])
 
 
 def test_whole_numbers_keep_all_digits(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_whole_numbers_keep_all_digits(tmp_path: Path) -> None:
 
 
 def test_one_odd_value_is_counted_and_named(tmp_path: Path) -> None:
-    found = profile(table_of(tmp_path, "d,n\n" + "2024-01-01,5\n" * 8 + "soon,some\n2024-01-02,6\n"))
-    assert found["notes"] == [
+    profiled = profile(table_of(tmp_path, "d,n\n" + "2024-01-01,5\n" * 8 + "soon,some\n2024-01-02,6\n"))
+    assert profiled["notes"] == [
         "“d” is read as text: 1 of its 10 values is no date, the first in row 9: 'soon'.",
         "“n” is read as text: 1 of its 10 values is no number, the first in row 9: 'some'.",
     ]
@@ -198,27 +198,27 @@ def drawn(seed: int) -> Drawn:
 )
 def test_no_drawn_table_is_read_wrong(tmp_path: Path, seed: int) -> None:
     """Identifiers keep their text; sums are exact, or the column is text and a note says how it could be read."""
-    asked = drawn(seed)
-    table = table_of(tmp_path, asked.content)
-    found = {entry["name"]: entry for entry in profile(table)["columns"]}
-    for name, values in asked.texts.items():
-        assert found[name]["kind"] == "text", name
+    wanted = drawn(seed)
+    table = table_of(tmp_path, wanted.content)
+    columns = {entry["name"]: entry for entry in profile(table)["columns"]}
+    for name, values in wanted.texts.items():
+        assert columns[name]["kind"] == "text", name
         assert [row[0] for row in query(table, f'SELECT "{name}" FROM data', 1_000).rows] == values
-    for name, total in asked.sums.items():
-        if found[name]["kind"] == "text":
+    for name, total in wanted.sums.items():
+        if columns[name]["kind"] == "text":
             assert any(f"“{name}” is read as text" in entry for entry in table.notes), name
         else:
-            assert abs(Decimal(str(found[name]["sum"])) - total) <= abs(total) * Decimal("1e-11"), name
+            assert abs(Decimal(str(columns[name]["sum"])) - total) <= abs(total) * Decimal("1e-11"), name
 
 
 @pytest.mark.parametrize("mark", ["n/a", "-", "NULL", "k.A.", "–"])  # noqa: RUF001
 def test_a_sign_for_no_value_leaves_numbers_and_dates_what_they_are(tmp_path: Path, mark: str) -> None:
     """The cell is empty, and the profile says how many there are; in a column of text the sign is a value."""
     content = f"d,n,t\n2024-01-01,5,a\n{mark},7,{mark}\n2024-01-03,{mark},b\n{mark},{mark},c\n"
-    found = profile(table_of(tmp_path, content))
-    assert [column["type"] for column in found["columns"]] == ["DATE", "BIGINT", "VARCHAR"]
-    assert [column["nulls"] for column in found["columns"]] == [2, 2, 0]
-    assert found["notes"] == [
+    profiled = profile(table_of(tmp_path, content))
+    assert [column["type"] for column in profiled["columns"]] == ["DATE", "BIGINT", "VARCHAR"]
+    assert [column["nulls"] for column in profiled["columns"]] == [2, 2, 0]
+    assert profiled["notes"] == [
         f"“d”: 2 cells have no value, such as “{mark}”.",
         f"“n”: 2 cells have no value, such as “{mark}”.",
     ]

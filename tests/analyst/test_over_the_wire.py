@@ -20,8 +20,8 @@ async def attach(running: Running, client: ChatClient, content: bytes) -> str:
 
 async def call(client: ChatClient, tool: str, file: str, **arguments: Any) -> dict[str, Any]:
     """Have `insights` make a call, as a form does. Return the end."""
-    given = {"file_id": file, **arguments}
-    await client.say(tool, agent_type="liaison", pillar="insights", settings={"tool": tool}, context=given)
+    parameters = {"file_id": file, **arguments}
+    await client.say(tool, agent_type="liaison", pillar="insights", settings={"tool": tool}, context=parameters)
     return await client.until_end()
 
 

@@ -24,13 +24,13 @@ EXPORTED = {"understudy": set(understudy.__all__), "understudy.sandbox": set(und
 
 def imported(module: Path) -> dict[str, set[str]]:
     """Return the names that a module imports from each module of `understudy`."""
-    found: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "understudy":
-            found.setdefault(node.module, set()).update(name.name for name in node.names)
+            names.setdefault(node.module, set()).update(name.name for name in node.names)
         elif isinstance(node, ast.Import):
             assert not any(name.name.startswith("understudy") for name in node.names), "import names from understudy"
-    return found
+    return names
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
@@ -43,10 +43,10 @@ def test_a_module_imports_exported_names_only(module: Path) -> None:
 
 
 def test_the_server_finds_the_extension_by_its_entry_point() -> None:
-    (found,) = [point for point in entry_points(group="understudy.extensions") if point.name == "analyst"]
-    assert found.load() is analyst
-    assert found.dist is not None
-    assert found.dist.name == "understudy-analyst"
+    (entry_point,) = [point for point in entry_points(group="understudy.extensions") if point.name == "analyst"]
+    assert entry_point.load() is analyst
+    assert entry_point.dist is not None
+    assert entry_point.dist.name == "understudy-analyst"
     assert installed()["analyst"] is analyst.EXTENSION
     assert "insights" in all_agents()
     assert "insights" not in all_agents(extensions=["-analyst"])

@@ -228,15 +228,15 @@ async def test_rows_are_limited_and_said_to_be(attach: Attach) -> None:
 
 async def test_two_users_never_see_each_other(attach: Attach) -> None:
     """Concurrent calls each have their own table."""
-    seen: dict[str, list[list[object]]] = {}
+    rows_of: dict[str, list[list[object]]] = {}
 
     async def ask(who: str, context: ToolContext) -> None:
-        seen[who] = await rows(context, "SELECT DISTINCT who FROM data, range(100000)")
+        rows_of[who] = await rows(context, "SELECT DISTINCT who FROM data, range(100000)")
 
     async with trio.open_nursery() as nursery:
         for who in ("ada", "bob", "cyd", "dan", "eve", "fay"):
             nursery.start_soon(ask, who, attach("a.csv", f"who\n{who}\n"))
-    assert seen == {who: [[who]] for who in ("ada", "bob", "cyd", "dan", "eve", "fay")}
+    assert rows_of == {who: [[who]] for who in ("ada", "bob", "cyd", "dan", "eve", "fay")}
 
 
 async def test_a_profile(attach: Attach) -> None:
@@ -344,13 +344,13 @@ def query(file: StoredFile, sql: str, owner: str = "ada", **limits: Any) -> Any:
 )
 async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(file: StoredFile, sql: str) -> None:
     """The process's limit covers strings within an expression, which DuckDB's own limit does not."""
-    before, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    size, children = (resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     used_s = children_cpu_s()
     with pytest.raises(ToolError, match="more memory than a query may use") as caught:
         await query(file, sql, memory=300 * MIB, limit_s=60.0)
     assert caught.value.code == "query_failed"
     assert children_cpu_s() - used_s < 3
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size < 20 * 1024
     # A child begins as a copy of this process, and counts as that until it is another program.
     copied = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(children, copied, 450 * 1024)
@@ -390,14 +390,14 @@ async def test_a_cancelled_query_has_ended_when_the_call_returns(
 ) -> None:
     """The process has ended, and its temporary folder is removed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = os.listdir(tmp_path)
+    files = os.listdir(tmp_path)
     started = time.perf_counter()
     with trio.move_on_after(0.5) as scope:
         await query(file, ENDLESS)
     assert scope.cancelled_caught
     assert time.perf_counter() - started < 15  # a process starts slowly on a busy machine; the query takes minutes
     assert len(killed) == 1
-    assert os.listdir(tmp_path) == before
+    assert os.listdir(tmp_path) == files
 
 
 async def test_a_call_that_is_cancelled_at_once_returns(file: StoredFile) -> None:
@@ -462,14 +462,14 @@ async def test_the_process_does_not_have_the_servers_environment(
     file: StoredFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keys of model providers in the server's environment are not passed on."""
-    seen: list[bytes] = []
+    environments: list[bytes] = []
 
     async def look(process: trio.Process) -> None:
-        seen.append(await trio.Path(f"/proc/{process.pid}/environ").read_bytes())
+        environments.append(await trio.Path(f"/proc/{process.pid}/environ").read_bytes())
         process.kill()
 
     monkeypatch.setattr(spawner, "_kill", look)
     monkeypatch.setenv("UNDERSTUDY_TEST_KEY", "secret")
     with pytest.raises(ToolError, match="longer than"):
         await query(file, ENDLESS, limit_s=0.4)
-    assert b"UNDERSTUDY" not in seen[0]
+    assert b"UNDERSTUDY" not in environments[0]

@@ -22,5 +22,5 @@ def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -
     figures = small("effects")
     assert figures.pop("effects_kills") >= 20
     assert figures.pop("effects_unknown") <= 5
-    found = {name: figures[f"effects_{name}"] for name in ("twice", "lost", "asked", "unended")}
-    assert found == {"twice": 0, "lost": 0, "asked": 0, "unended": 0}
+    counts = {name: figures[f"effects_{name}"] for name in ("twice", "lost", "asked", "unended")}
+    assert counts == {"twice": 0, "lost": 0, "asked": 0, "unended": 0}

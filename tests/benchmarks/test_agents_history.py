@@ -113,13 +113,13 @@ def test_the_providers_own_types_accept_each_block() -> None:
             "tool_use": "ToolUseBlock", "tool_result": "ToolResultBlock", "image": "ImageBlock",
         }.items()
     }  # fmt: skip
-    seen: dict[str, int] = {}
+    kinds: dict[str, int] = {}
     for number in range(150):
         message = message_request(turn(random.Random(number)))
-        for each in (block for said in message["messages"] for block in said["content"]):
-            adapters[each["type"]].validate_python(each)
-            seen[each["type"]] = seen.get(each["type"], 0) + 1
-    assert seen.keys() == adapters.keys()
+        for content_block in (block for item in message["messages"] for block in item["content"]):
+            adapters[content_block["type"]].validate_python(content_block)
+            kinds[content_block["type"]] = kinds.get(content_block["type"], 0) + 1
+    assert kinds.keys() == adapters.keys()
 
 
 def as_they_are(items: Iterable[Item], *_: str) -> list[Item]:
@@ -136,12 +136,12 @@ def test_no_random_history_is_refused_and_without_order_most_are(monkeypatch: py
 
 def test_no_random_history_is_refused_by_the_responses_api(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judged by the types of the `openai` package, and by the order of items. Some have encrypted reasoning."""
-    asked = [turn(random.Random(number)) for number in range(300)]
-    sent = [item for every in asked for item in openai_request.build_request(every, "m")["input"]]
+    turns = [turn(random.Random(number)) for number in range(300)]
+    sent = [item for every in turns for item in openai_request.build_request(every, "m")["input"]]
     assert sum(item.get("type") == "reasoning" for item in sent) > 20
-    assert [found for item in asked if (found := response_faults(item))] == []
+    assert [faults for item in turns if (faults := response_faults(item))] == []
     monkeypatch.setattr(openai_request, "settled", as_they_are)
-    assert sum(bool(response_faults(item)) for item in asked) > 100
+    assert sum(bool(response_faults(item)) for item in turns) > 100
 
 
 def test_most_of_a_request_is_the_beginning_of_the_one_before() -> None:

@@ -42,10 +42,10 @@ def test_a_peer_without_a_figure_is_left_out_of_it(company: list[PeerProcess]) -
 def test_memory_is_measured_by_the_larger_of_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
     """Resident and traced bytes are both on the error output; the figure is the larger."""
     figure = actors.idle_actor_bytes([catalogue.OURS], actors.Sizes(idle_actors=500, rounds=1))
-    told = capsys.readouterr().err
-    assert f"{figure.ours:,.0f} B" in told
-    assert "resident" in told
-    assert "traced" in told
+    errors = capsys.readouterr().err
+    assert f"{figure.ours:,.0f} B" in errors
+    assert "resident" in errors
+    assert "traced" in errors
     assert figure.ours > 1_000
 
 

@@ -15,10 +15,10 @@ pytestmark = pytest.mark.proof("benchmarks")
 
 @pytest.mark.needs("postgresql", "prometheus", "redis")
 def test_a_calm_soak_is_measured_at_two_servers() -> None:
-    found = {figure.figure: figure for figure in calm.figures(0.1)}
-    assert [*found] == ["calm_alerts", "calm_minutes", "calm_pending", "calm_messages", "calm_broken"]
-    assert found["calm_alerts"].aim == 0
-    assert found["calm_messages"].ours >= 2 * calm.USERS
+    figures = {figure.figure: figure for figure in calm.figures(0.1)}
+    assert [*figures] == ["calm_alerts", "calm_minutes", "calm_pending", "calm_messages", "calm_broken"]
+    assert figures["calm_alerts"].aim == 0
+    assert figures["calm_messages"].ours >= 2 * calm.USERS
 
 
 def until_alerts(prometheus: Prometheus, names: set[str]) -> None:
@@ -43,8 +43,8 @@ def test_the_calm_soak_sees_alerts_that_fired_and_those_that_were_pending(tmp_pa
         until_alerts(prometheus, {"Fires", "Waits", "Fired"})
         prometheus.scrape(["http://127.0.0.1:1"])
         until_alerts(prometheus, {"Fires", "Waits"})
-        seen = calm.seen(prometheus, 120)
-    assert {state: {*names} for state, names in seen.items()} == {"firing": {"Fires", "Fired"}, "pending": {"Waits"}}
+        alerts = calm.seen(prometheus, 120)
+    assert {state: {*names} for state, names in alerts.items()} == {"firing": {"Fires", "Fired"}, "pending": {"Waits"}}
 
 
 def test_a_calm_soak_whose_rules_fail_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

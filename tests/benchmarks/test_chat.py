@@ -20,10 +20,10 @@ def test_messages_cost_time() -> None:
     """One server answers both kinds: its processor time is counted, and its users are searched for."""
     with servers.ours() as ours:
         bench = chat.Bench(QUICK, time.monotonic() + 600, {chat.OURS: ours})
-        found = {figure.figure: figure.ours for figure in chat.compared(bench, "burst", bench.burst)}
-        assert 0 < found["burst_accepted_s"] <= found["burst_answered_s"]
-        found = bench.cpu("tool", chat.OURS, ours)
-        assert 0 < found["chat_event_us_tool"] / 1e3 < found["chat_cpu_ms_tool"]
+        costs = {figure.figure: figure.ours for figure in chat.compared(bench, "burst", bench.burst)}
+        assert 0 < costs["burst_accepted_s"] <= costs["burst_answered_s"]
+        costs = bench.cpu("tool", chat.OURS, ours)
+        assert 0 < costs["chat_event_us_tool"] / 1e3 < costs["chat_cpu_ms_tool"]
         assert 50 < bench.fast(chat.OURS, ours)["fast_model_percent"] < 100
         assert bench.most_users("tool", chat.OURS, ours)["chat_users_tool"] in (0, QUICK.users)
 
@@ -76,5 +76,5 @@ def test_a_search_ends_near_the_limit_after_few_loads(limit: int, first: int) ->
 
     assert most(fits, first, 4, 1.1) <= limit
     assert len(tried) <= 4
-    found = most(fits, first, 60, 1.1)
-    assert found <= limit <= max(found * 1.1, found + 1)
+    most_found = most(fits, first, 60, 1.1)
+    assert most_found <= limit <= max(most_found * 1.1, most_found + 1)

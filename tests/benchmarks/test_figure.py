@@ -30,8 +30,8 @@ def test_the_figures_of_one_part_go_into_a_table_of_their_own(monkeypatch: pytes
     monkeypatch.setattr(agents, "figures", lambda **_: iter([Figure("effects_lost", "orders", 0, aim=0)]))
     monkeypatch.setattr(program, "pin_to_one_core", lambda: None)
     assert program.main(["agents", "--only", "effects", "--into", str(page)]) == 0
-    before, _, after = page.read_text().partition("<!-- figures: agents effects -->")
-    assert "all" in before
+    head, _, after = page.read_text().partition("<!-- figures: agents effects -->")
+    assert "all" in head
     assert "| `effects_lost` | 0 orders (aim 0) | none |" in after
     assert "old" not in after
 

@@ -64,17 +64,17 @@ def test_a_peer_that_cannot_be_installed_is_left_out_and_named(
     def missing() -> Chat:
         raise Missing("no such distribution")
 
-    asked: list[list[str]] = []
+    commands: list[list[str]] = []
 
     def noted(_: Extent, peers: Sequence[Chat]) -> Iterator[Figure]:
-        asked.append([peer.name for peer in peers])
+        commands.append([peer.name for peer in peers])
         yield from ()
 
     monkeypatch.setattr(page, "PEERS", {"gone": missing, "here": Understudy})
     monkeypatch.setattr(page, "FIGURES", {"noted": noted})
     for wanted in ({}, {"peer": "gone"}, {"small": True}, {"small": True, "peer": "here"}):
         list(page.figures(**wanted))
-    assert asked == [["ours"], [], [], ["ours"]]
+    assert commands == [["ours"], [], [], ["ours"]]
     assert capsys.readouterr().err.count("page: without gone: no such distribution") == 2
     with pytest.raises(SystemExit, match="there are gone, here"):
         list(page.figures(peer="other"))

@@ -35,7 +35,7 @@ def measured() -> Measured:
 
 
 def read(printed: str) -> Measured:
-    found = Measured()
+    measured = Measured()
     functions: list[str] = []
     file = ""
     for line in printed.splitlines():
@@ -43,14 +43,14 @@ def read(printed: str) -> Measured:
             figure: dict[str, Any] = json.loads(line)
             name = figure["figure"].removeprefix("path_")
             for kind, count in {PLAIN: figure["ours"], **figure["peers"]}.items():
-                found.counts.setdefault(kind, {})[name] = count
+                measured.counts.setdefault(kind, {})[name] = count
         elif line.startswith("# "):
-            functions = found.functions.setdefault(line.removeprefix("# ").partition(":")[0], [])
+            functions = measured.functions.setdefault(line.removeprefix("# ").partition(":")[0], [])
         elif line.startswith(" "):
             functions.append(f"{file} {line.strip()}")
         else:
             file = line.rpartition(" ")[0]
-    return found
+    return measured
 
 
 def grown(counts: dict[str, int], kept: dict[str, int]) -> dict[str, tuple[int, int]]:
@@ -70,16 +70,16 @@ def test_a_message_of_no_kind_takes_more_than_is_kept(measured: Measured) -> Non
     assert list(measured.counts) == list(kept) == list(KINDS)
     assert all(list(counts) == list(path.UNITS) for counts in measured.counts.values())
     assert min(min(counts.values()) for counts in measured.counts.values()) > 0, "something is not counted any more"
-    more = {kind: found for kind in KINDS if (found := grown(measured.counts[kind], kept[kind]))}
+    more = {kind: growth for kind in KINDS if (growth := grown(measured.counts[kind], kept[kind]))}
     assert more == {}, "counts that have grown"
 
 
 @only_311
 def test_a_plain_message_enters_no_function_of_a_feature(measured: Measured) -> None:
     """What a message does not use is not on its way: neither an extension, nor a module of `OF_FEATURES`."""
-    found = entered(measured.functions[PLAIN])
-    assert found - NOT_YET.keys() == set(), "a plain message pays for these"
-    assert NOT_YET.keys() - found == set(), "these are not entered any more: take them off the list"
+    functions = entered(measured.functions[PLAIN])
+    assert functions - NOT_YET.keys() == set(), "a plain message pays for these"
+    assert NOT_YET.keys() - functions == set(), "these are not entered any more: take them off the list"
 
 
 @only_311

@@ -9,11 +9,11 @@ pytestmark = pytest.mark.proof("benchmarks")
 
 def test_a_server_is_loaded_while_its_actors_are_killed(capsys: pytest.CaptureFixture[str]) -> None:
     """Every message is answered, no promise is broken, and what the server holds is counted twice."""
-    found = {figure.figure: figure.ours for figure in soak.figures(small=True)}
-    assert found["soak_messages"] == soak.SMALL.users * soak.SMALL.for_s / soak.SMALL.every_s
-    assert found["soak_kills"] > 3
-    assert found["soak_broken"] == 0
-    assert 20 < found["soak_mb_end"] <= found["soak_mb_most"] * 1.1 < 1_000
+    figures = {figure.figure: figure.ours for figure in soak.figures(small=True)}
+    assert figures["soak_messages"] == soak.SMALL.users * soak.SMALL.for_s / soak.SMALL.every_s
+    assert figures["soak_kills"] > 3
+    assert figures["soak_broken"] == 0
+    assert 20 < figures["soak_mb_end"] <= figures["soak_mb_most"] * 1.1 < 1_000
     assert "bytes in use by malloc" in capsys.readouterr().err
 
 

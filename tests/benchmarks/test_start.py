@@ -12,13 +12,13 @@ from benchmarks import start
 @pytest.mark.proof("benchmarks")
 def test_a_start_is_timed_and_weighed() -> None:
     """The processor time is part of the time, as the server has one thread that works; it has more than Python has."""
-    found = {figure.figure: figure for figure in start.figures(start.QUICK)}
-    assert [*found] == [
+    figures = {figure.figure: figure for figure in start.figures(start.QUICK)}
+    assert [*figures] == [
         "cold_start_s", "cold_start_cpu_s", "idle_mb", "kernel_start_s", "kernel_start_cpu_s", "kernel_mb"
     ]  # fmt: skip
-    assert 0.1 < found["cold_start_cpu_s"].ours < found["cold_start_s"].ours * 2
-    assert start.memory_mb(os.getpid(), "Pss") * 0.1 < found["kernel_mb"].ours < found["idle_mb"].ours < 1_000
-    assert found["kernel_mb"].peers["the libraries"] < found["kernel_mb"].ours
+    assert 0.1 < figures["cold_start_cpu_s"].ours < figures["cold_start_s"].ours * 2
+    assert start.memory_mb(os.getpid(), "Pss") * 0.1 < figures["kernel_mb"].ours < figures["idle_mb"].ours < 1_000
+    assert figures["kernel_mb"].peers["the libraries"] < figures["kernel_mb"].ours
 
 
 def test_the_family_of_a_process_has_its_children() -> None:

@@ -128,15 +128,15 @@ def _administer(page: Page, shots: Path | None) -> None:
     rights = "Change the rights"
     for name, roles in (("ada", "Cooks"), ("bob", "cooks, bakers")):
         page.get_by_role("row", name=name).get_by_role("button", name=rights).click()
-        asked = page.get_by_role("form", name=f"{rights} of {name}")
-        asked.get_by_label("Roles").fill(roles)
-        asked.get_by_role("button", name=rights).click()
+        form = page.get_by_role("form", name=f"{rights} of {name}")
+        form.get_by_label("Roles").fill(roles)
+        form.get_by_role("button", name=rights).click()
         if name == "ada":
             expect(page.get_by_role("alert")).to_contain_text("That is you")
-            expect(asked.get_by_label("Roles")).to_have_value(roles)
+            expect(form.get_by_label("Roles")).to_have_value(roles)
             picture(page, shots, "rights-refused")
     expect(page.get_by_role("status")).to_have_text("bob has other rights now.")
-    expect(asked).to_have_count(0)
+    expect(form).to_have_count(0)
     expect(page.get_by_role("row", name="bob")).to_contain_text("cooks, bakers")
 
 

@@ -39,8 +39,8 @@ def say(server: Server, user: str, agent: str, text: str = "Count the red pots")
     headers = {"Authorization": f"Bearer {token(user)}", "Content-Type": "application/json"}
     payload = {"content": text, "thread_id": user, "agent_type": agent}
     body = json.dumps({"type": "user_message", "payload": payload}).encode()
-    asked = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    request = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 202
 
 
@@ -86,8 +86,8 @@ def _end_sessions(page: Page, user: str) -> None:
 def _sign_in(page: Page) -> None:
     """A wrong token is refused in a sentence, and one without the role too. The tab keeps a good one while the server
     cannot say whose it is."""
-    for given, refusal in (("nonsense", "not signed in"), (token("ada"), "needs the role operator or auditor")):
-        page.get_by_label("Token").fill(given)
+    for entered, refusal in (("nonsense", "not signed in"), (token("ada"), "needs the role operator or auditor")):
+        page.get_by_label("Token").fill(entered)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_contain_text(refusal)
     page.get_by_label("Token").fill(token("op", "operator"))
@@ -219,7 +219,7 @@ def _outage(page: Page, server: Server, shots: Path | None) -> None:
     expect(fault).to_contain_text("cannot be reached")
     page.get_by_role("link", name="MCP sign-ins", exact=True).click()
     for _ in range(3):
-        with page.expect_event("requestfailed", lambda asked: "/api/admin/sign-ins" in asked.url):
+        with page.expect_event("requestfailed", lambda request: "/api/admin/sign-ins" in request.url):
             pass
     expect(fault).to_contain_text("cannot be reached")
     expect(page.get_by_text("Nobody is signed in at an MCP server.")).to_be_hidden()

@@ -114,8 +114,8 @@ def files(page: Page, shots: Path | None) -> None:
 def charts(page: Page, shots: Path | None) -> None:
     """A chart follows theme and width, tells its values, and is saved; an old one is its picture; one that cannot be
     drawn is its table."""
-    asked = list[str]()
-    page.on("request", lambda request: asked.append(request.url))
+    requests = list[str]()
+    page.on("request", lambda request: requests.append(request.url))
     ask(page, "maker", "Draw a line")
     plot = page.get_by_role("application", name=re.compile("^Sales by month"))
     image = plot.locator("img")
@@ -127,9 +127,9 @@ def charts(page: Page, shots: Path | None) -> None:
     drawn = str(image.get_attribute("src"))
     page.evaluate("delete document.documentElement.dataset.theme")
     expect(image).not_to_have_attribute("src", drawn)
-    own = page.evaluate("location.origin")
-    assert all(url.startswith((own, "blob:")) for url in asked), asked
-    assert page.request.get(f"{own}/chart-worker.js").headers["content-security-policy"] == "default-src 'none'"
+    origin = page.evaluate("location.origin")
+    assert all(url.startswith((origin, "blob:")) for url in requests), requests
+    assert page.request.get(f"{origin}/chart-worker.js").headers["content-security-policy"] == "default-src 'none'"
 
     plot.focus()
     page.keyboard.press("ArrowRight")
@@ -291,8 +291,8 @@ def open_panel(page: Page, opener: Locator, name: str) -> Locator:
 def diagrams(page: Page, shots: Path | None) -> None:
     """A diagram is a picture, with its code below it; one that cannot be drawn is code; none runs or asks anybody."""
     page.get_by_role("button", name="New chat").click()
-    asked = list[str]()
-    page.on("request", lambda request: asked.append(request.url))
+    requests = list[str]()
+    page.on("request", lambda request: requests.append(request.url))
     ask(page, "drawer", "Draw")
     blocks = page.locator(".reply .code")
     expect(blocks).to_have_count(4)
@@ -315,8 +315,8 @@ def diagrams(page: Page, shots: Path | None) -> None:
     assert inside.evaluate("self.origin") == "null"
     policy = page.request.get(inside.url).headers["content-security-policy"]
     assert policy.startswith("sandbox allow-scripts; default-src 'none'; "), policy
-    own = page.evaluate("location.origin")
-    assert all(url.startswith((own, "blob:", "data:")) for url in asked), asked
+    origin = page.evaluate("location.origin")
+    assert all(url.startswith((origin, "blob:", "data:")) for url in requests), requests
     assert fits(page)
     picture(page, shots, "diagrams")
 

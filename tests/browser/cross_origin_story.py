@@ -101,11 +101,11 @@ def play(browser: Browser, server: Server, allowed: str, other: str) -> None:
     page = watched(browser.new_page(), problems)
     page.goto(allowed)
     assert page.evaluate(CLIENT, server.address) == "15% of 80 = 12"
-    found = page.evaluate(FETCH, server.address)
-    assert found["agents"] > 1
-    assert found["refused"] == "not_found", "a refusal can be read"
-    assert "small.csv" in found["download"], "and so can a header that is of use"
-    assert (found["last"], found["first"], found["renamed"]) == ("RUN_FINISHED", "What is 6 * 7?", 200)
+    answer = page.evaluate(FETCH, server.address)
+    assert answer["agents"] > 1
+    assert answer["refused"] == "not_found", "a refusal can be read"
+    assert "small.csv" in answer["download"], "and so can a header that is of use"
+    assert (answer["last"], answer["first"], answer["renamed"]) == ("RUN_FINISHED", "What is 6 * 7?", 200)
     page.goto(f"{allowed}/isolated")
     assert page.evaluate(CLIENT, server.address) == "15% of 80 = 12"
     _chat(page, server, allowed)
@@ -121,9 +121,9 @@ def _chat(page: Page, server: Server, allowed: str) -> None:
     """The page of the tutorial shows a step and an answer, and has its thread again after a reload."""
     host = server.address.removeprefix("http://")
     text = TUTORIAL.read_text().replace("127.0.0.1:8002", host)
-    found = re.search(r"```html[^\n]*\n(.*?)```", text, re.DOTALL)
-    assert found is not None
-    Elsewhere.chat = found[1]
+    block = re.search(r"```html[^\n]*\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    Elsewhere.chat = block[1]
     page.goto(f"{allowed}/chat")
     box = page.get_by_role("textbox", name="Message")
     box.fill("What is 15% of 80? Use your calculator.")

@@ -85,9 +85,9 @@ class Site(BaseHTTPRequestHandler):
 
 def policy(server: str) -> dict[str, str]:
     """Return the headers of a site as strict as the how-to says that it may be."""
-    found = re.search(r"Content-Security-Policy: (.*)", HOW_TO.read_text())
-    assert found is not None
-    strict = found[1].replace("https://chat.example.org", server)
+    header = re.search(r"Content-Security-Policy: (.*)", HOW_TO.read_text())
+    assert header is not None
+    strict = header[1].replace("https://chat.example.org", server)
     return {"Content-Security-Policy": strict + "; require-trusted-types-for 'script'; base-uri 'none'"}
 
 
@@ -303,12 +303,12 @@ class Widget:
 
     def lacking(self) -> None:
         """A policy without `frame-src` is named in the console, and the user can leave."""
-        page, said = self.context.new_page(), list[str]()
-        page.on("console", lambda line: said.append(line.text))
+        page, lines = self.context.new_page(), list[str]()
+        page.on("console", lambda line: lines.append(line.text))
         page.goto(f"{self.origin}/lacking")
         page.get_by_role("button", name="Chat", exact=True).click()
         expect(page.get_by_text("The chat could not be loaded.")).to_be_visible()
-        assert any(f'lacks "frame-src {self.server.address}"' in each for each in said), said
+        assert any(f'lacks "frame-src {self.server.address}"' in each for each in lines), lines
         picture(page, self.shots, "lacking")
         page.get_by_role("button", name="Close the chat").last.click()
         expect(page.get_by_text("The chat could not be loaded.")).to_be_hidden()
@@ -316,13 +316,13 @@ class Widget:
 
     def refused(self, other: str) -> None:
         """A site that is not allowed has no button and a sentence in the console; nor can it frame the chat."""
-        page, said = self.context.new_page(), list[str]()
-        page.on("console", lambda line: said.append(line.text))
+        page, lines = self.context.new_page(), list[str]()
+        page.on("console", lambda line: lines.append(line.text))
         page.goto(f"{other}/chat")
         sentence = f"{self.server.address} does not allow pages of {other}"
         page.evaluate(API, f"{self.server.address}/page/widget.js")
         page.evaluate("window.chat.open()")
-        assert any(sentence in each for each in said), said
+        assert any(sentence in each for each in lines), lines
         expect(page.locator("understudy-chat")).to_have_count(0)
         page.goto(f"{other}/framing", wait_until="load")
         assert page.evaluate("window.heard") == []
@@ -343,14 +343,14 @@ class Widget:
         assert all(key.startswith(f"embed/{self.origin}/") for key in stored), stored
         page.close()
 
-        page, said = self.context.new_page(), list[str]()
-        page.on("console", lambda line: said.append(line.text))
+        page, lines = self.context.new_page(), list[str]()
+        page.on("console", lambda line: lines.append(line.text))
         page.goto(f"{self.origin}/chat")
         page.get_by_role("button", name="Chat", exact=True).click()
         frame = page.frame_locator("understudy-chat iframe")
         expect(frame.get_by_text("Not connected")).to_be_visible()
         expect(frame.get_by_text("Without taxes.")).to_have_count(0)
-        assert any("the server refused the chat" in each for each in said), said
+        assert any("the server refused the chat" in each for each in lines), lines
         self.look(page, "signed-out")
         page.close()
 

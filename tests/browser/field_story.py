@@ -61,8 +61,8 @@ def ask(page: Page, text: str, answer: str) -> None:
 def back_leaves(browser: Browser, server: Server, problems: list[str]) -> None:
     """The first chat takes the place of the address without one: Back leaves, Forward comes back to the chat."""
     page = watched(browser.new_page(), problems)
-    before = f"{server.address}/healthz"  # a page that loads: Firefox does not say that about:blank has
-    page.goto(before)
+    previous = f"{server.address}/healthz"  # a page that loads: Firefox does not say that about:blank has
+    page.goto(previous)
     ready(page, server.address)
     ask(page, "What is 1 + 1?", "2")
     chat = page.url
@@ -72,7 +72,7 @@ def back_leaves(browser: Browser, server: Server, problems: list[str]) -> None:
     assert page.url == chat
     expect(page.locator(".reply .prose").get_by_text("2").last).to_be_visible()
     page.go_back()
-    assert page.url == before
+    assert page.url == previous
     page.go_forward()
     assert page.url == chat
     page.context.close()
@@ -82,13 +82,13 @@ def fast_clock(browser: Browser, server: Server, problems: list[str]) -> None:
     """Tokens live for 45 minutes, and the clock is an hour fast: the session is made once, and not renewed."""
     context = browser.new_context()
     context.add_init_script(f"({FAST})()")
-    page, asked = watched(context.new_page(), problems), list[str]()
-    page.on("request", lambda request: asked.append(request.url) if "/api/sessions" in request.url else None)
+    page, requests = watched(context.new_page(), problems), list[str]()
+    page.on("request", lambda request: requests.append(request.url) if "/api/sessions" in request.url else None)
     ready(page, server.address)
     ask(page, "What is 2 + 2?", "4")
     page.reload()
     expect(page.locator(".reply .prose").get_by_text("4").last).to_be_visible()
-    assert len(asked) == 1, asked
+    assert len(requests) == 1, requests
     context.close()
 
 

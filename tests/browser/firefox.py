@@ -107,10 +107,10 @@ def main() -> int:
         signal.signal(number, lambda number, _: firefox.send_signal(number))
     assert firefox.stderr is not None
     for line in firefox.stderr:
-        found = _LISTENING.search(line)
-        if found:
-            port = _between(found[2]).socket.getsockname()[1]
-            line = f"{found[1]}ws://127.0.0.1:{port}\n"
+        match = _LISTENING.search(line)
+        if match:
+            port = _between(match[2]).socket.getsockname()[1]
+            line = f"{match[1]}ws://127.0.0.1:{port}\n"
         sys.stderr.write(line)
         sys.stderr.flush()
     return firefox.wait()

@@ -25,12 +25,12 @@ def finding(kind: str, action: str) -> dict[str, Any]:
     return {"kind": kind, "start": 0, "end": 9, "action": action}
 
 
-def summary(direction: str, *found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def summary(direction: str, *findings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the `sanitization_summary` event with these findings."""
-    kinds = {finding["kind"]: 1 for finding in found}
+    kinds = {finding["kind"]: 1 for finding in findings}
     counts = {kind.partition(".")[0]: 1 for kind in kinds}
     return "sanitization_summary", {
-        "direction": direction, "counts": counts, "kinds": kinds, "findings": list(found), "threshold": 1
+        "direction": direction, "counts": counts, "kinds": kinds, "findings": list(findings), "threshold": 1
     }  # fmt: skip
 
 
@@ -82,9 +82,9 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
     expect(page.get_by_text("Online")).to_be_visible()
     page.get_by_role("textbox", name="Message", exact=True).fill(f"My key is {SECRET}")
     page.keyboard.press("Enter")
-    said = page.locator(".said").first
-    expect(said.get_by_text("Taken out of your message: 1 secret.")).to_be_visible()
-    expect(said.locator(".bubble .spot")).to_have_text("[redacted]")
+    message = page.locator(".said").first
+    expect(message.get_by_text("Taken out of your message: 1 secret.")).to_be_visible()
+    expect(message.locator(".bubble .spot")).to_have_text("[redacted]")
     expect(page.locator(".reply .prose").get_by_text("No language model is connected").first).to_be_visible()
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     assert SECRET[:12] not in page.content()
@@ -105,8 +105,8 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
     expect(warning).to_be_visible()
     for seq, (kind, data) in enumerate(RUN[5:], first + 5):
         sockets[-1].send(json.dumps(head | {"type": kind, "seq": seq, "data": data}))
-    told = turn.locator(".reply > .notices")
-    expect(told).to_contain_text("Taken out of this answer: 1 secret and 1 piece of personal data.")
+    notices = turn.locator(".reply > .notices")
+    expect(notices).to_contain_text("Taken out of this answer: 1 secret and 1 piece of personal data.")
     expect(turn.locator(".work-head")).to_contain_text("Used 1 tool · suspicious result")
     expect(turn.locator(".prose .spot")).to_have_text(["[email-1]", "[redacted]", "•••• •••• •••• 1234", "[redacted]"])
     expect(turn.locator(".bubble .spot")).to_have_text(["[email-1]", "[redacted]"])
@@ -120,7 +120,7 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
     page.keyboard.press("Enter")
     expect(turn.locator(".said .found")).to_contain_text("GitHub token · 1 place, taken out")
     expect(turn.locator(".said .found")).to_contain_text("Email · 1 place, replaced by a placeholder")
-    told.locator("summary").click()
+    notices.locator("summary").click()
     picture(page, shots, "found")
     page.emulate_media(color_scheme="dark")
     picture(page, shots, "found-dark")

@@ -40,11 +40,11 @@ def older(browser: Browser, server: Server, problems: list[str]) -> None:
     chats, read = many(time.time()), list[str]()
 
     def listed(route: Route) -> None:
-        asked = parse_qs(urlsplit(route.request.url).query)
-        if asked.get("which") == ["pinned"]:
+        query = parse_qs(urlsplit(route.request.url).query)
+        if query.get("which") == ["pinned"]:
             route.fulfill(json={"threads": [], "next_cursor": None})
             return
-        first, limit = int(asked.get("cursor", ["0"])[0]), int(asked["limit"][0])
+        first, limit = int(query.get("cursor", ["0"])[0]), int(query["limit"][0])
         end = first + limit
         read.append(route.request.url)
         route.fulfill(json={"threads": chats[first:end], "next_cursor": str(end) if end < len(chats) else None})
@@ -56,11 +56,11 @@ def older(browser: Browser, server: Server, problems: list[str]) -> None:
     page.get_by_role("button", name="Show older chats").click()
     expect(rows).to_have_count(80)
     chats.insert(0, chats.pop(20) | {"updated_at": time.time(), "title": "Chat 20, renamed"})
-    before = len(read)
+    count = len(read)
     ask(page, "What is 6 * 7?")
     expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
     expect(page.locator(".row-link", has_text="Chat 20, renamed")).to_be_visible()
-    assert len(read) > before
+    assert len(read) > count
     expect(page.locator(".row-link", has_text=re.compile("^Chat"))).to_have_count(80)
     page.get_by_role("button", name="Show older chats").click()
     expect(page.locator(".row-link", has_text=re.compile("^Chat"))).to_have_count(90)
@@ -136,10 +136,10 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
         tab.locator(".row-link", has_text="Sums").click()
         expect(tab.locator(".reply .prose").get_by_text("42")).to_be_visible()
     device.get_by_role("textbox", name="Message", exact=True).fill("half a thought")
-    gone = device.url.rpartition("#")[2]
+    deleted = device.url.rpartition("#")[2]
     away.locator(".row-link", has_text="7 * 7").click()
     expect(away.locator(".reply .prose").get_by_text("49")).to_be_visible()
-    away.wait_for_function(KEPT, arg=gone)
+    away.wait_for_function(KEPT, arg=deleted)
     away.context.set_offline(True)
     choose("Sums", "Delete")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
@@ -148,14 +148,14 @@ def menu(browser: Browser, server: Server, shots: Path | None, problems: list[st
         expect(tab.get_by_role("heading", name="New chat", level=1)).to_be_visible()
     for tab in (other, device):
         expect(tab.get_by_text("This chat was deleted in another tab or on another device.")).to_be_visible()
-        assert not tab.evaluate(KEPT, gone)
+        assert not tab.evaluate(KEPT, deleted)
     expect(page.get_by_text("This chat was deleted")).to_have_count(0)
     expect(device.get_by_role("textbox", name="Message", exact=True)).to_have_value("half a thought")
     picture(device, shots, "deleted-elsewhere")
     expect(away.locator(".row-link", has_text="Sums")).to_be_visible()
     away.context.set_offline(False)
     expect(away.locator(".row-link", has_text="Sums")).to_have_count(0)
-    away.wait_for_function(f"gone => !({KEPT})(gone)", arg=gone)
+    away.wait_for_function(f"gone => !({KEPT})(gone)", arg=deleted)
     expect(away.locator(".reply .prose").get_by_text("49")).to_be_visible()
     away.context.close()
     device.context.close()
@@ -169,9 +169,9 @@ def tags(browser: Browser, server: Server, shots: Path | None, problems: list[st
     def opened(title: str) -> Locator:
         page.get_by_role("button", name=f"Menu: {title}").click()
         page.get_by_role("menuitem", name="Tags…", exact=True).click()
-        found = page.get_by_role("dialog", name="Tags of this chat")
-        expect(found.get_by_role("textbox", name="Add a tag")).to_be_focused()
-        return found
+        tags = page.get_by_role("dialog", name="Tags of this chat")
+        expect(tags.get_by_role("textbox", name="Add a tag")).to_be_focused()
+        return tags
 
     dialog = opened("What is 6 * 7?")
     page.keyboard.type("Sums,Holiday plans")
@@ -268,14 +268,14 @@ def keys(browser: Browser, server: Server, shots: Path | None, problems: list[st
     expect(editor).to_have_value("What is 6 * 7?")
     page.keyboard.press("Escape")
     expect(page.get_by_role("textbox", name="Message", exact=True)).to_be_focused()
-    for words, seen in (
+    for words, shown in (
         ("dark", page.locator("html[data-theme=dark]")),
         ("theme system", page.locator("html:not([data-theme])")),
     ):
         page.keyboard.press("Control+k")
         box.fill(words)
         page.keyboard.press("Enter")
-        expect(seen).to_have_count(1)
+        expect(shown).to_have_count(1)
     page.keyboard.press("Control+k")
     box.fill("pin")
     expect(page.get_by_role("option", selected=True)).to_contain_text("This chat")
@@ -340,12 +340,12 @@ def found(browser: Browser, server: Server, shots: Path | None, problems: list[s
 
 def elsewhere(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
     """A link to another user's chat, or to one that was deleted, says so; a new chat that is reloaded stays one."""
-    one = watched(browser.new_context(viewport=WIDE).new_page(), problems)
-    one.goto(server.address)
-    ask(one, "What is 6 * 7?")
-    expect(one.locator(".reply .prose").get_by_text("42")).to_be_visible()
+    first = watched(browser.new_context(viewport=WIDE).new_page(), problems)
+    first.goto(server.address)
+    ask(first, "What is 6 * 7?")
+    expect(first.locator(".reply .prose").get_by_text("42")).to_be_visible()
     other = watched(browser.new_context(viewport=WIDE).new_page(), problems)
-    other.goto(one.url)
+    other.goto(first.url)
     sentence = "This chat does not exist, or is not yours."
     expect(other.get_by_text(sentence)).to_be_visible()
     expect(other.get_by_role("textbox", name="Message", exact=True)).to_be_hidden()
@@ -357,16 +357,16 @@ def elsewhere(browser: Browser, server: Server, shots: Path | None, problems: li
     expect(other.get_by_text("Online")).to_be_visible()
     ask(other, "What is 6 * 8?")
     expect(other.locator(".reply .prose").get_by_text("48")).to_be_visible()
-    link = one.url
+    link = first.url
     path = f"{server.address}/api/threads/{link.rpartition('#')[2]}"
-    token = one.evaluate("JSON.parse(localStorage['understudy.session']).session_token")
-    third = watched(one.context.new_page(), problems)
-    one.close()  # which stores the chat
-    assert one.context.request.delete(path, headers={"Authorization": f"Bearer {token}"}).status == 204
+    token = first.evaluate("JSON.parse(localStorage['understudy.session']).session_token")
+    third = watched(first.context.new_page(), problems)
+    first.close()  # which stores the chat
+    assert first.context.request.delete(path, headers={"Authorization": f"Bearer {token}"}).status == 204
     third.goto(link)
     expect(third.get_by_text(sentence)).to_be_visible()
     expect(third.locator(".reply")).to_have_count(0)
-    one.context.close()
+    first.context.close()
     other.context.close()
 
 

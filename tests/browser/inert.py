@@ -249,10 +249,10 @@ class _Batch:
             page.close()
 
     def _play(self, script: str) -> None:
-        there = {frame.url.partition("#")[0]: frame for frame in self._page.main_frame.child_frames}
+        frames = {frame.url.partition("#")[0]: frame for frame in self._page.main_frame.child_frames}
         for address, frame in self._frames.items():
-            if address in there:
-                frame.look(there[address], script)
+            if address in frames:
+                frame.look(frames[address], script)
             else:
                 frame.faults.add("moved the page")
         if self._page.url != self._address:
@@ -322,8 +322,8 @@ class Browser:
         it is not the scheme's own) and from the page's own host. Takes some hundredths of a second for an inert page,
         a second for another one.
         """
-        found: list[list[str]] = self._ask("inert", list(pages), sorted(allowed_hosts))
-        return found
+        faults: list[list[str]] = self._ask("inert", list(pages), sorted(allowed_hosts))
+        return faults
 
     def shown(self, pages: Sequence[str]) -> list[str]:
         """Return for each piece of markup the text that the browser makes of it."""
@@ -354,7 +354,7 @@ def inert(pages: Sequence[str]) -> list[list[str]]:
 def _shown(browser: Chromium, pages: Sequence[str]) -> list[str]:
     read = "all => all.map(each => new DOMParser().parseFromString(each, 'text/html').body.textContent)"
     with browser.new_page() as page:
-        texts: list[str] = page.evaluate(read, [f"<div>{each}</div>" for each in pages])
+        texts: list[str] = page.evaluate(read, [f"<div>{page_text}</div>" for page_text in pages])
     return texts
 
 

@@ -192,7 +192,7 @@ def elsewhere(story: Story) -> None:
     story.ask("writer", "unicorn")
     expect(page.locator(".prose", has_text="That failed")).to_be_visible()
     session = page.evaluate("localStorage['understudy.session']")
-    for said, late in enumerate(("**/api/agents", "**/api/threads?*", "**/nothing"), start=2):
+    for number, late in enumerate(("**/api/agents", "**/api/threads?*", "**/nothing"), start=2):
         assert story.context.browser is not None
         context = story.context.browser.new_context(viewport=WIDE)
         context.add_init_script(f"if (location.hash) localStorage['understudy.session'] = {session!r}")
@@ -206,7 +206,7 @@ def elsewhere(story: Story) -> None:
         for route in held:
             route.continue_()
         tab.unroute_all()
-        expect(tab.locator(".turn")).to_have_count(said)
+        expect(tab.locator(".turn")).to_have_count(number)
         expect(tab.locator(".turn").last.locator(".who", has_text="Writer")).to_be_attached()
         expect(tab.locator(".turn").last.locator(".prose", has_text="That failed")).to_be_visible()
         context.close()

@@ -49,8 +49,8 @@ def kill(server: Server, path: str) -> None:
     """Kill an actor over the API."""
     headers = {"Authorization": f"Bearer {token('op', 'operator')}", "Content-Type": "application/json"}
     body = json.dumps({"path": path}).encode()
-    asked = urllib.request.Request(f"{server.address}/api/observer/kill", body, headers, method="POST")
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    request = urllib.request.Request(f"{server.address}/api/observer/kill", body, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 202
 
 
@@ -68,8 +68,8 @@ def sign_in(page: Page, server: Server) -> None:
         (token("ada"), "needs the role operator"),
         (token("op", "operator"), None),
     )
-    for given, refusal in tries:
-        page.get_by_label("Operator's token").fill(given)
+    for entered, refusal in tries:
+        page.get_by_label("Operator's token").fill(entered)
         page.get_by_role("button", name="Show the tree").click()
         if refusal is not None:
             expect(page.get_by_role("alert")).to_contain_text(re.compile(refusal))
@@ -137,8 +137,8 @@ def say(server: Server, content: str) -> None:
     body = json.dumps(
         {"type": "user_message", "payload": {"content": content, "thread_id": "t", "agent_type": "gardener"}}
     ).encode()
-    asked = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    request = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 202
 
 

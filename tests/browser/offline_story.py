@@ -69,8 +69,8 @@ def without_stop(context: BrowserContext, server: Server, shots: Path | None) ->
     archive = page.get_by_role("button", name="Archived chats")
     expect(page.locator(".work-now")).to_be_visible()  # the server has the message, else it waits to be sent
     expect(stops).to_have_count(1)  # of the message box
-    for known in (account, archive):
-        expect(known).to_be_visible()
+    for tab in (account, archive):
+        expect(tab).to_be_visible()
     server.stop()
     expect(stops).to_have_count(0)
     page.reload()
@@ -79,7 +79,7 @@ def without_stop(context: BrowserContext, server: Server, shots: Path | None) ->
     expect(stops).to_have_count(0)
     picture(page, shots, f"no-stop-{context.browser.browser_type.name if context.browser else ''}")
     page.route("**/api/me", lambda route: route.abort(), times=1)
-    with page.expect_event("requestfailed", lambda asked: asked.url == f"{server.address}/api/me"):
+    with page.expect_event("requestfailed", lambda request: request.url == f"{server.address}/api/me"):
         server.start()
     for back in (account, archive):
         expect(back).to_be_visible()

@@ -14,9 +14,9 @@ class Naming:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer with the name."""
-        said = f"This is the {self.name}."
-        await emit(TextDelta(said))
-        return Reply(said, usage=Usage(40, 2, 1))
+        answer = f"This is the {self.name}."
+        await emit(TextDelta(answer))
+        return Reply(answer, usage=Usage(40, 2, 1))
 
 
 front = Agent("front", model=Naming("front"))

@@ -30,8 +30,8 @@ def _authenticator(session: CDPSession, *, verified: bool = True) -> str:
         "isUserVerified": verified,
         "automaticPresenceSimulation": True,
     }
-    made = session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-    return str(made["authenticatorId"])
+    created = session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return str(created["authenticatorId"])
 
 
 def _story(server: Server, shots: Path | None) -> None:

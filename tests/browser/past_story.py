@@ -100,13 +100,13 @@ def keep_the_place(page: Page, address: str) -> None:
         page.wait_for_timeout(30)
     page.evaluate("document.querySelector('.transcript').scrollTop = 40")
     page.wait_for_timeout(100)
-    before = page.evaluate(SEEN)
+    place = page.evaluate(SEEN)
     held.pop().continue_()
     expect(page.get_by_text("Loading older messages…")).to_be_hidden()
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     after = page.evaluate(SEEN)
-    assert after[0] == before[0], (before, after)
-    assert abs(after[1] - before[1]) <= 2, (before, after)
+    assert after[0] == place[0], (place, after)
+    assert abs(after[1] - place[1]) <= 2, (place, after)
     page.unroute("**/turns?before=*")
     page.route("**/turns?before=*", lambda route: route.abort())
     page.evaluate("document.querySelector('.transcript').scrollTop = 0")
@@ -124,7 +124,7 @@ def change_the_language(page: Page) -> None:
     field.evaluate("one => one.setSelectionRange(4, 8)")
     for name, title in (("Deutsch", "Einstellungen"), ("English", "Settings")):
         page.evaluate(FRAME)
-        before = page.evaluate(SEEN)
+        place = page.evaluate(SEEN)
         if name == "Deutsch":
             page.get_by_role("button", name="Settings").click()
         page.locator("dialog select").select_option(label=name)
@@ -132,10 +132,10 @@ def change_the_language(page: Page) -> None:
         expect(page.locator("dialog select")).to_be_focused()
         expect(field).to_have_value("not sent yet")
         assert field.evaluate("one => [one.selectionStart, one.selectionEnd]") == [4, 8]
-        page.wait_for_function(f"(wanted) => ({SEEN})()?.[0] === wanted", arg=before[0])
-        assert abs(page.evaluate(SEEN)[1] - before[1]) <= 2
+        page.wait_for_function(f"(wanted) => ({SEEN})()?.[0] === wanted", arg=place[0])
+        assert abs(page.evaluate(SEEN)[1] - place[1]) <= 2
         expect(page.locator(".status[data-phase=online]")).to_be_attached()
-        assert page.evaluate(SEEN)[0] == before[0]
+        assert page.evaluate(SEEN)[0] == place[0]
     page.keyboard.press("Escape")
 
 

@@ -223,7 +223,7 @@ NOTE_SENT = """() => {
 def watched(page: Page, problems: list[str]) -> Page:
     """Return a page. Its errors and violations of its content security policy are recorded."""
     page.set_default_timeout(WAIT_MS)
-    page.on("pageerror", lambda error: any(said in str(error) for said in UNCONNECTED) or problems.append(str(error)))
+    page.on("pageerror", lambda error: any(text in str(error) for text in UNCONNECTED) or problems.append(str(error)))
     page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
     return page
 

@@ -31,8 +31,8 @@ def token_of(session: str, user: str = "ada", ttl_s: int = 3600) -> str:
 
 def stored(page: Page) -> dict[str, str]:
     """Return the contents of the browser's storage."""
-    found: dict[str, str] = page.evaluate("({ ...localStorage })")
-    return found
+    items: dict[str, str] = page.evaluate("({ ...localStorage })")
+    return items
 
 
 def handed(session: str, **made: int) -> str:
@@ -77,7 +77,7 @@ def runs_out(context: BrowserContext, address: str, problems: list[str]) -> None
         box.press("Enter")
         expect(page.locator(".turn-foot:visible")).to_have_count(number)
     chat = page.url
-    for user, found in (("ada", True), ("bob", False)):
+    for user, kept in (("ada", True), ("bob", False)):
         page.evaluate("(handed) => localStorage.setItem('understudy.session', handed)", handed("s2", ttl_s=4))
         page.goto("about:blank")
         page.route("**/api/sessions/refresh", lambda route: route.abort())  # until the token is too old
@@ -93,10 +93,10 @@ def runs_out(context: BrowserContext, address: str, problems: list[str]) -> None
             page.evaluate("dispatchEvent(new Event('offline')); dispatchEvent(new Event('online'))")
         page.get_by_role("dialog").wait_for()
         assert MARKER not in page.content()
-        if not found:
+        if not kept:
             page.route("**/api/threads?*", lambda route: None)  # what was left goes without the list of chats
         sign_in(page, token_of("s3", user))
-        if not found:
+        if not kept:
             expect(page.get_by_role("button", name=re.compile(user))).to_be_visible()
             expect(box).to_have_value("")
             assert MARKER not in json.dumps({key: at for key, at in stored(page).items() if "history" not in key})

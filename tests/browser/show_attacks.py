@@ -64,13 +64,13 @@ SHOW = """async ([texts, markup]) => {
 
 def main(address: str) -> None:
     """Judge what the input holds."""
-    asked: list[str] = []
+    requests: list[str] = []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program("chromium"), args=ARGUMENTS)
         page = chromium.new_page()
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(f"{address}/healthz")  # under the policy of all answers, and without a page of its own
-        print(json.dumps([page.evaluate(SHOW, json.load(sys.stdin)), asked]))
+        print(json.dumps([page.evaluate(SHOW, json.load(sys.stdin)), requests]))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ class SigningModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Call the one tool that there is, then the other."""
-        known = [tool.name for tool in turn.tools]
-        if turn.rounds < 2 and known:
-            return Reply(calls=(ToolRequest(f"c{turn.rounds}", known[0], {}),))
+        names = [tool.name for tool in turn.tools]
+        if turn.rounds < 2 and names:
+            return Reply(calls=(ToolRequest(f"c{turn.rounds}", names[0], {}),))
         await emit(TextDelta("These are yours."))
         return Reply("These are yours.")
 

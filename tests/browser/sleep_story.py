@@ -106,7 +106,7 @@ def awake(page: Page) -> None:
 def resumed(page: Page) -> list[int]:
     """Return from which events on the thread was followed."""
     sent = page.evaluate("window.sent")
-    return [int(found[1]) for frame in sent if (found := re.search(r'"long":(\d+)', frame)) and '"resume"' in frame]
+    return [int(match[1]) for frame in sent if (match := re.search(r'"long":(\d+)', frame)) and '"resume"' in frame]
 
 
 def sleep_at_the_end(page: Page, server: Server, other: OtherClient) -> None:
@@ -150,7 +150,7 @@ def sleep_in_the_past(page: Page, other: OtherClient) -> None:
     turn.get_by_role("button", name="Used 1 tool").click()
     expect(turn.get_by_text("That is arithmetic").first).to_be_visible()
     page.evaluate(FRAME)
-    before = page.evaluate(PLACE, place)
+    position = page.evaluate(PLACE, place)
     end = asleep(page, other, KNOWN + MISSED + 1, KNOWN + 2 * MISSED)
     page.evaluate("window.sent.length = 0")
     with page.expect_response(lambda answer: "/turns?before=" in answer.url):
@@ -158,7 +158,7 @@ def sleep_in_the_past(page: Page, other: OtherClient) -> None:
     expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
     page.wait_for_function(FRAME)
     expect(turn.get_by_text("That is arithmetic").first).to_be_visible()
-    assert abs(page.evaluate(PLACE, place) - before) <= 2
+    assert abs(page.evaluate(PLACE, place) - position) <= 2
     page.get_by_role("button", name="Jump to latest").click()
     expect(page.locator(".turn .bubble").last).to_have_text(said(KNOWN + 2 * MISSED))
     assert min(resumed(page)) >= end

@@ -81,8 +81,8 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     expect(chart.first).to_be_visible()
     expect(page.get_by_text(re.compile("interrupted"))).to_have_count(0)
     expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
-    for said in (PROFILE, "What is 6 * 7?"):
-        assert page.locator(".said").get_by_text(said, exact=True).count() == 1, f"{said!r} is there more than once"
+    for words in (PROFILE, "What is 6 * 7?"):
+        assert page.locator(".said").get_by_text(words, exact=True).count() == 1, f"{words!r} is there more than once"
 
     ask(page, "<img src=x onerror=\"document.title='broken'\"> **bold**")
     expect(page.get_by_text("onerror").first).to_be_visible()
@@ -93,8 +93,8 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
 def sign_in(page: Page, server: Server, token: str) -> None:
     """A server with a secret asks for a token; a wrong one is refused, the right one accepted."""
     page.goto(server.address)
-    for given in ("nonsense", token):
-        page.get_by_label("Session token").fill(given)
+    for tried in ("nonsense", token):
+        page.get_by_label("Session token").fill(tried)
         page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Online")).to_be_visible()
     ask(page, "What is 6 * 7?")
@@ -125,9 +125,9 @@ def change_memory(page: Page) -> None:
         search.fill("")
         tab.get_by_role("button", name="Change: Prefer euros").click()
         tab.get_by_label("Prefer euros, changed").fill("I prefer <b>yen" if tab is page else "I prefer pounds")
-    for tab, said in ((page, "Prefer euros is changed."), (other, "That was changed meanwhile; look at it again.")):
+    for tab, note in ((page, "Prefer euros is changed."), (other, "That was changed meanwhile; look at it again.")):
         tab.get_by_role("button", name="Save").click()
-        expect(tab.get_by_text(said)).to_be_visible()
+        expect(tab.get_by_text(note)).to_be_visible()
         expect(tab.get_by_text("I prefer <b>yen")).to_be_visible()
     other.get_by_role("button", name="Forget: Prefer euros").click()
     expect(other.get_by_text("Prefer euros is forgotten.")).to_be_visible()

@@ -48,9 +48,9 @@ def ended(page: Page, count: int) -> list[Any]:
         "count => seen.filter(([type, { seq }]) => seq && /^(final_response|error)$/.test(type)).length >= count",
         arg=count,
     )
-    seen = page.evaluate("window.seen")
-    assert isinstance(seen, list)
-    return seen
+    events = page.evaluate("window.seen")
+    assert isinstance(events, list)
+    return events
 
 
 def shows_so_far(page: Page, end: Any) -> None:
@@ -87,13 +87,13 @@ def play(page: Page, server: Server) -> None:
     shows_so_far(page, continued[1])
 
     assert page.evaluate(SAY, [token, "What is 6 * 7?", "m3"]) == 202
-    seen = ended(page, 3)
-    assert "42" in seen[-1][1]["data"]["message"]
-    numbers = [event["seq"] for _, event, _ in seen if "seq" in event]
+    events = ended(page, 3)
+    assert "42" in events[-1][1]["data"]["message"]
+    numbers = [event["seq"] for _, event, _ in events if "seq" in event]
     assert numbers == list(range(1, len(numbers) + 1)), numbers
-    assert all(last_id == str(event["seq"]) for _, event, last_id in seen if "seq" in event)
+    assert all(last_id == str(event["seq"]) for _, event, last_id in events if "seq" in event)
 
-    assert [kind for kind, _, _ in seen].count("welcome") == 2, "it came back once, when the server had died"
+    assert [kind for kind, _, _ in events].count("welcome") == 2, "it came back once, when the server had died"
 
     server.stop(signal.SIGTERM)
     page.wait_for_function("() => seen.at(-1)[0] === 'drain'")
@@ -155,14 +155,14 @@ def have_no_libraries(page: Page, server: Server) -> None:
     """Where what renders answers cannot be had they are shown as they were written, and formatted at the next visit."""
     problems: list[str] = []
     watched(page, problems)
-    there: list[Route] = []
-    page.route(re.compile(r"/(bundle|lib)/formulas[\w-]*\.js$"), lambda route: there.append(route) or route.abort())
+    routes: list[Route] = []
+    page.route(re.compile(r"/(bundle|lib)/formulas[\w-]*\.js$"), lambda route: routes.append(route) or route.abort())
     ask_the_typist(page, server, "short 500")
     page.keyboard.press("Enter")
     expect(page.locator(".turn[data-status=done]")).to_be_visible()
     expect(page.locator(".reply .prose .plain")).to_contain_text("## Section 1\n\n")
     expect(page.get_by_text("what formats answers could not be loaded")).to_be_visible()
-    assert there
+    assert routes
     page.unroute_all()
     page.reload()
     expect(page.locator(".reply .prose h2").first).to_have_text("Section 1")
@@ -297,13 +297,13 @@ def catch_up(page: Page, server: Server) -> None:
     expect(page.locator(".reply .prose > .block").first).to_be_visible()
     page.evaluate("window.holds = true")
     expect(page.locator("#composer .stop")).to_be_hidden()
-    before = page.evaluate("blocks()")
+    blocks = page.evaluate("blocks()")
     first = page.evaluate("() => { release(); return blocks(); }")
     page.evaluate("() => { window.holds = false; release(); }")
     expect(page.locator(".reply .prose")).to_contain_text("what section 45 lists")
     expect(page.locator(".reply .block.is-open")).to_have_count(0)
     total = page.evaluate("blocks()")
-    assert before < first < total, f"{before} blocks, and {first} of {total} after one frame"
+    assert blocks < first < total, f"{blocks} blocks, and {first} of {total} after one frame"
     shown = [int(number) for number in re.findall(r"Section (\d+)", page.locator(".reply .prose").text_content() or "")]
     assert shown == list(range(1, 47)), shown
     assert not problems, problems

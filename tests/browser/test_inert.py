@@ -31,13 +31,13 @@ def browser() -> Iterator[Browser]:
 def acting(browser: Browser, pages: list[str]) -> list[tuple[str, list[str]]]:
     """Return the pages that run or load something, with their actions. A page without a tag is text."""
     chosen = sorted({page for page in pages if "<" in page})
-    return [(page, found) for page, found in zip(chosen, browser.inert(chosen), strict=True) if found]
+    return [(page, faults) for page, faults in zip(chosen, browser.inert(chosen), strict=True) if faults]
 
 
 def test_attacks_are_seen_to_act(browser: Browser) -> None:
     """Each attack acts when it is not sanitized; otherwise the tests below would prove nothing."""
     faults = browser.inert(MARKUP)
-    assert [attack for attack, found in zip(MARKUP, faults, strict=True) if not found] == []
+    assert [attack for attack, acts in zip(MARKUP, faults, strict=True) if not acts] == []
 
 
 def test_harmless_pages_are_seen_to_do_nothing(browser: Browser) -> None:
@@ -70,11 +70,11 @@ def test_shown_answers_are_inert(filled_once: Callable[[Callable[[Path], None]],
     try:
         address = server.stdout.readline().strip().removeprefix("understudy is ready on ")
         command = [sys.executable, str(Path(__file__).with_name("show_attacks.py")), address]
-        given = json.dumps([texts, MARKUP])
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=200, check=True)
-        wrong, asked = json.loads(done.stdout)
+        texts_json = json.dumps([texts, MARKUP])
+        done = subprocess.run(command, input=texts_json, capture_output=True, text=True, timeout=200, check=True)
+        wrong, requests = json.loads(done.stdout)
         assert wrong == []
-        assert [url for url in asked if not url.startswith((f"{address}/", "blob:"))] == []
+        assert [url for url in requests if not url.startswith((f"{address}/", "blob:"))] == []
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
@@ -111,4 +111,4 @@ def test_harmless_text_looks_the_same(browser: Browser) -> None:
     assert len(wanted) > 60
     pages = [SANITIZER.sanitize_html(text).text for text, _ in wanted]
     seen_by = browser.shown(pages)
-    assert [(text, seen) for (text, want), seen in zip(wanted, seen_by, strict=True) if seen != want] == []
+    assert [(text, shown) for (text, want), shown in zip(wanted, seen_by, strict=True) if shown != want] == []

@@ -96,8 +96,8 @@ class Player:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         path = OF_EXTENSIONS.get(name, STORIES.with_name(f"{name}.py"))
-        given = [str(path), str(folder), None if page is None else str(page)]
-        print(json.dumps(given), file=self.process.stdin, flush=True)
+        arguments = [str(path), str(folder), None if page is None else str(page)]
+        print(json.dumps(arguments), file=self.process.stdin, flush=True)
         error = f"it took longer than {LIMIT_S} s"
         if select.select([self.process.stdout], [], [], LIMIT_S)[0]:
             line = self.process.stdout.readline()

@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, expect
 from served import Server, current_browser, watched
 
 
-def chat(each: Browser, server: Server, table: Path) -> None:
+def chat(browser: Browser, server: Server, table: Path) -> None:
     """Load the page, attach a file, ask and reload."""
     problems: list[str] = []
-    page = watched(each.new_context(ignore_https_errors=True).new_page(), problems)
+    page = watched(browser.new_context(ignore_https_errors=True).new_page(), problems)
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
     page.goto(server.address)
@@ -27,7 +27,7 @@ def chat(each: Browser, server: Server, table: Path) -> None:
         page.keyboard.press("Enter")
         expect(page.locator(".reply .prose").last.get_by_text(answer)).to_be_visible()
         page.reload()
-    if each.browser_type.name == "chromium":  # Playwright does not see Firefox's
+    if browser.browser_type.name == "chromium":  # Playwright does not see Firefox's
         assert sockets, "no WebSocket was opened"
         assert all(url.startswith("wss://") for url in sockets), sockets
     assert not problems, problems

@@ -47,16 +47,16 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
     served.page = site
     server = Server(folder / "versions")
     try:
-        one, other = opened(context, server), opened(context, server)
+        first, other = opened(context, server), opened(context, server)
         server.stop(signal.SIGTERM)
         change(site, 2)
         server.start()
-        one.reload()
-        expect(one.get_by_text(NEWER)).to_be_visible()
-        assert one.evaluate(VERSION) == "1"
-        with one.expect_navigation():
-            one.get_by_role("button", name="Reload").click()
-        expect(one.locator("meta[name=version]")).to_have_attribute("content", "2")
+        first.reload()
+        expect(first.get_by_text(NEWER)).to_be_visible()
+        assert first.evaluate(VERSION) == "1"
+        with first.expect_navigation():
+            first.get_by_role("button", name="Reload").click()
+        expect(first.locator("meta[name=version]")).to_have_attribute("content", "2")
         expect(other.get_by_text(NEWER)).to_be_visible()
         assert other.evaluate(VERSION) == "1", "a tab that nobody asked was loaded again"
         other.close()
@@ -64,13 +64,13 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
         server.stop(signal.SIGTERM)
         change(site, 3)
         server.start()
-        one.reload()
-        expect(one.get_by_text(NEWER)).to_be_visible()
-        address = one.url
-        one.reload()
-        expect(one.locator("meta[name=version]")).to_have_attribute("content", "3")
-        expect(one.get_by_text("Online")).to_be_visible()
-        assert one.url == address
+        first.reload()
+        expect(first.get_by_text(NEWER)).to_be_visible()
+        address = first.url
+        first.reload()
+        expect(first.locator("meta[name=version]")).to_have_attribute("content", "3")
+        expect(first.get_by_text("Online")).to_be_visible()
+        assert first.url == address
         assert context.browser is not None
         keep_the_version(context.browser.new_context(), server, site)
     finally:
@@ -79,33 +79,33 @@ def move_to_a_newer_version(context: BrowserContext, folder: Path) -> None:
 
 def keep_the_version(context: BrowserContext, server: Server, site: Path) -> None:
     """No version is newer after a restart with another setting, nor when the server goes back to the version shown."""
-    one, other = opened(context, server), opened(context, server)
-    assert "microphone=()" in one.evaluate(KEPT_POLICY)
+    first, other = opened(context, server), opened(context, server)
+    assert "microphone=()" in first.evaluate(KEPT_POLICY)
     server.stop(signal.SIGTERM)
     server.start(UNDERSTUDY_PAGE_VOICE_INPUT="true")
-    for tab in (one, other):
+    for tab in (first, other):
         tab.reload()
         tab.wait_for_function(f"async () => ((await ({KEPT_POLICY})()) ?? '').includes('microphone=(self)')")
         expect(tab.get_by_text("Online")).to_be_visible()
         expect(tab.get_by_text(NEWER)).to_have_count(0)
-        expect(tab.get_by_text(OTHER_SETTINGS)).to_have_count(1 if tab is one else 0)
-    with one.expect_navigation():
-        one.get_by_role("button", name="Reload").click()
-    expect(one.get_by_text("Online")).to_be_visible()
-    assert one.evaluate("document.featurePolicy?.allowsFeature('microphone') ?? true")
-    expect(one.get_by_text(OTHER_SETTINGS)).to_have_count(0)
+        expect(tab.get_by_text(OTHER_SETTINGS)).to_have_count(1 if tab is first else 0)
+    with first.expect_navigation():
+        first.get_by_role("button", name="Reload").click()
+    expect(first.get_by_text("Online")).to_be_visible()
+    assert first.evaluate("document.featurePolicy?.allowsFeature('microphone') ?? true")
+    expect(first.get_by_text(OTHER_SETTINGS)).to_have_count(0)
 
     for version in (4, 3):
         server.stop(signal.SIGTERM)
         change(site, version)
         server.start()
-        one.reload()
-        expect(one.get_by_text(NEWER)).to_have_count(1 if version == 4 else 0)
-    one.wait_for_function(f"async () => (await ({KEPT_POLICY})()) !== null")
-    one.reload()
-    expect(one.get_by_text("Online")).to_be_visible()
-    assert one.evaluate(VERSION) == "3"
-    expect(one.get_by_text(NEWER)).to_have_count(0)
+        first.reload()
+        expect(first.get_by_text(NEWER)).to_have_count(1 if version == 4 else 0)
+    first.wait_for_function(f"async () => (await ({KEPT_POLICY})()) !== null")
+    first.reload()
+    expect(first.get_by_text("Online")).to_be_visible()
+    assert first.evaluate(VERSION) == "3"
+    expect(first.get_by_text(NEWER)).to_have_count(0)
 
 
 def main(folder: Path) -> None:

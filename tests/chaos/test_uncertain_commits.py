@@ -65,8 +65,8 @@ async def test_a_step_whose_recording_was_in_doubt_leaves_one_whole_arc(serve: A
     async with connected(running.address) as client:
         await client.say("go", agent_type="script", thread_id="t", message_id="m")
         assert (await client.until_end())["type"] == "final_response"
-        asked = [event["data"]["title"] for event in client.seen if event["type"] == "question_asked"]
-        assert asked == (["Did echo take effect?"] if kind in ("agent_thinking", "tool_executing") else [])
+        titles = [event["data"]["title"] for event in client.seen if event["type"] == "question_asked"]
+        assert titles == (["Did echo take effect?"] if kind in ("agent_thinking", "tool_executing") else [])
     async with connected(running.address, client.seen[0]["data"]["session_token"]) as again:
         await again.send({"type": "resume", "payload": {"threads": {"t": 0}}})
         await again.until_end()

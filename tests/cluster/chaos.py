@@ -130,9 +130,9 @@ class Chaos(Soak):
         checker.check()
         notes = self.where / "notes"
         checker.check_notes(notes.read_text().splitlines() if notes.exists() else [])
-        asked, bank = self.where / "notes.asked", self.where / "notes.bank"
+        requests, bank = self.where / "notes.asked", self.where / "notes.bank"
         checker.check_bank(
-            asked.read_text().splitlines() if asked.exists() else [],
+            requests.read_text().splitlines() if requests.exists() else [],
             {path.name for path in bank.iterdir()} if bank.exists() else (),
         )
         self.faults += checker.faults + read_logs(self.where, self.counts)
@@ -279,9 +279,9 @@ class Chaos(Soak):
         while True:
             await trio.sleep(chance.uniform(0.5, 3.0))
             for name, event in list(tab.received.questions.items()):
-                given = {"choice": "skip"} if event["data"]["asked_by"] == "server" else {"word": tab.name}
+                answer = {"choice": "skip"} if event["data"]["asked_by"] == "server" else {"word": tab.name}
                 with trio.move_on_after(ANSWER_S):
-                    await tab.order("answer", question_id=name, answer=given)
+                    await tab.order("answer", question_id=name, answer=answer)
 
     def summary(self) -> Iterator[str]:
         """Return a line for each kind of kill and each count, and the verdict."""
@@ -293,8 +293,8 @@ class Chaos(Soak):
         for name, count in sorted(self.counts.items()):
             yield f"{count:>10,}  {name}"
         verdict = f"{len(self.faults)} faults" if self.faults else "every message has one end, every screen is the log"
-        once, said = self.counts["messages that ended once"], self.counts["messages"]
-        yield f"{once:,} of {said:,} messages were accepted once and ended in exactly one terminal event"
+        once, messages = self.counts["messages that ended once"], self.counts["messages"]
+        yield f"{once:,} of {messages:,} messages were accepted once and ended in exactly one terminal event"
         yield f"seed {self.seed}: {self.done.total()} kills in {time.monotonic() - self.started_at:.0f} s: {verdict}"
         yield from (f"   {fault[:2000]}" for fault in self.faults[:MOST])
         if len(self.faults) > MOST:
@@ -341,25 +341,25 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=5.0, help="seconds between two doings of a client")
     parser.add_argument("--hold", type=float, help="seconds for which a node is held, in place of some")
     parser.add_argument("--keep", type=Path, help="a folder for the logs")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        where = given.keep or Path(folder)
+        where = args.keep or Path(folder)
         where.mkdir(parents=True, exist_ok=True)
         chaos = Chaos(
-            given.clients,
-            given.seconds,
-            given.seed,
+            args.clients,
+            args.seconds,
+            args.seed,
             where,
-            pause_s=given.pause,
+            pause_s=args.pause,
             within_s=CATCH_UP_S,
-            messages=given.messages or (1200 if given.kill_each_node else math.inf),
-            kills=given.kills,
-            kill_each_node=given.kill_each_node,
-            nodes=1 if given.sqlite else given.nodes,
-            with_redis=not given.no_redis,
-            wakeups_by_redis=given.wakeups_by_redis,
-            sqlite=given.sqlite,
-            hold_s=(given.hold, given.hold) if given.hold else None,
+            messages=args.messages or (1200 if args.kill_each_node else math.inf),
+            kills=args.kills,
+            kill_each_node=args.kill_each_node,
+            nodes=1 if args.sqlite else args.nodes,
+            with_redis=not args.no_redis,
+            wakeups_by_redis=args.wakeups_by_redis,
+            sqlite=args.sqlite,
+            hold_s=(args.hold, args.hold) if args.hold else None,
         )
         trio.run(chaos.run)
         (where / "faults").write_text("\n".join(chaos.faults))

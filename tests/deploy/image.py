@@ -65,18 +65,18 @@ def main(options: list[str]) -> None:
     run("deploy/image.sh", NAME, *options, within_s=BUILD_S)
     print(f"{NAME}: built in {time.monotonic() - begun:.0f} s")
     begun = time.monotonic()
-    own = ("--build-arg", f"IMAGE=localhost/{NAME}", *options, "--tag", AGENTS, "deploy/example_agents")
-    run("buildah", "build", "--format", "docker", *own, within_s=BUILD_S)
+    build = ("--build-arg", f"IMAGE=localhost/{NAME}", *options, "--tag", AGENTS, "deploy/example_agents")
+    run("buildah", "build", "--format", "docker", *build, within_s=BUILD_S)
     print(f"{AGENTS}: built in {time.monotonic() - begun:.0f} s")
     print(run("buildah", "images", "--format", "{{.Name}} {{.Size}}"))
     assert inside(NAME, "id", "-un") == "understudy"
     print(inside(NAME, "understudy", "doctor", "--offline"))
-    found = serve(NAME)
-    print(found)
-    assert "page: bundled" in found
-    found = serve(AGENTS, "--no-builtin-agents", "example_agents:AGENTS")
-    print(found)
-    assert "agents: parcels\n" in found
+    fault = serve(NAME)
+    print(fault)
+    assert "page: bundled" in fault
+    fault = serve(AGENTS, "--no-builtin-agents", "example_agents:AGENTS")
+    print(fault)
+    assert "agents: parcels\n" in fault
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ def compose() -> Any:
 
 
 def filled(text: str, given: dict[str, str]) -> str:
-    def value(found: re.Match[str]) -> str:
-        name, how, default = found["name"], found["how"], found["default"]
+    def value(match: re.Match[str]) -> str:
+        name, how, default = match["name"], match["how"], match["default"]
         if how == ":?" and not given.get(name):
             raise KeyError(name)
         return given.get(name) or (default or "" if how == ":-" else "")
@@ -65,8 +65,8 @@ def strings(node: Any) -> Iterator[str]:
 
 
 def test_the_example_names_what_compose_asks_for_and_tells_no_secret(compose: Any, example: dict[str, str]) -> None:
-    asked = {name for text in strings(compose) for name in re.findall(r"(?<!\$)\$\{(\w+)", text)}
-    assert asked == example.keys()
+    variables = {name for text in strings(compose) for name in re.findall(r"(?<!\$)\$\{(\w+)", text)}
+    assert variables == example.keys()
     needed = {name for text in strings(compose) for name in re.findall(r"\$\{(\w+):\?", text)}
     assert needed == {"UNDERSTUDY_SECRET", "POSTGRES_PASSWORD"}
     assert {name for name in needed | {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} if example[name]} == set()
@@ -131,8 +131,8 @@ def test_the_image_copies_what_is_there_and_runs_a_command_that_is_one() -> None
 def test_the_image_without_a_registry_says_what_it_needs(tmp_path: Path) -> None:
     """The arguments that it builds the Dockerfile with are there; without its tools nothing is begun."""
     text = (DEPLOY / "image.sh").read_text()
-    known = set(re.findall(r"^ARG (\w+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"--build-arg \"?(\w+)=", text)) == known
+    arguments = set(re.findall(r"^ARG (\w+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"--build-arg \"?(\w+)=", text)) == arguments
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("sh", "dirname"):

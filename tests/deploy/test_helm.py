@@ -45,8 +45,8 @@ def secrets_of(database: str, redis: str) -> dict[str, str]:
     }
 
 
-def labels_of(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
-    return set(found[kind]["spec"]["template"]["metadata"]["labels"].items())
+def labels_of(documents: dict[str, Any], kind: str) -> set[tuple[str, str]]:
+    return set(documents[kind]["spec"]["template"]["metadata"]["labels"].items())
 
 
 def properties(schema: dict[str, Any], where: str = "") -> Iterator[str]:
@@ -68,10 +68,10 @@ def test_helm_and_kubernetes_accept_the_chart(helm: Helm, values: dict[str, Any]
     """Helm's own checks are strict, and every object has only fields that the schemas of Kubernetes know."""
     done = helm.run("lint", "--strict", values=values)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = helm.render(values)
-    assert found.keys() >= {"Deployment", "Job", "Service", "PodDisruptionBudget"}
-    assert ("Ingress" in found, "ServiceMonitor" in found, "ConfigMap" in found) == (values is EVERYTHING,) * 3
-    for kind, documents in found.items():
+    rendered = helm.render(values)
+    assert rendered.keys() >= {"Deployment", "Job", "Service", "PodDisruptionBudget"}
+    assert ("Ingress" in rendered, "ServiceMonitor" in rendered, "ConfigMap" in rendered) == (values is EVERYTHING,) * 3
+    for kind, documents in rendered.items():
         for release in (OLDEST, NEWEST):
             if kind != "ServiceMonitor":  # of the operator of Prometheus, and not of Kubernetes
                 kubernetes_validate.validate(documents, release, strict=True)
@@ -79,9 +79,9 @@ def test_helm_and_kubernetes_accept_the_chart(helm: Helm, values: dict[str, Any]
 
 @pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
 def test_pods_have_no_rights_and_are_found_by_what_selects_them(helm: Helm, values: dict[str, Any]) -> None:
-    found = helm.render(values)
+    documents = helm.render(values)
     for kind in ("Deployment", "Job"):
-        pod = found[kind]["spec"]["template"]["spec"]
+        pod = documents[kind]["spec"]["template"]["spec"]
         # With links a Service called understudy would set UNDERSTUDY_PORT to tcp://…, and no node would start.
         assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
         assert pod["securityContext"]["runAsNonRoot"]
@@ -96,21 +96,21 @@ def test_pods_have_no_rights_and_are_found_by_what_selects_them(helm: Helm, valu
             "capabilities": {"drop": ["ALL"]},
         }
         assert {"memory"} <= only["resources"]["limits"].keys()
-    nodes, migration = labels_of(found, "Deployment"), labels_of(found, "Job")
-    spread = found["Deployment"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    nodes, migration = labels_of(documents, "Deployment"), labels_of(documents, "Job")
+    spread = documents["Deployment"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
     for selector in [
-        found["Deployment"]["spec"]["selector"]["matchLabels"],
-        found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
-        found["Service"]["spec"]["selector"],
+        documents["Deployment"]["spec"]["selector"]["matchLabels"],
+        documents["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        documents["Service"]["spec"]["selector"],
         *(constraint["labelSelector"]["matchLabels"] for constraint in spread),
     ]:
         assert set(selector.items()) <= nodes
         assert not set(selector.items()) <= migration
     assert len(spread) == 2
-    if monitor := found.get("ServiceMonitor"):
-        assert monitor["spec"]["selector"]["matchLabels"].items() <= found["Service"]["metadata"]["labels"].items()
+    if monitor := documents.get("ServiceMonitor"):
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= documents["Service"]["metadata"]["labels"].items()
         (endpoint,) = monitor["spec"]["endpoints"]
-        assert endpoint["port"] in {port["name"] for port in found["Service"]["spec"]["ports"]}
+        assert endpoint["port"] in {port["name"] for port in documents["Service"]["spec"]["ports"]}
         assert endpoint["path"] in paths()
 
 
@@ -134,13 +134,13 @@ async def test_the_migration_and_a_node_run_as_their_pods_say(
     helm: Helm, postgres: Postgres, redis: Redis, tmp_path: Path
 ) -> None:
     """The Job's command migrates an empty database, and the Deployment's then serves the agents of the values there."""
-    found, secrets = helm.render(EVERYTHING), secrets_of(postgres.create(), redis.url)
-    job = container(found, "Job", tmp_path / "job", secrets)
+    documents, secrets = helm.render(EVERYTHING), secrets_of(postgres.create(), redis.url)
+    job = container(documents, "Job", tmp_path / "job", secrets)
     command = [sys.executable, "-m", "understudy", *job.arguments]
     with trio.fail_after(READY_S):
         done = await trio.run_process(command, capture_stdout=True, env=os.environ | job.variables)
     assert b"it had none" in done.stdout
-    node = container(found, "Deployment", tmp_path / "node", secrets)
+    node = container(documents, "Deployment", tmp_path / "node", secrets)
     data = Path(node.variables["UNDERSTUDY_DATA_DIR"])
     assert data.is_relative_to(tmp_path)
     variables = node.variables | {"PYTHONPATH": str(DEPLOY / "example_agents")}

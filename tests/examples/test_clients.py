@@ -112,4 +112,4 @@ def test_a_client_comes_back_after_the_closes_that_allow_it(name: str) -> None:
     """Its close codes are those of the registry."""
     source = (ROOT / "examples" / name).read_text()
     codes = {int(code) for code in re.findall(r"\d{4}", re.findall(r"COME_BACK = .*", source)[0])}
-    assert codes == {code for code, known in CLOSES.items() if known.reconnect} | {1006}
+    assert codes == {code for code, close in CLOSES.items() if close.reconnect} | {1006}

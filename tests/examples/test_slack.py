@@ -57,13 +57,13 @@ class Connected:
     slack: Slack
     address: str
 
-    async def send(self, given: dict[str, Any], secret: str = SIGNING, at: float | None = None) -> tuple[int, Any]:
+    async def send(self, payload: dict[str, Any], secret: str = SIGNING, at: float | None = None) -> tuple[int, Any]:
         """Send a signed request, as Slack does. Return status and body of the answer."""
-        body, stamp = json.dumps(given).encode(), str(int(time.time() if at is None else at))
+        body, stamp = json.dumps(payload).encode(), str(int(time.time() if at is None else at))
         digest = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
         headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={digest}"}
-        status, _, said = await request(self.address, "POST", "/slack", body=body, headers=headers)
-        return status, said
+        status, _, answer = await request(self.address, "POST", "/slack", body=body, headers=headers)
+        return status, answer
 
     async def event(self, **event: Any) -> int:
         """Send an event with these members in place of the first message's. Return the status."""
@@ -101,52 +101,52 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_messages_are_answered_in_their_threads(tmp_path: Path) -> None:
     """Slack refuses the first answer with 200, as it does; a repeated event is one message; programs start no run."""
-    async with connected(tmp_path, scripted(Say("1 < 2")), b'{"ok": false, "error": "ratelimited"}') as there:
-        assert await there.send({"type": "url_verification", "challenge": "c"}) == (200, {"challenge": "c"})
-        assert [await there.event(), await there.event()] == [200, 200]
-        await there.slack.until(2)
+    async with connected(tmp_path, scripted(Say("1 < 2")), b'{"ok": false, "error": "ratelimited"}') as slack:
+        assert await slack.send({"type": "url_verification", "challenge": "c"}) == (200, {"challenge": "c"})
+        assert [await slack.event(), await slack.event()] == [200, 200]
+        await slack.slack.until(2)
         for unheard in ({"bot_id": "B1"}, {"subtype": "message_changed"}, {"text": " "}, {"type": "reaction_added"}):
-            assert await there.event(ts="1700000001.1", **unheard) == 200
-        await there.event(text="<@U0BOT> more &amp; more", ts="1700000002.1", thread_ts="1700000000.000100")
-        await there.slack.until(3)
+            assert await slack.event(ts="1700000001.1", **unheard) == 200
+        await slack.event(text="<@U0BOT> more &amp; more", ts="1700000002.1", thread_ts="1700000000.000100")
+        await slack.slack.until(3)
         posted = {"channel": "C1", "thread_ts": "1700000000.000100", "text": "1 &lt; 2 "}
-        assert [body for _, body in there.slack.got] == [posted] * 3
-        messages = await there.running.store.messages("slack", "slack.C1.1700000000.000100")
+        assert [body for _, body in slack.slack.got] == [posted] * 3
+        messages = await slack.running.store.messages("slack", "slack.C1.1700000000.000100")
         assert [item.content for item in messages.items if item.role == "user"] == ["hello", "more & more"]
-        assert len((await there.running.store.runs("slack")).items) == 2
+        assert len((await slack.running.store.runs("slack")).items) == 2
 
 
 async def test_a_run_that_waits_says_where(tmp_path: Path) -> None:
     asking = scripted(Call([("send_mail", {"to": "bob@example.org"})]), Say("sent"))
-    async with connected(tmp_path, asking) as there:
-        await there.event()
-        await there.slack.until(1)
-        text = there.slack.got[0][1]["text"]
-        assert text.endswith(f"\n{there.running.address}/#slack.C1.1700000000.000100")
+    async with connected(tmp_path, asking) as slack:
+        await slack.event()
+        await slack.slack.until(1)
+        text = slack.slack.got[0][1]["text"]
+        assert text.endswith(f"\n{slack.running.address}/#slack.C1.1700000000.000100")
 
 
 async def test_what_is_not_signed_does_nothing(tmp_path: Path) -> None:
-    async with connected(tmp_path, scripted(Say("sent"))) as there:
+    async with connected(tmp_path, scripted(Say("sent"))) as slack:
         event = {"type": "event_callback", "event": FIRST}
-        assert (await there.send(event, secret="another"))[0] == 401
-        assert (await there.send(event, at=time.time() - 600))[0] == 401
+        assert (await slack.send(event, secret="another"))[0] == 401
+        assert (await slack.send(event, at=time.time() - 600))[0] == 401
         for path in ("/slack", "/answers/x"):
-            assert (await request(there.address, "POST", path, body=b"{}"))[0] == 401
-        assert not (await there.running.store.runs("slack")).items
-        assert not there.slack.got
+            assert (await request(slack.address, "POST", path, body=b"{}"))[0] == 401
+        assert not (await slack.running.store.runs("slack")).items
+        assert not slack.slack.got
 
 
 async def test_who_names_the_address_of_answers_posts_nothing(tmp_path: Path) -> None:
     """Any user of the server may have a webhook there, and a thread of such a name."""
-    async with connected(tmp_path, scripted(Say("sent"))) as there:
-        run = {"message": "go", "agent": "script", "thread_id": "slack.C9.1", "webhook": f"{there.address}/answers/1"}
+    async with connected(tmp_path, scripted(Say("sent"))) as slack:
+        run = {"message": "go", "agent": "script", "thread_id": "slack.C9.1", "webhook": f"{slack.address}/answers/1"}
         token = Tokens(OWN, time.time).issue("eve", "s", ttl_s=600)
         status, _, _ = await request(
-            there.running.address, "POST", "/api/runs", token=token, body=json.dumps(run).encode()
+            slack.running.address, "POST", "/api/runs", token=token, body=json.dumps(run).encode()
         )
         assert status == 202
-        await there.event()
-        await there.slack.until(1)
-        while await there.running.store.read(deliveries.due, time.time() + 1e6):  # noqa: ASYNC110 - over sockets
+        await slack.event()
+        await slack.slack.until(1)
+        while await slack.running.store.read(deliveries.due, time.time() + 1e6):  # noqa: ASYNC110 - over sockets
             await trio.sleep(0.02)
-        assert [body["channel"] for _, body in there.slack.got] == ["C1"]
+        assert [body["channel"] for _, body in slack.slack.got] == ["C1"]

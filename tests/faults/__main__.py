@@ -117,22 +117,22 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="names of patches; default: all")
     parser.add_argument("--processes", type=int, default=1, help="faults tried at once, each in a copy of its own")
     parser.add_argument("--no-baseline", action="store_true", help="do not run the tests without a fault first")
-    given = parser.parse_args()
+    args = parser.parse_args()
     try:
-        faults = load(given.names)
+        faults = load(args.names)
     except FileNotFoundError as error:
         parser.error(f"there is no patch {error.filename}")
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        for number in range(given.processes):
+        for number in range(args.processes):
             (copy := Path(folder).resolve() / str(number)).mkdir()
             copies.put(copy_checkout(copy))
-        if not given.no_baseline and not check_baseline(copy, faults, given.processes):
+        if not args.no_baseline and not check_baseline(copy, faults, args.processes):
             return 1
-        with ThreadPoolExecutor(given.processes) as pool:
-            found = sum(pool.map(lambda fault: detect(copies, fault), faults))
-    print(f"{found} of {len(faults)} found")
-    return 0 if found == len(faults) else 1
+        with ThreadPoolExecutor(args.processes) as pool:
+            detected = sum(pool.map(lambda fault: detect(copies, fault), faults))
+    print(f"{detected} of {len(faults)} found")
+    return 0 if detected == len(faults) else 1
 
 
 if __name__ == "__main__":

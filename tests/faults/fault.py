@@ -60,5 +60,5 @@ def union_of_tests(faults: Iterable[Fault]) -> list[str]:
 
 def first_failure(output: str) -> str | None:
     """Return the first failing test in the summary that `pytest -ra` prints, or None."""
-    found = re.search(r"^FAILED (\S+)", output, re.MULTILINE)
-    return None if found is None else found[1]
+    match = re.search(r"^FAILED (\S+)", output, re.MULTILINE)
+    return None if match is None else match[1]

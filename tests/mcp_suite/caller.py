@@ -89,8 +89,8 @@ async def talk(client: ChatClient, running: Any, token: str, *, calls: bool) -> 
                     await signed_in(running, token, question_id=data["question_id"])
             case "question_asked":
                 fields = data["schema"].get("properties", {}).items()
-                given = {key: value_for(field) for key, field in fields}
-                answer = {"question_id": data["question_id"], "answer": given}
+                arguments = {key: value_for(field) for key, field in fields}
+                answer = {"question_id": data["question_id"], "answer": arguments}
                 await client.send({"type": "answer", "payload": answer})
             case "tool_completed":
                 settled = True

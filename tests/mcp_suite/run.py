@@ -139,15 +139,15 @@ async def run(root: Path) -> Results:
 
 def read(root: Path) -> Results:
     """Return the results of a run."""
-    found: Results = {}
+    results: Results = {}
     for side in ("server", "client"):
         for revision in REVISIONS:
             out = root / f"{side}-{revision}"
             for file in sorted(out.rglob("checks.json")):
                 scenario = re.sub(r"-\d{4}-\d\d-\d\dT.*", "", str(file.parent.relative_to(out))).removeprefix("server-")
                 checks = [check for check in json.loads(file.read_text()) if check["status"] in BROKEN]
-                found.setdefault((side, scenario), {})[revision] = checks
-    return found
+                results.setdefault((side, scenario), {})[revision] = checks
+    return results
 
 
 def judge(results: Results, causes: Sequence[Mapping[str, str]]) -> tuple[str, list[str]]:
@@ -182,13 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mcp_suite.run", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="an empty one")
     parser.add_argument("--record", action="store_true", help="write the results into the page")
-    given = parser.parse_args(arguments)
-    root = install(HERE, given.folder)
+    args = parser.parse_args(arguments)
+    root = install(HERE, args.folder)
     causes = tomllib.loads((HERE / "causes.toml").read_text(encoding="utf-8"))["cause"]
     table, complaints = judge(trio.run(run, root), causes)
     page = PAGE.read_text(encoding="utf-8")
     now = f"{page.partition(MARK)[0]}{MARK}{table}"
-    if given.record:
+    if args.record:
         PAGE.write_text(now, encoding="utf-8")
     elif now != page:
         complaints += [f"{PAGE.name} is not current"]

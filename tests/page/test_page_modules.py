@@ -167,11 +167,11 @@ def test_close_codes_are_those_of_the_registry() -> None:
 def test_translated_errors_are_those_of_the_registry() -> None:
     """The page translates errors by their code; in English their sentences are the server's."""
     english = (PAGE / "client" / "messages" / "en.js").read_text(encoding="utf-8")
-    said = dict(re.findall(r'"code\.(\w+)": "([^"]+)"', english))
-    said.pop("offline")  # without an answer there is no code
-    said.pop("unknown")  # a newer server's
-    assert len(said) > 20
-    assert said == {code: ERRORS[code].text for code in said}
+    sentences = dict(re.findall(r'"code\.(\w+)": "([^"]+)"', english))
+    sentences.pop("offline")  # without an answer there is no code
+    sentences.pop("unknown")  # a newer server's
+    assert len(sentences) > 20
+    assert sentences == {code: ERRORS[code].text for code in sentences}
 
 
 @pytest.mark.parametrize("module", [*MODULES, *SHARED], ids=lambda module: module.name)

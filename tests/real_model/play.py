@@ -90,14 +90,14 @@ class Talk:
 
     async def end(self) -> dict[str, Any]:
         """Read to the end of the run; its events are in order and end once."""
-        began, before = time.monotonic(), len(self.client.seen)
+        began, count = time.monotonic(), len(self.client.seen)
         with trio.fail_after(ANSWER_S):
             event = await self.client.until_end()
-        seen = self.client.seen[before:]
-        for each in seen:
+        events = self.client.seen[count:]
+        for each in events:
             if each["type"] == "agent_thinking":
                 print(f"  thought: {each['data']['thought']}")
-        deltas = sum(each["type"] == "partial_result" for each in seen)
+        deltas = sum(each["type"] == "partial_result" for each in events)
         data = event["data"]
         took = f"{time.monotonic() - began:.1f} s, {deltas} pieces"
         print(f"  {data.get('status') or data.get('code')}: {_short(data['message'])}  [{took}, {data.get('usage')}]")
@@ -110,10 +110,10 @@ async def chat(
     folder: Path, server: ModelServer, thread: str, **settings: str
 ) -> AsyncIterator[tuple[Talk, Process, str]]:
     """Start the product with the model, and open a thread."""
-    given = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": server.url}
-    given |= {f"UNDERSTUDY_{name.upper()}": value for name, value in settings.items()}
+    variables = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": server.url}
+    variables |= {f"UNDERSTUDY_{name.upper()}": value for name, value in settings.items()}
     options = ("--model", "openai-chat:local", AGENT)
-    async with started(folder, *options, log=folder.with_suffix(".log"), loads=True, **given) as running:
+    async with started(folder, *options, log=folder.with_suffix(".log"), loads=True, **variables) as running:
         token = await new_token(running)
         async with connected(running.address, token) as client:
             yield Talk(client, thread), running, token
@@ -121,8 +121,8 @@ async def chat(
 
 async def title_of(running: Process, token: str, thread: str) -> str:
     """Return the title of a thread."""
-    _, _, found = await request(running.address, "GET", f"/api/threads/{thread}", token=token)
-    return str(found["title"])
+    _, _, thread_read = await request(running.address, "GET", f"/api/threads/{thread}", token=token)
+    return str(thread_read["title"])
 
 
 def _short(text: str) -> str:

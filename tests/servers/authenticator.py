@@ -35,18 +35,18 @@ class Authenticator:
         self.handle = options["user"]["id"]
         numbers = self.key.public_key().public_numbers()
         cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32), -3: numbers.y.to_bytes(32)}
-        made = bytes(16) + struct.pack(">H", len(self.id)) + self.id + cbor2.dumps(cose)
-        data = self._data(options["rp"]["id"], self.flags | HAS_KEY) + made
+        attested = bytes(16) + struct.pack(">H", len(self.id)) + self.id + cbor2.dumps(cose)
+        data = self._data(options["rp"]["id"], self.flags | HAS_KEY) + attested
         attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
-        said = self._said("webauthn.create", options["challenge"])
-        return self._credential({"clientDataJSON": said, "attestationObject": attestation})
+        client_data = self._said("webauthn.create", options["challenge"])
+        return self._credential({"clientDataJSON": client_data, "attestationObject": attestation})
 
     def get(self, options: dict[str, Any]) -> dict[str, Any]:
         """Answer the options of `navigator.credentials.get`."""
         self.count += self.step
-        data, said = self._data(options["rpId"], self.flags), self._said("webauthn.get", options["challenge"])
-        signature = self.key.sign(data + hashlib.sha256(said).digest(), ec.ECDSA(SHA256()))
-        answer = self._credential({"clientDataJSON": said, "authenticatorData": data, "signature": signature})
+        data, client_data = self._data(options["rpId"], self.flags), self._said("webauthn.get", options["challenge"])
+        signature = self.key.sign(data + hashlib.sha256(client_data).digest(), ec.ECDSA(SHA256()))
+        answer = self._credential({"clientDataJSON": client_data, "authenticatorData": data, "signature": signature})
         answer["response"]["userHandle"] = self.handle
         return answer
 
@@ -54,8 +54,8 @@ class Authenticator:
         return hashlib.sha256(site.encode()).digest() + struct.pack(">BI", flags, self.count)
 
     def _said(self, kind: str, challenge: str) -> bytes:
-        said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": self.framed}
-        return json.dumps(said).encode()
+        client_data = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": self.framed}
+        return json.dumps(client_data).encode()
 
     def _credential(self, response: dict[str, bytes]) -> dict[str, Any]:
         name = base64url.encode(self.id)

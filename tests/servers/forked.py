@@ -62,8 +62,8 @@ class Forked:
         request = {"options": options, "environment": dict(environment), "folder": os.getcwd(), "data_dir": data}
         request |= {"page": None if page is None else str(page), "program": program}
         try:
-            given = [theirs.fileno(), write, errors.fileno()]
-            socket.send_fds(_forker(modules), [json.dumps(request).encode()], given)
+            descriptors = [theirs.fileno(), write, errors.fileno()]
+            socket.send_fds(_forker(modules), [json.dumps(request).encode()], descriptors)
         finally:
             theirs.close()
             os.close(write)
@@ -75,9 +75,9 @@ class Forked:
     def pid(self) -> int:
         """The process id. Blocks until the process is forked."""
         if self._pid is None:
-            told = self.line.recv(32)
-            assert told, "the process that forks servers has ended"
-            self._pid = int(told)
+            number = self.line.recv(32)
+            assert number, "the process that forks servers has ended"
+            self._pid = int(number)
         return self._pid
 
     @property
@@ -121,10 +121,10 @@ class Forked:
         if self._code is None:
             assert self.pid
             try:
-                told = self.line.recv(32, flags)
+                code = self.line.recv(32, flags)
             except BlockingIOError:
                 return None
-            assert told, "the process that waits for the server has ended"
-            self._code = int(told)
+            assert code, "the process that waits for the server has ended"
+            self._code = int(code)
             self.line.close()
         return self._code

@@ -105,8 +105,8 @@ def _serve(request: Any, descriptors: list[int], migrated: Path) -> None:
         _watch(server, line, out, errors)
     os.close(line)
     with open(os.devnull, "rb") as nothing:
-        for number, given in enumerate((nothing.fileno(), out, errors)):
-            os.dup2(given, number)
+        for number, descriptor in enumerate((nothing.fileno(), out, errors)):
+            os.dup2(descriptor, number)
     os.close(out)
     os.close(errors)
     os.environ.clear()

@@ -111,8 +111,8 @@ async def choose(context: Context[Any, Any]) -> CallToolResult | InputRequiredRe
     """Ask the user for a colour."""
     answers = context.input_responses
     if answers is None:
-        asked = ElicitRequestFormParams(message="Which colour?", requested_schema=COLOUR)
-        return InputRequiredResult(input_requests={"colour": ElicitRequest(params=asked)})
+        form = ElicitRequestFormParams(message="Which colour?", requested_schema=COLOUR)
+        return InputRequiredResult(input_requests={"colour": ElicitRequest(params=form)})
     answer: Any = answers["colour"]
     return CallToolResult(content=[TextContent(text=f"{answer.action} {(answer.content or {}).get('colour', '')}")])
 

@@ -60,8 +60,8 @@ def speak(log: Path, what: list[str]) -> None:
     """Answer requests of the standard input."""
     first = True
     for line in sys.stdin:
-        asked = json.loads(line)
-        method, number, params = asked.get("method"), asked.get("id"), asked.get("params") or {}
+        request = json.loads(line)
+        method, number, params = request.get("method"), request.get("id"), request.get("params") or {}
         with log.open("a") as file:
             file.write(f"{os.getpid()} {method}\n")
         if "handshake" in what and first and method != "initialize":
@@ -127,10 +127,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(200, answer, (("Mcp-Session-Id", session),))
         if session not in self.sessions:
             refusal = {"code": -32000, "message": "Bad Request: No valid session"}
-            known = {"jsonrpc": "2.0", "id": None, "error": refusal}
-            bodies = {"plain-404": (404, "not here"), "example-400": (400, known), "gone-410": (410, None)}
-            own = {"jsonrpc": "2.0", "id": number, "error": {"code": -32001, "message": "Session not found"}}
-            return self.reply(*next((bodies[name] for name in self.what if name in bodies), (404, own)))
+            bad_request = {"jsonrpc": "2.0", "id": None, "error": refusal}
+            bodies = {"plain-404": (404, "not here"), "example-400": (400, bad_request), "gone-410": (410, None)}
+            not_found = {"jsonrpc": "2.0", "id": number, "error": {"code": -32001, "message": "Session not found"}}
+            return self.reply(*next((bodies[name] for name in self.what if name in bodies), (404, not_found)))
         if number is None:
             return self.reply(202)
         text = params.get("arguments", {}).get("text", "") if method == "tools/call" else ""

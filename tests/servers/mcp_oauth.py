@@ -73,8 +73,8 @@ class Provider:
         if self.refuse:
             raise AuthorizeError("access_denied", "no")
         code = secrets.token_urlsafe(32)
-        own = {"scopes": params.scopes or [SCOPE], "expires_at": time.time() + 60, "client_id": client.client_id}
-        self.codes[code] = AuthorizationCode(code=code, **params.model_dump(exclude={"scopes", "state"}), **own)
+        more = {"scopes": params.scopes or [SCOPE], "expires_at": time.time() + 60, "client_id": client.client_id}
+        self.codes[code] = AuthorizationCode(code=code, **params.model_dump(exclude={"scopes", "state"}), **more)
         return construct_redirect_uri(str(params.redirect_uri), code=code, state=params.state)
 
     async def load_authorization_code(
@@ -107,11 +107,11 @@ class Provider:
         return self._issue(client, None, self.grants[refresh_token.token], refresh_token.scopes)
 
     async def load_access_token(self, token: str) -> AccessToken | None:
-        found, until, _ = self.access.get(token, (None, 0.0, ""))
-        if found is None or self.clock() >= until:
+        access, until, _ = self.access.get(token, (None, 0.0, ""))
+        if access is None or self.clock() >= until:
             self.refused += 1
             return None
-        return found
+        return access
 
     async def revoke_token(self, token: AccessToken | RefreshToken) -> None:
         self.end(self.grants.get(token.token) or self.access[token.token][2])

@@ -44,9 +44,9 @@ class Program:
 
     def folder(self) -> Path | None:
         """Return the folder of the binaries, that of the newest version if there are several; None without one."""
-        found = [folder for pattern in self.folders for folder in sorted(glob(pattern), key=_version, reverse=True)]
-        found += os.environ.get("PATH", "").split(os.pathsep)
-        whole = (folder for folder in found if all(shutil.which(name, path=folder) for name in self.binaries))
+        folders = [folder for pattern in self.folders for folder in sorted(glob(pattern), key=_version, reverse=True)]
+        folders += os.environ.get("PATH", "").split(os.pathsep)
+        whole = (folder for folder in folders if all(shutil.which(name, path=folder) for name in self.binaries))
         return next(map(Path, whole), None)
 
 
@@ -78,8 +78,8 @@ def without() -> frozenset[str]:
     names = {name.strip() for name in os.environ.get(WITHOUT_VARIABLE, "").split(",")} - {""}
     unknown = sorted(names - PROGRAMS.keys() - {"all"})
     if unknown:
-        known = ", ".join(PROGRAMS)
-        raise pytest.UsageError(f"{WITHOUT_VARIABLE} names {', '.join(unknown)}; known are all, {known}")
+        names_known = ", ".join(PROGRAMS)
+        raise pytest.UsageError(f"{WITHOUT_VARIABLE} names {', '.join(unknown)}; known are all, {names_known}")
     return frozenset(PROGRAMS if "all" in names else names)
 
 

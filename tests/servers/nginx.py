@@ -40,10 +40,10 @@ class Nginx(ListeningProgram):
     def reload(self) -> None:
         """Read the settings again. Return when its workers of before accept no connection any more."""
         master = self.process.pid
-        before = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         self.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + START_S
-        while any(_accepts(worker) for worker in before):
+        while any(_accepts(worker) for worker in workers):
             assert time.monotonic() < deadline, "its workers of before do not end"
             time.sleep(0.01)
 

@@ -70,17 +70,17 @@ class Browser:
     async def take_token(self) -> dict[str, Any]:
         """Ask for the token, as the page does when it has none; return the answer."""
         answer = await self.http.post(f"{self.address}/api/sessions")
-        said: dict[str, Any] = answer.json()
-        self.token = said.get("session_token", "")
-        return said
+        answered: dict[str, Any] = answer.json()
+        self.token = answered.get("session_token", "")
+        return answered
 
     async def sign_in(self, leads_to: str = "/") -> dict[str, Any]:
         """Sign in, as a user at the page; return the session."""
         answer = await self.go(f"/auth/sign-in?next={leads_to}")
         assert answer.status_code == 303, answer.text
-        said = await self.take_token()
-        assert self.token, said
-        return said
+        answered = await self.take_token()
+        assert self.token, answered
+        return answered
 
     async def api(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Send a request of the page."""
@@ -97,8 +97,8 @@ class Browser:
 
     async def me(self) -> dict[str, Any]:
         """Ask who this is."""
-        said: dict[str, Any] = (await self.api("GET", "/api/me")).json()
-        return said
+        answered: dict[str, Any] = (await self.api("GET", "/api/me")).json()
+        return answered
 
     async def confirm_logout(self, url: str) -> httpx.Response:
         """Sign out at the provider: go to its page, and confirm."""

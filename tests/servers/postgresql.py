@@ -138,11 +138,11 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._binaries / program), "-D", str(self._data), *arguments]
-        said = self._data.parent / "said"
-        with said.open("ab") as file:  # not a pipe: the server keeps it open
+        output = self._data.parent / "said"
+        with output.open("ab") as file:  # not a pipe: the server keeps it open
             to = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
             done = subprocess.run(command, **to, cwd=self._data.parent, timeout=2 * START_S, **self._as_user)
-        assert done.returncode == 0, f"{program}: {said.read_text()}"
+        assert done.returncode == 0, f"{program}: {output.read_text()}"
 
 
 @frozen

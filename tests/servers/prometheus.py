@@ -69,8 +69,8 @@ class Prometheus:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that are pending or firing: their labels, state, and since when they are active."""
-        found: list[dict[str, Any]] = json.loads(self._get("/api/v1/alerts"))["data"]["alerts"]
-        return found
+        alerts: list[dict[str, Any]] = json.loads(self._get("/api/v1/alerts"))["data"]["alerts"]
+        return alerts
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that this expression has now. Raises ValueError with the reason if it is none."""
@@ -78,8 +78,8 @@ class Prometheus:
             answer = json.loads(self._get(f"/api/v1/query?{urlencode({'query': expression})}"))
         except urllib.error.HTTPError as error:
             raise ValueError(f"{expression}: {error.read().decode()}") from error
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
 
     def rules(self) -> list[dict[str, Any]]:
         """Return all rules with their state and health."""

@@ -17,11 +17,11 @@ def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("TEST_WITHOUT", raising=False)
     monkeypatch.setattr(needed, "ASKED", set())
-    for name, made in {
+    for name, described in {
         "made": Program(("made", "made-too"), "made-package"),
         "user": Program(("user",), "user-package", folders=(f"{tmp_path}/lib/*/bin",), needs=("made",)),
     }.items():
-        monkeypatch.setitem(PROGRAMS, name, made)
+        monkeypatch.setitem(PROGRAMS, name, described)
 
 
 def install(folder: Path, *names: str) -> None:

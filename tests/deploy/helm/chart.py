@@ -66,9 +66,9 @@ class Helm:
         self._folder = folder
 
     def run(self, *words: str, values: dict[str, Any] | None = None) -> "subprocess.CompletedProcess[str]":
-        given = self._folder / "values.yaml"
-        given.write_text(yaml.safe_dump(values or {}))
-        command = [str(self._program), *words, str(CHART), "--values", str(given)]
+        file = self._folder / "values.yaml"
+        file.write_text(yaml.safe_dump(values or {}))
+        command = [str(self._program), *words, str(CHART), "--values", str(file)]
         homes = {f"HELM_{kind}_HOME": str(self._folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         path = {"PATH": str(Path(shutil.which("sh") or "/bin/sh").parent)}
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=homes | path)
@@ -78,9 +78,9 @@ class Helm:
         done = self.run("template", "chat", values=values)
         assert done.returncode == 0, done.stderr
         documents = [document for document in yaml.safe_load_all(done.stdout) if document]
-        found = {document["kind"]: document for document in documents}
-        assert len(found) == len(documents)
-        return found
+        kinds = {document["kind"]: document for document in documents}
+        assert len(kinds) == len(documents)
+        return kinds
 
 
 def container(found: dict[str, Any], kind: str, root: Path, secrets: dict[str, str]) -> Container:

@@ -143,10 +143,10 @@ BROKEN_PROMISES: Final = {"twice": end_twice, "unpaired": lose_results, "misplac
 def break_promise(wrong: Callable[[Callable[[Envelope], Any], Envelope], None]) -> None:
     right = RunMetrics.event
 
-    def event(self: RunMetrics, envelope: Envelope, *told: Any, **more: Any) -> float | None:
+    def event(self: RunMetrics, envelope: Envelope, *rest: Any, **more: Any) -> float | None:
         if is_over():
-            return right(self, envelope, *told, **more)
-        wrong(lambda each: right(self, each, *told, **more), envelope)
+            return right(self, envelope, *rest, **more)
+        wrong(lambda each: right(self, each, *rest, **more), envelope)
         return None
 
     RunMetrics.event = event  # type: ignore[method-assign]

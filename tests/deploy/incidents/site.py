@@ -55,7 +55,7 @@ def quick_duration(text: str) -> str:
 def quick_rules() -> dict[str, Any]:
     rules: dict[str, Any] = yaml.safe_load(ALERTS.read_text())
     for rule in rules["groups"][0]["rules"]:
-        rule["expr"] = _DURATION.sub(lambda found: quick_duration(found[0]), rule["expr"])
+        rule["expr"] = _DURATION.sub(lambda match: quick_duration(match[0]), rule["expr"])
         if "for" in rule:
             rule["for"] = quick_duration(rule["for"])
     return rules
