@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pytest
 
-from tests.end_to_end.first_messages import ASK, STARTS
 from tests.rigs.chat_client import check_arc, connected
 from tests.rigs.eager_agent import Eager, agent
 from tests.rigs.http import get, new_token, request
@@ -20,7 +19,14 @@ from understudy.storage.limits import Limits
 from understudy.storage.schema import whole
 from understudy.wire.commands import COMMANDS, UserTyping
 
-FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "content", "message": ASK, "conversation_id": "mine"}]
+ASK = "What is 17 * 23? Use your calculator."
+FORMS: list[dict[str, Any]] = [
+    *({"type": kind, "content": ASK} for kind in ("message", "chat", "agent_message")),
+    {"type": "user_message", "payload": {"content": ASK}},
+    {"type": "start_agent", "payload": {"content": ASK, "settings": {}, "context": {}, "references": []}},
+    {"agent_type": "guide", "message": ASK},
+    {"agent_type": "liaison", "pillar": "content", "message": ASK, "conversation_id": "mine"},
+]
 
 
 async def send(running: Running, token: str | None, command: Any) -> tuple[int, dict[str, str], Any]:

@@ -10,15 +10,6 @@ from understudy.wire.vocabulary import VOCABULARY
 EVENTS = [read_event({"type": "ping", "seq": seq}, VOCABULARY.events) for seq in range(1, 9)]
 
 
-async def test_events_come_in_order_to_the_end() -> None:
-    inbox = Inbox()
-    for event in EVENTS:
-        await inbox.put(event, 10)
-    inbox.close()
-    await inbox.put(EVENTS[0], 10)
-    assert [await inbox.get() for _ in range(9)] == [*EVENTS, None]
-
-
 async def test_a_put_waits_for_room() -> None:
     """In number, and in bytes; one larger than all the room goes in alone."""
     for inbox, size in ((Inbox(max_events=2), 1), (Inbox(max_bytes=100), 40), (Inbox(max_bytes=2), 1)):
@@ -55,23 +46,6 @@ async def test_a_get_waits_for_an_event() -> None:
         await wait_all_tasks_blocked()
         inbox.close()
     assert events == [*EVENTS[:2], None]
-
-
-async def test_the_oldest_give_way_while_nobody_takes_them() -> None:
-    """`overwrite(True)`: a waiting `put` goes on, and the oldest events are dropped, until `overwrite(False)`."""
-    inbox = Inbox(max_events=2)
-    async with trio.open_nursery() as nursery:
-        for event in EVENTS[:2]:
-            await inbox.put(event, 1)
-        nursery.start_soon(inbox.put, EVENTS[2], 1)
-        await wait_all_tasks_blocked()
-        inbox.overwrite(True)
-        await wait_all_tasks_blocked()
-        assert len(inbox) == 2
-        inbox.overwrite(False)
-        nursery.start_soon(inbox.put, EVENTS[3], 1)
-        await wait_all_tasks_blocked()
-        assert [await inbox.get() for _ in range(3)] == EVENTS[1:4]
 
 
 async def test_getting_is_a_checkpoint() -> None:

@@ -156,20 +156,6 @@ def test_cursors_have_no_table_of_attributes() -> None:
     assert not hasattr(DeliveryCursors(), "__dict__")
 
 
-def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
-    """An early event is not sent; the log's events are, and live ones join without a seam."""
-    session = DeliveryCursors()
-    session.subscribe("t", after=0, head=0)
-    assert session.offer("t", 3) is Verdict.BEHIND
-    assert session.behind() == [("t", 0)]
-    assert session.offer("t", 1) is Verdict.SEND
-    assert session.offer("t", 2) is Verdict.SEND
-    assert session.offer("t", 2) is Verdict.DUPLICATE
-    assert session.behind() == [("t", 2)]
-    assert session.offer("t", 3) is Verdict.SEND
-    assert session.behind() == []
-
-
 def test_a_position_beyond_the_log_is_its_end() -> None:
     session = DeliveryCursors()
     session.subscribe("t", after=90, head=5)
