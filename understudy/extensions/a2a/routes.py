@@ -142,10 +142,8 @@ async def _get(_: Agent, params: OfTask) -> Response:
 
 
 async def _list(agent: Agent, params: a2a_params.ListTasks) -> Response:
-    """List tasks, last changed first.
-
-    The states of ended tasks are in the database; unfinished tasks are few, so their states are replayed from the log.
-    """
+    """List tasks, last changed first. The states of ended tasks are in the database; unfinished tasks are few, so their
+    states are replayed from the log."""
     store, owner, size = web_context().store, identity().user, params.page_size or 50
     wanted_state = None if params.status == "TASK_STATE_UNSPECIFIED" else params.status
     since = 0.0 if params.status_timestamp_after is None else params.status_timestamp_after.timestamp()

@@ -92,10 +92,8 @@ def accounts_of(settings: Settings) -> Iterator[Account]:
 
 
 def _change(settings: Settings, deed: Deed, name: str, change: Write) -> None:
-    """Commit a change of an account together with the audit entry `deed`, and end the user's sessions.
-
-    Raises StorageError; NotStored if there is no account; SoleAccount.
-    """
+    """Commit a change of an account together with the audit entry `deed`, and end the user's sessions. Raises
+    StorageError; NotStored if there is no account; SoleAccount."""
     if not commit_beside(settings, deed, change)[-1]:
         raise NotStored("account", name)
     sign_out(settings, name, None)

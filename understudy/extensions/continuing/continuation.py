@@ -86,10 +86,8 @@ def steps_of_continuation(
 def _kept_steps(
     steps: Sequence[StepRecord], doubts: Container[str]
 ) -> tuple[list[StepRecord], list[StepRecord], set[str]]:
-    """Return the steps to take over, the finished turns among them, and the ids of the calls of these turns.
-
-    Of calls only those are kept that have ended, or are in doubt.
-    """
+    """Return the steps to take over, the finished turns among them, and the ids of the calls of these turns. Of calls
+    only those are kept that have ended, or are in doubt."""
     own = [step for step in steps if step.kind in (*TAKEN_OVER, *WRITTEN_KINDS) and not is_cut(step)]
     own = [step for step in own if step.kind != "model" or step.call_id is None]  # else it is a subagent's
     turns = [step for step in own if step.kind == "model" and step.ended_at is not None]
@@ -105,10 +103,8 @@ def _kept_steps(
 def _with_text(
     kept: Sequence[StepRecord], steps: Sequence[StepRecord], turns: Sequence[StepRecord], text: str, name: str
 ) -> list[StepRecord]:
-    """Return `kept` with an unfinished turn at the end, if `text` has more than the finished `turns` wrote.
-
-    `text` is the stored answer; the text of the unfinished turn is what follows that of the finished turns.
-    """
+    """Return `kept` with an unfinished turn at the end, if `text` has more than the finished `turns` wrote. `text` is
+    the stored answer; the text of the unfinished turn is what follows that of the finished turns."""
     partial = next((step for step in kept if step.kind == "model" and step.ended_at is None), None)
     recorded = SEPARATOR.join(step.result["text"] for step in turns if step.result["text"])
     partial_text = "" if partial is None or partial.result is None else partial.result["text"]

@@ -61,7 +61,7 @@ def preview_of(name: str, head: bytes, size: int) -> FilePreview:
     text = head_text(head, whole=len(head) >= size)
     if text is None:
         return FilePreview(NONE)
-    cut, suffix = len(head) < size, _suffix(name)
+    cut, suffix = len(head) < size, name.rpartition(".")[2].lower() if "." in name else ""
     if suffix in _DELIMITERS and (table := _delimited(text, _DELIMITERS[suffix], cut=cut)) is not None:
         return table
     if suffix in ("json", "geojson") and not cut and (table := _records(text)) is not None:
@@ -77,10 +77,6 @@ def _of_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, cut: bool
     shown = [[_cell(cell) for cell in row[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
     more = cut or len(rows) > MAX_ROWS or len(columns) > MAX_COLUMNS
     return FilePreview(TABLE, columns=[_cut(str(column)) for column in columns[:MAX_COLUMNS]], rows=shown, cut=more)
-
-
-def _suffix(name: str) -> str:
-    return name.rpartition(".")[2].lower() if "." in name else ""
 
 
 def head_text(head: bytes, *, whole: bool) -> str | None:

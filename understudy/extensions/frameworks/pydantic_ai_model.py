@@ -95,10 +95,8 @@ class _Answer(answer.AnswerReader):
 
 @define(eq=False)
 class PydanticAIModel:
-    """A `Model` that is one of Pydantic AI's. `close` frees its connections.
-
-    Raises ValueError for a model that speaks chat completions.
-    """
+    """A `Model` that is one of Pydantic AI's. `close` frees its connections. Raises ValueError for a model that speaks
+    chat completions."""
 
     model: Model[Any]
     limits: ModelLimits = field(factory=ModelLimits)
@@ -188,10 +186,8 @@ class PydanticAIModel:
 
 
 def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMessage]:
-    """Return the conversation of a turn: alternate requests and replies of `model`, first and last a request.
-
-    `system` is Pydantic AI's name of the model's provider.
-    """
+    """Return the conversation of a turn: alternate requests and replies of `model`, first and last a request. `system`
+    is Pydantic AI's name of the model's provider."""
     history: list[messages.ModelMessage] = []
     reply: list[items.ReasoningItem | items.MessageItem | items.CallItem] = []
 
@@ -246,9 +242,7 @@ def encode_state(
     reply: messages.ModelResponse, reasoning: str, model: str, calls: Sequence[answer.WrittenCall]
 ) -> items.ProviderState | None:
     """Return the state to store with a reply: the kinds, sizes and opaque members of its parts, without their texts.
-
-    Return None if the state is empty or too large.
-    """
+    Return None if the state is empty or too large."""
     shapes: list[dict[str, Any]] = []
     text = ""
     for part in reply.parts:

@@ -94,9 +94,7 @@ class _Attempt:
 @define(eq=False)
 class McpLink:
     """The link to a server. `state` has lasted `since` (Unix seconds). `why`: for operators, why it is not ready.
-
-    `widgets`: the server is told that user interfaces of its tools are shown.
-    """
+    `widgets`: the server is told that user interfaces of its tools are shown."""
 
     server: McpServer
     clean: Clean = keep

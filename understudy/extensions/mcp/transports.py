@@ -212,10 +212,8 @@ def _message(line: bytes, pending: dict[int | str, None]) -> SessionMessage | Ex
 
 
 def mended(data: bytes) -> bytes:
-    """Return JSON with U+FFFD in place of lone surrogates and invalid UTF-8, which servers send when they cut texts.
-
-    An error without a code or a message gets one, so that the SDK accepts it.
-    """
+    """Return JSON with U+FFFD in place of lone surrogates and invalid UTF-8, which servers send when they cut texts. An
+    error without a code or a message gets one, so that the SDK accepts it."""
     if b"\\ud" in data or b"\\uD" in data:
         data = _SURROGATES.sub(lambda match: b"\\ufffd" if match[1] else match[0], data)
     try:

@@ -142,9 +142,7 @@ class McpDoor:
 
     async def _join(self, caller: Identity, message_id: str) -> tuple[FollowedCall, int]:
         """Return the call that this message began, replayed from the log, and the number of its last event there.
-
-        Raises MCPError if its events are not in the log any more, because a call must not be made twice.
-        """
+        Raises MCPError if its events are not in the log any more, because a call must not be made twice."""
         store, restore = self._context.store, self._context.content_filter.vault.restore_envelope
         runs = await store.read(queries.runs_of, caller.user, (message_id,))
         rows = await store.run_events(caller.user, runs[0].thread_id, runs[0].id) if runs else []

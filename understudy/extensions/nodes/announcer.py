@@ -36,10 +36,8 @@ WAITING: Final = 10_000
 
 @define(eq=False)
 class _Followed:
-    """A thread, `key` its user and id, that other nodes follow: `until` has a time of trio's clock for each.
-
-    `head` is the last number of the log. `behind`: it must be sent, without a row.
-    """
+    """A thread, `key` its user and id, that other nodes follow: `until` has a time of trio's clock for each. `head` is
+    the last number of the log. `behind`: it must be sent, without a row."""
 
     key: tuple[str, str]
     until: dict[str, float] = field(factory=dict)

@@ -154,9 +154,7 @@ class ConversationProxy(Actor):
 
     def _advance(self, head: int, envelopes: Sequence[Envelope] = (), *, subscribe_all: bool = False) -> None:
         """Deliver the events up to number `head`; if they are not given, subscribers read them from the log.
-
-        `subscribe_all`: subscribe the user's other connections here too, as a message may have been accepted.
-        """
+        `subscribe_all`: subscribe the user's other connections here too, as a message may have been accepted."""
         known, self.exists = self.last_seq, True
         if head <= known:
             return
@@ -257,11 +255,8 @@ class ConversationProxy(Actor):
     # subscribers
 
     async def _subscribe_by_age(self) -> None:
-        """Subscribe each of the user's connections from the first run that it may lack.
-
-        Runs that began before a connection was opened are not sent to it: its client would take the end of such a run
-        for the end of its own.
-        """
+        """Subscribe each of the user's connections from the first run that it may lack. Runs that began before a
+        connection was opened are not sent to it: its client would take the end of such a run for the end of its own."""
         head = self.last_seq
         for outbox, opened_at in self.services.presence.opened(self.owner, self.thread_id).items():
             first_runs = await self.services.store.read(queries.begun_since, self.owner, max(self.since, opened_at))
@@ -291,10 +286,8 @@ class ConversationProxy(Actor):
     # stopping
 
     def _end(self, context: Context, *, deleted: bool = False) -> None:
-        """Stop, as the node no longer owns the thread; the subscribers are attached to the new owner.
-
-        `deleted`: the thread was deleted, and the new owner is that of a new thread of its id, if there is one by now.
-        """
+        """Stop, as the node no longer owns the thread; the subscribers are attached to the new owner. `deleted`: the
+        thread was deleted, and the new owner is that of a new thread of its id, if there is one by now."""
         followed = bool(self.followers)
         if deleted:
             self.services.forget(self.owner, self.thread_id)

@@ -57,10 +57,7 @@ def deliver(connection: Connection, letters: Sequence[Letter], done: Collection[
 @write
 def take_over(connection: Connection, node: str) -> int:
     """Give a node the letters that dead nodes sent to dead nodes; delete expired ones, and those of living to dead
-    nodes.
-
-    Return how many letters the node was given; 0 if it is not alive itself.
-    """
+    nodes. Return how many letters the node was given; 0 if it is not alive itself."""
     alive = select(_n.id).where(_n.expires_at > Now())
     if node not in connection.execute(alive).scalars().all():
         return 0

@@ -112,10 +112,8 @@ class ResponseReader(AnswerReader):
         return []
 
     def _say(self, key: Any, text: str, *, whole: bool) -> list[ModelEvent]:
-        """Return the events for a piece of a part; for a `whole` part those for the rest that was not streamed.
-
-        A piece after the whole part begins the part anew.
-        """
+        """Return the events for a piece of a part; for a `whole` part those for the rest that was not streamed. A piece
+        after the whole part begins the part anew."""
         streamed = "" if not whole and key in self._whole else self._parts.get(key, "")
         if whole:
             self._whole.add(key)

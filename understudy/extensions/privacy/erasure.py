@@ -93,9 +93,7 @@ class Eraser:
 
     async def _of_extensions(self, owner: str) -> int:
         """Delete the rows of a user in the tables of all extensions, also disabled ones. Return the number of files.
-
-        Data outside of the database is deleted before its row, so a remaining row marks data that is still there.
-        """
+        Data outside of the database is deleted before its row, so a remaining row marks data that is still there."""
         files = 0
         for kept in kept_of_users():
             while rows := await self.store.archive.read(queries.rows, kept, owner):

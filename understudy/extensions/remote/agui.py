@@ -52,9 +52,7 @@ class _Cut(Exception):
 @define
 class _Answer:
     """The answer of a run so far: the texts of its messages by id, and the state, which is the answer without any text.
-
-    `others` are the ids of messages that are no answer: those of the conversation, and of other roles.
-    """
+    `others` are the ids of messages that are no answer: those of the conversation, and of other roles."""
 
     others: set[str]
     texts: dict[str, str] = field(factory=dict, init=False, repr=False)

@@ -24,10 +24,10 @@ from msgspec import UnsetType
 from transport.wire.errors import CommandRejected, TransportError
 from transport.wire.events import Drain, Error, PartialResult, Welcome
 from understudy.cli.chat_command import ChatCommand
-from understudy.cli.output import neutralise, one_line
+from understudy.cli.output import one_line
 from understudy.cli.server_address import ServerAddress, ServerFailed
 from understudy.client import Client, Received, Reconnect, Status, open_client
-from understudy.extensions.terminal.form import FormEntry, WrongEntry, fields_of
+from understudy.extensions.terminal.decisions import Decisions, as_line
 from understudy.extensions.terminal.prompts import USAGE, list_prompts, read_prompt
 from understudy.installed import brought, installed
 from understudy.storage.errors import ExtraNotInstalled
@@ -70,8 +70,6 @@ PARTIAL_CHARACTERS: Final = 200
 """Limit of characters of an item of a partial result on the screen; the rest is cut off."""
 SHOWN_CALLS, FOLDED_CALLS = 6, 10
 """Number of a run's first tool calls with lines of their own, and of later successful calls that share one line."""
-MAX_REASON: Final = 1000
-"""Limit of characters of a decision's reason, as servers accept it; the rest is cut off."""
 HELP: Final = (
     "/agent NAME  talk to another agent",
     "/new         start a new conversation",
@@ -130,8 +128,6 @@ def find_agent(agents: Sequence[Mapping[str, Any]], name: str | None) -> Mapping
     raise UnknownAgent(f"there is no agent {one_line(name)!r} here{hint}; there are {', '.join(names)}")
 
 
-MAX_PROMPT: Final = 200
-"""Limit of characters of the prompt for a field of a form; the rest of its label is cut off."""
 _ANSWERED: Final[Mapping[AnswerOutcome, str]] = {
     AnswerOutcome.ANSWERED: "answered",
     AnswerOutcome.DECLINED: "not answered",
@@ -186,25 +182,6 @@ class WaitingSteer:
     content: str = field(repr=False)
 
 
-@frozen
-class PendingApproval:
-    """A tool call that waits for approval."""
-
-    tool_name: str
-    message_id: str
-    question: ApprovalRequired
-
-
-@frozen
-class PendingAnswer:
-    """A question of a run, or with `of_call` a change of a call's arguments, and the entry of the answer so far."""
-
-    title: str
-    message_id: str
-    entry: FormEntry
-    of_call: bool = False
-
-
 @define(eq=False)
 class ChatSession:
     """One session: the messages sent, and the display of events."""
@@ -218,9 +195,6 @@ class ChatSession:
     allow_always: bool = True
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     pending: dict[str, PendingMessage] = field(factory=dict)
-    approvals: dict[str, PendingApproval] = field(factory=dict)
-    questions: dict[str, PendingAnswer] = field(factory=dict)
-    sent_answers: dict[str, PendingAnswer] = field(factory=dict)
     undoable: dict[str, UndoableCall] = field(factory=dict)
     steers: dict[str, str] = field(factory=dict)  # texts of steers that are not accepted yet, by id
     depths: dict[str, int] = field(factory=dict)  # nesting depths of subagents at work, by id
@@ -232,8 +206,11 @@ class ChatSession:
     online: bool = False
     ever_online: bool = False
     leaving: bool = False
-    _deciding: bool = False
+    decisions: Decisions = field(init=False)
     _answered: trio.Event = field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.decisions = Decisions(self.client, self.screen, self.allow_always, self._prompt_message)
 
     @property
     def name(self) -> str:
@@ -251,12 +228,10 @@ class ChatSession:
         self._answered = trio.Event()
         try:
             await self.client.say(content, message_id=message_id, **fields)
-        except trio.WouldBlock:
-            self.screen.note("✗ too many messages wait for the server already", "red")
-            self._end(message_id, failed=True)
-            return
-        except CommandRejected as error:
-            self.screen.note(f"✗ {one_line(error)}", "red")
+        except (trio.WouldBlock, CommandRejected) as error:
+            full = isinstance(error, trio.WouldBlock)
+            why = "too many messages wait for the server already" if full else one_line(error)
+            self.screen.note(f"✗ {why}", "red")
             self._end(message_id, failed=True)
             return
         if not self.online and self.ever_online:
@@ -289,14 +264,8 @@ class ChatSession:
         elif word == "/ask" and self.allow_always:
             self.client.disallow(self.thread_id, arguments.strip())
             self.screen.note(f"{one_line(arguments.strip())} asks again from now on")
-        elif word == "/decline" and self.questions:
-            question_id, pending = next(iter(self.questions.items()))
-            self.sent_answers[question_id] = self.questions.pop(question_id)
-            if pending.of_call:
-                await self.client.approve(question_id, False)
-            else:
-                await self.client.answer_question(question_id, None)
-            self._prompt()
+        elif word == "/decline" and self.decisions.questions:
+            await self.decisions.decline()
             return True
         elif word == "/undo":
             await self._undo(arguments.strip())
@@ -387,8 +356,8 @@ class ChatSession:
         """Show that the connection ended or could not be made. The client reconnects by itself."""
         if self.online:
             self.screen.note("the connection is lost; trying again. You can go on writing.", "yellow")
-            if self.approvals or self.questions:
-                self._prompt()
+            if self.decisions.approvals or self.decisions.questions:
+                self.decisions.prompt()
             else:
                 self.screen.prompt(self.name)
         self.online = False
@@ -430,22 +399,23 @@ class ChatSession:
     async def show_event(self, received: Received) -> None:
         """Show one event of the server."""
         message_id = received.message_id or ""
-        pending = self.pending.get(message_id)
+        pending, decisions = self.pending.get(message_id), self.decisions
+        refused = received.refusal and not message_id  # a decision or an answer, as only these have no message
         match received.event:
             case Welcome():
                 if self.ever_online and not self.online:
                     self.screen.note("connected again", "green")
-                    self._prompt()
+                    decisions.prompt()
                 self.online = self.ever_online = True
             case Alert(message=message):
                 self.screen.note(f"! {one_line(message)}", "yellow")
-                self._prompt()
+                decisions.prompt()
             case UndoStarted(call_ids=call_ids):
                 self.screen.note(f"undoing {len(call_ids)} {'call' if len(call_ids) == 1 else 'calls'}")
             case CallUndone(status=UndoStatus.OK, call_id=call_id, tool_name=tool_name):
                 undone = self.undoable.pop(call_id, None)
                 self.screen.note(f"↶ undone: {undone.line if undone else one_line(tool_name)}", "green")
-                self._prompt()
+                decisions.prompt()
             case CallUndone(call_id=call_id, tool_name=tool_name, reason=reason, kept=kept):
                 kept_call = self.undoable.get(call_id)
                 line = kept_call.line if kept_call else one_line(tool_name)
@@ -453,7 +423,7 @@ class ChatSession:
                 if kept:
                     earlier = "1 call" if len(kept) == 1 else f"{len(kept)} calls"
                     self.screen.note(f"the undo stopped there, before {earlier}; /undo all tries again")
-                self._prompt()
+                decisions.prompt()
             case Drain():
                 self.screen.note("! the server goes away for a moment", "yellow")
             case Error() as error if pending is not None:
@@ -462,11 +432,13 @@ class ChatSession:
                 self._fault(message_id, error, repeated=received.repeated)
             case Error() as error if message_id in self.continuing and received.refusal:
                 self._fault(self.continuing.pop(message_id), error, repeated=received.repeated)
-            case Error(code="not_found") if self._deciding and received.refusal and not message_id:
+            case Error(code="not_found") if decisions.deciding and refused:
                 self.screen.note("that was decided already", "yellow")
-            case Error(code="invalid_command") as error if self.sent_answers and received.refusal and not message_id:
+            case Error(code="invalid_command") as error if (
+                decisions.sent_answers and received.refusal and not message_id
+            ):
                 self._show_fault(error)
-                self._enter_again()
+                decisions.enter_again()
             case Error(code="run_ended") if message_id in self.steers:
                 await self.send_message(self.steers.pop(message_id))
             case Error() as error if message_id in self.steers and not received.repeated:
@@ -482,7 +454,7 @@ class ChatSession:
         return "  " * self.depths.get(agent_id, 0)
 
     async def _show_run_event(self, message_id: str, asked: PendingMessage, received: Received) -> None:
-        note = self.screen.note
+        note, decisions = self.screen.note, self.decisions
         if not isinstance(received.event, (ToolExecuting, ToolCompleted, AgentThinking, AgentProgress)):
             self._unfold(asked)
         match received.event:
@@ -516,17 +488,17 @@ class ChatSession:
             case ToolExecuting(agent_id=agent_id, tool_name=tool_name, description=description):
                 note(f"{self._indent(agent_id)}… {one_line(tool_name)} running  {one_line(description)}".rstrip())
             case ApprovalRequired() as question:
-                await self._ask(message_id, question)
+                await decisions.ask_consent(message_id, question)
             case ApprovalDecided(call_id=call_id, decision=decision, parameters=changed, remember=always):
-                more = f", with {_written(changed)}" if changed else ""
+                more = f", with {as_line(changed)}" if changed else ""
                 note(f"{_DECIDED[decision]}{', always in this conversation' if always else ''}{more}")
-                self._settle(call_id)
-                self._settle_question(call_id)
+                decisions.settle(call_id)
             case QuestionAsked() as question:
-                await self._ask_question(message_id, question)
+                call = self.running.get(question.call_id or "")
+                await decisions.ask_question(message_id, question, None if call is None else call.parameters)
             case QuestionAnswered(question_id=question_id, outcome=outcome):
                 note(_ANSWERED[outcome])
-                self._settle_question(question_id)
+                decisions.settle(question_id)
             case SteerAccepted(steer_id=steer_id, content=content):
                 self.steers.pop(steer_id, None)
                 self.waiting_steers[steer_id] = WaitingSteer(asked.run_id or "", content)
@@ -543,18 +515,17 @@ class ChatSession:
                 good = ended.status is ToolStatus.OK
                 asked.calls += 1
                 if good and ended.undo_until is None and asked.calls > SHOWN_CALLS:
-                    self._settle(call_id)
+                    decisions.settle(call_id)
                     asked.folded[one_line(ended.tool_name)] += 1
                     if asked.folded.total() == FOLDED_CALLS:
                         self._unfold(asked)
                     return
                 self._unfold(asked)
-                tool_name, summary = one_line(ended.tool_name), one_line(ended.result_summary)
-                line = f"{tool_name} {_elapsed(ended.duration_ms)}  {summary}"
-                note(
-                    f"{self._indent(ended.agent_id)}{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red"
-                )
-                self._settle(call_id)
+                tool_name, summary, ms = one_line(ended.tool_name), one_line(ended.result_summary), ended.duration_ms
+                took = f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
+                line = f"{self._indent(ended.agent_id)}{'✓' if good else '✗'} {tool_name} {took}  {summary}"
+                note(line.rstrip(), "green" if good else "red")
+                decisions.settle(call_id)
                 if ended.undo_until is not None:
                     description_line = f"{tool_name}  {summary}".rstrip()
                     self.undoable[call_id] = UndoableCall(received.run_id or "", description_line, ended.undo_until)
@@ -563,7 +534,7 @@ class ChatSession:
                 for number, item in enumerate(items, offset + 1):
                     item_text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
                     note(f"  {number}: {one_line(item_text)[:PARTIAL_CHARACTERS]}")
-            case AgentProgress(done=done, total=total, note=words) if not self.approvals and not self.questions:
+            case AgentProgress(done=done, total=total, note=words) if not (decisions.approvals or decisions.questions):
                 tenths = f"  {min(10, int(10 * done / total)) * 10} %" if total else ""
                 if (progress := f"{one_line(words)}{tenths}") != asked.progress:
                     asked.progress = progress
@@ -600,104 +571,6 @@ class ChatSession:
         steer = self.waiting_steers.pop(steer_id, None)
         return f": {one_line(steer.content)}" if steer else ""
 
-    # Approvals
-
-    async def _ask(self, message_id: str, question: ApprovalRequired) -> None:
-        """Show all arguments of a tool call, and ask for approval. Deny the call if there is no terminal."""
-        self.screen.note(f"? {one_line(question.tool_name)} asks for your consent, to be called with", "yellow")
-        shown = json.dumps(dict(question.parameters), ensure_ascii=False, indent=2, default=str)
-        for line in shown.split("\n"):
-            self.screen.note(neutralise(line))
-        if not self.screen.prompts:
-            self.screen.note("not allowed, as there is no terminal to ask on", "yellow")
-            await self.client.approve(question.call_id, False, note="This client cannot ask its user.")
-            return
-        change = "c to change it, " if question.schema is not None else ""
-        always = "a to allow it always in this conversation, " if self.allow_always else ""
-        self.screen.note(f"y to allow it, {always}{change}n and why to refuse it")
-        self.approvals[question.call_id] = PendingApproval(question.tool_name, message_id, question)
-        self._prompt()
-
-    async def decide(self, line: str) -> None:
-        """Read a line as the decision about the oldest pending approval."""
-        word, _, why = line.partition(" ")
-        word = word.rstrip(",.:;!").lower()
-        call_id, pending = next(iter(self.approvals.items()))
-        if word in ("y", "yes", "n", "no") or (self.allow_always and word in ("a", "always")):
-            del self.approvals[call_id]
-            self._deciding, note = True, why.strip()[:MAX_REASON] or None
-            await self.client.approve(call_id, word[0] != "n", note=note, remember=word[0] == "a")
-        elif word in ("c", "change") and pending.question.schema is not None:
-            del self.approvals[call_id]
-            entry = FormEntry(fields_of(pending.question.schema), pending.question.parameters)
-            self.questions[call_id] = PendingAnswer(pending.tool_name, pending.message_id, entry, of_call=True)
-        elif line:
-            self.screen.note("please answer y or n first", "yellow")
-        self._prompt()
-
-    async def _ask_question(self, message_id: str, question: QuestionAsked) -> None:
-        """Show a question, and ask for its fields. Decline to answer if there is no terminal."""
-        self.screen.note(f"? {one_line(question.title)}", "yellow")
-        for line in (question.text or "").split("\n"):
-            self.screen.note(neutralise(line))
-        if question.choices and (call := self.running.get(question.call_id or "")) and call.parameters:
-            self.screen.note(f"it was given {_written(call.parameters)}")
-        for choice in question.choices or ():
-            self.screen.note(f"  {one_line(choice.get('value'))}: {one_line(choice.get('title'))}")
-        if not self.screen.prompts:
-            self.screen.note("not answered, as there is no terminal to ask on", "yellow")
-            await self.client.answer_question(question.question_id, None)
-            return
-        if question.sign_in:
-            self.screen.note("press Enter once you have signed in; /decline declines to")
-        entry = FormEntry(fields_of(question.schema))
-        self.questions[question.question_id] = PendingAnswer(question.title, message_id, entry)
-        self._prompt()
-
-    async def enter(self, line: str) -> None:
-        """Read a line as the next field of the oldest question; the last one sends the answer."""
-        question_id, pending = next(iter(self.questions.items()))
-        try:
-            pending.entry.enter(line)
-        except WrongEntry as wrong:
-            self.screen.note(str(wrong), "yellow")
-        if pending.entry.current is None:
-            self.sent_answers[question_id] = self.questions.pop(question_id)
-            if pending.of_call:
-                await self.client.approve(question_id, parameters=pending.entry.answer)
-            else:
-                await self.client.answer_question(question_id, pending.entry.answer)
-        self._prompt()
-
-    def _enter_again(self) -> None:
-        """Ask again for the sent answers, as the server has refused one."""
-        for question_id, pending in self.sent_answers.items():
-            pending.entry.restart()
-            self.questions[question_id] = pending
-        self.sent_answers.clear()
-        self._prompt()
-
-    def _settle_question(self, question_id: str) -> None:
-        self.sent_answers.pop(question_id, None)
-        if self.questions.pop(question_id, None) is not None:
-            self._prompt()
-
-    def _settle(self, call_id: str) -> None:
-        if self.approvals.pop(call_id, None) is not None:
-            self._prompt()
-
-    def _prompt(self) -> None:
-        """Prompt for an approval or an answer if one is pending, otherwise for a message if none is pending."""
-        entry = None if self.approvals or not self.questions else next(iter(self.questions.values())).entry
-        self.screen.hide_typing(entry is not None and entry.current is not None and entry.current.secret)
-        if self.approvals:
-            tool_name = next(iter(self.approvals.values())).tool_name
-            self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
-        elif entry is not None:
-            self.screen.prompt(one_line(entry.prompt)[:MAX_PROMPT])
-        elif not self.pending:
-            self.screen.prompt(self.name)
-
     def _show(self, asked: PendingMessage, text: str, offset: int) -> None:
         """Show the part of a piece that is not on the screen yet; after a gap nothing, until the whole answer comes."""
         piece = text[len(asked.shown) - offset :] if offset <= len(asked.shown) else ""
@@ -730,17 +603,18 @@ class ChatSession:
 
     def _end(self, message_id: str, *, failed: bool = False) -> None:
         del self.pending[message_id]
-        for call_id in [name for name, approval in self.approvals.items() if approval.message_id == message_id]:
-            del self.approvals[call_id]
-        for answers in (self.questions, self.sent_answers):
-            for question_id in [name for name, question in answers.items() if question.message_id == message_id]:
-                del answers[question_id]
+        self.decisions.forget(message_id)
         self.failed |= failed
         if not self.pending:
             self.leaving = False
             self._answered.set()
-            self._deciding = False
-        self._prompt()
+            self.decisions.deciding = False
+        self.decisions.prompt()
+
+    def _prompt_message(self) -> None:
+        """Prompt for a message if none is pending."""
+        if not self.pending:
+            self.screen.prompt(self.name)
 
 
 def _spent(usage: Usage, model: str, currency: str) -> str:
@@ -752,15 +626,6 @@ def _spent(usage: Usage, model: str, currency: str) -> str:
     cost = "" if isinstance(usage.cost, UnsetType) else f" · {usage.cost:.3g} {one_line(currency)}".rstrip()
     turns = f"{usage.turns} {'turn' if usage.turns == 1 else 'turns'}"
     return f"{turns} · {usage.input:,} tokens in{cached} · {usage.output:,} out{reasoning}{cost}"
-
-
-def _written(values: Mapping[str, Any]) -> str:
-    """Return the parameters of a call as a line."""
-    return one_line(json.dumps(dict(values), ensure_ascii=False, default=str))
-
-
-def _elapsed(ms: float) -> str:
-    return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
 
 
 LINE_BYTES: Final = 64 * 1024
@@ -855,10 +720,10 @@ async def _read_input(chat: ChatSession, source: int) -> None:
     async with aclosing(_read_lines(source)) as lines:
         async for line in lines:
             chat.screen.end_prompt()
-            if chat.approvals and not line.startswith("/"):
-                await chat.decide(line)
-            elif chat.questions and not line.startswith("/"):
-                await chat.enter(line)
+            if chat.decisions.approvals and not line.startswith("/"):
+                await chat.decisions.decide(line)
+            elif chat.decisions.questions and not line.startswith("/"):
+                await chat.decisions.enter(line)
             elif line.startswith("/"):
                 if not await chat.run_slash_command(line):
                     return
