@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 import trio
 
-from actors import Actor, ActorDied, AskTimeout, ChildSpec, Restart, StopMode
-from tests.actors.troupe import Player, Read, Run, collect, held, player, settled, tell
+from actors import Actor, ActorDied, AskTimeout, ChildSpec, Restart
+from tests.actors.troupe import Player, Read, Run, held, player, settled, tell
 
 
 class Lasting(Run):
@@ -74,7 +74,7 @@ async def test_a_request_that_is_answered_later_is_not_in_work(autojump_clock, s
     assert system.late_replies == 1
 
 
-async def test_what_a_cancelled_handler_raises_crashes_the_actor(autojump_clock, system, ref):
+async def test_an_error_of_a_cancelled_handler_crashes_the_actor(autojump_clock, system, ref):
     async def bad(context):
         try:
             await trio.sleep_forever()
@@ -86,18 +86,6 @@ async def test_what_a_cancelled_handler_raises_crashes_the_actor(autojump_clock,
     await settled()
     node = system.tree().children[0]
     assert (node.restarts, node.last_error) == (1, "ValueError: on the way out")
-
-
-@pytest.mark.parametrize("mode", list(StopMode))
-async def test_a_stop_meets_a_cancelled_ask(autojump_clock, ref, mode):
-    done = []
-    async with trio.open_nursery() as nursery:
-        with trio.move_on_after(1), suppress(ActorDied):
-            nursery.start_soon(ref.stop, mode)
-            await ref.ask(Run(effect(done)))
-    assert not ref.alive
-    await trio.sleep(20)
-    assert "done" not in done
 
 
 @pytest.mark.parametrize(
@@ -187,14 +175,6 @@ async def test_a_request_is_failed_with_an_exception_only(autojump_clock, system
     assert "a request fails with an exception, not with" in str(caught.value.__cause__)
 
 
-async def test_an_actor_that_asks_from_a_task_of_its_own_may_ask_itself(autojump_clock, ref):
-    answers = []
-
-    await ref.ask(Run(lambda context: context.start_soon(collect, answers, lambda: ref.ask(Read()))))
-    await settled()
-    assert answers == [[]]
-
-
 async def test_an_ask_into_a_circle_of_others_freezes_nothing(autojump_clock, system):
     kept = []
 
@@ -236,13 +216,12 @@ async def test_a_condemned_actor_handles_no_further_message(autojump_clock, syst
                     await trio.sleep(1)
 
     ref = await system.spawn(ChildSpec("a", Doomed))
-    for number in range(4):
-        ref.tell(number)
+    await tell(ref, *range(4))
     await trio.sleep(2)
     assert handled == [(1, 0), (2, 1), (2, 2), (2, 3)]
 
 
-async def test_what_goes_before_all_lanes_never_holds_the_loop(autojump_clock, system):
+async def test_control_messages_never_hold_the_loop(autojump_clock, system):
     dead = await system.spawn(player("dead"))
     await dead.stop()
 

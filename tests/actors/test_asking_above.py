@@ -74,7 +74,7 @@ async def test_a_child_may_have_another_one_started_in_its_first_start(autojump_
 
 @pytest.mark.promise("start.supervisor-serves")
 async def test_timers_and_messages_of_a_supervisor_wait_until_it_has_started(autojump_clock, system):
-    heard = []
+    received = []
 
     class Noting(Supervisor):
         async def on_start(self, context):
@@ -82,16 +82,16 @@ async def test_timers_and_messages_of_a_supervisor_wait_until_it_has_started(aut
             context.ref.tell("told")
 
         async def receive(self, message, context):
-            heard.append((message, [child.path[-1] for child in context.children()]))
+            received.append((message, [child.path[-1] for child in context.children()]))
 
     async def starting(context):
         await trio.sleep(1)
         assert await context.parent.ask(CountChildren()) == ChildCount(1, 0, 0, 1)
-        assert heard == []
+        assert received == []
 
     await system.spawn(ChildSpec("sup", lambda: Noting([player("a", starting=starting)])))
     await settled()
-    assert heard == [("timer", ["a"]), ("told", ["a"])]
+    assert received == [("timer", ["a"]), ("told", ["a"])]
 
 
 @pytest.mark.promise("start.supervisor-serves", "bad.cycle")

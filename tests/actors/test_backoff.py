@@ -17,7 +17,7 @@ def test_a_factor_of_one_is_a_steady_delay():
 
 @pytest.mark.promise("restart.backoff-growth")
 @given(st.integers(0, 10**12), st.floats(0, 1))
-def test_it_is_safe_for_any_count_and_stays_within_its_bounds(failures, chance):
+def test_the_delay_stays_within_its_bounds_for_any_count(failures, chance):
     backoff = Backoff(min_s=0.5, max_s=60.0, jitter=0.2)
     assert 0.5 * 0.8 <= backoff.delay(failures, chance) <= 60.0
 
@@ -29,7 +29,7 @@ def test_jitter_moves_the_delay_both_ways():
 
 
 @pytest.mark.promise("restart.backoff-reset")
-def test_it_forgets_after_a_quiet_time():
+def test_failures_are_forgotten_after_a_quiet_time():
     assert Backoff(max_s=30.0).forgets(30.0)
     assert Backoff(min_s=100.0).forgets(100.0)
     assert not Backoff(max_s=30.0).forgets(29.9)

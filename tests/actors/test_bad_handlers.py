@@ -23,7 +23,6 @@ from actors import (
     State,
     StopMode,
     Supervision,
-    TooManyChildren,
 )
 from tests.actors.misdeeds import neighbour, stubborn
 from tests.actors.troupe import Player, Run, of_type, player, tell
@@ -58,20 +57,6 @@ async def test_a_handler_that_blocks_the_loop_is_named(autojump_clock, events, w
 
 
 @pytest.mark.promise("bad.spawn-for-ever")
-async def test_an_actor_that_spawns_for_ever_meets_its_bound(autojump_clock, system):
-    async def spawn_for_ever(context):
-        number = 0
-        while True:
-            number += 1
-            await context.spawn(player(f"kid{number}"))
-
-    ref = await system.spawn(player("a", supervision=Supervision(max_children=50), restart=Restart.TEMPORARY))
-    ref.tell(Run(spawn_for_ever))
-    assert isinstance((await ref.wait_stopped()).error, TooManyChildren)
-    assert len(list(system.tree().walk())) == 1
-
-
-@pytest.mark.promise("bad.spawn-for-ever")
 @pytest.mark.parametrize("kind", [Actor, Player])
 async def test_without_a_bound_others_have_their_turns_and_a_stop_works(autojump_clock, system, kind):
     well = await neighbour(system)
@@ -88,22 +73,6 @@ async def test_without_a_bound_others_have_their_turns_and_a_stop_works(autojump
         await well()
     assert await ref.stop(StopMode.NOW) == Shutdown()
     assert [node.path for node in system.tree().walk()] == ["/test", "/test/neighbour"]
-
-
-@pytest.mark.promise("bad.self-flood")
-async def test_an_actor_that_tells_itself_in_a_loop_starves_nobody(autojump_clock, system):
-    well = await neighbour(system)
-
-    class Restless(Actor):
-        async def receive(self, message, context):
-            context.ref.tell(message + 1)
-
-    ref = await system.spawn(ChildSpec("restless", Restless))
-    ref.tell(0)
-    for _ in range(5):
-        await well()
-    assert await ref.stop() == Shutdown()
-    assert system.dead_letters.count == 1
 
 
 @pytest.mark.promise("bad.self-flood")

@@ -199,20 +199,6 @@ async def test_a_stop_hook_that_fails_or_hangs_delays_and_restarts_nobody(
     assert diary == ["stop c (shutdown)", "stop b (shutdown)", "stop a (shutdown)"]
 
 
-@pytest.mark.promise("bad.stop-hook", "bad.swallow-cancelled")
-async def test_a_stop_hook_that_swallows_its_kill_is_named(autojump_clock, system, events):
-    release = trio.Event()
-    ref = await system.spawn(player("a", stopping=stubborn(release)))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ref.stop)
-        await trio.sleep(9)
-        assert of_type(events, ShutdownOverdue) == []
-        await trio.sleep(2)
-        assert of_type(events, ShutdownOverdue) == [ShutdownOverdue("/test/a", 5.0)]
-        release.set()
-    assert await ref.wait_stopped() == Killed()
-
-
 @pytest.mark.promise("bad.report-state", "report.state-hook-fails")
 @pytest.mark.parametrize("error", [ValueError("no"), Odd(), Mute()], ids=["error", "odd", "mute"])
 async def test_a_state_that_cannot_be_reported_is_reported_as_that(autojump_clock, system, events, error):

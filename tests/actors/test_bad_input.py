@@ -76,7 +76,7 @@ SUPERVISION = [
     ],
 )
 def test_every_field_is_refused_by_name_when_it_is_wrong(make, field, wrong):
-    make(**{"restart": Restart.TRANSIENT, "significant": True} if make is child else {})
+    make()
     name = f"backoff.{field}" if make is Backoff else field
     for value in wrong:
         with pytest.raises(InvalidSpec) as caught:
@@ -135,17 +135,17 @@ async def test_a_wrong_request_fails_who_asked_and_not_the_supervisor(autojump_c
 
 
 @pytest.mark.promise("bad.requests")
-@pytest.mark.parametrize("what", [5, None, Player, player])
-async def test_spawning_something_else_than_a_spec_is_refused(autojump_clock, system, what):
+@pytest.mark.parametrize("wrong", [5, None, Player, player])
+async def test_spawning_something_else_than_a_spec_is_refused(autojump_clock, system, wrong):
     parent = await system.spawn(player("parent", supervision=Supervision()))
 
     async def spawn(context):
         with pytest.raises(InvalidSpec):
-            await context.spawn(what)
+            await context.spawn(wrong)
 
     await parent.ask(Run(spawn))
     with pytest.raises(InvalidSpec):
-        await system.spawn(what)
+        await system.spawn(wrong)
 
 
 @pytest.mark.promise("bad.numbers")
@@ -198,7 +198,7 @@ async def test_asking_something_that_cannot_be_answered_is_refused(autojump_cloc
 
 
 @pytest.mark.promise("bad.to-the-dead", "tell.dead-letter", "ask.dead-fails-at-once", "stop.dead-is-harmless")
-async def test_whatever_is_done_to_the_dead_is_harmless(autojump_clock, system):
+async def test_every_call_on_a_dead_actor_is_harmless(autojump_clock, system):
     ref = await system.spawn(player("a", supervision=Supervision()))
     await ref.stop()
     for lane in Lane:
@@ -255,12 +255,3 @@ async def test_a_factory_that_returns_the_same_actor_again_fails_the_restart(aut
     error = caught.value.__cause__.__cause__
     assert isinstance(error, InvalidActor)
     assert "the factory of /s/a returned an actor that was used before; make a new one each time" in str(error)
-
-
-@pytest.mark.promise("bad.factory")
-async def test_a_factory_that_returns_the_same_actor_for_two_children_fails_the_second_start(autojump_clock, system):
-    same = Player()
-    ref = await system.spawn(ChildSpec("a", lambda: same))
-    with pytest.raises(StartFailed, match="used before"):
-        await system.spawn(ChildSpec("b", lambda: same))
-    assert await ref.ask(Read()) == []

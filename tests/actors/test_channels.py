@@ -8,18 +8,6 @@ from actors import Lane, MailboxFull, MailboxSpec, Overflow, Restarted, conflate
 from tests.actors.troupe import Boom, Read, Run, during, player, settled, sleeping, tell
 
 
-async def test_plain_trio_code_feeds_an_actor(autojump_clock, system):
-    async def produce(channel: trio.abc.SendChannel[int]) -> None:
-        async with channel:
-            for number in range(5):
-                await channel.send(number)
-
-    ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
-    await produce(ref.channel())
-    await settled()
-    assert await ref.ask(Read()) == [0, 1, 2, 3, 4]
-
-
 @pytest.mark.usefixtures("one_batch")
 async def test_a_channel_waits_for_room_and_leaves_nothing_when_cancelled(autojump_clock, system):
     ref = await system.spawn(player("a", mailbox=MailboxSpec(2)))
@@ -111,18 +99,13 @@ async def test_only_one_task_receives(autojump_clock):
         nursery.cancel_scope.cancel()
 
 
-async def test_closing_the_receiver_breaks_the_sender_and_names_what_is_lost(autojump_clock):
-    lost = []
+async def test_closing_the_receiver_breaks_the_sender_and_names_the_lost_messages(autojump_clock):
+    lost, ends = [], []
     sender, receiver = open_mailbox(MailboxSpec(1), on_lost=lambda message, lane: lost.append((message, lane)))
     await sender.send(1)
-
-    async def blocked():
-        with pytest.raises(trio.BrokenResourceError):
-            await sender.send(2)
-
-    async with during(blocked):
+    async with during(blocked, sender.send, ends, 2):
         await receiver.aclose()
-    assert lost == [(1, Lane.NORMAL)]
+    assert (lost, ends) == ([(1, Lane.NORMAL)], [(2, "BrokenResourceError")])
     with pytest.raises(trio.BrokenResourceError):
         sender.send_nowait(3)
     with pytest.raises(trio.ClosedResourceError):

@@ -74,13 +74,11 @@ async def test_specs_can_be_read_while_the_supervisor_runs(autojump_clock, syste
 @pytest.mark.promise("start.defaults")
 async def test_a_worker_has_five_seconds_and_a_supervisor_as_long_as_it_takes(autojump_clock, system):
     worker = await system.spawn(player("worker", stopping=sleeping(60)))
-    start = trio.current_time()
     assert await worker.stop() == Killed()
-    assert trio.current_time() - start == 5.0
+    assert trio.current_time() == 5.0
     ref, _ = await open_family(system, player("slow", stopping=sleeping(3600), shutdown_s=7200.0))
-    start = trio.current_time()
     assert await ref.stop() == Shutdown()
-    assert trio.current_time() - start == 3600.0
+    assert trio.current_time() == 5.0 + 3600.0
 
 
 @pytest.mark.promise("restart.max-children")
@@ -126,22 +124,9 @@ async def test_each_child_is_initialised_before_the_next_begins(autojump_clock, 
         times.append((context.path[-1], trio.current_time()))
         await trio.sleep(2)
 
-    start = trio.current_time()
     await open_family(system, *(player(name, starting=starting) for name in "abc"))
-    assert times == [("a", start), ("b", start + 2), ("c", start + 4)]
-    assert trio.current_time() == start + 6
-
-
-@pytest.mark.promise("start.death-or-hang-never-hangs-parent")
-async def test_a_supervisor_whose_child_hangs_in_its_start_fails_in_the_childs_time(autojump_clock, system):
-    diary = []
-    specs = player("a", diary), player("b", starting=sleeping(), start_timeout_s=3.0), player("c", diary)
-    start = trio.current_time()
-    with pytest.raises(StartFailed) as caught:
-        await open_family(system, *specs)
-    assert trio.current_time() - start == 3.0
-    assert caught.value.cause.path == "/test/sup/b"
-    assert diary == ["start a", "stop a (shutdown)"]
+    assert times == [("a", 0), ("b", 2), ("c", 4)]
+    assert trio.current_time() == 6
 
 
 @pytest.mark.promise("start.death-or-hang-never-hangs-parent")

@@ -10,7 +10,7 @@ from tests.actors.troupe import Boom, Run, of_type, player, settled, sleeping, t
 from tests.rigs.memory import kept_bytes
 
 
-async def test_who_backs_off_does_not_start_again_while_the_supervisor_closes(autojump_clock):
+async def test_a_child_in_backoff_does_not_start_while_the_supervisor_closes(autojump_clock):
     diary = []
     async with ActorSystem("s", on_event=lambda _: None) as system:
         flaky = await system.spawn(player("flaky", diary, backoff=Backoff(min_s=2, jitter=0)))
@@ -20,7 +20,7 @@ async def test_who_backs_off_does_not_start_again_while_the_supervisor_closes(au
     assert trio.current_time() == 4
 
 
-async def test_who_backs_off_does_not_start_again_once_the_supervisor_failed(autojump_clock):
+async def test_a_child_in_backoff_does_not_start_once_the_supervisor_failed(autojump_clock):
     diary = []
     children = [
         player("flaky", diary, backoff=Backoff(min_s=2, jitter=0)),
@@ -74,12 +74,12 @@ async def lines_of_a_stop(children):
         for number in range(children):
             await ref.ask(StartChild(player(f"{number}")))
         (first, *_) = ref.children()
-        before = sys.gettrace()
+        tracer = sys.gettrace()
         sys.settrace(count)
         try:
             await first.stop()
         finally:
-            sys.settrace(before)
+            sys.settrace(tracer)
     return lines
 
 

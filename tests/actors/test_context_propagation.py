@@ -91,16 +91,6 @@ async def test_pushing_a_message_out_leaves_the_senders_values_alone(autojump_cl
     assert received[1:] == [("new", "new", "nobody")]
 
 
-async def test_a_cancelled_ask_is_taken_out_of_a_carrying_mailbox(autojump_clock, carrying):
-    received = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received)))
-    await tell(ref, "wait")
-    with trio.move_on_after(1):
-        await ref.ask(Who())
-    await trio.sleep(10)
-    assert [what for what, _, _ in received] == ["wait"]
-
-
 async def test_without_variables_to_carry_an_actor_has_a_context_of_its_own(autojump_clock):
     received = []
     request_id.set("r1")
@@ -121,14 +111,6 @@ async def test_a_message_of_a_conflating_lane_brings_nothing(autojump_clock, car
     ref.tell("two", lane=Lane.LOW)
     await settled()
     assert received == [("one", "r1", "nobody"), ("two", "none", "nobody")]
-
-
-async def test_a_message_that_is_given_again_brings_its_values_again(autojump_clock, carrying):
-    received = []
-    ref = await carrying.spawn(ChildSpec("a", lambda: Seer(received), redeliver=1))
-    request_id.set("r1")
-    await tell(ref, "crash")
-    assert received == [("crash", "r1", "nobody")] * 2
 
 
 async def test_an_interceptor_sees_when_a_message_was_put_into_the_mailbox(autojump_clock):

@@ -107,14 +107,13 @@ async def test_a_late_task_that_does_not_end_holds_up_no_phase_but_the_end(autoj
     async def stubborn():
         with trio.CancelScope(shield=True):
             await trio.sleep(100)
-        diary.append(f"stubborn at {trio.current_time() - start:g}")
+        diary.append(f"stubborn at {trio.current_time():g}")
 
     async def at_b():
-        diary.append(f"b at {trio.current_time() - start:g}")
+        diary.append(f"b at {trio.current_time():g}")
 
     phases.add_task("a", stubborn, "stubborn")
     phases.add_task("b", at_b, "b")
-    start = trio.current_time()
     await phases.run()
     assert diary == [f"b at {10 + UNWIND_S:g}", "stubborn at 100"]
 
@@ -125,9 +124,8 @@ async def test_phases_run_once_and_later_callers_wait_for_the_same_end(autojump_
 
     async def ask(after_s):
         await trio.sleep(after_s)
-        ends.append((await phases.run(), trio.current_time() - start))
+        ends.append((await phases.run(), trio.current_time()))
 
-    start = trio.current_time()
     async with trio.open_nursery() as nursery:
         for after_s in (0, 1, 2, 7):
             nursery.start_soon(ask, after_s)
@@ -223,7 +221,6 @@ async def test_without_a_report_the_log_tells(autojump_clock, caplog):
         (lambda: CoordinatedShutdown().run("nowhere").send(None), "phase"),
     ],
 )
-def test_what_is_wrong_is_refused_by_its_name(wrong, field):
-    with pytest.raises(InvalidSpec) as caught:
+def test_wrong_arguments_are_refused_by_name(wrong, field):
+    with pytest.raises(InvalidSpec, match=f"^{field}: "):
         wrong()
-    assert caught.value.field == field

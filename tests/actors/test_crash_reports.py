@@ -63,7 +63,7 @@ async def test_a_first_start_that_fails_is_told_to_its_starter_and_to_nobody_els
 
 
 @pytest.mark.promise("report.redacted")
-async def test_what_users_wrote_is_in_no_record(autojump_clock, system, events):
+async def test_the_text_of_users_is_in_no_record(autojump_clock, system, events):
     ref = await system.spawn(ChildSpec("plain", Actor, restart=Restart.TEMPORARY))
     await tell(ref, "a secret")
     await ref.stop()

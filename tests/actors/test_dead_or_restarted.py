@@ -141,17 +141,17 @@ STATES = {
 @pytest.mark.promise("bitten.ask-restarting", "ask.restarted-or-dead")
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 async def test_a_sender_is_told_whether_an_actor_that_does_not_run_comes_back(autojump_clock, system, state):
-    asked, asked_fail_fast, told = STATES[state]
+    outcome_of_ask, outcome_of_fail_fast, outcome_of_tell = STATES[state]
     ref = await state(system)
-    assert await outcome(ref, Read(), fail_fast=True) is asked_fail_fast
+    assert await outcome(ref, Read(), fail_fast=True) is outcome_of_fail_fast
     assert trio.current_time() == 0
-    if told is MailboxFull:
+    if outcome_of_tell is MailboxFull:
         assert not ref.try_tell("news")
     else:
         ref.tell("news")
-    assert await outcome(ref, Read()) is asked
-    if told is not MailboxFull:
-        assert [letter.why for letter in system.dead_letters] == told
+    assert await outcome(ref, Read()) is outcome_of_ask
+    if outcome_of_tell is not MailboxFull:
+        assert [letter.why for letter in system.dead_letters] == outcome_of_tell
 
 
 @pytest.mark.promise("ask.restarted-or-dead")

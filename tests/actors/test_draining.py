@@ -42,34 +42,9 @@ async def draining(nursery, ref):
     await settled()
 
 
-@pytest.mark.promise("stop.drain-closes")
-async def test_a_stream_of_messages_does_not_keep_a_drain_from_its_end(autojump_clock, system):
-    """Twenty a second come while ten a second are handled."""
-    worker = Worker()
-    ref = await system.spawn(ChildSpec("worker", lambda: worker))
-    for number in range(5):
-        ref.tell(number)
-    later = []
-    async with trio.open_nursery() as nursery:
-
-        @nursery.start_soon
-        async def stream():
-            for number in range(100, 200):
-                await trio.sleep(0.05)
-                ref.tell(number)
-                later.append(number)
-
-        assert await ref.stop(DRAIN) == Shutdown()
-        assert trio.current_time() == pytest.approx(0.5)
-        nursery.cancel_scope.cancel()
-    assert worker.heard == list(range(5))
-    letters = [(letter.message, letter.why) for letter in system.dead_letters]
-    assert letters[:9] == [(number, "stopping") for number in later[:9]]
-
-
 @pytest.mark.promise("stop.drain-closes", "ask.dead-fails-at-once")
 @pytest.mark.parametrize("request_type", [Read, CountChildren])
-async def test_what_is_asked_during_a_drain_fails_at_once(autojump_clock, system, request_type):
+async def test_a_request_during_a_drain_fails_at_once(autojump_clock, system, request_type):
     ref = await system.spawn(player("a", supervision=Supervision(), shutdown_s=100.0))
     await tell(ref, Boom())
     gate = trio.Event()
@@ -85,11 +60,11 @@ async def test_what_is_asked_during_a_drain_fails_at_once(autojump_clock, system
 
 
 @pytest.mark.promise("stop.drain-closes")
-async def test_what_was_there_before_the_order_is_finished(autojump_clock, system):
+async def test_a_drain_finishes_all_that_came_before_the_order(autojump_clock, system):
     class Parent(Worker):
         supervision = Supervision()
 
-    parent, got = Parent(), []
+    parent, answers = Parent(), []
     ref = await system.spawn(ChildSpec("parent", lambda: parent, shutdown_s=100.0))
     gate = trio.Event()
 
@@ -101,7 +76,7 @@ async def test_what_was_there_before_the_order_is_finished(autojump_clock, syste
     async with trio.open_nursery() as nursery:
 
         async def ask(request):
-            got.append(type(await ref.ask(request, timeout_s=60)))
+            answers.append(type(await ref.ask(request, timeout_s=60)))
 
         await settled()
         nursery.start_soon(ask, StartChild(player("kid")))
@@ -112,7 +87,7 @@ async def test_what_was_there_before_the_order_is_finished(autojump_clock, syste
         await draining(nursery, ref)
         await trio.sleep(1)
         gate.set()
-    assert [kind.__name__ for kind in got] == ["ActorRef", "list"]
+    assert [kind.__name__ for kind in answers] == ["ActorRef", "list"]
     assert parent.heard == ["timer", *range(9), "waited"]
     assert system.dead_letters.count == 0
 
@@ -175,11 +150,11 @@ class Lived(Player):
 )
 async def test_a_drain_survives_what_the_supervisor_would_survive(autojump_clock, system, options, messages, heard):
     """Its second order changes nothing, and what is left in the end becomes dead letters, in order."""
-    options, got = dict(options), []
+    options, received = dict(options), []
 
     def make():
         actor = kind(**mine)
-        actor.heard = got
+        actor.heard = received
         return actor
 
     kind = options.pop("kind", Player)
@@ -192,7 +167,7 @@ async def test_a_drain_survives_what_the_supervisor_would_survive(autojump_clock
         await draining(nursery, ref)
         gate.set()
         await draining(nursery, ref)
-    assert got == heard
+    assert received == heard
     plain = [message for message in messages if isinstance(message, int)]
     lost = [letter.message for letter in system.dead_letters if isinstance(letter.message, int)]
     assert heard + lost == plain
@@ -205,7 +180,7 @@ async def test_a_drain_survives_what_the_supervisor_would_survive(autojump_clock
 async def test_a_drain_that_is_ordered_between_two_incarnations_finishes_what_waits(
     autojump_clock, system, backoff, left
 ):
-    got, starts = [], []
+    received, starts = [], []
 
     async def start(_):
         starts.append(trio.current_time())
@@ -213,12 +188,12 @@ async def test_a_drain_that_is_ordered_between_two_incarnations_finishes_what_wa
 
     def make():
         actor = Player(starting=start)
-        actor.heard = got
+        actor.heard = received
         return actor
 
     ref = await system.spawn(ChildSpec("a", make, backoff=backoff))
     await tell(ref, Boom(), *left)
     assert await ref.stop(DRAIN) == Shutdown()
-    assert got == left
+    assert received == left
     assert system.dead_letters.count == 0
     assert trio.current_time() - starts[0] == (1 if left else 0)

@@ -8,7 +8,7 @@ from tests.actors.troupe import Boom, Player, player, tell
 
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
-async def test_it_says_why_an_actor_restarted_last(autojump_clock, system):
+async def test_an_explanation_says_why_an_actor_restarted_last(autojump_clock, system):
     ref = await system.spawn(player("a", backoff=Backoff(min_s=10, jitter=0)))
     ref.tell(Boom(ValueError("no such thing")))
     await trio.sleep(4)
@@ -24,7 +24,7 @@ async def test_it_says_why_an_actor_restarted_last(autojump_clock, system):
     )
 
 
-async def test_it_names_the_sibling_whose_failure_it_was(autojump_clock, system):
+async def test_an_explanation_names_the_sibling_that_failed(autojump_clock, system):
     children = [player("a"), player("b")]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, Strategy.ONE_FOR_ALL)))
     await tell(ref.children()[1], Boom())
@@ -33,7 +33,7 @@ async def test_it_names_the_sibling_whose_failure_it_was(autojump_clock, system)
     assert "because /test/sup/b failed" in system.explain("/test/sup/a").text()
 
 
-async def test_it_keeps_the_last_incidents_only(autojump_clock):
+async def test_an_explanation_has_the_last_incidents_only(autojump_clock):
     async with ActorSystem("s", intensity=100, on_event=lambda _: None) as system:
         ref = await system.spawn(player("a"))
         for number in range(20):

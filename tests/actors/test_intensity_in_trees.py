@@ -7,7 +7,6 @@ import trio.testing
 from actors import (
     ActorCrashed,
     ActorSystem,
-    Backoff,
     ChildSpec,
     Crashed,
     Decision,
@@ -31,17 +30,6 @@ async def test_a_restart_is_forgotten_when_the_period_has_passed_since_it(autoju
     for _ in range(2):
         await crash(kids["a"])
     assert not ref.alive
-
-
-@pytest.mark.promise("restart.intensity-slides")
-async def test_a_child_with_a_delay_longer_than_the_period_never_trips_it(autojump_clock, system):
-    slow = Backoff(min_s=6.0, max_s=6.0, jitter=0.0)
-    ref, kids = await open_family(system, player("a", backoff=slow), intensity=1, period_s=5.0)
-    for _ in range(150):
-        kids["a"].tell(Boom())
-        assert await kids["a"].ask(Read(), timeout_s=10) == []
-    assert ref.alive
-    assert system.explain(kids["a"].path).restarts == 150
 
 
 @pytest.mark.promise("restart.intensity")

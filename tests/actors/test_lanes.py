@@ -1,13 +1,12 @@
 """Lanes in which only the newest message of each key counts."""
 
 import pytest
-import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import ChildSpec, Lane, MailboxFull, MailboxSpec, Overflow, conflate
 from actors.lanes import ConflatingQueue
-from tests.actors.troupe import Player, Read, Run, kill, player, settled, tell
+from tests.actors.troupe import Player, Read, busy, calls, kill, player, settled
 
 
 def by_name(message):
@@ -19,16 +18,6 @@ def listener(full=Overflow.REJECT, capacity=3):
     """A player whose lanes conflate by the first part of a tuple."""
 
     return player("a", mailbox=MailboxSpec(capacity, conflate(by_name, full)))
-
-
-async def busy(ref):
-    gate = trio.Event()
-
-    async def wait(_):
-        await gate.wait()
-
-    await tell(ref, Run(wait))
-    return gate
 
 
 @pytest.fixture
@@ -52,18 +41,10 @@ async def test_a_newer_message_takes_the_place_of_an_older_one_with_its_key(auto
 async def test_a_request_is_never_replaced(autojump_clock, system):
     ref = await system.spawn(player("a", mailbox=MailboxSpec(9, conflate(lambda _: "all the same"))))
     gate = await busy(ref)
-    answers = []
-
-    async def ask():
-        answers.append(await ref.ask(Read()))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask)
-        nursery.start_soon(ask)
-        await settled()
+    async with calls(*[lambda: ref.ask(Read())] * 2) as answers:
         ref.tell("kept")
         gate.set()
-    assert len(answers) == 2
+    assert answers == [[], []]
 
 
 async def test_one_key_too_many_is_refused(autojump_clock, system):
@@ -93,7 +74,7 @@ async def test_one_key_too_many_pushes_one_out_if_told_so(autojump_clock, system
     assert [letter.message for letter in system.dead_letters] == [(lost, 1)]
 
 
-async def test_what_waits_is_kept_when_the_next_incarnation_conflates_otherwise(autojump_clock, system):
+async def test_waiting_messages_survive_a_change_of_conflation(autojump_clock, system):
     made = []
 
     def factory():
@@ -111,7 +92,7 @@ async def test_what_waits_is_kept_when_the_next_incarnation_conflates_otherwise(
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers()) | st.just(None)))
-def test_it_holds_the_newest_of_each_key_in_the_order_of_the_first(script):
+def test_a_conflating_queue_holds_the_newest_of_each_key_in_order(script):
     queue = ConflatingQueue(Lane.NORMAL, 2, conflate(by_name))
     model = {}
     for step in script:

@@ -44,7 +44,7 @@ async def test_telling_an_idle_actor_from_elsewhere_is_refused_before_anything_c
 
 
 @pytest.mark.promise("tell.other-loop")
-async def test_nobody_waits_on_another_loop_for_an_actor(autojump_clock):
+async def test_waiting_for_an_actor_on_another_loop_is_refused(autojump_clock):
     refused = []
 
     async with open_system("s") as system:
@@ -77,11 +77,11 @@ async def test_nobody_waits_on_another_loop_for_an_actor(autojump_clock):
 
 @pytest.mark.promise("tell.other-loop")
 @ELSEWHERE
-@pytest.mark.parametrize("what", ["kill", "system.kill", "request_stop"])
-async def test_nothing_is_ended_from_elsewhere(elsewhere, what):
+@pytest.mark.parametrize("way", ["kill", "system.kill", "request_stop"])
+async def test_nothing_is_ended_from_elsewhere(elsewhere, way):
     async with open_system("s") as system:
         ref = await system.spawn(player("a"))
-        act = {"kill": ref.kill, "system.kill": system.kill, "request_stop": system.request_stop}[what]
+        act = {"kill": ref.kill, "system.kill": system.kill, "request_stop": system.request_stop}[way]
         with pytest.raises(WrongLoop):
             await elsewhere(act)
         assert await ref.ask(Read()) == []
@@ -111,15 +111,15 @@ async def test_an_answer_from_elsewhere_is_refused_and_the_asker_still_gets_one(
 
 @pytest.mark.promise("tell.other-loop")
 @ELSEWHERE
-@pytest.mark.parametrize("what", ["start_soon", "set_timer", "stop", "watch"])
-async def test_a_context_is_refused_elsewhere_and_its_actor_ends_in_order(elsewhere, what):
+@pytest.mark.parametrize("way", ["start_soon", "set_timer", "stop", "watch"])
+async def test_a_context_is_refused_elsewhere_and_its_actor_ends_in_order(elsewhere, way):
     async def misuse(context):
         act = {
             "start_soon": lambda: context.start_soon(trio.sleep_forever),
             "set_timer": lambda: context.set_timer("t", 0, "fired"),
             "stop": context.stop,
             "watch": lambda: context.watch(context.parent),
-        }[what]
+        }[way]
         with pytest.raises(WrongLoop):
             await elsewhere(act)
         return True
@@ -136,12 +136,12 @@ async def test_a_context_is_refused_elsewhere_and_its_actor_ends_in_order(elsewh
 @ELSEWHERE
 async def test_a_mailbox_without_an_actor_is_not_filled_from_elsewhere(elsewhere):
     sender, receiver = await trio.to_thread.run_sync(open_mailbox)
-    got = []
-    async with during(collect, got, lambda: receiver.receive()):
+    messages = []
+    async with during(collect, messages, lambda: receiver.receive()):
         with pytest.raises(WrongLoop):
             await elsewhere(lambda: sender.send_nowait("from elsewhere"))
         sender.send_nowait("here")
-    assert got == ["here"]
+    assert messages == ["here"]
 
 
 async def test_a_dead_actor_is_asked_in_vain_on_its_own_loop_only():

@@ -81,7 +81,7 @@ async def test_unwatching_takes_all_wishes_back(autojump_clock, system, target):
 
 
 @pytest.mark.promise("watch.not-on-restart")
-async def test_who_asks_for_it_hears_of_each_restart(autojump_clock, system):
+async def test_a_watcher_that_asks_for_restarts_hears_of_each(autojump_clock, system):
     target = await system.spawn(player("target", backoff=Backoff(min_s=5, jitter=0)))
     curious = await system.spawn(player("curious"))
     other = await system.spawn(player("other"))

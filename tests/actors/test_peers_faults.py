@@ -144,7 +144,7 @@ async def test_with_a_backoff_an_hour_of_crashes_is_some_hundred_starts(autojump
 
 
 @pytest.mark.promise("peers.limit-tells", "bitten.failures-reach-owner")
-async def test_whoever_is_over_its_limit_is_told_to_all_whom_it_concerns(autojump_clock, system, events):
+async def test_exceeding_the_intensity_is_reported_to_watchers_askers_and_events(autojump_clock, system, events):
     sup = await system.spawn(
         ChildSpec("sup", lambda: Supervisor([player("a")], intensity=1), restart=Restart.TEMPORARY)
     )
@@ -158,20 +158,20 @@ async def test_whoever_is_over_its_limit_is_told_to_all_whom_it_concerns(autojum
     await watcher.ask(Run(watch))
     for _ in range(2):
         await tell(child, Boom())
-    heard = {notice.ref: notice.reason for notice in await watcher.ask(Read()) if isinstance(notice, Terminated)}
-    assert isinstance(heard[sup].error, IntensityExceeded)
-    assert isinstance(heard[child], Crashed)
+    reasons = {notice.ref: notice.reason for notice in await watcher.ask(Read()) if isinstance(notice, Terminated)}
+    assert isinstance(reasons[sup].error, IntensityExceeded)
+    assert isinstance(reasons[child], Crashed)
     for ref in (sup, child):
         with pytest.raises(ActorDied):
             await ref.ask(Read())
-    told = [(event.path, event.decision.value) for event in of_type(events, ActorCrashed)]
-    assert told == [("/test/sup/a", "restart"), ("/test/sup/a", "escalate"), ("/test/sup", "stop")]
+    decisions = [(event.path, event.decision.value) for event in of_type(events, ActorCrashed)]
+    assert decisions == [("/test/sup/a", "restart"), ("/test/sup/a", "escalate"), ("/test/sup", "stop")]
     assert "more than 1 restarts in 5 s" in system.explain("/test/sup").text()
 
 
 @pytest.mark.promise("peers.one-for-all-old-gone", "restart.one-for-all")
 @pytest.mark.parametrize("grace_s", [5.0, 0.0])
-async def test_never_do_an_old_and_a_new_sibling_run_at_one_time(autojump_clock, system, grace_s):
+async def test_an_old_and_a_new_sibling_never_run_at_one_time(autojump_clock, system, grace_s):
     running, most = [], []
 
     async def work(context):

@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import pickle
+from functools import partial
 
 import pytest
 import trio
@@ -24,7 +25,7 @@ from actors import (
 from actors.ask import call_of
 from actors.behaviours.job import Job
 from actors.behaviours.pool import PoolRef
-from tests.actors.troupe import Run, during, failing, held, settled, tell
+from tests.actors.troupe import Run, calls, during, failing, held, settled, tell
 
 
 @frozen
@@ -70,17 +71,12 @@ async def doubler(system):
 
 @pytest.mark.promise("ask.many")
 async def test_answers_may_come_later_and_in_any_order(autojump_clock, doubler):
-    answers = {}
+    async def ask(number):
+        return number, await doubler.ask(Plain(number))
 
-    async def caller(number):
-        answers[number] = await doubler.ask(Plain(number))
-
-    async with trio.open_nursery() as nursery:
-        for number in range(5):
-            nursery.start_soon(caller, number)
-            await settled()
+    async with calls(*(partial(ask, number) for number in range(5))) as answers:
         doubler.tell("answer all")
-    assert answers == {0: 0, 1: 2, 2: 4, 3: 6, 4: 8}
+    assert sorted(answers) == [(0, 0), (1, 2), (2, 4), (3, 6), (4, 8)]
 
 
 @pytest.mark.promise("ask.timeout", "ask.error-names", "ask.late-reply")

@@ -33,7 +33,7 @@ AGAIN = Backoff(min_s=10.0, max_s=10.0, jitter=0.0)
 @pytest.mark.promise("restart.types", "restart.temporary-spec-goes")
 @pytest.mark.parametrize("how", ["normal", "crash", "kill"])
 @pytest.mark.parametrize("restart", list(Restart))
-async def test_what_the_supervisor_knows_of_a_child_after_its_end(autojump_clock, system, restart, how):
+async def test_a_supervisor_keeps_or_drops_an_ended_child_by_its_restart_type(autojump_clock, system, restart, how):
     ref, (child,) = await supervisor_of(system, player("a", restart=restart))
     await end(child, how)
     lives = restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and how != "normal")
@@ -101,11 +101,10 @@ async def test_the_children_of_an_actor_that_crashed_are_dead_before_it_is_back(
     )  # fmt: skip
     ref = await system.spawn(spec)
     diary.clear()
-    start = trio.current_time()
     ref.tell(Boom())
     ref.tell("waits")
     assert await ref.ask(Read()) == ["waits"]
-    assert trio.current_time() - start >= 3.0
+    assert trio.current_time() >= 3.0
     assert diary == ["stop kid (shutdown)", "stop parent (crashed: ValueError)", "start parent", "start kid"]
 
 

@@ -46,7 +46,7 @@ async def test_leaving_the_block_runs_the_phases_in_order(autojump_clock):
     assert diary == ["start a", "stop_accepting", "drain", "stop a (shutdown)", "release"]
 
 
-async def test_who_asks_to_stop_waits_for_the_whole_shutdown(autojump_clock):
+async def test_stop_waits_for_the_whole_shutdown(autojump_clock):
     async with phased() as (system, diary):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(system.stop)
@@ -190,10 +190,10 @@ async def test_killing_a_system_hurries_through_its_shutdown(autojump_clock):
 
 async def test_a_system_is_used_in_its_block_and_entered_once(autojump_clock):
     system = ActorSystem("s")
-    seen = []
+    paths = []
 
     def interceptor(ref, receive):
-        seen.append(ref.path)
+        paths.append(ref.path)
         return receive
 
     system.intercept(interceptor)
@@ -203,7 +203,7 @@ async def test_a_system_is_used_in_its_block_and_entered_once(autojump_clock):
     async with system:
         await system.spawn(player("a"))
         await settled()
-    assert seen == ["/s", "/s/a"]
+    assert paths == ["/s", "/s/a"]
     with pytest.raises(NotEntered, match="once"):
         await system.__aenter__()
 

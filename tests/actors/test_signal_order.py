@@ -100,13 +100,13 @@ async def test_a_flood_on_a_higher_lane_does_not_hold_a_notice_up_for_ever(autoj
     busy.ref.tell("again", lane=Lane.ALERT)
     busy.gate.set()
     with trio.fail_after(5):
-        heard = []
-        while not any(isinstance(item, Terminated) for item in heard):
-            heard = await busy.ref.ask(Read())
+        received = []
+        while not any(isinstance(item, Terminated) for item in received):
+            received = await busy.ref.ask(Read())
     await busy.ref.stop()
-    told = [item for item in heard if item != "again"]
-    assert told[:2] == ["mine", Terminated(child, Shutdown())]
-    assert heard.index("mine") <= 9
+    others = [item for item in received if item != "again"]
+    assert others[:2] == ["mine", Terminated(child, Shutdown())]
+    assert received.index("mine") <= 9
 
 
 @pytest.mark.promise("watch.signal-order", "watch.once")
@@ -162,7 +162,7 @@ async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_c
 
 
 @pytest.mark.promise("watch.signal-order")
-async def test_what_comes_back_from_a_stash_comes_before_the_notice(autojump_clock, system, child):
+async def test_an_unstashed_message_comes_before_the_notice(autojump_clock, system, child):
     class Patient(Player):
         async def on_start(self, context):
             self.stash = Stash(context)
@@ -193,9 +193,9 @@ async def test_a_restart_is_told_behind_what_the_last_incarnation_sent(autojump_
     await settled()
     await child.ask(telling(busy.ref, "from the second"))
     await child.stop()
-    heard = await busy.heard()
+    received = await busy.heard()
     restarted, ended = Restarted(child, 2, Crashed(error)), Terminated(child, Shutdown())
-    assert heard == ["from the first", restarted, "from the second", ended]
+    assert received == ["from the first", restarted, "from the second", ended]
 
 
 @pytest.mark.promise("watch.unwatch")
@@ -286,7 +286,7 @@ OPERATIONS = st.lists(
 @given(OPERATIONS)
 def test_a_notice_is_due_exactly_when_all_that_waited_before_it_is_gone(operations):
     mailbox = Mailbox(MailboxSpec(capacity=3, overflow=Overflow.DROP_OLDEST))
-    waiting, notices, told = {}, [], []
+    waiting, notices, messages = {}, [], []
 
     def tell(message, lane):
         queue = mailbox.lanes[lane] or mailbox.open(lane)
@@ -296,17 +296,17 @@ def test_a_notice_is_due_exactly_when_all_that_waited_before_it_is_gone(operatio
             queue.items.append(message)
         waiting[message] = lane
 
-    for number, (what, detail) in enumerate(operations):
-        if what == "tell":
-            told.append(message := f"message {number}")
+    for number, (operation, detail) in enumerate(operations):
+        if operation == "tell":
+            messages.append(message := f"message {number}")
             tell(message, detail)
-        elif what == "notice":
+        elif operation == "notice":
             mailbox.add_notice(f"notice {number}")
             notices.append((f"notice {number}", set(waiting)))
-        elif what == "remove" and told:
-            message = told[detail % len(told)]
+        elif operation == "remove" and messages:
+            message = messages[detail % len(messages)]
             assert mailbox.remove(message) == (waiting.pop(message, None) is not None)
-        elif what == "take" and (message := mailbox.take()) is not EMPTY:
+        elif operation == "take" and (message := mailbox.take()) is not EMPTY:
             del waiting[message]
         while notices and not notices[0][1] & set(waiting):
             assert mailbox.take_due_notice() == notices.pop(0)[0]

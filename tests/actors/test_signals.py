@@ -96,11 +96,11 @@ def test_a_third_signal_ends_even_a_program_that_cannot_be_killed(program):
 
 
 async def test_the_block_goes_on_while_the_system_stops_and_is_left_when_it_has(autojump_clock):
-    before = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     ticks = []
     async with ActorSystem("s", [player("a", stopping=sleeping(3))], on_event=lambda _: None) as system:
         async with stop_on_signals(system):
-            assert signal.getsignal(signal.SIGTERM) is not before
+            assert signal.getsignal(signal.SIGTERM) is not handler
             signal.raise_signal(signal.SIGTERM)
             while True:
                 await trio.sleep(0.5)
@@ -108,7 +108,7 @@ async def test_the_block_goes_on_while_the_system_stops_and_is_left_when_it_has(
         assert not system.root.alive
         assert trio.current_time() == 3
     assert ticks[:5] == [0.5, 1.0, 1.5, 2.0, 2.5]
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 async def test_a_block_is_left_when_the_system_is_dead_also_after_a_kill(autojump_clock):
@@ -127,14 +127,14 @@ async def test_a_block_is_left_when_the_system_is_dead_also_after_a_kill(autojum
 
 
 async def test_a_block_that_ends_by_itself_leaves_the_system_alone(autojump_clock, system):
-    before = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
     async with stop_on_signals(system):
         pass
     with pytest.raises(KeyError):
         async with stop_on_signals(system):
             raise KeyError("mine")
     assert system.root.alive
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 async def test_a_system_that_fails_leaves_the_block(autojump_clock):
@@ -149,12 +149,12 @@ async def test_a_system_that_fails_leaves_the_block(autojump_clock):
 
 
 async def test_wait_for_signal_returns_the_signal_that_came(autojump_clock):
-    before = signal.getsignal(signal.SIGUSR1)
+    handler = signal.getsignal(signal.SIGUSR1)
     came = []
     async with during(collect, came, lambda: wait_for_signal(signal.SIGUSR1, signal.SIGUSR2)):
         signal.raise_signal(signal.SIGUSR2)
     assert came == [signal.SIGUSR2]
-    assert signal.getsignal(signal.SIGUSR1) is before
+    assert signal.getsignal(signal.SIGUSR1) is handler
 
 
 async def test_signals_need_the_main_thread():

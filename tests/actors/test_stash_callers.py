@@ -6,7 +6,7 @@ from attrs import frozen
 
 from actors import ActorDied, AskCycle, AskTimeout, Crashed, Restart
 from actors.stash import Stash
-from tests.actors.keepers import Note, Open, Put, crash, hang, keeping, lost, taking
+from tests.actors.keepers import Open, Put, crash, hang, keeping, lost, taking
 from tests.actors.troupe import Run, player, settled
 
 
@@ -49,14 +49,6 @@ async def callers(keeper):
         nursery.cancel_scope.cancel()
 
 
-async def test_a_request_is_answered_when_it_comes_back(autojump_clock, keeper, callers):
-    await keeper.note("a")
-    await callers.ask(Put("b"))
-    assert callers.got == {}
-    await keeper.tell(Open())
-    assert callers.got == {"b": ["a", "b"]}
-
-
 @pytest.mark.promise("bitten.cancelled-ask")
 async def test_a_request_whose_caller_leaves_is_taken_out(autojump_clock, keeper):
     with trio.move_on_after(1):
@@ -67,17 +59,6 @@ async def test_a_request_whose_caller_leaves_is_taken_out(autojump_clock, keeper
     assert keeper.aside == ["a"]
     await keeper.tell(Open())
     assert keeper.done == ["a"]
-
-
-@pytest.mark.promise("bitten.cancelled-ask")
-async def test_a_request_whose_caller_leaves_does_not_come_back_any_more(autojump_clock, keeper, callers):
-    await keeper.tell(Note("a", taking(2)))
-    await callers.ask(Put("b"), Put("c"))
-    keeper.ref.tell(Open())
-    await trio.sleep(1)
-    await callers.leave("b")
-    await trio.sleep(2)
-    assert keeper.done == ["a", "c"]
 
 
 @pytest.mark.promise("bitten.cancelled-ask")

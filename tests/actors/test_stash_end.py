@@ -4,13 +4,13 @@ import pytest
 import trio
 
 from actors import ActorDied, Backoff, DeadLetter, Normal, Restart, Shutdown, StopMode
-from tests.actors.keepers import Keeper, Note, Open, Put, keeping, lost, restless, taking
+from tests.actors.keepers import Note, Open, Put, keeping, lost, restless, taking
 from tests.actors.troupe import Boom, Run, failing, held, of_type
 
 
 @pytest.mark.promise("watch.tables-empty", "stop.queue")
 @pytest.mark.parametrize("end", ["stop", "kill", "crash", "own wish", "own task", "after a backoff"])
-async def test_what_is_set_aside_when_the_actor_ends_is_told(autojump_clock, system, end):
+async def test_stashed_messages_become_dead_letters_when_the_actor_ends(autojump_clock, system, end):
     backing_off = (
         {"backoff": Backoff(min_s=60, max_s=60)} if end == "after a backoff" else {"restart": Restart.TEMPORARY}
     )
@@ -46,19 +46,6 @@ async def bring_to_its_end(keeper, how):
         case "after a backoff":
             await keeper.tell(Boom())
             await keeper.ref.stop()
-
-
-@pytest.mark.promise("stop.queue")
-async def test_a_message_that_was_set_aside_by_a_turn_that_a_stop_cut_short_is_told(autojump_clock, system):
-    class Slow(Keeper):
-        async def receive(self, message, context):
-            await super().receive(message, context)
-            await trio.sleep(5)
-
-    keeper = await keeping(system, kind=Slow)
-    await keeper.note("a")
-    await keeper.ref.stop(StopMode.NOW)
-    assert lost(system) == [("a", "stash", "stopped")]
 
 
 async def test_a_dead_letter_is_told_once(autojump_clock, keeper, events):

@@ -32,15 +32,6 @@ async def opened(keeper, times):
 
 
 @pytest.mark.promise("restart.poison")
-async def test_a_message_that_is_given_again_keeps_its_place(autojump_clock, system):
-    keeper = await keeping(system, redeliver=2)
-    await keeper.tell(Note("a", Tries(2)), Note("b"))
-    await opened(keeper, 3)
-    assert keeper.done == ["a", "b"]
-    assert len(keeper.incarnations) == 3
-
-
-@pytest.mark.promise("restart.poison")
 async def test_a_poisonous_message_is_found_behind_a_stash(autojump_clock, system):
     keeper = await keeping(system, redeliver=2)
     bad = Tries(99)
@@ -65,14 +56,6 @@ async def test_the_same_object_told_twice_has_two_places(autojump_clock, keeper)
     tick = Note("tick")
     await keeper.tell(tick, Open())
     await keeper.do(lambda keeper, _: setattr(keeper, "open", False))
-    await keeper.tell(Note("a"), tick, Note("b"))
-    assert keeper.aside == ["a", "tick", "b"]
-
-
-async def test_an_object_that_was_told_again_after_a_crash_on_it_has_a_new_place(autojump_clock, keeper):
-    tick = Note("tick", Tries(1))
-    await keeper.tell(tick, Open())
-    assert len(keeper.incarnations) == 2
     await keeper.tell(Note("a"), tick, Note("b"))
     assert keeper.aside == ["a", "tick", "b"]
 

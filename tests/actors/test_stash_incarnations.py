@@ -28,7 +28,7 @@ async def keeper(system):
 
 
 @pytest.mark.promise("peers.restart-gap")
-async def test_what_is_set_aside_outlives_a_crash(autojump_clock, system, keeper):
+async def test_stashed_messages_outlive_a_crash(autojump_clock, system, keeper):
     await keeper.note("a b")
     await tell(keeper.ref, Boom(), Open(), Note("c"))
     assert len(keeper.incarnations) == 2
@@ -50,7 +50,7 @@ async def test_a_stash_of_the_next_incarnation_may_be_another(autojump_clock, sy
     assert made[1].heard == ["a"]
 
 
-async def test_what_was_set_aside_in_a_start_that_failed_is_not_lost(autojump_clock, system):
+async def test_a_message_stashed_in_a_failed_start_becomes_a_dead_letter(autojump_clock, system):
     class Early(Keeper):
         async def on_start(self, context):
             await super().on_start(context)
@@ -114,16 +114,6 @@ async def test_a_timer_that_was_set_aside_comes_back_in_its_own_incarnation_only
     assert lost(system) == []
 
 
-async def test_a_timer_that_crashed_the_actor_when_it_came_back_is_not_given_again(autojump_clock, system):
-    keeper = await keeping(system, redeliver=3)
-    await keeper.do(lambda _, context: context.set_timer("t", 1, Note("timer", crash)))
-    await trio.sleep(2)
-    await keeper.tell(Open())
-    assert len(keeper.incarnations) == 2
-    assert not keeper.stash
-    assert lost(system) == []
-
-
 async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_clock, system, keeper):
     patient = await system.spawn(player("patient", restart=Restart.TEMPORARY))
     await keeper.do(lambda _, context: context.watch(patient))
@@ -135,7 +125,7 @@ async def test_a_notice_that_was_set_aside_is_forgotten_with_its_watch(autojump_
     assert lost(system) == []
 
 
-async def test_what_the_actor_made_itself_need_not_last(autojump_clock, keeper):
+async def test_a_message_stashed_as_not_lasting_ends_with_its_incarnation(autojump_clock, keeper):
     await keeper.do(lambda keeper, _: keeper.stash.stash(Note("own"), lasting=False))
     await keeper.note("a")
     await keeper.do(lambda keeper, _: keeper.stash.unstash_all())

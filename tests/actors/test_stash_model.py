@@ -117,8 +117,8 @@ def test_nothing_is_lost_doubled_or_out_of_order(steps):
 
 
 async def compare(system, nursery, steps):
-    model, seen, left, scopes = Model(), [], Counter(), {}
-    ref = await system.spawn(ChildSpec("real", lambda: Real(seen, left)))
+    model, handled, left, scopes = Model(), [], Counter(), {}
+    ref = await system.spawn(ChildSpec("real", lambda: Real(handled, left)))
 
     async def ask(item):
         with trio.CancelScope() as scopes[item.number]:
@@ -153,5 +153,5 @@ async def compare(system, nursery, steps):
                     await run(lambda stash, _, count=count: [stash.unstash(count), 1 / 0])
                 model.crash(count)
         await settled()
-        assert seen == model.seen
+        assert handled == model.seen
         assert await run(lambda stash, _: [item.number for item in stash]) == model.kept

@@ -80,7 +80,7 @@ def test_the_window_slides():
 
 @pytest.mark.promise("restart.intensity", "restart.intensity-slides")
 @given(st.integers(0, 4), st.lists(st.floats(0, 3.0), min_size=1, max_size=40))
-def test_it_agrees_with_counting_by_hand(limit, gaps):
+def test_the_intensity_agrees_with_counting_by_hand(limit, gaps):
     window = Intensity(limit, 5.0)
     times: list[float] = []
     for gap in gaps:

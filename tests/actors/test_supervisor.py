@@ -33,33 +33,27 @@ async def open_troupe(system, strategy, diary, names="abc", **options):
     return ref, ref.children()
 
 
-@pytest.mark.promise("restart.one-for-one")
-async def test_one_for_one_replaces_the_failed_child_and_no_other(autojump_clock, system):
+@pytest.mark.promise("restart.one-for-one", "restart.one-for-all", "restart.rest-for-one")
+@pytest.mark.parametrize(
+    ("strategy", "stopped", "started"),
+    [
+        (Strategy.ONE_FOR_ONE, "b", "b"),
+        (Strategy.ONE_FOR_ALL, "bca", "abc"),  # in reverse, and in order
+        (Strategy.REST_FOR_ONE, "bc", "bc"),
+    ],
+)
+async def test_the_strategy_decides_who_restarts_with_a_failed_child(
+    autojump_clock, system, strategy, stopped, started
+):
     diary = []
-    _, children = await open_troupe(system, Strategy.ONE_FOR_ONE, diary)
+    _, children = await open_troupe(system, strategy, diary)
+    for child in children:
+        child.tell("state")
     await crash(children[1])
-    assert diary == ["stop b (crashed: ValueError)", "start b"]
-    assert [child.alive for child in children] == [True] * 3
-
-
-@pytest.mark.promise("restart.one-for-all")
-async def test_one_for_all_stops_all_in_reverse_and_starts_all_in_order(autojump_clock, system):
-    diary = []
-    _, children = await open_troupe(system, Strategy.ONE_FOR_ALL, diary)
-    children[0].tell("state")
-    await crash(children[1])
-    assert diary == [
-        "stop b (crashed: ValueError)", "stop c (shutdown)", "stop a (shutdown)", "start a", "start b", "start c",
-    ]  # fmt: skip
-    assert [await child.ask(Read()) for child in children] == [[], [], []]
-
-
-@pytest.mark.promise("restart.rest-for-one")
-async def test_rest_for_one_restarts_only_the_later_siblings(autojump_clock, system):
-    diary = []
-    _, children = await open_troupe(system, Strategy.REST_FOR_ONE, diary)
-    await kill(children[1])
-    assert diary == ["stop b (killed)", "stop c (shutdown)", "start b", "start c"]
+    reasons = {name: "crashed: ValueError" if name == "b" else "shutdown" for name in "abc"}
+    expected = [f"stop {name} ({reasons[name]})" for name in stopped] + [f"start {name}" for name in started]
+    assert diary == expected
+    assert [await child.ask(Read()) for child in children] == [[] if name in started else ["state"] for name in "abc"]
 
 
 @pytest.mark.promise("start.death-or-hang-never-hangs-parent", "restart.stoppable-between-tries")
@@ -126,7 +120,7 @@ async def test_a_supervisor_can_be_stopped_while_a_child_backs_off_or_a_group_wa
 
 
 @pytest.mark.promise("bitten.backoff-is-a-state")
-async def test_one_of_a_group_that_waits_can_be_stopped(autojump_clock, system):
+async def test_a_member_of_a_waiting_group_can_be_stopped(autojump_clock, system):
     children = [player(name, backoff=Backoff(min_s=2.0)) for name in "abc"]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
     await crash(ref.children()[0])
@@ -182,7 +176,7 @@ async def test_directives_resume_stop_or_escalate_by_the_type_of_the_error(autoj
 
 
 @pytest.mark.promise("restart.intensity-stops-in-order")
-async def test_nobody_is_restarted_by_a_supervisor_that_fails(autojump_clock, system):
+async def test_a_failing_supervisor_restarts_no_child(autojump_clock, system):
     """A sibling that dies after the escalation stays down. Trio shuffles its tasks, hence twenty times."""
     for _ in range(20):
         diary = []
@@ -236,7 +230,7 @@ async def test_a_child_added_while_its_group_restarts_starts_after_the_group(
     assert diary[2:] == ["stop a (killed)", "stop b (shutdown)", "start a", "start b", "start c"]
 
 
-async def test_one_of_a_group_that_starts_again_may_add_a_sibling(autojump_clock, system):
+async def test_a_member_of_a_restarting_group_may_add_a_sibling(autojump_clock, system):
     async def add(context):
         if context.incarnation == 2:
             await context.parent.ask(StartChild(player("c")))

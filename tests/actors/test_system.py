@@ -38,13 +38,13 @@ async def test_a_system_starts_its_children_in_order_and_stops_them_in_reverse(a
 @pytest.mark.parametrize("end", ["kill", "kill the root", "cancel", "leave"])
 async def test_a_system_of_which_nothing_comes_back_says_so_while_it_ends(autojump_clock, end):
     """An actor that shields itself holds the end up, and need not wait for another one."""
-    seen = []
+    killed = []
 
     class Holding(Actor):
         async def receive(self, message, context):
             with trio.CancelScope(shield=True):
                 await trio.sleep(1.0)
-                seen.append(context.system.killed)
+                killed.append(context.system.killed)
 
     with suppress(SystemFailed), trio.CancelScope() as scope:
         async with ActorSystem("s", [ChildSpec("holding", Holding)]) as system:
@@ -62,7 +62,7 @@ async def test_a_system_of_which_nothing_comes_back_says_so_while_it_ends(autoju
                 case "cancel":
                     scope.cancel()
     assert system.killed
-    assert seen == [end != "leave"]
+    assert killed == [end != "leave"]
 
 
 @pytest.mark.promise("bitten.failure-wins")
@@ -101,19 +101,6 @@ async def test_a_failed_root_outranks_the_error_that_the_block_met_through_it(au
         assert cause is None
 
 
-async def test_an_interrupt_of_the_block_outranks_a_failed_root(autojump_clock):
-    async def interrupt():
-        async with open_system("s", [player("bad")], intensity=0, on_event=ignore) as system:
-            system.root.children()[0].tell(Boom())
-            try:
-                await trio.sleep_forever()
-            finally:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        await interrupt()
-
-
 async def test_find_goes_by_path(autojump_clock, system):
     await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a")])))
     assert system.find("/test") is system.root
@@ -148,11 +135,11 @@ async def test_the_tree_is_readable_while_it_runs(autojump_clock, system):
 
 @pytest.mark.promise("bitten.every-drop-counted", "tell.dead-letter")
 async def test_dead_letters_are_bounded_counted_and_told(autojump_clock):
-    heard = []
+    letters = []
     async with ActorSystem("s", dead_letter_capacity=2, on_event=lambda _: None) as system:
         ref = await system.spawn(player("a"))
         await ref.stop()
-        leave = system.dead_letters.subscribe(heard.append)
+        leave = system.dead_letters.subscribe(letters.append)
         for number in range(3):
             ref.tell(number)
         leave()
@@ -160,8 +147,8 @@ async def test_dead_letters_are_bounded_counted_and_told(autojump_clock):
         ref.tell(3)
         assert [letter.message for letter in system.dead_letters] == [2, 3]
         assert (len(system.dead_letters), system.dead_letters.count) == (2, 4)
-        assert heard[0] == DeadLetter("/s/a", "normal", 0, "dead")
-        assert len(heard) == 3
+        assert letters[0] == DeadLetter("/s/a", "normal", 0, "dead")
+        assert len(letters) == 3
 
 
 async def test_a_listener_that_is_false_is_called(autojump_clock):

@@ -85,7 +85,7 @@ async def test_a_reading_is_the_same_after_it_was_sent(autojump_clock, system):
 # Drawing
 
 
-def test_it_shows_counts_and_a_line_for_each_actor():
+def test_the_view_has_counts_and_a_line_for_each_actor():
     rows = [
         row("shop", 0),
         row("till", queued=35, restarts=2, age_s=150, error="ValueError: cold"),
@@ -103,7 +103,7 @@ def test_it_shows_counts_and_a_line_for_each_actor():
     )
 
 
-def test_where_not_all_fit_those_in_trouble_are_shown_with_those_above_them():
+def test_a_small_view_has_the_actors_in_trouble_and_their_parents():
     quiet = [row(f"quiet-{number}") for number in range(50)]
     deep = [row("room", 1), row("away", 2, state="backing_off")]
     drawn = draw(reading(row("shop", 0), *quiet, row("full", queued=5), *deep), rows=7, columns=80)
@@ -125,7 +125,7 @@ def test_nothing_in_a_name_or_an_error_reaches_the_terminal_as_a_control():
 
 
 @pytest.mark.parametrize(("kind", "again"), [(io.StringIO, 3), (Terminal, 3)])
-async def test_it_draws_until_the_system_ends(autojump_clock, kind, again):
+async def test_the_view_is_drawn_until_the_system_ends(autojump_clock, kind, again):
     file = kind()
     async with trio.open_nursery() as nursery, open_system("shop", [player("till")]) as system:
         nursery.start_soon(partial(top, system, file, every_s=2.0))
@@ -136,7 +136,7 @@ async def test_it_draws_until_the_system_ends(autojump_clock, kind, again):
     assert trio.current_time() == 5
 
 
-async def test_it_draws_on_standard_output(autojump_clock, system, capsys):
+async def test_the_view_is_drawn_on_standard_output(autojump_clock, system, capsys):
     with trio.move_on_after(0.5):
         await top(system)
     assert "1 of 1 actors run" in capsys.readouterr().out

@@ -1,19 +1,8 @@
 import pytest
 
-from actors import Crashed, Restart, Terminated
+from actors import Terminated
 from actors.testing import Probe
-from tests.actors.troupe import Boom, player
-
-
-@pytest.mark.promise("watch.once")
-async def test_a_notice_also_comes_for_one_already_dead(autojump_clock, system):
-    probe = await Probe.open(system)
-    ref = await system.spawn(player("a", restart=Restart.TEMPORARY))
-    ref.tell(Boom())
-    await ref.wait_stopped()
-    await probe.watch(ref)
-    assert isinstance((await probe.expect_end(ref)).reason, Crashed)
-    await probe.expect_none()
+from tests.actors.troupe import player
 
 
 @pytest.mark.promise("watch.new-incarnation-is-not-old", "names.free-before-terminated")

@@ -230,21 +230,21 @@ async def test_a_stack_that_cannot_be_read_does_not_end_the_watchdog(
 
 
 async def test_a_watchdog_that_dies_says_so(monkeypatch):
-    died, told = trio.Event(), []
+    died, events = trio.Event(), []
 
     def broken(*_):
         raise ValueError("out of order")
 
     def note(event):
         if isinstance(event, WatchdogDied):
-            told.append(event)
+            events.append(event)
             died.set()
 
     monkeypatch.setattr(watchdog.Watchdog, "_sample", broken)
     async with ActorSystem("s", on_event=note):
         with trio.fail_after(60):
             await died.wait()
-    assert told == [WatchdogDied("ValueError: out of order")]
+    assert events == [WatchdogDied("ValueError: out of order")]
 
 
 async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autojump_clock):
@@ -252,16 +252,16 @@ async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autoju
         return sum(thread.name == "actors.watchdog" for thread in threading.enumerate())
 
     first, second = [], []
-    before = threads()
+    others = threads()
     async with ActorSystem("one", on_event=first.append) as one:
         async with ActorSystem("two", on_event=second.append):
-            assert threads() == before + 1
+            assert threads() == others + 1
             ref = await one.spawn(player("a"))
             await ref.ask(Run(block))
             block()
             await trio.lowlevel.checkpoint()
-        assert threads() == before + 1
-    assert threads() == before
+        assert threads() == others + 1
+    assert threads() == others
     assert [held.path for held in blocked(first)] == ["/one/a", None]
     assert [held.path for held in blocked(second)] == [None]
 

@@ -30,7 +30,7 @@ async def ends(client: ChatClient, count: int) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_nodes_work_together_whatever_of_that_is_killed(
+async def test_nodes_work_together_while_their_connections_are_killed(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, part: str
 ) -> None:
     """A client of B sends messages in a thread owned by A, and is answered within seconds each time. Clients of A and B
@@ -57,7 +57,7 @@ async def killed_and_seen(two: ServerPair, on_a: ChatClient, token: str, part: s
                 for victim in victims(two, part):
                     nursery.start_soon(kill_soon, victim, chance.random() * 0.05)
                 with trio.fail_after(60):
-                    await said(two, token, f"m{number}")
+                    await post_until_accepted(two, token, f"m{number}")
                     await ends(on_b, number + 1)
                     await ends(on_a, number + 1)
         for client in (on_a, on_b):
@@ -74,7 +74,7 @@ async def kill_soon(victim: ActorRef, after_s: float) -> None:
     victim.kill()
 
 
-async def said(two: ServerPair, token: str, message_id: str) -> None:
+async def post_until_accepted(two: ServerPair, token: str, message_id: str) -> None:
     """Send B a message, and repeat it under the same id until it is accepted."""
     while True:
         status, _ = await post(

@@ -117,7 +117,7 @@ def to(name, **options):
 
 def doing(*acts):
     def act(light, context):
-        for one in acts:
-            one(light, context)
+        for step in acts:
+            step(light, context)
 
     return act

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,23 +25,6 @@ def taken(backlog, now):
     return words
 
 
-def test_a_key_goes_on_in_order_and_at_its_rate():
-    backlog = fill(make(), "a1", "a2", "a3")
-    assert taken(backlog, 5.0) == ["a1"]
-    assert backlog.due_at() == 6.0
-    assert taken(backlog, 5.9) == []
-    assert taken(backlog, 6.0) == ["a2"]
-    assert len(backlog) == 1
-
-
-def test_keys_do_not_hold_each_other_up():
-    backlog = fill(make(burst=2), "a1", "a2", "a3", "b1", "a4", "b2", "b3")
-    assert taken(backlog, 0.0) == ["a1", "a2", "b1", "b2"]
-    assert taken(backlog, 1.0) == ["a3", "b3"]
-    assert taken(backlog, 2.0) == ["a4"]
-    assert backlog.due_at() == math.inf
-
-
 def test_a_key_that_finds_no_place_waits_for_one():
     backlog = fill(make(max_keys=1), "a1", "b1")
     assert taken(backlog, 0.0) == ["a1"]
@@ -51,7 +32,7 @@ def test_a_key_that_finds_no_place_waits_for_one():
     assert taken(backlog, 1.0) == ["b1"]
 
 
-def test_what_is_not_wanted_any_more_takes_no_token():
+def test_an_unwanted_word_takes_no_token():
     unwanted = set()
     backlog = fill(make(unwanted=unwanted), "a1", "a2", "a3")
     unwanted |= {"a1", "a2"}
@@ -78,7 +59,7 @@ def test_the_oldest_of_all_can_be_taken_out_of_turn():
 
 
 @pytest.mark.parametrize("per_s", [0.001, 1000.0])
-def test_what_is_taken_out_of_turn_leaves_nothing_behind(per_s):
+def test_a_word_taken_out_of_turn_leaves_nothing_behind(per_s):
     backlog = fill(make(per_s=per_s), *(f"a{number}" for number in range(10)), "b0")
     with kept_bytes() as left:
         for number in range(10_000):
@@ -98,7 +79,7 @@ STEP = st.one_of(
 
 
 @given(st.lists(STEP, max_size=100), st.integers(1, 3))
-def test_it_gives_what_a_plain_search_through_a_list_would(steps, burst):
+def test_a_backlog_agrees_with_a_search_through_a_list(steps, burst):
     unwanted, plain, now = set(), [], 0.0
     backlog, buckets = make(burst=burst, unwanted=unwanted), Buckets(Rate(1.0, burst))
     for number, (step, argument) in enumerate(steps):

@@ -154,7 +154,7 @@ async def test_an_interrupt_of_the_keyboard_passes_and_counts_neither_way(autoju
     assert breaker.statistics().in_work == 0
 
 
-async def test_what_is_known_from_elsewhere_can_be_told(autojump_clock):
+async def test_outcomes_of_other_calls_can_be_reported(autojump_clock):
     breaker = make(limit=2)
     breaker.fail()
     breaker.succeed()

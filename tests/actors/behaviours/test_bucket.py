@@ -12,28 +12,6 @@ def take_all(buckets, key, now):
     return taken
 
 
-def test_a_rate_without_a_burst_gives_one_token_at_a_time():
-    buckets = Buckets(Rate(4.0))
-    assert take_all(buckets, "a", 100.0) == 1
-    assert buckets.ready_at("a", 100.0) == 100.25
-    assert take_all(buckets, "a", 100.2) == 0
-    assert take_all(buckets, "a", 100.25) == 1
-
-
-def test_a_quiet_time_gives_a_burst_and_no_more():
-    buckets = Buckets(Rate(1.0, burst=3))
-    assert take_all(buckets, "a", 0.0) == 3
-    assert take_all(buckets, "a", 1.0) == 1
-    assert take_all(buckets, "a", 1000.0) == 3
-
-
-def test_each_key_has_its_own_bucket():
-    buckets = Buckets(Rate(1.0))
-    assert take_all(buckets, "a", 0.0) == 1
-    assert take_all(buckets, "b", 0.0) == 1
-    assert len(buckets) == 2
-
-
 def test_when_all_places_are_in_use_a_new_key_waits_for_the_first_that_is_idle():
     buckets = Buckets(Rate(0.5), max_keys=2)
     buckets.take("a", 0.0)

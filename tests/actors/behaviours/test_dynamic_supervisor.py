@@ -43,21 +43,21 @@ async def rooms(system):
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_children_come_from_the_template_with_their_own_arguments(autojump_clock, rooms):
-    one = await rooms.ask(StartFromTemplate("cats"))
-    other = await rooms.ask(StartFromTemplate("dogs", seats=3))
-    assert (one.path, other.path) == ("/test/rooms/room-cats", "/test/rooms/room-dogs")
-    assert await one.ask(Read()) == ["cats", 10]
-    assert await other.ask(Read()) == ["dogs", 3]
-    assert rooms.children() == [one, other]
+    cats = await rooms.ask(StartFromTemplate("cats"))
+    dogs = await rooms.ask(StartFromTemplate("dogs", seats=3))
+    assert (cats.path, dogs.path) == ("/test/rooms/room-cats", "/test/rooms/room-dogs")
+    assert await cats.ask(Read()) == ["cats", 10]
+    assert await dogs.ask(Read()) == ["dogs", 3]
+    assert rooms.children() == [cats, dogs]
 
 
 @pytest.mark.promise("restart.dynamic-template")
 async def test_a_restarted_child_keeps_its_arguments(autojump_clock, rooms):
-    one, other = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
-    other.tell("remembered")
-    await tell(one, "forgotten", Boom())
-    assert await one.ask(Read()) == ["cats", 10]
-    assert await other.ask(Read()) == ["dogs", 10, "remembered"]
+    cats, dogs = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
+    dogs.tell("remembered")
+    await tell(cats, "forgotten", Boom())
+    assert await cats.ask(Read()) == ["cats", 10]
+    assert await dogs.ask(Read()) == ["dogs", 10, "remembered"]
 
 
 @pytest.mark.promise("restart.dynamic-template")
@@ -124,9 +124,9 @@ async def test_when_the_supervisor_restarts_its_children_do_not_come_back(autoju
         ChildSpec("above", lambda: Supervisor([ChildSpec("rooms", lambda: DynamicSupervisor(room))]))
     )
     (rooms,) = above.children()
-    one = await rooms.ask(StartFromTemplate("cats"))
+    child = await rooms.ask(StartFromTemplate("cats"))
     await kill(rooms)
-    assert not one.alive
+    assert not child.alive
     assert rooms.children() == []
     assert await (await rooms.ask(StartFromTemplate("cats"))).ask(Read()) == ["cats", 10]
 

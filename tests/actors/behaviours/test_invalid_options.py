@@ -35,6 +35,5 @@ def source():
     ],
 )
 async def test_the_error_names_the_option(make, wrong):
-    with pytest.raises(InvalidSpec) as caught:
+    with pytest.raises(InvalidSpec, match=f"^{wrong}: "):
         make()
-    assert caught.value.field == wrong

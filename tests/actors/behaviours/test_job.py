@@ -106,18 +106,6 @@ async def test_a_job_that_fails_too_often_says_so_with_the_cause_of_each_attempt
     assert (crash.path, crash.decision.value) == ("/test/flaky", "stop")
 
 
-async def test_each_caller_gets_an_error_of_its_own(autojump_clock, system):
-    """Raising one in many tasks would mix their tracebacks."""
-    started = await Job.start(system, "flaky", Flaky(OSError()))
-    caught = []
-    for _ in range(2):
-        with pytest.raises(JobFailed) as error:
-            await started.result()
-        caught.append(error.value)
-    assert caught[0] is not caught[1]
-    assert caught[0].causes == caught[1].causes
-
-
 async def test_only_errors_that_may_pass_are_retried(autojump_clock, system):
     flaky = Flaky(OSError(), ValueError("bug"), OSError())
     started = await Job.start(system, "flaky", flaky, retry=Retry(9, STEADY, on=(OSError,)))
@@ -197,7 +185,7 @@ async def test_the_end_of_its_supervisor_is_no_silence(autojump_clock, system, b
 
 
 async def test_a_result_in_the_moment_of_the_end_is_not_lost(autojump_clock, system):
-    seen = set()
+    states = set()
     for number in range(30):
         gate = trio.Event()
         work = gate.wait if number % 2 else partial(_fail_after, gate)
@@ -205,13 +193,13 @@ async def test_a_result_in_the_moment_of_the_end_is_not_lost(autojump_clock, sys
         await settled()
         gate.set()
         await started.cancel()
-        seen.add(started.state)
+        states.add(started.state)
         with trio.fail_after(1):
             try:
                 await started.result()
             except (JobFailed, JobCancelled):
                 continue
-    assert seen <= {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+    assert states <= {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
 
 
 async def _fail_after(gate):
@@ -234,11 +222,11 @@ async def test_a_job_of_a_spec_runs_with_its_supervisor_and_stays_to_be_asked(au
     parent = await system.spawn(ChildSpec("sup", lambda: Supervisor([job("sum", add, 1, 2), player("b")])))
     ref = system.find("/test/sup/sum")
     await trio.sleep(50)
-    asked = await ref.ask(GetJob())
-    assert await asked.result() == 3
+    sum_job = await ref.ask(GetJob())
+    assert await sum_job.result() == 3
     assert await ref.wait_stopped() == Normal()
     assert trio.current_time() == 61.0
-    assert await asked.result() == 3
+    assert await sum_job.result() == 3
     assert [child.path for child in parent.children()] == ["/test/sup/b"]
 
 
@@ -253,7 +241,7 @@ async def test_a_job_of_a_spec_runs_again_with_the_next_incarnation_of_its_super
     assert await second.result() == 3
 
 
-async def test_what_a_job_is_not_asked_for_is_unhandled(autojump_clock, system):
+async def test_a_job_leaves_unknown_requests_unhandled(autojump_clock, system):
     ref = await system.spawn(job("work", trio.sleep_forever))
     with pytest.raises(UnhandledMessage):
         await ref.ask(Read())
@@ -297,6 +285,7 @@ async def test_a_job_without_a_name_has_a_number(autojump_clock, system):
     other = await system.spawn(player("other", supervision=Supervision()))
     jobs = [await Job.start(parent, None, add, 1, 2) for parent in (system, system, other)]
     jobs.append(await other.ask(Run(lambda context: Job.start(context, None, add, 1, 2))))
-    assert [one.ref.path for one in jobs] == ["/test/job-1", "/test/job-2", "/test/other/job-3", "/test/other/job-4"]
+    paths = [started.ref.path for started in jobs]
+    assert paths == ["/test/job-1", "/test/job-2", "/test/other/job-3", "/test/other/job-4"]
     assert await jobs[0].result() == 3
     assert (await Job.start(system, None, add, 1, 2)).ref.path == "/test/job-5"

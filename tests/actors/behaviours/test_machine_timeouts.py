@@ -10,14 +10,6 @@ from tests.actors.behaviours.lights import Light, Note, doing, start, to
 from tests.actors.troupe import tell
 
 
-async def test_a_state_timeout_comes_if_the_state_is_not_left(autojump_clock, light):
-    await light.do(lambda machine, _: machine.state_timeout(5, "slow"))
-    await trio.sleep(3)
-    await light.tell(Note("x"))
-    await trio.sleep(10)
-    assert light.news() == ["x", "StateTimeout slow in red at 5"]
-
-
 async def test_a_state_timeout_ends_with_its_state(autojump_clock, light, system):
     await light.do(lambda machine, _: machine.state_timeout(5))
     await light.do(to("dark"))
@@ -127,7 +119,7 @@ async def test_an_event_that_comes_in_the_moment_of_an_event_timeout_goes_before
     assert light.news() == ["x"]
 
 
-async def test_what_was_postponed_goes_before_an_event_timeout_and_ends_it(autojump_clock, system):
+async def test_a_postponed_event_goes_before_an_event_timeout_and_ends_it(autojump_clock, system):
     class Slow(Light):
         async def receive(self, message, context):
             await super().receive(message, context)

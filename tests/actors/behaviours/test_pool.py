@@ -236,15 +236,15 @@ async def test_a_worker_that_dies_with_a_request_fails_it_at_once(autojump_clock
     assert all(row.unanswered == 0 for row in pool.statistics().workers)
 
 
-async def test_one_slow_worker_holds_up_nobody(autojump_clock, system):
+async def test_a_slow_worker_does_not_delay_the_others(autojump_clock, system):
     pool = await open_pool(system, capacity=5)
     slow = pool.workers[0]
     await tell(slow, Hang())
     for number in range(60):
         await tell(pool, number)
     assert slow.statistics()[Lane.NORMAL].depth == 5
-    told = [await ref.ask(Read()) for ref in pool.workers[1:]]
-    assert sum(map(len, told)) == 55
+    received = [await ref.ask(Read()) for ref in pool.workers[1:]]
+    assert sum(map(len, received)) == 55
     for ref in pool.workers[1:]:
         ref.tell(Hang())
     await settled()
@@ -387,7 +387,7 @@ async def test_a_pool_ref_serves_one_pool(autojump_clock, system, pool, listener
     assert len(listeners) == 1
 
 
-async def test_what_is_told_to_the_pools_actor_is_passed_on(autojump_clock, system):
+async def test_messages_told_to_the_pools_actor_are_passed_on(autojump_clock, system):
     pool = await open_pool(system, size=2)
     pool.ref.tell("one")
     pool.ref.tell("two")
@@ -397,7 +397,7 @@ async def test_what_is_told_to_the_pools_actor_is_passed_on(autojump_clock, syst
     assert await heard(pool) == {"w-1": ["one"], "w-2": ["two"]}
 
 
-async def test_what_the_pools_actor_cannot_pass_on_harms_no_worker(autojump_clock, system):
+async def test_a_message_that_the_pools_actor_cannot_pass_on_harms_no_worker(autojump_clock, system):
     pool = await open_pool(system, size=1, routing=ConsistentHash(lambda message: message), capacity=1)
     await tell(pool, "first")
     await pool.workers[0].ask(Read())
@@ -444,7 +444,7 @@ ROUTINGS = st.sampled_from([None, LeastLoaded, lambda: ConsistentHash(lambda _: 
 @pytest.mark.promise("pool.remaining-workers")
 @settings(max_examples=40, deadline=None)
 @given(FAULTS, ROUTINGS)
-def test_whatever_happens_every_call_ends_and_the_pool_answers_again(faults, routing):
+def test_every_call_ends_and_the_pool_answers_again_after_any_faults(faults, routing):
     async def main():
         outcome = Outcome()
         pool = PoolRef(routing() if routing else None)

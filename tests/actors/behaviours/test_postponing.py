@@ -7,7 +7,7 @@ from actors import ActorCrashed, Ask, Directive
 from actors.behaviours.state_machine import Entered, StateTimeout, on_entry
 from actors.stash import StashFull
 from tests.actors.behaviours.lights import Light, Note, Query, doing, start, to
-from tests.actors.troupe import settled, tell
+from tests.actors.troupe import tell
 
 
 async def test_an_event_can_change_the_state_and_be_postponed_into_it(autojump_clock, light):
@@ -178,18 +178,3 @@ async def test_a_caller_that_leaves_does_not_cut_short_what_its_request_set_off(
     timeout_at = begin + 30 + min(patience_s, 10)
     assert light.news() == [*entered, "a", "slow", "b", f"StateTimeout dark in dark at {timeout_at:g}"]
     assert not list(system.dead_letters)
-
-
-@pytest.mark.promise("bitten.cancelled-ask")
-async def test_a_caller_that_leaves_cuts_its_postponed_request_short_and_no_other(autojump_clock, system):
-    light = await start(system, Patient)
-    begin, times = trio.current_time(), []
-    async with trio.open_nursery() as nursery:
-        await light.tell(Note("a", "red"))
-        nursery.start_soon(ask, light, Query(), 15)
-        await settled()
-        await light.tell(Note("b", "red", then=lambda *_: times.append(trio.current_time())))
-        await light.tell(Note("go", then=to("dark")))
-    await settled()
-    assert light.news()[2:] == ["go", "red -> dark", "a", "b"]
-    assert times == [begin + 15]

@@ -11,7 +11,7 @@ def test_openings_that_fail_wait_longer_and_longer():
     assert [kept.retry_in_s(at) for at in (8.0, 11.0, 13.0)] == [4.0, 1.0, 0.0]
 
 
-def test_what_was_open_for_long_starts_from_the_minimum_again():
+def test_a_long_opening_resets_the_delay():
     kept = ReopenPolicy(STEADY, 0.0)
     kept.failed(OSError(), 0.0, 0.5)
     kept.opened(1.0)
@@ -21,7 +21,7 @@ def test_what_was_open_for_long_starts_from_the_minimum_again():
     assert kept.failed(OSError(), 14.0, 0.5) == 1.0
 
 
-def test_it_is_away_from_the_moment_it_is_lost():
+def test_a_resource_is_away_from_the_moment_it_is_lost():
     kept, error = ReopenPolicy(STEADY, 0.0), OSError()
     kept.opened(0.0)
     kept.lost(20.0)

@@ -22,7 +22,7 @@ from actors import (
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
 from actors.behaviours.resource import Resource, resource
 from actors.behaviours.resource_actor import ResourceActor, ResourceOptions
-from tests.actors.troupe import Read, during, failing, settled
+from tests.actors.troupe import Read, calls, during, failing, settled
 
 OPTIONS = ResourceOptions(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))
 
@@ -112,7 +112,7 @@ async def start(system, exchange, *, options=OPTIONS, **kwargs):
     return started
 
 
-async def test_those_in_a_hurry_learn_at_once_that_it_is_away(autojump_clock, system, exchange):
+async def test_fail_fast_refuses_at_once_while_the_resource_is_away(autojump_clock, system, exchange):
     exchange.failures = [OSError("refused")] * 2
     wire = await start(system, exchange)
     await trio.sleep(2.0)
@@ -127,7 +127,7 @@ async def test_those_in_a_hurry_learn_at_once_that_it_is_away(autojump_clock, sy
 
 
 @pytest.mark.promise("restart.backoff-growth")
-async def test_what_does_not_open_is_tried_again_with_growing_delays(autojump_clock, system, exchange):
+async def test_opening_is_retried_with_growing_delays(autojump_clock, system, exchange):
     exchange.failures = [OSError("refused"), OSError("refused"), ValueError("refused")]
     wire = await start(system, exchange)
     assert await wire.use(lambda opened: opened.send("hello"), timeout_s=60) == "hello by 1"
@@ -146,7 +146,7 @@ async def test_opening_has_a_time_limit(autojump_clock, system, exchange):
     assert (await wire.status()).open
 
 
-async def test_it_is_entered_and_left_in_one_task(autojump_clock, exchange, wire):
+async def test_a_resource_is_entered_and_left_in_one_task(autojump_clock, exchange, wire):
     wire.broken(exchange.wire)
     await trio.sleep(2)
     await wire.ref.stop()
@@ -155,7 +155,7 @@ async def test_it_is_entered_and_left_in_one_task(autojump_clock, exchange, wire
 
 
 @pytest.mark.parametrize("error", [OSError("cut"), None])
-async def test_what_fails_inside_it_is_noticed_and_it_is_opened_again(autojump_clock, exchange, wire, error, caplog):
+async def test_a_resource_that_fails_in_the_background_is_opened_again(autojump_clock, exchange, wire, error, caplog):
     exchange.wire.error = error
     await trio.sleep(5)
     exchange.wire.cut.set()
@@ -171,19 +171,12 @@ async def test_what_fails_inside_it_is_noticed_and_it_is_opened_again(autojump_c
 @pytest.mark.promise("bitten.failures-reach-owner")
 async def test_a_use_is_cut_off_when_the_resource_goes_away(autojump_clock, system, exchange):
     wire = await start(system, exchange, limit=math.inf)
-    seen = []
-
-    async def use():
-        with pytest.raises(ResourceLost) as caught:
-            await wire.use(Wire.hang)
-        seen.append((caught.value.path, isinstance(caught.value, trio.BrokenResourceError), trio.current_time()))
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(2):
-            nursery.start_soon(use)
+    async with calls(*[lambda: wire.use(Wire.hang)] * 2) as losses:
         await trio.sleep(1)
         exchange.wire.cut.set()
-    assert seen == [("/test/wire", True, 1.0)] * 2
+    assert [(type(error), error.path) for error in losses] == [(ResourceLost, "/test/wire")] * 2
+    assert issubclass(ResourceLost, trio.BrokenResourceError)
+    assert trio.current_time() == 1.0
 
 
 async def test_a_user_may_say_that_it_is_broken(autojump_clock, system, exchange):
@@ -279,7 +272,7 @@ async def test_no_more_may_wait_than_there_is_room_for(autojump_clock, system, e
         nursery.cancel_scope.cancel()
 
 
-async def test_its_check_is_made_every_so_often_and_opens_it_again_when_it_fails(autojump_clock, system, exchange):
+async def test_a_failed_periodic_check_opens_the_resource_again(autojump_clock, system, exchange):
     checked = []
 
     async def check(opened):
@@ -363,7 +356,7 @@ async def test_an_exit_that_hangs_is_cut_off(autojump_clock, exchange, wire, cap
 
 
 @pytest.mark.promise("peers.stop-hooks-on-cancel")
-async def test_its_exit_runs_when_its_actor_is_killed_or_its_system_cancelled(autojump_clock, exchange):
+async def test_the_exit_runs_when_the_actor_is_killed_or_the_system_cancelled(autojump_clock, exchange):
     exchange.exit_s = 2.0
     async with ActorSystem("s") as system:
         spec = resource("wire", exchange.source, options=OPTIONS)
@@ -379,7 +372,7 @@ async def test_its_exit_runs_when_its_actor_is_killed_or_its_system_cancelled(au
     assert exchange.diary[3:] == [("open", 2.0), ("exit", 3.0), ("closed", 5.0)]
 
 
-async def test_it_can_be_stopped_while_it_opens_and_between_two_tries(autojump_clock, system, exchange):
+async def test_a_resource_can_be_stopped_while_it_opens_and_between_two_tries(autojump_clock, system, exchange):
     exchange.open_s = 2.0
     exchange.exit_s = 0.5
     wire = await start(system, exchange)

@@ -46,7 +46,7 @@ class Busy(Exception):
 @pytest.mark.parametrize(
     ("wish_s", "delay_s"), [(7.5, 7.5), (0.5, 1.0), (0, 1.0), (math.inf, 1.0), (math.nan, 1.0), (None, 1.0), ("9", 1.0)]
 )
-def test_who_says_how_long_to_stay_away_is_heard(wish_s, delay_s):
+def test_an_error_may_say_how_long_to_wait(wish_s, delay_s):
     retry = Retry(3, Backoff(min_s=1.0, max_s=2.0, jitter=0.0))
     assert retry.delay_s(1, Busy(wish_s), 0.5) == delay_s
     assert retry.delay_s(1, ExceptionGroup("", [ValueError(), Busy(wish_s), Busy(0.1)]), 0.5) == delay_s

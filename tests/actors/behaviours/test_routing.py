@@ -106,8 +106,8 @@ def test_the_order_of_the_workers_is_no_matter_to_a_key(names, random):
 
 
 def test_keys_are_the_same_in_every_process():
-    found = owners("abcd", ["one", "two", "three", b"one", 1, 2, 3, "1"])
-    assert "".join(found.values()) == "bddbddcb"
+    owner_of = owners("abcd", ["one", "two", "three", b"one", 1, 2, 3, "1"])
+    assert "".join(owner_of.values()) == "bddbddcb"
 
 
 def test_equal_keys_go_together_and_only_the_owner_is_named():

@@ -19,7 +19,7 @@ async def test_a_start_by_reference_may_take_as_long_as_the_child_may(autojump_c
 
 
 @pytest.mark.promise("names.taken")
-async def test_what_goes_wrong_is_told_whoever_the_parent_is(autojump_clock, system):
+async def test_a_failed_start_raises_the_same_error_for_every_kind_of_parent(autojump_clock, system):
     parent = await system.spawn(player("a", supervision=Supervision()))
     await start_under(parent, player("b"))
     with pytest.raises(AlreadyStarted):

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import pytest
 
-from actors import InvalidSpec, Restart, StartFailed
-from actors.behaviours.state_machine import TransitionRefused, check_table, check_transition
-from tests.actors.behaviours.lights import Light, Note, start, to
+from actors import InvalidSpec, StartFailed
+from actors.behaviours.state_machine import TransitionRefused, check_table
+from tests.actors.behaviours.lights import Light, start, to
 
 
 class OneWay(Light):
@@ -30,12 +30,6 @@ async def test_a_table_is_kept_to(autojump_clock, system):
     assert await light.state() == "dark"
 
 
-async def test_a_refused_change_that_nobody_catches_is_a_crash(autojump_clock, system):
-    light = await start(system, OneWay, restart=Restart.TEMPORARY)
-    await light.tell(Note("go", then=to("dark")))
-    assert isinstance((await light.ref.wait_stopped()).error, TransitionRefused)
-
-
 def test_a_table_with_a_gap_is_refused_when_the_class_is_made():
     with pytest.raises(InvalidSpec, match="red leads to 'grene', which has no row of its own"):
 
@@ -55,13 +49,3 @@ async def test_an_initial_state_the_table_does_not_know_is_refused(autojump_cloc
 
     with pytest.raises(StartFailed, match="has no row for anywhere, the initial state"):
         await start(system, Off)
-
-
-def test_a_table_can_be_checked_without_a_machine():
-    table = {"a": {"b"}, "b": {"a", "b"}}
-    check_table(table)
-    check_transition(table, "a", "b")
-    with pytest.raises(TransitionRefused):
-        check_transition(table, "a", "a")
-    with pytest.raises(TransitionRefused):
-        check_transition(table, "c", "a")

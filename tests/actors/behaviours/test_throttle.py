@@ -83,8 +83,7 @@ async def ref(system, post):
 
 
 async def test_told_messages_are_delayed_to_the_rate_and_keep_their_order(autojump_clock, system, post, ref):
-    for word in "abc":
-        ref.tell(word)
+    await tell(ref, *"abc")
     await trio.sleep(10)
     assert post.times() == [("a", 0.0), ("b", 1.0), ("c", 2.0)]
     assert system.dead_letters.count == 0
@@ -100,8 +99,7 @@ async def test_requests_are_delayed_too_and_get_what_the_work_returns(autojump_c
 
 async def test_no_more_than_so_many_are_in_work_at_once(autojump_clock, system, post):
     ref = await spawn(system, post, Rate(1000.0, burst=10), at_once=2)
-    for word in ("slow1", "slow2", "slow3", "d"):
-        ref.tell(word)
+    await tell(ref, "slow1", "slow2", "slow3", "d")
     await trio.sleep(20)
     assert post.times() == [("slow1", 0.0), ("slow2", 0.0), ("slow3", 5.0), ("d", 5.0)]
 
@@ -140,7 +138,7 @@ async def test_work_that_nobody_waits_for_any_more_is_cancelled(autojump_clock, 
     ("overflow", "done", "lost"),
     [(Overflow.DROP_NEWEST, ["a", "b", "c"], "d"), (Overflow.DROP_OLDEST, ["a", "c", "d"], "b")],
 )
-async def test_what_finds_no_room_is_refused_by_the_policy(autojump_clock, system, post, overflow, done, lost):
+async def test_a_full_backlog_drops_by_its_policy(autojump_clock, system, post, overflow, done, lost):
     ref = await spawn(system, post, backlog=2, overflow=overflow)
     for word in "abcd":
         await tell(ref, word)
@@ -267,9 +265,8 @@ async def test_nothing_is_left_behind(autojump_clock, system, ref):
     [({"at_once": 0}, "at_once"), ({"backlog": 0}, "backlog"), ({"overflow": Overflow.WAIT}, "overflow")],
 )
 def test_arguments_that_make_no_sense_are_refused(options, wrong):
-    with pytest.raises(InvalidSpec) as caught:
+    with pytest.raises(InvalidSpec, match=f"^{wrong}: "):
         Throttle(Post().work, Buckets(Rate(1.0)), **options)
-    assert caught.value.field == wrong
 
 
 async def test_work_that_ends_in_the_moment_of_a_stop_starts_no_other(autojump_clock, system):
@@ -394,7 +391,7 @@ async def test_turns_are_given_at_the_rate_of_each_key(autojump_clock, system):
     assert times == [("x", 0.0), ("y", 0.0), (None, 0.0), ("x", 1.0), ("x", 2.0)]
 
 
-async def test_who_gives_turns_only_does_no_work(autojump_clock, system):
+async def test_a_throttle_without_work_leaves_other_requests_unhandled(autojump_clock, system):
     ref = await turns(system, Rate(1.0))
     with pytest.raises(UnhandledMessage):
         await ref.ask(Send("a"))

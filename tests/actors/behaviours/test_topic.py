@@ -56,7 +56,7 @@ async def test_everybody_who_subscribed_gets_it_once_and_in_order(autojump_clock
 
 
 @pytest.mark.promise("topic.once", "watch.tables-empty")
-async def test_who_unsubscribes_gets_no_more(autojump_clock, system, news):
+async def test_an_unsubscribed_actor_gets_nothing_more(autojump_clock, system, news):
     ref = await subscribed(system, news, "a")
     news.tell(Publish(1))
     await news.ask(Unsubscribe(ref))
@@ -121,7 +121,7 @@ async def test_a_subscription_has_a_lane(autojump_clock, system, news):
     assert {lane: queue.depth for lane, queue in ref.statistics().items()} == {Lane.ALERT: 1, Lane.NORMAL: 0}
 
 
-async def test_what_is_retained_is_given_to_new_subscribers(autojump_clock, system):
+async def test_retained_messages_are_given_to_new_subscribers(autojump_clock, system):
     news = await system.spawn(ChildSpec("news", topic(retain=2)))
     old = await subscribed(system, news, "old")
     for number in range(4):
@@ -170,10 +170,10 @@ async def test_a_topic_that_ended_leaves_nothing_behind(autojump_clock, system):
     assert await counts(again) == {}
     assert await ref.ask(Read()) == [published]
     await ref.stop()
-    known = weakref.ref(published)
+    reference = weakref.ref(published)
     del news, published
     gc.collect()
-    assert known() is None
+    assert reference() is None
 
 
 async def test_a_notice_cannot_be_forged_by_way_of_a_topic(autojump_clock, system, news):

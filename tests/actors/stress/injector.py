@@ -216,9 +216,9 @@ class FaultInjector:
 
     async def ask(self, ref, request, timeout_s, patience_s, *, fail_fast=False):
         """Ask, and check that the ask ends in time and with the right answer."""
-        ledger, one = self.ledger, isinstance(ref, ActorRef)
-        name = f"{type(request).__name__} to {ref.path if one else 'pool'}"
-        began, dead = trio.current_time(), one and not ref.alive
+        ledger, is_actor = self.ledger, isinstance(ref, ActorRef)
+        name = f"{type(request).__name__} to {ref.path if is_actor else 'pool'}"
+        began, dead = trio.current_time(), is_actor and not ref.alive
         ledger.open_asks += 1
         try:
             with trio.move_on_after(patience_s):

@@ -128,8 +128,8 @@ async def check_group(ledger):
     back = [actor for actor in group if actor.traits.spec.restart is not Restart.TEMPORARY]
     stopped = sorted((actor for actor in before if actor.over), key=lambda actor: actor.ended_as)
     reverse = [victim, *(actor for actor in reversed(group) if actor is not victim)]
-    for verb, seen, expected in (("started", ledger.actors[mark:], back), ("stopped", stopped, reverse)):
-        paths, wanted = [actor.path for actor in seen], [actor.path for actor in expected]
+    for verb, started, expected in (("started", ledger.actors[mark:], back), ("stopped", stopped, reverse)):
+        paths, wanted = [actor.path for actor in started], [actor.path for actor in expected]
         if (mine := [path for path in paths if parent_of(path) == boss.path]) != wanted:
             ledger.violation(f"{boss.path} {verb} {mine}, not {wanted}")
     for actor in back:

@@ -70,9 +70,9 @@ async def scene(weather):
         with await EventProbe.open(system) as log:
             async with weather(system) as storm:
                 await talk(system)
-            heard = [await system.find(path).ask(Read()) for path in PATHS]
+            messages = [await system.find(path).ask(Read()) for path in PATHS]
         story = [repr(event) for event in log.seen]
-    return storm.log, heard, story, storm.json()
+    return storm.log, messages, story, storm.json()
 
 
 RATES = Rates(kill=0.05, delay=0.1, fail=0.1, drop=0.1, kills_per_s=0.3, delay_s=0.5)
@@ -84,11 +84,11 @@ def stormy(seed, rates=RATES, subtree="/s/sup"):
 
 @pytest.mark.promise("testing.chaos")
 def test_every_kind_of_fault_comes_and_only_in_the_subtree():
-    log, heard, story, _ = simulate(scene, stormy(1), seed=1)
+    log, received, story, _ = simulate(scene, stormy(1), seed=1)
     assert {fault.kind for fault in log} == set(FaultKind)
     assert all(fault.path.startswith("/s/sup") for fault in log)
     assert any(fault.message is None for fault in log)
-    assert [len(messages) for messages in heard[:2]] == [40, 40]
+    assert [len(messages) for messages in received[:2]] == [40, 40]
     assert 80 * 0.2 < sum(fault.message is not None for fault in log) < 80 * 0.5
     assert any("Killed" in line for line in story)
     assert any("ChaosFault" in line for line in story)
@@ -114,17 +114,17 @@ def test_the_faults_at_messages_do_not_depend_on_the_order_of_tasks():
 @pytest.mark.promise("testing.chaos")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_log_that_went_through_json_is_replayed_exactly(seed):
-    log, heard, story, text = simulate(scene, stormy(seed), seed=seed)
+    log, received, story, text = simulate(scene, stormy(seed), seed=seed)
     assert len(log) > 10
     again = simulate(scene, lambda system: replay(system, load_faults(text)), seed=seed)
-    assert again == (log, heard, story, text)
+    assert again == (log, received, story, text)
 
 
 def test_half_a_log_brings_half_the_faults():
     log, *_ = simulate(scene, stormy(2, Rates(drop=0.2)), seed=1)
-    half, heard, *_ = simulate(scene, lambda system: replay(system, log[::2]), seed=1)
+    half, received, *_ = simulate(scene, lambda system: replay(system, log[::2]), seed=1)
     assert half == log[::2]
-    assert sum(len(messages) for messages in heard) == 160 - len(half)
+    assert sum(len(messages) for messages in received) == 160 - len(half)
 
 
 def test_faults_are_plain_json():
@@ -149,9 +149,8 @@ def test_faults_are_plain_json():
     ],
 )
 def test_rates_that_cannot_be_are_refused(options, field):
-    with pytest.raises(InvalidSpec) as refused:
+    with pytest.raises(InvalidSpec, match=f"^{field}: "):
         Rates(**options)
-    assert refused.value.field == field
 
 
 @pytest.mark.promise("testing.chaos")

@@ -73,7 +73,7 @@ async def boss(stage):
     return stage
 
 
-async def test_it_knows_where_it_is(autojump_clock, boss):
+async def test_an_actor_knows_its_place(autojump_clock, boss):
     assert await run(boss, lambda context: context.path) == PATH
     assert await run(boss, lambda context: context.incarnation) == 1
     assert await run(boss, lambda context: context.parent.path) == "/test"
@@ -121,19 +121,19 @@ async def test_an_actor_without_supervision_has_no_children(autojump_clock, stag
 
 
 async def test_a_supervisors_own_children_start_with_it(autojump_clock, stage):
-    seen = []
+    paths = []
 
     class Boss(Supervisor):
         async def receive(self, message, context):
-            seen.extend(ref.path for ref in context.children())
+            paths.extend(ref.path for ref in context.children())
             message.reply(None)
 
     await stage.open(Boss([player("a"), player("b")]))
     await stage.ask(Read())
-    assert seen == [f"{PATH}/a", f"{PATH}/b"]
+    assert paths == [f"{PATH}/a", f"{PATH}/b"]
 
 
-async def test_what_it_tells_arrives_in_order(autojump_clock, boss):
+async def test_told_messages_arrive_in_order(autojump_clock, boss):
     peer = await boss.peer("peer")
 
     async def talk(context):
@@ -148,14 +148,14 @@ async def test_what_it_tells_arrives_in_order(autojump_clock, boss):
     assert await boss.told("peer") == [1, 2, 3, 4]
 
 
-async def test_what_it_tells_itself_comes_back(autojump_clock, stage):
+async def test_a_message_told_to_itself_comes_back(autojump_clock, stage):
     actor = Player()
     await stage.open(actor)
     assert await run(stage, lambda context: context.ref.tell("later") or list(actor.heard)) == []
     assert await stage.ask(Read()) == ["later"]
 
 
-async def test_its_asks_end_with_what_the_other_answers(autojump_clock, boss):
+async def test_an_ask_ends_with_the_answer(autojump_clock, boss):
     peer = await boss.peer("peer")
 
     def answer(request):
@@ -177,7 +177,7 @@ async def test_its_asks_end_with_what_the_other_answers(autojump_clock, boss):
     assert await run(boss, ask) is False
 
 
-async def test_its_asks_end_without_an_answer_too(autojump_clock, boss):
+async def test_an_ask_ends_without_an_answer_too(autojump_clock, boss):
     peer, dead = await boss.peer("peer"), await boss.peer("dead")
     await boss.end(dead)
 
@@ -274,7 +274,7 @@ async def test_a_watcher_that_cannot_live_without_the_other_fails(autojump_clock
         assert str(died.value.reason.error) == str(DeathPact(PATH, "/test/other", "shutdown"))
 
 
-async def test_it_can_end_others(autojump_clock, boss):
+async def test_an_actor_can_stop_another(autojump_clock, boss):
     other = await boss.peer("other")
 
     async def end(context):
@@ -284,7 +284,7 @@ async def test_it_can_end_others(autojump_clock, boss):
     assert await run(boss, end) == (Shutdown(), False, Shutdown())
 
 
-async def test_it_can_end_itself_after_the_message_in_work(autojump_clock, stage):
+async def test_an_actor_can_stop_itself_after_the_message_in_work(autojump_clock, stage):
     diary = []
     await stage.open(Player("a", diary))
     assert await run(stage, lambda context: context.stop() or "answered") == "answered"
@@ -295,7 +295,7 @@ async def test_it_can_end_itself_after_the_message_in_work(autojump_clock, stage
     assert diary == ["start a", "stop a (normal)"]
 
 
-async def test_what_it_sets_aside_comes_back_in_order(autojump_clock, stage):
+async def test_stashed_messages_come_back_in_order(autojump_clock, stage):
     class Shy(Player):
         async def on_start(self, context):
             self.stash = Stash(context, capacity=2)
@@ -345,7 +345,7 @@ async def test_a_stash_has_its_bounds(autojump_clock, stage):
         stashes[0].stash("late")
 
 
-async def test_it_knows_whether_it_is_stopping(autojump_clock, stage):
+async def test_an_actor_knows_whether_it_is_stopping(autojump_clock, stage):
     modes = []
     await stage.open(Player(stopping=lambda context: modes.append(context.stopping)))
     assert await run(stage, lambda context: context.stopping) is None
@@ -354,7 +354,7 @@ async def test_it_knows_whether_it_is_stopping(autojump_clock, stage):
     assert modes == [StopMode.AFTER_MESSAGE]
 
 
-async def test_whoever_passes_a_request_on_learns_of_its_end(autojump_clock, boss):
+async def test_a_request_reports_its_end(autojump_clock, boss):
     ends = []
 
     class Noted(Run):
@@ -366,13 +366,6 @@ async def test_whoever_passes_a_request_on_learns_of_its_end(autojump_clock, bos
 
     assert await boss.ask(Noted(lambda context: 1)) == 1
     assert ends == ["ended"]
-
-
-async def test_it_is_stopped_in_order(autojump_clock, stage):
-    diary = []
-    await stage.open(Player("a", diary))
-    await stage.stop()
-    assert diary == ["start a", "stop a (shutdown)"]
 
 
 async def test_after_an_error_it_is_over(autojump_clock, stage):

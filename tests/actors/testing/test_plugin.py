@@ -173,7 +173,7 @@ async def test_real(actor_system):
     assert "1 passed" in printed, printed
 
 
-def test_nobody_is_bothered_who_does_not_load_it(run):
+def test_the_package_works_without_the_plugin(run):
     printed = run(
         """
 def test_own(request):

@@ -5,8 +5,8 @@ import trio
 from attrs import frozen
 
 from actors import Ask, Backoff, Killed, Shutdown
-from actors.testing import Probe, ProbeFailure, settle
-from tests.actors.troupe import player
+from actors.testing import Probe, ProbeFailure
+from tests.actors.troupe import calls, during, failing, player
 
 
 @frozen
@@ -159,24 +159,14 @@ async def test_everything_seen_can_be_read(autojump_clock, probe):
 
 
 async def test_a_captured_request_is_answered_when_the_test_wants(autojump_clock, probe):
-    answers = []
-
-    async def caller(n):
-        try:
-            answers.append(await probe.ref.ask(Double(n)))
-        except LookupError as error:
-            answers.append(error.args[0])
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller, 2)
+    async with calls(lambda: probe.ref.ask(Double(2))) as answers:
         assert (await probe.expect(Double)).n == 2
         await trio.sleep(1)
         probe.reply(4)
-        await settle()
-        nursery.start_soon(caller, 3)
+    assert answers == [4]
+    async with during(failing, LookupError, lambda: probe.ref.ask(Double(3)), "three"):
         await probe.expect(Double)
         probe.fail(LookupError("three"))
-    assert answers == [4, "three"]
 
 
 async def test_only_a_request_that_waits_can_be_answered(autojump_clock, probe):

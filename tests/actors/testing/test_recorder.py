@@ -82,10 +82,10 @@ def shop():
 def test_a_handler_can_be_run_without_any_loop(shop):
     shop.answer(Stock, lambda request: 5)
     shop.receive_nowait(Order(3))
-    asked, told = shop.take_effects()
-    assert isinstance(asked, Asked)
-    assert (asked.to, type(asked.request), asked.timeout_s) == ("/system/store", Stock, 3.0)
-    assert told == Told("/system/till", ("sold", 3), Lane.HIGH)
+    ask, effect = shop.take_effects()
+    assert isinstance(ask, Asked)
+    assert (ask.to, type(ask.request), ask.timeout_s) == ("/system/store", Stock, 3.0)
+    assert effect == Told("/system/till", ("sold", 3), Lane.HIGH)
     assert shop.take_effects() == []
     assert not shop.stopped
     shop.receive_nowait(Order(9))
@@ -96,7 +96,7 @@ def test_a_handler_can_be_run_without_any_loop(shop):
         shop.receive_nowait(Order(1))
 
 
-def test_what_has_to_wait_is_refused_without_a_loop(shop):
+def test_waiting_is_refused_without_a_loop(shop):
     with pytest.raises(WouldWait):
         shop.receive_nowait(Order(3))
     stage = Recorder(Player())
@@ -110,7 +110,7 @@ def test_what_has_to_wait_is_refused_without_a_loop(shop):
         stage.ask_nowait(Run(fail))
 
 
-async def test_what_has_to_wait_is_refused_within_a_loop_too(autojump_clock, shop):
+async def test_waiting_is_refused_within_a_loop_too(autojump_clock, shop):
     with pytest.raises(WouldWait):
         shop.receive_nowait(Order(3))
     assert trio.current_time() == 0
@@ -120,8 +120,8 @@ async def test_an_answer_can_be_given_later(autojump_clock, shop):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shop.receive, Order(3))
         await settle()
-        (asked,) = shop.take_effects()
-        asked.request.reply(2)
+        (ask,) = shop.take_effects()
+        ask.request.reply(2)
     assert shop.take_effects() == [Told("/system/till", ("sold", 2), Lane.HIGH), Stopped()]
 
 

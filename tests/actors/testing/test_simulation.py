@@ -52,12 +52,12 @@ async def race():
 
 @pytest.mark.promise("testing.chaos")
 def test_a_planted_race_is_found_by_some_seed_and_comes_again_with_it():
-    with pytest.raises(SimulationFailed) as found:
+    with pytest.raises(SimulationFailed) as caught:
         simulate_many(race, seeds=range(500))
-    seed = found.value.seed
-    assert found.value.passed == seed
-    assert isinstance(found.value.__cause__, AssertionError)
-    assert f"seed {seed} failed after {seed} that passed" in str(found.value)
+    seed = caught.value.seed
+    assert caught.value.passed == seed
+    assert isinstance(caught.value.__cause__, AssertionError)
+    assert f"seed {seed} failed after {seed} that passed" in str(caught.value)
     for _ in range(3):
         with pytest.raises(AssertionError, match="planted") as again:
             simulate(race, seed=seed)
@@ -193,7 +193,7 @@ def test_a_simulation_ends_even_if_a_task_shields_itself_from_its_end():
 
 
 def test_a_simulated_actor_that_floods_itself_does_not_keep_the_others_from_running():
-    seen = []
+    answers = []
 
     class Flood(Actor):
         async def receive(self, message, context):
@@ -202,12 +202,12 @@ def test_a_simulated_actor_that_floods_itself_does_not_keep_the_others_from_runn
     async def main():
         async with ActorSystem("s", on_event=lambda _: None) as system:
             (await system.spawn(ChildSpec("flood", Flood))).tell("on")
-            seen.append(await (await system.spawn(player("a"))).ask(Read()))
+            answers.append(await (await system.spawn(player("a"))).ask(Read()))
             await trio.sleep(1)
 
     with pytest.raises(SimulationStuck, match="circles"):
         simulate(main, stuck_turns=1000)
-    assert seen == [[]]
+    assert answers == [[]]
 
 
 def test_a_block_of_ones_own_can_be_seeded():
