@@ -12,17 +12,6 @@ from tests.rigs.http import handshake, request
 from tests.rigs.scripted_model import Gate, Say, scripted
 
 
-@pytest.mark.promise("wire.anonymous-socket", "wire.event-welcome")
-async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
-    running = await serve()
-    async with connected(running.address) as client:
-        data = client.seen[0]["data"]
-    assert {"connection_id", "user", "session", "version", "limits", "heartbeat_s", "threads"} <= data.keys()
-    async with connected(running.address, data["session_token"]) as again:
-        assert again.seen[0]["data"]["user"] == data["user"]
-        assert "session_token" not in again.seen[0]["data"]
-
-
 @pytest.mark.promise("wire.resume-text")
 async def test_resume_in_the_middle_of_an_answer_gives_the_text_again_from_the_start(serve_guest: Any) -> None:
     gate = Gate(open_after=3)

@@ -150,17 +150,6 @@ async def test_answers_of_the_door_are_as_guarded_as_those_of_the_application(
     assert (await raw(running, again))[0] == 200
 
 
-async def test_the_page_may_do_little(serve: Any) -> None:
-    running = await serve()
-    _, headers, _ = await request(running.address, "GET", "/")
-    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
-    assert policy["require-trusted-types-for"] == "'script'"
-    assert policy["trusted-types"] == "understudy"
-    assert policy["img-src"] == "'self' blob:"
-    for feature in ("camera", "microphone", "geolocation", "payment", "usb"):
-        assert f"{feature}=()" in headers["permissions-policy"]
-
-
 async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice_input(serve_guest: Any) -> None:
     running, token = await serve_guest(page_voice_input=True)
     _, headers, _ = await request(running.address, "GET", "/")

@@ -263,7 +263,7 @@ async def test_there_is_no_way_round(serve: Any) -> None:
             assert [event["type"] for event in client.seen] == ["error"]
 
 
-@pytest.mark.promise("wire.anonymous-secret")
+@pytest.mark.promise("wire.anonymous-secret", "wire.anonymous-socket")
 async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> None:
     """The secret made by the server is stored with its data: the token of `welcome` is valid after a restart."""
     users, token = [], None

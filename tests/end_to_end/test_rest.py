@@ -12,7 +12,7 @@ from attrs import evolve
 
 from tests.rigs.chat_client import connected
 from tests.rigs.http import get, handshake, new_token, request, upload
-from tests.rigs.scripted_model import Parcel, Say, scripted
+from tests.rigs.scripted_model import Gate, Parcel, Say, scripted
 from understudy.agents.agent import BUILTIN
 from understudy.extensions.files.settings import FileSettings
 
@@ -22,9 +22,12 @@ async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(se
     running = await serve()
     status, headers, page = await request(running.address, "GET", "/")
     assert status == 200
-    policy = headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+    assert "unsafe" not in str(policy)
+    assert (policy["default-src"], policy["img-src"]) == ("'none'", "'self' blob:")
+    assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "understudy")
+    for feature in ("camera", "microphone", "geolocation", "payment", "usb"):
+        assert f"{feature}=()" in headers["permissions-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     for quote in ('src="', 'href="'):
         for piece in page.split(quote)[1:]:
@@ -252,9 +255,10 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
 
 
 async def test_a_draining_server_is_not_ready_and_begins_nothing(serve_guest: Any, nursery: trio.Nursery) -> None:
-    running, token = await serve_guest(models_words_per_s=20.0)
+    gate = Gate(open_after=1)
+    running, token = await serve_guest(scripted(Say("one two", gate)), grace_s=60.0)
     async with connected(running.address, token) as client:
-        await client.ask("What can you do?", until="agent_started")
+        await client.ask("go", agent_type="script", until="partial_result")
         nursery.start_soon(running.stop)
         await client.until("drain")
         status, _, answer = await request(running.address, "GET", "/readyz")
@@ -268,3 +272,4 @@ async def test_a_draining_server_is_not_ready_and_begins_nothing(serve_guest: An
         refused = await client.ask("And now?", thread_id="late", until="error")
         assert (refused["data"]["code"], refused["data"]["retryable"]) == ("busy", True)
         assert (await request(running.address, "GET", "/api/threads/late", token=token))[0] == 404
+        gate.opened.set()
