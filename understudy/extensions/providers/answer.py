@@ -256,10 +256,8 @@ def is_reason(reason: Any) -> bool:
 
 
 def note_of_end(reason: Any) -> str:
-    """Return the note for an answer that ended for `reason`, empty if it is complete.
-
-    An unknown reason counts as that of an incomplete answer. Raises `ModelUnavailable` if the model failed.
-    """
+    """Return the note for an answer that ended for `reason`, empty if it is complete. An unknown reason counts as that
+    of an incomplete answer. Raises `ModelUnavailable` if the model failed."""
     word = str(reason).strip().lower().replace("-", "_")
     note = next((meaning for words, meaning in _ENDS if words.search(word)), None)
     shown = word if re.fullmatch(r"[a-z_: ]{1,64}", word) else "other words"  # the log must not get arbitrary text

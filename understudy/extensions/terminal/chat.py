@@ -246,67 +246,69 @@ class ChatSession:
             await self._answered.wait()
 
     async def run_slash_command(self, line: str) -> bool:
-        """Run a slash command. Return False for /quit."""
+        """Run a slash command, and prompt, unless it has sent something to be answered. Return False for /quit."""
         word, _, arguments = line.partition(" ")
         if word == "/quit":
             return False
-        if word == "/new":
-            self.thread_id = uuid.uuid4().hex
-            self.screen.note("a new conversation")
-        elif word == "/agent":
-            try:
-                self.agent = find_agent(self.agents, arguments.strip())
-                self.screen.note(f"now talking to {self.name}")
-            except UnknownAgent as error:
-                self.screen.note(str(error), "red")
-        elif word in ("/ask", "/next", "/now") and not arguments.strip():
-            self.screen.note(f"{word} takes the name of a tool" if word == "/ask" else f"{word} takes a text", "yellow")
-        elif word == "/ask" and self.allow_always:
-            self.client.disallow(self.thread_id, arguments.strip())
-            self.screen.note(f"{one_line(arguments.strip())} asks again from now on")
-        elif word == "/decline" and self.decisions.questions:
-            await self.decisions.decline()
-            return True
-        elif word == "/undo":
-            await self._undo(arguments.strip())
-        elif word == "/continue" and self.cut is not None:
-            await self._continue(self.cut)
-            return True
-        elif word == "/continue":
-            self.screen.note("the last answer was not cut", "yellow")
-        elif word in commands():
-            try:
-                lines = await commands()[word].run(self.session.ask, str(self.agent.get("name")), arguments.strip())
-            except ServerFailed as error:
-                self.screen.note(f"✗ {error}", "red")
-            else:
-                for text in lines:
-                    self.screen.note(text)
-        elif word == "/prompts":
-            try:
-                if await self._prompts(arguments.strip()):
-                    return True
-            except ServerFailed as error:
-                self.screen.note(f"✗ {error}", "red")
-        elif word == "/decline":
-            self.screen.note("nothing asks you for an answer", "yellow")
-        elif word in ("/next", "/now"):
-            await self._steer(arguments.strip(), SteerMode(word[1:]))
-            return True
-        elif word == "/back" and self.waiting_steers:
-            steer_id, steer = next(reversed(self.waiting_steers.items()))
-            await self.client.unsteer(steer.run_id, steer_id)
-            return True
-        elif word == "/back":
-            self.screen.note("no message waits to be read", "yellow")
-        elif word == "/help":
-            always = HELP_ALWAYS if self.allow_always else ()
-            for help_line in (*HELP, *always, *(f"{word:<12} {command.about}" for word, command in commands().items())):
-                self.screen.note(help_line)
-        else:
-            self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")
-        self.screen.prompt(self.name)
+        try:
+            if not await self._run(word, arguments.strip()):
+                self.screen.prompt(self.name)
+        except ServerFailed as error:
+            self.screen.note(f"✗ {error}", "red")
+            self.screen.prompt(self.name)
         return True
+
+    async def _run(self, word: str, arguments: str) -> bool:
+        """Run a command. Return whether it has sent something. Raises `ServerFailed`."""
+        note = self.screen.note
+        match word:
+            case "/new":
+                self.thread_id = uuid.uuid4().hex
+                note("a new conversation")
+            case "/agent":
+                try:
+                    self.agent = find_agent(self.agents, arguments)
+                    note(f"now talking to {self.name}")
+                except UnknownAgent as error:
+                    note(str(error), "red")
+            case "/ask" | "/next" | "/now" if not arguments:
+                note(f"{word} takes the name of a tool" if word == "/ask" else f"{word} takes a text", "yellow")
+            case "/ask" if self.allow_always:
+                self.client.disallow(self.thread_id, arguments)
+                note(f"{one_line(arguments)} asks again from now on")
+            case "/next" | "/now":
+                await self._steer(arguments, SteerMode(word[1:]))
+                return True
+            case "/back" if self.waiting_steers:
+                steer_id, steer = next(reversed(self.waiting_steers.items()))
+                await self.client.unsteer(steer.run_id, steer_id)
+                return True
+            case "/back":
+                note("no message waits to be read", "yellow")
+            case "/decline" if self.decisions.questions:
+                await self.decisions.decline()
+                return True
+            case "/decline":
+                note("nothing asks you for an answer", "yellow")
+            case "/undo":
+                await self._undo(arguments)
+            case "/continue" if self.cut is not None:
+                await self._continue(self.cut)
+                return True
+            case "/continue":
+                note("the last answer was not cut", "yellow")
+            case "/prompts":
+                return await self._prompts(arguments)
+            case "/help":
+                about = [f"{name:<12} {command.about}" for name, command in commands().items()]
+                for help_line in (*HELP, *(HELP_ALWAYS if self.allow_always else ()), *about):
+                    note(help_line)
+            case _ if word in commands():
+                for text in await commands()[word].run(self.session.ask, str(self.agent.get("name")), arguments):
+                    note(text)
+            case _:
+                note(f"there is no command {one_line(word)}; /help shows them", "red")
+        return False
 
     async def _prompts(self, words: str) -> bool:
         """List the prompts of MCP servers, or send the prompt that these words name. Return whether one was sent."""
