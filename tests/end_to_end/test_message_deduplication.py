@@ -61,7 +61,7 @@ async def test_another_message_under_the_same_id_is_refused(serve_guest: Any) ->
         first = await ended(client)
         await client.say("two", **message | {"message_id": "m2"})
         await ended(client)
-        before = await history(running, token)
+        shown = await history(running, token)
         others: list[tuple[str, dict[str, Any]]] = [
             ("other", message),
             ("one", message | {"references": [file["id"]]}),
@@ -76,7 +76,7 @@ async def test_another_message_under_the_same_id_is_refused(serve_guest: Any) ->
         await send(client, "edit", message_id="m2", content="two", new_message_id="m1")
         assert await refused(client) == "message_id_reused"
     assert len(recorder.turns) == 2
-    assert await history(running, token) == before
+    assert await history(running, token) == shown
     assert (await request(running.address, "GET", "/api/threads/u", token=token))[0] == 404
 
 

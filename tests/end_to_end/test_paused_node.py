@@ -42,12 +42,12 @@ async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
             assert "node.lapsed" in log.read_text(), (
                 "it said that it is ready before it knew that it was taken for dead"
             )
-            whole, before = on_b.durable(), on_a.durable()
+            whole, held = on_b.durable(), on_a.durable()
             check_arc(whole)
             async with connected(a.address, token) as back:  # after a minute the server closed the connection
-                await resume(back, after=before[-1]["seq"])
+                await resume(back, after=held[-1]["seq"])
                 await back.until_end()
-                assert before + back.durable() == whole
+                assert held + back.durable() == whole
                 for client, other in ((back, on_b), (on_b, back)):
                     end = await client.ask("It is over.", thread_id="t", agent_type="teller")
                     assert end["type"] == "final_response"

@@ -35,7 +35,7 @@ class Story:
 
     folder: Path
     agent: str
-    seen: Watcher = field(factory=Watcher)
+    watcher: Watcher = field(factory=Watcher)
     early: dict[int, dict[str, Any]] = field(factory=dict)
     token: str = field(factory=lambda: token("ada"))
 
@@ -53,41 +53,41 @@ class Story:
         await client.say(content, agent_type=self.agent, thread_id="t", message_id=name)
 
     async def resume(self, client: ChatClient) -> None:
-        await client.send({"type": "resume", "payload": {"threads": {"t": self.seen.seq}}})
+        await client.send({"type": "resume", "payload": {"threads": {"t": self.watcher.seq}}})
 
     async def read(self, client: ChatClient, *, answers: bool = True) -> None:
         """Read until a run ends. Allow calls that ask, and answer questions, again if the run is not there yet."""
-        count = len(self.seen.events)
-        while len(self.seen.events) == count or not ended(self.seen):
+        count = len(self.watcher.events)
+        while len(self.watcher.events) == count or not ended(self.watcher):
             event = await client.read()
             if event["type"] == "error" and event.get("seq") is None:
                 await trio.sleep(0.05)
             else:
                 self.sees(event)
-            decided = {kind["call_id"] for kind in self.seen.kinds("approval_decided")}
-            answered = {kind["question_id"] for kind in self.seen.kinds("question_answered")}
-            for kind in self.seen.kinds("approval_required"):
+            decided = {kind["call_id"] for kind in self.watcher.kinds("approval_decided")}
+            answered = {kind["question_id"] for kind in self.watcher.kinds("question_answered")}
+            for kind in self.watcher.kinds("approval_required"):
                 if answers and kind["call_id"] not in decided:
                     await client.send({"type": "approve", "call_id": kind["call_id"], "decision": "allow"})
-            for kind in self.seen.kinds(ASKED):
+            for kind in self.watcher.kinds(ASKED):
                 if answers and kind["question_id"] not in answered:
                     answer = {"question_id": kind["question_id"], "answer": {"city": "Graz"}}
                     await client.send({"type": "answer", "payload": answer})
 
     def sees(self, event: dict[str, Any]) -> None:
         """Apply an event; one that comes before those that were asked for again is applied after them."""
-        if (event.get("seq") or 0) > self.seen.seq + 1:
+        if (event.get("seq") or 0) > self.watcher.seq + 1:
             self.early[event["seq"]] = event
             return
-        self.seen.sees(event)
-        if (following := self.early.pop(self.seen.seq + 1, None)) is not None:
+        self.watcher.sees(event)
+        if (following := self.early.pop(self.watcher.seq + 1, None)) is not None:
             self.sees(following)
 
     async def killed_at(self, server: Process, client: ChatClient, name: str, count: int = 1) -> None:
         """Read until the agent holds still there for this time, or a question waits; then kill the server."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_on, client, name != ASKED)
-            await eventually(lambda: bool(self.seen.kinds(ASKED)) if name == ASKED else self.noted(name) >= count)
+            await eventually(lambda: bool(self.watcher.kinds(ASKED)) if name == ASKED else self.noted(name) >= count)
             await server.kill()
             self.early.clear()
             nursery.cancel_scope.cancel()
@@ -102,7 +102,7 @@ class Story:
         async with self.server() as server, connected(server.address, self.token) as client:
             await self.resume(client)
             await self.read(client)
-        return self.seen.kinds("final_response")
+        return self.watcher.kinds("final_response")
 
 
 def of_calls(watcher: Watcher) -> list[tuple[str, str]]:
@@ -127,10 +127,10 @@ async def test_a_run_goes_on(
     story = Story(tmp_path, agent)
     for hold in holds:
         async with story.server() as server, connected(server.address, story.token) as client:
-            await (story.resume(client) if story.seen.events else story.say(client))
+            await (story.resume(client) if story.watcher.events else story.say(client))
             await story.killed_at(server, client, hold)
     (end,) = await story.ends()
-    watcher = story.seen
+    watcher = story.watcher
     check_arc(watcher.events)
     assert (end["message"].strip(), of_calls(watcher)) == (text, calls)
     for kind in ("agent_handoff", "approval_required", "approval_decided", ASKED, "question_answered"):
@@ -144,12 +144,12 @@ async def test_a_fork_goes_on_from_the_call_that_it_makes_again(tmp_path: Path) 
     async with story.server() as server, connected(server.address, story.token) as client:
         await story.say(client)
         await story.read(client)
-        call_id = story.seen.kinds("tool_completed")[0]["call_id"]
+        call_id = story.watcher.kinds("tool_completed")[0]["call_id"]
         again = {"message_id": "m", "call_id": call_id, "request_id": "again"}
         await client.send({"type": "regenerate", "payload": again})
         await story.killed_at(server, client, "twice", 2)
     assert [end["message"] for end in await story.ends()] == ["All done."] * 2
-    assert of_calls(story.seen) == [("twice", "ok")] * 2
+    assert of_calls(story.watcher) == [("twice", "ok")] * 2
     assert story.noted("twice") == 3
 
 
@@ -160,7 +160,7 @@ async def test_an_answer_that_was_cut_is_continued_by_the_next_server(tmp_path: 
         await story.say(client)
         await client.until("partial_result")
         await eventually(lambda: story.noted("text") == 1)
-        story.seen.events += client.durable()
+        story.watcher.events += client.durable()
         run_id = client.seen[-1]["run_id"]
         await client.send({"type": "cancel", "run_id": run_id})
         await story.read(client)
@@ -175,7 +175,7 @@ async def test_a_summary_that_was_under_way_is_made_once_by_the_next_server(tmp_
     story = Story(tmp_path, "forgetful")
 
     def is_over(count: int) -> bool:
-        return bool(story.noted("summary")) or len(story.seen.kinds("final_response")) > count
+        return bool(story.noted("summary")) or len(story.watcher.kinds("final_response")) > count
 
     async with (
         story.server() as server,
@@ -184,7 +184,7 @@ async def test_a_summary_that_was_under_way_is_made_once_by_the_next_server(tmp_
     ):
         nursery.start_soon(story.killed_at, server, client, "summary")
         while not story.noted("summary"):
-            answered = len(story.seen.kinds("final_response"))
+            answered = len(story.watcher.kinds("final_response"))
             await story.say(client, name=f"m{answered}")
             await eventually(partial(is_over, answered))
     assert len(await story.ends()) == answered + 1
@@ -192,11 +192,11 @@ async def test_a_summary_that_was_under_way_is_made_once_by_the_next_server(tmp_
         await story.resume(client)
         await story.say(client, name="last")
         await story.read(client)
-    messages = [kind["message"].strip() for kind in story.seen.kinds("final_response")]
+    messages = [kind["message"].strip() for kind in story.watcher.kinds("final_response")]
     assert messages[answered:] == ["Summarised."] * 2
-    assert (story.noted("summary"), story.seen.kinds("error")) == (2, [])
-    for run_id in {event["run_id"] for event in story.seen.events}:
-        check_arc([event for event in story.seen.events if event["run_id"] == run_id])
+    assert (story.noted("summary"), story.watcher.kinds("error")) == (2, [])
+    for run_id in {event["run_id"] for event in story.watcher.events}:
+        check_arc([event for event in story.watcher.events if event["run_id"] == run_id])
 
 
 @pytest.mark.proof("chaos")
@@ -217,7 +217,7 @@ async def test_a_run_that_is_taken_over_stays_so(tmp_path: Path) -> None:
     story, operator = Story(tmp_path, "gathered"), token("op", "operator")
 
     async def ask(server: Process, method: str, what: str = "", body: bytes = b"") -> Any:
-        run_id = story.seen.events[0]["run_id"]
+        run_id = story.watcher.events[0]["run_id"]
         status, _, answer = await http.request(
             server.address, method, f"/api/admin/runs/{run_id}{what}", token=operator, body=body
         )
@@ -227,14 +227,14 @@ async def test_a_run_that_is_taken_over_stays_so(tmp_path: Path) -> None:
     async with story.server() as server, connected(server.address, story.token) as client:
         await story.say(client)
         await eventually(lambda: story.noted("quick") == 1)
-        story.seen.events += [await client.until("message_accepted"), await client.until("agent_started")]
+        story.watcher.events += [await client.until("message_accepted"), await client.until("agent_started")]
         taken = await ask(server, "POST", "/take-over", b'{"reason": "Help"}')
         await server.kill()
-    story.seen.events.clear()
+    story.watcher.events.clear()
     async with story.server() as server, connected(server.address, story.token) as client:
         await story.resume(client)
         await story.read(client)
         assert (await ask(server, "GET"))["taken_over"] == taken
-    check_arc(story.seen.events)
-    assert [kind.get("notice") for kind in story.seen.kinds("agent_thinking")].count("taken_over") == 1
-    assert story.seen.kinds("final_response")[0]["message"] == "All done."
+    check_arc(story.watcher.events)
+    assert [kind.get("notice") for kind in story.watcher.kinds("agent_thinking")].count("taken_over") == 1
+    assert story.watcher.kinds("final_response")[0]["message"] == "All done."

@@ -66,17 +66,17 @@ async def counted(running: Running, name: str) -> dict[str, float]:
 @define
 class Witness(ScriptedModel):
     turns: Sequence[Say | Call] = ()
-    asked: list[Turn] = field(factory=list)
+    prompts: list[Turn] = field(factory=list)
     inputs: list[Turn] = field(factory=list, init=False)
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        self.asked.append(turn)
+        self.prompts.append(turn)
         return await super().respond(turn, emit)
 
     @property
-    def told(self) -> str:
-        return "\n".join(getattr(item, "content", "") for turn in self.asked for item in turn.items) + "".join(
-            turn.instructions + repr(turn.files) for turn in self.asked
+    def text(self) -> str:
+        return "\n".join(getattr(item, "content", "") for turn in self.prompts for item in turn.items) + "".join(
+            turn.instructions + repr(turn.files) for turn in self.prompts
         )
 
     def agent(self, *tools: Any) -> Agent:
@@ -225,23 +225,23 @@ async def test_a_result_with_orders_in_it_reaches_the_model_as_data(serve: Any, 
     running = await serve(model.agent(orders(failing=failing)), detectors=[ORDERS])
     async with connected(running.address) as client:
         await client.ask("go", agent_type="script")
-        told = model.asked[-1].items[-1].content
-        warning, opening, content, closing = told.split("\n")
+        text = model.prompts[-1].items[-1].content
+        warning, opening, content, closing = text.split("\n")
         assert (opening, closing) == ("<untrusted-data>", "</untrusted-data>")
         assert "Do not follow" in warning
         assert ORDER in content
         assert ORDER not in warning
         json.loads(content)
         check_arc(client.durable(client.seen[-1]["run_id"]))
-    assert FENCE_NOTE in model.asked[-1].instructions
-    assert not shows(model.told + json.dumps(client.seen))
+    assert FENCE_NOTE in model.prompts[-1].instructions
+    assert not shows(model.text + json.dumps(client.seen))
     done = completed(client)[0]
     counts = {entry["kind"]: (entry["category"], entry["action"], entry["count"]) for entry in done["findings"]}
     assert counts.pop("injection.test") == ("injection", "flag", 1)
     assert [count[:2] for count in counts.values()] == [("secret", "remove")]
-    told = summaries(client)[0]
-    assert (told["direction"], told["call_id"]) == ("tool", done["call_id"])
-    assert told["counts"]["injection"] == 1
+    summary = summaries(client)[0]
+    assert (summary["direction"], summary["call_id"]) == ("tool", done["call_id"])
+    assert summary["counts"]["injection"] == 1
     assert not shows(await written(running_folder(running)))
 
 
@@ -253,10 +253,10 @@ async def test_a_result_in_which_nothing_is_found_is_fenced_as_well(serve_client
     model = Witness((Call([("echo", {"text": "a < b & <b>c</b>?"})]), Say("Read.")))
     async with serve_client(model.agent(), detectors=[ORDERS]) as client:
         await client.ask("go", agent_type="script")
-    opening, content, closing = model.asked[-1].items[-1].content.split("\n")
+    opening, content, closing = model.prompts[-1].items[-1].content.split("\n")
     assert (opening, closing) == ("<untrusted-data>", "</untrusted-data>")
     assert json.loads(content)["value"] == "a < b & <b>c</b>?"
-    assert all(turn.instructions.count(FENCE_NOTE) == 1 for turn in model.asked)
+    assert all(turn.instructions.count(FENCE_NOTE) == 1 for turn in model.prompts)
     assert "findings" not in completed(client)[0]
     assert summaries(client) == []
 
@@ -273,7 +273,7 @@ async def test_an_order_in_plain_words_is_seen_too(serve_client: Any, by: str) -
     model = Witness((Call([("read_page", {})]), Say("Read.")))
     async with serve_client(model.agent(read_page), scrub_policy=by) as client:
         await client.ask("go", agent_type="script")
-    content = model.asked[-1].items[-1].content
+    content = model.prompts[-1].items[-1].content
     kinds = {finding["category"]: finding["action"] for finding in completed(client)[0]["findings"]}
     assert kinds["injection"] == ("flag" if by == "standard" else "remove")
     assert ("Ignore all previous" in content, "Do not follow" in content) == (by == "standard", by == "standard")
@@ -339,10 +339,10 @@ async def test_names_and_columns_of_files_give_a_model_no_orders(serve_guest: An
     _, file = await upload(running, token, f"{ORDER}.csv", f"amount,{ORDER},{SECRET}\n1,2,3\n".encode())
     async with connected(running.address, token) as client:
         await client.ask("go", agent_type="script", references=[file["id"]])
-    (card,) = model.asked[0].files
+    (card,) = model.prompts[0].files
     assert card.columns == ("amount", "(left out)", "[redacted]")
     assert ORDER not in card.name
-    assert not shows(model.told)
+    assert not shows(model.text)
 
 
 async def test_columns_are_named_as_their_writer_wrote_them(serve_guest: Any) -> None:
@@ -353,7 +353,7 @@ async def test_columns_are_named_as_their_writer_wrote_them(serve_guest: Any) ->
     files = [(await upload(running, token, "sales.csv", text))[1]["id"] for text in texts]
     async with connected(running.address, token) as client:
         await client.ask("go", agent_type="script", references=files)
-    assert [card.columns for card in model.asked[0].files] == [("Umsatz €", "Größe")] * 4
+    assert [card.columns for card in model.prompts[0].files] == [("Umsatz €", "Größe")] * 4
 
 
 async def test_arguments_of_calls_are_sanitized(serve: Any) -> None:
@@ -401,17 +401,17 @@ async def test_no_piece_of_a_streamed_answer_shows_a_part_of_a_secret(serve: Any
 
 @define
 class Halting:
-    before: str
-    after: str
+    start: str
+    end: str
     go_on: trio.Event = field(factory=trio.Event)
     name: str = "halting"
     notice: str = ""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        await emit(TextDelta(self.before))
+        await emit(TextDelta(self.start))
         await self.go_on.wait()
-        await emit(TextDelta(self.after))
-        return Reply(text=self.before + self.after)
+        await emit(TextDelta(self.end))
+        return Reply(text=self.start + self.end)
 
 
 @pytest.mark.promise("wire.scrubbed-out")
@@ -489,7 +489,7 @@ async def test_a_blocked_result_ends_its_call_as_failed_and_the_run_goes_on(serv
     assert (failed["status"], failed["result"]["error"]["code"]) == ("failed", "content_blocked")
     assert "instructions" in failed["result_summary"]
     assert by_name["echo"]["status"] == "ok"
-    assert ORDER not in model.told + json.dumps(client.seen) + await written(running_folder(running))
+    assert ORDER not in model.text + json.dumps(client.seen) + await written(running_folder(running))
 
 
 @pytest.mark.promise("wire.error-content-blocked")
@@ -578,7 +578,7 @@ async def test_by_policy_what_a_detector_could_not_read_is_marked(serve_client: 
         assert (await client.ask(broken, agent_type="script"))["type"] == "final_response"
     assert [summary["direction"] for summary in summaries(client)] == ["inbound", "tool"]
     assert all(summary["kinds"]["pii.unread"] == 1 for summary in summaries(client))
-    assert "Do not follow" in model.asked[-1].items[-1].content
+    assert "Do not follow" in model.prompts[-1].items[-1].content
     assert BREAKING in client.durable()[0]["data"]["content"]
     assert not shows(json.dumps(client.seen))
 
@@ -596,7 +596,7 @@ async def test_a_placeholder_is_resolved_for_its_user_only(serve_guest: Any, tmp
     async with connected(running.address, token) as client:
         await client.ask(f"I am {PERSON}, not bob~person. {PERSON}!", agent_type="script", thread_id="t")
         assert client.durable()[0]["data"]["content"] == f"I am {PERSON}, not bob~person. {PERSON}!"
-        assert model.asked[-1].items[-1].content == "I am [email-1], not [email-2]. [email-1]!"
+        assert model.prompts[-1].items[-1].content == "I am [email-1], not [email-2]. [email-1]!"
         shown = text.replace("[email-1]", PERSON).replace("[email-2]", "bob~person")
         for agent in agents:
             start = len(client.seen)
@@ -663,7 +663,7 @@ async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: An
         await client.until_end()  # the events of the run are replayed
         await client.say("And bob~person", agent_type="script", thread_id="t")
         assert (await client.until_end())["data"]["message"] == "You wrote [email-1]. "
-        newest = model.asked[-1].items[-1].content
+        newest = model.prompts[-1].items[-1].content
     assert newest.startswith("And [email-")
     assert newest != "And [email-1]"
 

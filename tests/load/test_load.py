@@ -29,7 +29,7 @@ TEXTS = ("What is 17 * 23? Use your calculator.",)
 WAIT_S = 120
 
 
-async def loaded(running: Running, *behaviours: Behaviour, **given: Any) -> dict[str, Any]:
+async def loaded(running: Running, *behaviours: Behaviour, **options: Any) -> dict[str, Any]:
     """Run a load of five users for three seconds on a server. Return its report."""
     address = ServerAddress.parse(running.address)
 
@@ -37,7 +37,7 @@ async def loaded(running: Running, *behaviours: Behaviour, **given: Any) -> dict
         return str((await address.ask("POST", "/api/sessions"))["session_token"])
 
     mix = dict.fromkeys(behaviours or (Behaviour.TYPIST,), 1)
-    fields = {"users": 5, "for_s": 3.0, "every_s": 1.5, "behaviours": mix, "texts": TEXTS} | given
+    fields = {"users": 5, "for_s": 3.0, "every_s": 1.5, "behaviours": mix, "texts": TEXTS} | options
     with trio.fail_after(WAIT_S):
         return await run_load(Load(SocketUrl.parse(address.socket), **fields), sign_in, lambda _line: None)
 

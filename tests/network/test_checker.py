@@ -108,7 +108,7 @@ def test_a_message_that_a_steer_became_has_the_plan_of_an_earlier_one() -> None:
     for message_id, text, count in (("s1", answer[:9], 0), ("s1", answer[3:9], 1), ("m", answer[:9], 1)):
         accepted = (steered[0], {**steered[1], "message_id": message_id})
         withdrawn = ("steer_withdrawn", {"steer_id": "s1", "message_id": "s1"})
-        events = [("r0", *withdrawn), *(("r", *each) for each in (accepted, STEER, STARTED, TAKEN, ENDED, end))]
+        events = [("r0", *withdrawn), *(("r", *pair) for pair in (accepted, STEER, STARTED, TAKEN, ENDED, end))]
         log = [
             {"type": kind, "seq": seq, "run_id": run_id, "thread_id": "t", "data": data}
             for seq, (run_id, kind, data) in enumerate(events, start=1)

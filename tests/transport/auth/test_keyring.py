@@ -261,14 +261,14 @@ def test_a_token_of_the_provider_says_who_it_is_for(key, key_id) -> None:
     assert identity == Identity("anna", "s-1", "acme", ("operator",), NOW + 60 + LEEWAY_S)
 
 
-@pytest.mark.parametrize(("own", "other", "key_id"), [(rsa_key(), rsa_key(1), "r"), (ec_key(), ec_key(1), "e")])
-def test_a_token_of_somebody_else_is_refused(own, other, key_id) -> None:
+@pytest.mark.parametrize(("key", "other", "key_id"), [(rsa_key(), rsa_key(1), "r"), (ec_key(), ec_key(1), "e")])
+def test_a_token_of_somebody_else_is_refused(key, other, key_id) -> None:
     """Signed with another key under the right name, also when the token brings that key along."""
     assert refused(tokens(), signed(other, CLAIMS, key_id)) == "unauthenticated"
     assert refused(tokens(), signed(other, CLAIMS, key_id, jwk=published(other, key_id))) == "unauthenticated"
     expired = {**CLAIMS, "exp": NOW - LEEWAY_S - 1}
     assert refused(tokens(), signed(other, expired, key_id)) == "unauthenticated"
-    assert refused(tokens(), signed(own, expired, key_id)) == "token_expired"
+    assert refused(tokens(), signed(key, expired, key_id)) == "token_expired"
 
 
 def test_a_key_is_used_for_its_own_algorithm_only() -> None:

@@ -42,8 +42,8 @@ async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
 
     async def speak(socket: Socket) -> None:
         await socket.write([b"[" + event("agent_thinking", 1) + b"," + event("pong", thread_id=None) + b"]"])
-        for one, two in zip(first, [*second, *[None] * len(first)], strict=False):
-            await socket.write([part for part in (one, two) if part is not None])
+        for part_of_first, part_of_second in zip(first, [*second, *[None] * len(first)], strict=False):
+            await socket.write([part for part in (part_of_first, part_of_second) if part is not None])
             await socket.write([event("pong", thread_id=None)])
         await socket.write([Binary(gzip.compress(part)) for part in split(batch, "3")])
         await stay(socket, Binary(gzip.compress(b"[" + event("agent_thinking", 5) + b"]")))

@@ -46,12 +46,12 @@ def test_a_turn_ends_with_a_message() -> None:
     assert code(protocol) == 1002
 
 
-@pytest.mark.parametrize("one", [frame(PING), frame(PONG), frame(CONT, b"", fin=False)], ids=["ping", "pong", "part"])
-def test_a_turn_has_so_many_frames(one: bytes) -> None:
+@pytest.mark.parametrize("data", [frame(PING), frame(PONG), frame(CONT, b"", fin=False)], ids=["ping", "pong", "part"])
+def test_a_turn_has_so_many_frames(data: bytes) -> None:
     protocol = ServerSideProtocol(100, 1000)
     protocol.feed(frame(TEXT, b"", fin=False))
-    assert protocol.feed(one * (2 * FRAMES_PER_FEED)) is None
-    assert len(protocol.reader.buffer) == FRAMES_PER_FEED * len(one)
+    assert protocol.feed(data * (2 * FRAMES_PER_FEED)) is None
+    assert len(protocol.reader.buffer) == FRAMES_PER_FEED * len(data)
     assert len(protocol.data_to_send()) in (0, FRAMES_PER_FEED)
     assert protocol.has_buffered
     protocol.feed()
