@@ -262,7 +262,7 @@ class LiveCell(Cell):
         if ending.killed:
             return
         if ending.grace_timer is not None and self.children is not None and self.spec.shutdown_s is None:
-            ending.grace_timer.cancel()
+            ending.grace_timer.cancel()  # that of its last message; for its children it waits without limit
         else:
             self._arm_grace(ending)
 
@@ -311,7 +311,7 @@ class LiveCell(Cell):
         if self.waiting:
             waiting += self.take_waiting(Step.ENDED)
         self.host.child_ended(self, reason)
-        if in_work:  # after `bury` all are settled. In a drain that goes on, the mailbox is closed to a new request
+        if in_work:  # they are settled if the actor was buried; in a drain that goes on, none of them can ask again
             fail_calls(in_work, self.path, reason, ActorDied if inbox.closed else IncarnationDied)
         if self.state is State.STOPPED or self.state is State.BACKING_OFF:
             self._renew()

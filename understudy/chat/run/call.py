@@ -151,8 +151,7 @@ class RunCall(Asker):
     # The start
 
     async def _start(self) -> tuple[Event, ...]:
-        """Set the step of the call. Return the event that is to be recorded with it; none if the log has both. If the
-        content policy blocks what the model wrote for it, the call fails."""
+        """Set the step of the call. Return the event to record with it; none if the log has both."""
         executor, tool, past = self.executor, self.tool, self.past
         now = executor.services.clock()
         if past.step is not None:
@@ -170,13 +169,12 @@ class RunCall(Asker):
         return (self._executing(name, shown, clean.get("description")),)
 
     async def _sanitize_request(self) -> dict[str, Any]:
-        """Return the model's `arguments` as they may be shown, with its `name` of an unknown tool and `description`."""
-        request = self.past.request
+        """Return the `arguments` and other words of the model as they may be shown. Blocked ones fail the call."""
+        request, content_filter = self.past.request, self.executor.services.content_filter
         words: dict[str, Any] = {"name": request.name[:MAX_NAME]} if self.tool is None else {}
         words |= {"description": request.description} if request.description else {}
         try:
-            written = {"arguments": dict(request.arguments), **words}
-            clean: dict[str, Any] = await self.executor.services.content_filter.filter_output(written)
+            clean: dict[str, Any] = await content_filter.filter_output({"arguments": dict(request.arguments), **words})
         except Blocked as blocked:
             self.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
             return {"name": "(not shown)", "description": "A blocked call", "arguments": {}}
@@ -252,8 +250,10 @@ class RunCall(Asker):
     async def _get_consent(
         self, tool: Tool, required: ApprovalRequired, start: tuple[Event, ...], next_begins: Callable[[], None]
     ) -> dict[str, Any]:
-        """Wait until the user has decided, unless the log has it. Return the arguments that run, if the call may. The
-        arguments that a user approves are those that run: if some were redacted, the redacted ones run."""
+        """Wait for the user's decision, unless the log has it. Return the arguments that run.
+
+        They are those that the user was shown, so redacted ones if some were redacted, or those that the user wrote.
+        """
         decided = self.past.decided or await self._ask_consent(tool, required, start, next_begins)
         note, changed = decided.note or "", decided.parameters
         if decided.decision is ApprovalDecision.ALLOW:
