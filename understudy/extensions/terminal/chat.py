@@ -456,14 +456,10 @@ class ChatSession:
         return "  " * self.depths.get(agent_id, 0)
 
     async def _show_run_event(self, message_id: str, asked: PendingMessage, received: Received) -> None:
+        """Show an event of a run. Calls and thoughts do not end a line of folded calls; anything else does."""
         note, decisions = self.screen.note, self.decisions
         if not isinstance(received.event, (ToolExecuting, ToolCompleted, AgentThinking, AgentProgress)):
             self._unfold(asked)
-        match received.event:
-            case ToolExecuting(agent_id=agent_id, call_id=call_id, parameters=parameters):
-                self.running[call_id] = RunningCall(self.depths.get(agent_id, 0), parameters)
-            case ToolCompleted(call_id=call_id):
-                self.running.pop(call_id, None)
         match received.event:
             case MessageAccepted(run_id=run_id):
                 asked.run_id = run_id
@@ -485,10 +481,13 @@ class ChatSession:
             case AgentHandoff(to_agent=to_agent, reason=reason):
                 asked.answers = to_agent
                 note(f"→ {one_line(to_agent)}: {one_line(reason)}", "magenta")
-            case ToolExecuting() if asked.calls >= SHOWN_CALLS:
-                pass
-            case ToolExecuting(agent_id=agent_id, tool_name=tool_name, description=description):
-                note(f"{self._indent(agent_id)}… {one_line(tool_name)} running  {one_line(description)}".rstrip())
+            case ToolExecuting(agent_id=agent_id, call_id=call_id, parameters=parameters) as begun:
+                self.running[call_id] = RunningCall(self.depths.get(agent_id, 0), parameters)
+                if asked.calls < SHOWN_CALLS:
+                    line = (
+                        f"{self._indent(agent_id)}… {one_line(begun.tool_name)} running  {one_line(begun.description)}"
+                    )
+                    note(line.rstrip())
             case ApprovalRequired() as question:
                 await decisions.ask_consent(message_id, question)
             case ApprovalDecided(call_id=call_id, decision=decision, parameters=changed, remember=always):
@@ -514,6 +513,7 @@ class ChatSession:
                 if following is not None:
                     self.pending.setdefault(following, PendingMessage())
             case ToolCompleted(call_id=call_id) as ended:
+                self.running.pop(call_id, None)
                 good = ended.status is ToolStatus.OK
                 asked.calls += 1
                 if good and ended.undo_until is None and asked.calls > SHOWN_CALLS:
