@@ -74,8 +74,22 @@ async def test_a_request_that_is_answered_later_is_not_in_work(autojump_clock, s
     assert system.late_replies == 1
 
 
+async def test_a_handler_that_swallows_its_cancellation_goes_on_to_its_end(autojump_clock, ref):
+    order = []
+
+    async def stubborn(_):
+        with suppress(trio.Cancelled):
+            await trio.sleep_forever()
+        order.append("swallowed")
+
+    with trio.move_on_after(1):
+        await ref.ask(Run(stubborn))
+    await ref.ask(Run(effect(order, 1)))
+    assert order == ["swallowed", "begun", "done"]
+
+
 async def test_an_error_of_a_cancelled_handler_crashes_the_actor(autojump_clock, system, ref):
-    async def bad(context):
+    async def bad(_):
         try:
             await trio.sleep_forever()
         finally:

@@ -11,10 +11,6 @@ def test_the_delay_doubles_up_to_the_maximum():
     assert [round(backoff.delay(n, 0.5), 3) for n in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
 
 
-def test_a_factor_of_one_is_a_steady_delay():
-    assert Backoff(min_s=2.0, max_s=9.0, factor=1.0, jitter=0.0).delay(10**6, 0.0) == 2.0
-
-
 @pytest.mark.promise("restart.backoff-growth")
 @given(st.integers(0, 10**12), st.floats(0, 1))
 def test_the_delay_stays_within_its_bounds_for_any_count(failures, chance):

@@ -188,6 +188,17 @@ async def test_a_start_that_its_asker_gave_up_ends_at_once_and_can_be_asked_for_
 
 
 @pytest.mark.promise("start.given-up")
+async def test_a_spawn_that_was_cancelled_can_be_tried_again_at_once(autojump_clock, system):
+    diary = []
+    spec = slow_once(diary)
+    with trio.move_on_after(3):
+        await system.spawn(spec)
+    assert (await system.spawn(spec)).alive
+    assert trio.current_time() == 4
+    assert diary == ["start late", "stop late (shutdown)", "start late"]
+
+
+@pytest.mark.promise("start.given-up")
 async def test_giving_up_the_wait_for_a_given_up_start_starts_nothing(autojump_clock, system):
     diary = []
     spec = slow_once(diary)

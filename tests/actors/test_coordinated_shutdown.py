@@ -85,14 +85,15 @@ async def test_a_task_that_fails_is_reported_and_the_rest_goes_on(autojump_clock
     assert record.problem.endswith(", in task)")
 
 
-async def test_a_task_that_is_late_is_reported_cancelled_and_the_next_phase_begins(
-    autojump_clock, phases, diary, reports
-):
+async def test_a_late_task_is_reported_once_and_cancelled_before_the_next_phase(autojump_clock, phases, diary, reports):
+    """Also if it raises as it is cancelled."""
+
     async def late():
         try:
             await trio.sleep(math.inf)
         finally:
             diary.append("cancelled")
+            raise ValueError
 
     phases.add_task("a", late, "hangs")
     phases.add_task("a", note(diary, "in time", 9), "in time")

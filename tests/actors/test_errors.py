@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from actors import AskTimeout, IncarnationDied, Killed
+from actors import ActorUnavailable, AskTimeout, IncarnationDied, Killed
 from actors.behaviours.breaker import CallTimeout, CircuitOpen
 from actors.behaviours.job import AttemptTimeout, JobCancelled, JobFailed, JobTimedOut
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
@@ -15,6 +15,7 @@ from actors.behaviours.state_machine import OutsideHandler, TransitionRefused
 from actors.stash import StashCleared, StashFull
 
 ERRORS = [
+    ActorUnavailable("/a", "backing_off"),
     AskTimeout("/a", "Read", 5.0),
     AskedPool("/test/pool", "Who"),
     AttemptTimeout("/a", 2, 3.0),

@@ -156,12 +156,8 @@ def test_a_group_comes_back_whole_after_any_second_event(strategy, first, then, 
 @pytest.mark.promise("bitten.group-waits-together")
 @pytest.mark.parametrize("first", ["a", "b"])
 async def test_a_group_in_which_two_failed_waits_for_the_longer_delay(autojump_clock, system, first):
-    specs = [
-        player("a", backoff=Backoff(min_s=2, jitter=0)),
-        player("b", backoff=Backoff(min_s=6, jitter=0)),
-        player("c"),
-    ]
-    _, kids = await open_family(system, *specs, strategy=Strategy.ONE_FOR_ALL, intensity=9)
+    specs = [player(name, backoff=Backoff(min_s=delay_s, jitter=0)) for name, delay_s in (("a", 2), ("b", 6))]
+    _, kids = await open_family(system, *specs, player("c"), strategy=Strategy.ONE_FOR_ALL, intensity=9)
     for name in sorted("ab", key=lambda name: name != first):
         kids[name].kill()
     for child in kids.values():

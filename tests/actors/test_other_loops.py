@@ -5,7 +5,7 @@ import trio
 
 from actors import ActorDied, Ask, ChildSpec, Lane, MailboxSpec, Overflow, Shutdown, conflate, open_mailbox, open_system
 from actors.errors import WrongLoop
-from tests.actors.troupe import Hang, Player, Read, Run, collect, during, kill, player, settled, tell
+from tests.actors.troupe import Hang, Player, Read, Run, calls, kill, player, settled, tell
 
 
 async def in_a_thread(act):
@@ -136,8 +136,7 @@ async def test_a_context_is_refused_elsewhere_and_its_actor_ends_in_order(elsewh
 @ELSEWHERE
 async def test_a_mailbox_without_an_actor_is_not_filled_from_elsewhere(elsewhere):
     sender, receiver = await trio.to_thread.run_sync(open_mailbox)
-    messages = []
-    async with during(collect, messages, lambda: receiver.receive()):
+    async with calls(lambda: receiver.receive()) as messages:
         with pytest.raises(WrongLoop):
             await elsewhere(lambda: sender.send_nowait("from elsewhere"))
         sender.send_nowait("here")

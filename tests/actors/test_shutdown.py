@@ -97,6 +97,14 @@ async def test_a_system_may_have_phases_of_its_own(autojump_clock):
         ActorSystem("s", phases=[Phase("flush")])
 
 
+async def test_the_tree_is_killed_when_its_share_of_the_grace_is_over(autojump_clock):
+    async with phased() as (system, diary):
+        ref = await system.spawn(player("a", stopping=sleeping(), shutdown_s=1000))
+        await system.stop(grace_s=20)
+        assert (ref.alive, trio.current_time()) == (False, 15)
+    assert diary == ["stop_accepting", "drain", "release"]
+
+
 async def test_a_stop_whose_caller_leaves_goes_on(autojump_clock):
     async with phased() as (system, diary):
         system.shutdown.add_task("drain", noting(diary, "slow drain", 3), "slow")

@@ -8,7 +8,7 @@ import trio.testing
 
 from actors import ActorSystem, SystemFailed
 from actors.signals import NotMainThread, stop_on_signals, wait_for_signal
-from tests.actors.troupe import Boom, collect, during, player, settled, sleeping
+from tests.actors.troupe import Boom, calls, player, settled, sleeping
 
 PROGRAM = """
 import sys, threading, time
@@ -150,8 +150,7 @@ async def test_a_system_that_fails_leaves_the_block(autojump_clock):
 
 async def test_wait_for_signal_returns_the_signal_that_came(autojump_clock):
     handler = signal.getsignal(signal.SIGUSR1)
-    came = []
-    async with during(collect, came, lambda: wait_for_signal(signal.SIGUSR1, signal.SIGUSR2)):
+    async with calls(lambda: wait_for_signal(signal.SIGUSR1, signal.SIGUSR2)) as came:
         signal.raise_signal(signal.SIGUSR2)
     assert came == [signal.SIGUSR2]
     assert signal.getsignal(signal.SIGUSR1) is handler

@@ -52,14 +52,6 @@ async def test_a_message_that_waits_to_be_given_again_is_no_secret_at_the_end(au
     assert next(iter(system.dead_letters)).history == ("ValueError: try 1",)
 
 
-async def test_the_same_object_told_twice_has_two_places(autojump_clock, keeper):
-    tick = Note("tick")
-    await keeper.tell(tick, Open())
-    await keeper.do(lambda keeper, _: setattr(keeper, "open", False))
-    await keeper.tell(Note("a"), tick, Note("b"))
-    assert keeper.aside == ["a", "tick", "b"]
-
-
 @pytest.mark.promise("bitten.cancelled-ask")
 @pytest.mark.parametrize("must_finish", [False, True])
 async def test_a_request_whose_caller_leaves_in_the_turn_it_is_set_aside_in_is_taken_out(

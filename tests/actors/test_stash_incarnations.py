@@ -63,13 +63,6 @@ async def test_a_message_stashed_in_a_failed_start_becomes_a_dead_letter(autojum
 
 
 @pytest.mark.promise("restart.failed-message-skipped")
-async def test_the_message_that_failed_does_not_come_back(autojump_clock, keeper):
-    await keeper.tell(Note("a"), Note("bad", crash), Note("b"), Open())
-    assert keeper.done == ["a"]
-    assert keeper.aside == ["b"]
-
-
-@pytest.mark.promise("restart.failed-message-skipped")
 @pytest.mark.parametrize("redeliver", [0, 2])
 async def test_a_message_that_is_set_aside_and_then_fails_has_failed(autojump_clock, system, redeliver):
     class Hasty(Keeper):

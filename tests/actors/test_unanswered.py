@@ -9,7 +9,7 @@ import trio.testing
 from attrs import frozen
 
 from actors import Actor, ActorDied, Ask, AskTimeout, ChildSpec, MessageUnhandled, Stash, Unanswered, UnhandledMessage
-from tests.actors.troupe import collect, during
+from tests.actors.troupe import calls
 
 
 @frozen
@@ -85,9 +85,8 @@ async def test_a_request_that_no_case_matches_fails_at_once(autojump_clock, syst
 @pytest.mark.promise("ask.unanswered")
 @pytest.mark.parametrize(("how", "answer"), [("stored", "stored"), ("stashed", "stashed"), ("in a task", "later")])
 async def test_a_request_that_something_holds_may_be_answered_later(autojump_clock, ref, how, answer):
-    answers = []
 
-    async with during(collect, answers, lambda: ref.ask(Known(how), timeout_s=100)):
+    async with calls(lambda: ref.ask(Known(how), timeout_s=100)) as answers:
         gc.collect()
         await trio.sleep(2)
         ref.tell(Answer())

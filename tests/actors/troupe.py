@@ -112,11 +112,6 @@ async def failing(error: type[Exception], call: Callable[[], Awaitable[Any]], ma
         await call()
 
 
-async def collect(results: list[Any], call: Callable[[], Awaitable[Any]]) -> None:
-    """Append what a call returns, as a task."""
-    results.append(await call())
-
-
 @asynccontextmanager
 async def calls(*functions: Callable[[], Awaitable[Any]]) -> AsyncIterator[list[Any]]:
     """Call these in tasks, one after the other is blocked, run the block, and wait for the calls to end.

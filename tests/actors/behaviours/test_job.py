@@ -22,7 +22,7 @@ from actors.behaviours.job import GetJob, Job, JobCancelled, JobFailed, JobTimed
 from actors.behaviours.job_state import JobState
 from actors.behaviours.retry import Retry
 from actors.testing import Probe
-from tests.actors.troupe import Read, Run, collect, kill, of_type, player, settled
+from tests.actors.troupe import Read, Run, calls, kill, of_type, player, settled
 
 STEADY = Backoff(min_s=1.0, max_s=10.0, jitter=0.0)
 THRICE = Retry(3, STEADY)
@@ -49,13 +49,10 @@ class Flaky:
         return len(self.times)
 
 
-async def test_a_job_gives_its_result_to_everybody_who_waits(autojump_clock, system):
+async def test_a_job_gives_its_result_to_all_its_callers(autojump_clock, system):
     started = await Job.start(system, "sum", add, 1, 2)
-    results = []
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(collect, results, lambda: started.result())
+    async with calls(*[started.result] * 3) as results:
+        pass
     assert results == [3, 3, 3]
     assert started.state is JobState.DONE
     assert await started.ref.wait_stopped() == Normal()

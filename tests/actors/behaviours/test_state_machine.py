@@ -7,7 +7,7 @@ from attrs import frozen
 from actors import Ask, ChildSpec, MessageUnhandled, Restart, StartFailed, UnhandledMessage
 from actors.behaviours.state_machine import Entered, OutsideHandler, StateMachine, on_entry
 from tests.actors.behaviours.lights import Do, Light, Note, Query, doing, start, to
-from tests.actors.troupe import collect, during, of_type, settled
+from tests.actors.troupe import calls, of_type, settled
 
 
 async def test_a_machine_starts_in_its_initial_state_and_enters_it(autojump_clock, system):
@@ -59,8 +59,7 @@ class Unknown(Ask[int]):
 
 
 async def test_a_request_can_be_answered_from_a_later_state(autojump_clock, light):
-    answers = []
-    async with during(collect, answers, lambda: light.ref.ask(Query())):
+    async with calls(lambda: light.ref.ask(Query())) as answers:
         await light.tell(Note("go", then=to("dark")))
         assert answers == []
         await light.tell(Note("on", then=to("green")))

@@ -74,6 +74,7 @@ async def test_the_dead_leave_by_themselves(autojump_clock, system, news):
     refs[0].kill()
     await refs[1].stop()
     await tell(refs[2], Boom())
+    await news.ask(Subscribe(refs[0]))
     news.tell(Publish("still here"))
     assert await counts(news) == {"d": (1, 0)}
     assert system.dead_letters.count == 0

@@ -114,7 +114,8 @@ def spec(request):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left():
+def _nothing_is_left(caplog):
+    caplog.set_level(logging.WARNING, "actors")
     yield
     assert late_calls() == ()
 
@@ -719,8 +720,3 @@ def test_wrong_threads_are_refused(field_name, options):
 def test_there_is_no_thread_context_outside_of_a_call():
     with pytest.raises(LookupError):
         ThreadContext.current()
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog):
-    caplog.set_level(logging.WARNING, "actors")

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from actors import Decision, Directive
+from actors import ActorStarted, ActorSystem, Decision, Directive
 from actors.testing import EventProbe, ProbeFailure
 from tests.actors.troupe import Boom, player
 
@@ -52,6 +52,14 @@ async def test_crashes_by_some_errors_can_be_allowed(autojump_clock, system, ref
         ref.tell(Boom(OSError()))
         with pytest.raises(ProbeFailure, match="OSError"):
             await log.expect_no_crash(1.0)
+
+
+async def test_other_records_are_expected_like_messages(autojump_clock):
+    log = EventProbe()
+    async with ActorSystem("own", on_event=log.heard) as system:
+        await system.spawn(player("a"))
+        assert await log.fish(ActorStarted, where=lambda event: event.path == "/own/a") == ActorStarted("/own/a", 1)
+    log.close()
 
 
 async def test_a_probe_that_was_closed_hears_no_more(autojump_clock, system):

@@ -113,7 +113,7 @@ async def test_an_actor_without_supervision_has_no_children(autojump_clock, stag
     await stage.open(Player())
 
     async def spawn(context):
-        with pytest.raises(NotSupervising):
+        with pytest.raises(NotSupervising, match="has no supervision"):
             await context.spawn(player("a"))
         return context.children()
 

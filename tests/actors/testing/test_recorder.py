@@ -110,12 +110,6 @@ def test_waiting_is_refused_without_a_loop(shop):
         stage.ask_nowait(Run(fail))
 
 
-async def test_waiting_is_refused_within_a_loop_too(autojump_clock, shop):
-    with pytest.raises(WouldWait):
-        shop.receive_nowait(Order(3))
-    assert trio.current_time() == 0
-
-
 async def test_an_answer_can_be_given_later(autojump_clock, shop):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shop.receive, Order(3))
