@@ -12,7 +12,7 @@ from tests.rigs.scripted_model import Call, Gate, Say, lingering, scripted
 from tests.servers.postgresql import Postgres
 from understudy import Agent
 from understudy.chat import registry
-from understudy.chat.run import call
+from understudy.chat.run import executor
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.limits import Limits
@@ -130,7 +130,7 @@ async def test_a_message_that_could_not_be_stored_holds_no_permit(serve: Any) ->
 
 
 async def test_a_run_ends_without_a_tool_that_shields_itself(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "STOP_S", 0.1)
+    monkeypatch.setattr(executor, "STOP_S", 0.1)
     over = trio.Event()
     running = await serve(lingering(over), scripted(Say("hello"), name="other"))
     try:
@@ -149,7 +149,7 @@ async def test_a_run_ends_without_a_tool_that_shields_itself(serve: Any, monkeyp
 async def test_messages_behind_a_tool_that_shields_itself_say_what_they_wait_for(
     serve_guest: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call, "STOP_S", 0.1)
+    monkeypatch.setattr(executor, "STOP_S", 0.1)
     over = trio.Event()
     running, token = await serve_guest(lingering(over))
     waits, behind = "Waiting for linger, which cannot be interrupted", "Waiting: 1 before this one in this conversation"
