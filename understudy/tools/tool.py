@@ -7,6 +7,7 @@ Cancelling a sync tool abandons its thread: the call returns at once, while the 
 effects; its result is dropped (see `understudy.tools.threads`). A tool that must be stoppable should be async.
 """
 
+import copy
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -98,8 +99,8 @@ class Tool:
         """Return the tool of an instance, if the function is a method; else the tool itself."""
         if instance is None or not self._accepts.method:
             return self
-        function = self.function.__get__(instance, owner)
-        return evolve(self, function=function, accepts=evolve(self._accepts, method=False))
+        bound = self.function.__get__(instance, owner)
+        return evolve(self, function=bound, accepts=evolve(self._accepts, method=False))
 
     @property
     def on_tools_loop(self) -> bool:
@@ -127,14 +128,15 @@ class Tool:
             if name not in types:
                 names = ", ".join(f"`{type_}`" for type_ in types) or "nothing"
                 raise ToolError("invalid_arguments", f"{self.name} has no parameter `{name}`; it takes {names}.")
-        for name in self._accepts.required:
-            if name not in arguments:
-                raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")
+        for name in (name for name in self._accepts.required if name not in arguments):
+            raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")
         try:
-            values = {**self._accepts.defaults, **arguments}
+            values = {**self._accepts.defaults, **copy.deepcopy(dict(arguments))}  # which the function may change
             return {name: structure(value, types[name], name) for name, value in values.items()}
         except Misfit as misfit:
             raise ToolError("invalid_arguments", f"{self.name} cannot take `{misfit.path}`: {misfit}.") from None
+        except RecursionError:
+            raise ToolError("invalid_arguments", f"The arguments of {self.name} are nested too deeply.") from None
 
     async def call(
         self, arguments: Mapping[str, Any], context: ToolContext, loop: ToolLoop | None = None
@@ -165,10 +167,8 @@ class Tool:
         return await self._run(checked, {"context": context}, context)
 
     def _keywords(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
-        values = self.check(arguments)
-        if self._accepts.context is not None:
-            values[self._accepts.context] = context
-        return values
+        name = self._accepts.context
+        return self.check(arguments) | ({} if name is None else {name: context})
 
     async def check_aside(self, arguments: Mapping[str, Any], owner: str) -> None:
         """Check the arguments as `check` does, before the user `owner` is asked to approve them.
@@ -206,7 +206,7 @@ class Tool:
         """
         if self.reconcile is None:
             return Unknown()
-        ask = partial(self.reconcile.reconcile, call_id, arguments)
+        ask = partial(self.reconcile.reconcile, call_id, copy.deepcopy(dict(arguments)))
         if loop is None or not self._runs_on_tools_loop(self.reconcile.function):
             return await ask(context)
         return await loop.run(f"reconcile of {self.name}", ask, context)
@@ -220,7 +220,7 @@ class Tool:
         """
         if self.undo is None:
             raise LookupError(f"{self.name} has no undo")
-        take_back = partial(self.undo.call, result, arguments)
+        take_back = partial(self.undo.call, *copy.deepcopy((result, dict(arguments))))
         if loop is None or not self._runs_on_tools_loop(self.undo.function):
             return await take_back(context)
         return await loop.run(f"undo of {self.name}", take_back, context)

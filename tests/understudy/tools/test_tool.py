@@ -290,12 +290,14 @@ def test_arguments_that_do_not_fit_are_refused_by_name(arguments: dict[str, Any]
     assert str(caught.value) == f"everything cannot take `{place}`: {sentence}."
 
 
-def test_missing_and_unknown_arguments_are_refused_by_name() -> None:
-    with pytest.raises(ToolError, match=r"^everything needs `text`, which is missing\.$") as caught:
-        everything.check({})
-    assert caught.value.code == "invalid_arguments"
-    with pytest.raises(ToolError, match=r"has no parameter `volume`; it takes `text`"):
-        everything.check({"text": "a", "volume": 3})
+def test_missing_unknown_and_deep_arguments_are_refused_by_name() -> None:
+    for arguments, sentence in (
+        ({}, r"^everything needs `text`, which is missing\.$"),
+        ({"text": json.decode("[" * 900 + "]" * 900)}, "The arguments of everything are nested too deeply"),
+        ({"text": "a", "volume": 3}, "has no parameter `volume`; it takes `text`"),
+    ):
+        with pytest.raises(ToolError, match=sentence):
+            everything.check(arguments)
 
 
 KINDS: dict[str, Any] = {

@@ -141,6 +141,17 @@ async def test_the_widget_of_a_blocked_result_is_not_shown(monkeypatch: pytest.M
     assert (shown.result["error"]["code"], shown.widget) == ("content_blocked", None)
 
 
+@pytest.mark.parametrize("approval", [False, True])
+async def test_a_tool_may_change_its_arguments_and_their_record_stays(approval: bool) -> None:
+    @tool(approval=approval)
+    async def order(goods: Any) -> str:
+        """Order."""
+        return str(goods.pop())
+
+    agent = Agent("a", tools=[order], model=Thinking(Call([("order", {"goods": ["tea"]})]), Say("one two")))
+    assert [step.arguments for step in (await played([agent])).steps if step.kind == "tool"] == [{"goods": ["tea"]}]
+
+
 @pytest.mark.parametrize("reconcile", [unsure, broken, slow])
 async def test_a_call_of_unknown_effect_is_not_repeated_and_the_model_is_told(
     reconcile: Any, caplog: pytest.LogCaptureFixture
@@ -156,17 +167,13 @@ async def test_a_call_of_unknown_effect_is_not_repeated_and_the_model_is_told(
 
 @pytest.mark.parametrize(
     ("choice", "status", "effect", "times"),
-    [
-        ("happened", wire.ToolStatus.OK, None, 0),
-        ("again", wire.ToolStatus.OK, None, 1),
-        ("skip", wire.ToolStatus.KILLED, "unknown", 0),
-    ],
+    [("happened", "ok", None, 0), ("again", "ok", None, 1), ("skip", "killed", "unknown", 0)],
 )
 async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
-    choice: str, status: wire.ToolStatus, effect: str | None, times: int
+    choice: str, status: str, effect: str | None, times: int
 ) -> None:
-    undo = {"undo": lambda result, arguments: None, "undo_s": 60}
-    recorded, outcome = await resumed(payer(**undo), effect=0, choices=[choice])
+    undoable = payer(undo=lambda result, arguments: None, undo_s=60)
+    recorded, outcome = await resumed(undoable, effect=0, choices=[choice])
     (question,) = (event for event in recorded.events if isinstance(event, wire.QuestionAsked))
     assert (question.title, question.asked_by, question.call_id) == ("Did pay take effect?", "server", outcome.call_id)
     assert question.text == "The call was interrupted, and it is unknown whether it took effect."
@@ -187,13 +194,11 @@ async def test_an_answer_counts_after_another_crash_but_a_call_made_again_is_ask
 
 async def test_a_call_whose_arguments_were_redacted_is_not_made_again_without_them() -> None:
     pay = payer(reconcile=by_ledger)
-    BANK.clear()
     cuts = await cut_before_the_outcome(an_agent(pay))
     BANK.clear()
-    for cut in cuts:
-        for step in cut.steps:
-            if step.kind == "model" and step.ended_at is not None:
-                step.result["calls"][0]["whole"] = False
+    for step in (step for cut in cuts for step in cut.steps):
+        if step.kind == "model" and step.ended_at is not None:
+            step.result["calls"][0]["whole"] = False
     outcome = completed((await played([an_agent(pay)], cuts)).events)
     assert (outcome.status, outcome.effect, dict(+BANK)) == (wire.ToolStatus.KILLED, None, {})
     assert "took no effect" in outcome.result_summary
@@ -203,13 +208,11 @@ async def test_a_call_whose_arguments_were_redacted_is_not_made_again_without_th
 async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kills = iter([True])
-    start = ToolCall.receive
+    kills, start = iter([True]), ToolCall.receive
 
     async def receive(self: ToolCall, message: object, context: Context) -> None:
         if next(kills, False):
-            if late:
-                BANK[self.call.call_id] += 1
+            BANK[self.call.call_id] += late
             context.ref.kill()
         else:
             await start(self, message, context)
@@ -221,8 +224,10 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     assert next(kills, None) is None, "it was killed"
 
 
-@pytest.mark.parametrize("kills", [1, MAX_ASKED])
-async def test_a_reconcile_whose_actor_is_killed_is_asked_again(kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kills", "status", "asks"), [(1, "ok", 0), (MAX_ASKED, "killed", 1)])
+async def test_a_reconcile_whose_actor_is_killed_is_asked_again(
+    kills: int, status: str, asks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The death says nothing about the call; only one that is killed each time leaves it to the user."""
     kills_left, start = iter([True] * kills), EffectCall.on_start
 
@@ -234,11 +239,8 @@ async def test_a_reconcile_whose_actor_is_killed_is_asked_again(kills: int, monk
 
     monkeypatch.setattr(EffectCall, "on_start", on_start)
     recorded, outcome = await resumed(payer(reconcile=by_ledger), effect=1, choices=["skip"])
-    questions = [event for event in recorded.events if isinstance(event, wire.QuestionAsked)]
-    if kills < MAX_ASKED:
-        assert (outcome.result, questions) == ("paid 3", [])
-    else:
-        assert (outcome.status, len(questions)) == (wire.ToolStatus.KILLED, 1)
+    assert outcome.status == status
+    assert sum(isinstance(event, wire.QuestionAsked) for event in recorded.events) == asks
 
 
 @frozen
@@ -281,12 +283,10 @@ async def test_a_call_that_was_killed_while_it_asked_takes_effect_once(
     agent = an_agent(asker(order, reconcile=reconcile))
     cuts = (await played([agent], choices=["yes"] * order.count("?"))).cuts
     wanted = order.count("?") if order != "a?" else 1
-    number = [n for n, cut in enumerate(cuts, 1) if any(isinstance(e, wire.QuestionAsked) for e in cut.events)][
-        wanted - 1
-    ]
+    asks = [n for n, cut in enumerate(cuts, 1) if any(isinstance(e, wire.QuestionAsked) for e in cut.events)]
     ((call_id, _),) = BANK.items()
     BANK[call_id] = paid
-    recorded = await played([agent], cuts[:number], answers)
+    recorded = await played([agent], cuts[: asks[wanted - 1]], answers)
     assert [event.asked_by for event in recorded.events if isinstance(event, wire.QuestionAsked)] == sources
     assert BANK[call_id] == times
     assert completed(recorded.events).status is (wire.ToolStatus.KILLED if "server" in sources else wire.ToolStatus.OK)
