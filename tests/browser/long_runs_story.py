@@ -159,7 +159,7 @@ def abroad(story: Story) -> None:
     page = story.page
     story.ask("abroad", "Hello")
     expect(page.locator(".fault").get_by_role("button", name="Try again")).to_be_visible()
-    expect(page.get_by_text("This agent works on another server, and cannot go on")).to_be_visible()
+    expect(page.get_by_text("This agent works on another server, and cannot continue")).to_be_visible()
     expect(page.get_by_role("button", name="Continue")).to_have_count(0)
 
 

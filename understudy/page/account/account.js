@@ -80,6 +80,6 @@ export class Account {
         anyway = true;
       }
     });
-    showUntilClosed(dialog).then(() => this.button.focus());
+    showUntilClosed(dialog).then(() => document.activeElement === document.body && this.button.focus());
   }
 }
