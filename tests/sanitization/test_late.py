@@ -10,18 +10,18 @@ from sanitization.late import Late
 
 def test_nothing_is_compiled_before_the_first_use() -> None:
     """The source may be a function, which is then not called either; an expression is compiled once."""
-    asked: list[str] = []
+    patterns: list[str] = []
 
     def source() -> str:
-        asked.append("a+")
+        patterns.append("a+")
         return "a+"
 
     late = Late(source, re.IGNORECASE)
-    assert asked == []
+    assert patterns == []
     assert late.search("bAa") is not None
     assert late.fullmatch("aaa") is not None
     assert late.sub("x", "baab") == "bxb"
-    assert asked == ["a+"]
+    assert patterns == ["a+"]
 
 
 def test_it_has_what_a_pattern_has_and_nothing_else() -> None:

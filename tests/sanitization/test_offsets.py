@@ -44,8 +44,8 @@ def test_findings_of_a_sanitized_text_point_into_it() -> None:
     """The marked slice of the units is the find."""
     text = "👩‍💻 says\u200b: 😀\x1b[2J \U000e0041."
     encoded = text.encode("utf-16-le")
-    found = Sanitizer().sanitize(text).findings
-    shown = [encoded[2 * first : 2 * last].decode("utf-16-le") for first, last in utf16_offsets(text, found)]
+    findings = Sanitizer().sanitize(text).findings
+    shown = [encoded[2 * first : 2 * last].decode("utf-16-le") for first, last in utf16_offsets(text, findings)]
     assert shown == ["\u200b", "\x1b[2J", "\U000e0041"]
 
 

@@ -69,9 +69,9 @@ def test_it_stands_beside_the_others() -> None:
     """Its kind has exceptions and a mask like any other; built-in detectors win overlapping spans."""
     secret = SECRETS["secret.npm.token"]
     word = Pattern("words", Category.PII, "pii.word", r"npm_\w+|secret word", score=0.7)
-    found = Sanitizer(REMOVE, extra=[word]).sanitize(f"{secret} secret word").findings
-    assert [finding.kind for finding in found] == ["secret.npm.token", "pii.word"]
-    assert (found[1].detector, found[1].score) == ("words", 0.7)
+    findings = Sanitizer(REMOVE, extra=[word]).sanitize(f"{secret} secret word").findings
+    assert [finding.kind for finding in findings] == ["secret.npm.token", "pii.word"]
+    assert (findings[1].detector, findings[1].score) == ("words", 0.7)
     assert Sanitizer(STANDARD, extra=[word]).sanitize("secret word").findings[0].action is Action.FLAG
 
 

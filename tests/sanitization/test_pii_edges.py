@@ -36,11 +36,11 @@ NO_FINDS = (
 def test_a_number_is_found_whatever_stands_beside_it(before: str, number: str, after: str, kind: str) -> None:
     """The exact span is found, whole and letter by letter."""
     text = f"{before}{number}{after}"
-    [found] = SANITIZER.sanitize(text).findings
-    assert (text[found.start : found.end], found.kind) == (number, kind)
+    [finding] = SANITIZER.sanitize(text).findings
+    assert (text[finding.start : finding.end], finding.kind) == (number, kind)
     stream = StreamSanitizer(POLICY, Direction.TOOL)
     assert "".join([*map(stream.feed, text), stream.flush()]) == text
-    assert stream.findings == (found,)
+    assert stream.findings == (finding,)
 
 
 @pytest.mark.parametrize("text", NO_FINDS)

@@ -229,9 +229,9 @@ def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None
     assert (unread.action, unread.start, unread.detector) == (Action.FLAG, unread.end, "breaks")
     assert unread.start <= text.index("x three")
     assert stream.failures == (Failure("breaks", "RuntimeError"),)
-    asked = len(broken.calls)
+    count = len(broken.calls)
     stream.feed("x x x ")
-    assert len(broken.calls) == asked
+    assert len(broken.calls) == count
 
 
 @pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError])
@@ -361,8 +361,8 @@ def test_findings_keep_their_places_through_every_disguise() -> None:
         for start in range(0, len(text), size):
             stream.feed(text[start : start + size])
         stream.flush()
-        found = [(find.start, find.end) for find in stream.findings if find.category is Category.SECRET]
-        assert found == expected
+        places = [(find.start, find.end) for find in stream.findings if find.category is Category.SECRET]
+        assert places == expected
 
 
 def test_the_listed_findings_are_bounded_and_unread_text_is_marked() -> None:
@@ -378,11 +378,11 @@ def test_the_listed_findings_are_bounded_and_unread_text_is_marked() -> None:
 
 def test_a_long_candidate_is_not_read_again_with_every_piece() -> None:
     """The work grows with the text, not with the number of pieces times what is held."""
-    seen = []
+    lengths = []
 
     class Patient(Breaks):
         def settled(self, text: str, start: int, active: Collection[str]) -> int:
-            seen.append(len(text) - start)
+            lengths.append(len(text) - start)
             return start
 
     judge = PolicyEngine(PII, PII.outbound, None)
@@ -393,8 +393,8 @@ def test_a_long_candidate_is_not_read_again_with_every_piece() -> None:
             stage.held += "y"
         else:
             stage.feed("y", {0: ["x"]})
-    assert sum(seen) < 20 * 4_000
-    assert max(b - a for a, b in pairwise(seen) if b < PATIENT) == 1
+    assert sum(lengths) < 20 * 4_000
+    assert max(b - a for a, b in pairwise(lengths) if b < PATIENT) == 1
 
 
 def test_the_held_text_is_bounded_by_the_reach() -> None:

@@ -74,8 +74,8 @@ def test_a_find_that_is_let_pass_hides_no_other() -> None:
 def test_the_threshold_counts_what_reaches_it(score: float) -> None:
     """A score equal to the threshold counts."""
     guess = Pattern("guess", Category.PII, "pii.guess", "casey", score=score)
-    found = Sanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[guess]).sanitize("casey").findings
-    assert bool(found) == (score >= 0.5)
+    findings = Sanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[guess]).sanitize("casey").findings
+    assert bool(findings) == (score >= 0.5)
 
 
 def test_rules_cannot_be_changed_afterwards() -> None:

@@ -15,7 +15,7 @@ class Case:
 
 
 def cases(name: str, number: int) -> list[Case]:
-    return [Case(f"{name}[{each}]") for each in range(number)]
+    return [Case(f"{name}[{index}]") for index in range(number)]
 
 
 def chosen(seed: str, *functions: list[Case]) -> set[str]:
@@ -24,9 +24,9 @@ def chosen(seed: str, *functions: list[Case]) -> set[str]:
 
 
 def test_every_function_keeps_some_cases_and_small_ones_all() -> None:
-    found = chosen("1", [Case("one")], cases("few", LEAST), cases("some", LEAST + 1), cases("many", 80 * SHARE))
-    assert "one" in found
-    sizes = {name: len([each for each in found if each.startswith(name)]) for name in ("few", "some", "many")}
+    kept = chosen("1", [Case("one")], cases("few", LEAST), cases("some", LEAST + 1), cases("many", 80 * SHARE))
+    assert "one" in kept
+    sizes = {name: len([each for each in kept if each.startswith(name)]) for name in ("few", "some", "many")}
     assert sizes == {"few": LEAST, "some": LEAST, "many": 80}
 
 

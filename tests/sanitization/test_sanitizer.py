@@ -73,13 +73,13 @@ def test_a_summary_holds_no_secret() -> None:
     """Counts by category, kinds and places; neither it nor the findings print the text."""
     secret = SECRETS["secret.github.token"]
     sanitized = Sanitizer().sanitize(f"\u200bmy {secret}")
-    told = summary(sanitized.findings)
-    assert told.counts == {"invisible": 1, "secret": 1}
-    assert told.findings == (
+    words = summary(sanitized.findings)
+    assert words.counts == {"invisible": 1, "secret": 1}
+    assert words.findings == (
         {"kind": "invisible.zero_width", "start": 0, "end": 1},
         {"kind": "secret.github.token", "start": 4, "end": 44},
     )
-    assert secret not in repr((told, sanitized))
+    assert secret not in repr((words, sanitized))
 
 
 def test_edits_map_back() -> None:

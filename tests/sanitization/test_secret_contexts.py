@@ -350,5 +350,5 @@ def test_a_sign_is_enough_too() -> None:
 
 def test_a_value_that_is_another_assignment_is_judged_by_itself() -> None:
     """With a sign or with a word such as `is`."""
-    for said, sign in (("密码", "是"), ("密碼", "是"), ("パスワード", "は")):
-        assert sanitized(said + sign + said + sign + PLAIN) == said + sign + said + sign + "[redacted]"
+    for name, sign in (("密码", "是"), ("密碼", "是"), ("パスワード", "は")):
+        assert sanitized(name + sign + name + sign + PLAIN) == name + sign + name + sign + "[redacted]"

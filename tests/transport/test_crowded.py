@@ -122,6 +122,6 @@ async def test_a_thread_that_begins_anew_is_not_told_from_the_old_ones_log() -> 
         await wait_all_tasks_blocked()
         rig.log.events = [thought(seq, text="new") for seq in (1, 2)]
         rig.tell(*rig.log.events)
-        gone, *frames = await rig.frames(3)
-        assert (gone["type"], gone["data"]["code"]) == ("error", "not_found")  # for the events that were not read
+        deleted, *frames = await rig.frames(3)
+        assert (deleted["type"], deleted["data"]["code"]) == ("error", "not_found")  # for the events that were not read
         assert [(frame["seq"], frame["data"]["thought"]) for frame in frames] == [(1, "new"), (2, "new")]

@@ -68,8 +68,8 @@ def of_each(field: str) -> pytest.MarkDecorator:
     [pytest.param(name, kind, id=kind.name) for name, subject in SUBJECTS.items() for kind in subject.detector.kinds],
 )
 def test_every_kind_is_found_in_its_example(name: str, kind: object) -> None:
-    found = Sanitizer(SUBJECTS[name].policy).sanitize(kind.example).findings  # type: ignore[attr-defined]
-    assert [finding.kind for finding in found] == [kind.name]  # type: ignore[attr-defined]
+    findings = Sanitizer(SUBJECTS[name].policy).sanitize(kind.example).findings  # type: ignore[attr-defined]
+    assert [finding.kind for finding in findings] == [kind.name]  # type: ignore[attr-defined]
 
 
 @of_each("honest")

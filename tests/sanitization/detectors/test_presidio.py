@@ -87,8 +87,8 @@ class SpanishRecognizer(PatternRecognizer):
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     package, predefined = ModuleType("presidio_analyzer"), ModuleType("presidio_analyzer.predefined_recognizers")
-    for made in (PatternRecognizer, CardRecognizer, SsnRecognizer, SpanishRecognizer):
-        setattr(predefined, made.__name__, made)
+    for recognizer in (PatternRecognizer, CardRecognizer, SsnRecognizer, SpanishRecognizer):
+        setattr(predefined, recognizer.__name__, recognizer)
     vars(package).update(PatternRecognizer=PatternRecognizer, predefined_recognizers=predefined)
     monkeypatch.setitem(sys.modules, "presidio_analyzer", package)
     monkeypatch.setitem(sys.modules, "regex", re)

@@ -24,10 +24,10 @@ async def fetched(url: str, max_bytes: int = 1000, within_s: float = 5.0) -> byt
 
 async def test_a_document_is_fetched() -> None:
     """One request with the expected headers, and no other."""
-    async with publishing(b"hello") as there:
-        assert await fetched(there.address + "?v=1") == b"hello"
-    assert there.requests[0].startswith(b"GET /keys?v=1 HTTP/1.1\r\nHost: 127.0.0.1:")
-    assert b"User-Agent: understudy/" in there.requests[0]
+    async with publishing(b"hello") as server:
+        assert await fetched(server.address + "?v=1") == b"hello"
+    assert server.requests[0].startswith(b"GET /keys?v=1 HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert b"User-Agent: understudy/" in server.requests[0]
 
 
 ANSWERS = {
@@ -54,19 +54,19 @@ ANSWERS = {
 @pytest.mark.parametrize(("answer", "words"), ANSWERS.values(), ids=ANSWERS)
 async def test_a_malformed_answer_is_reported(answer, words) -> None:
     """The error has the host and the reason, and nothing of the request or the response."""
-    async with publishing() as there:
-        there.answer = answer
+    async with publishing() as server:
+        server.answer = answer
         with pytest.raises(FetchFailed, match=words) as caught:
-            await fetched(there.address)
-    assert caught.value.host in there.address
-    assert there.asked == 1
+            await fetched(server.address)
+    assert caught.value.host in server.address
+    assert server.asked == 1
 
 
 async def test_a_server_that_does_not_answer_in_time_is_given_up() -> None:
-    async with publishing() as there:
-        there.wait = trio.sleep_forever
+    async with publishing() as server:
+        server.wait = trio.sleep_forever
         with pytest.raises(FetchFailed, match=r"no answer within 0\.1 s"):
-            await fetched(there.address, within_s=0.1)
+            await fetched(server.address, within_s=0.1)
 
 
 async def test_a_server_that_answers_a_byte_at_a_time_is_given_up(nursery) -> None:
@@ -86,10 +86,10 @@ async def test_a_server_that_answers_a_byte_at_a_time_is_given_up(nursery) -> No
 
 async def test_a_refused_connection_is_reported() -> None:
     """A port without a listener, and a name that does not resolve: FetchFailed."""
-    async with publishing() as there:
+    async with publishing() as server:
         pass
     with pytest.raises(FetchFailed):
-        await fetched(there.address)
+        await fetched(server.address)
     with pytest.raises(FetchFailed):
         await fetched("http://name.invalid/")
 
@@ -99,23 +99,23 @@ async def test_the_next_address_of_a_name_is_tried(dead: str) -> None:
     """The first one is dead: nothing listens there, or it answers nothing at all."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        there = silent.getsockname()
+        address = silent.getsockname()
         waiting = []
         if dead == "is silent":
             silent.listen(0)
             for _ in range(3):  # its queue is full: the kernel drops who comes next
                 waiting.append(client := socket.socket())
                 client.setblocking(False)
-                client.connect_ex(there)
+                client.connect_ex(address)
         try:
             async with publishing(b"hello") as alive:
                 where = urlsplit(alive.address)
-                addresses = [there, ("127.0.0.1", where.port or 0)]
+                addresses = [address, ("127.0.0.1", where.port or 0)]
                 sent = {"headers": {}, "connect_to": addresses, "within_s": 20.0}
                 assert (await request("GET", alive.address, max_bytes=1000, **sent)).body == b"hello"
                 with pytest.raises(FetchFailed):
                     await request(
-                        "GET", alive.address, max_bytes=1000, **(sent | {"connect_to": [there], "within_s": 1.0})
+                        "GET", alive.address, max_bytes=1000, **(sent | {"connect_to": [address], "within_s": 1.0})
                     )
         finally:
             for client in waiting:

@@ -18,17 +18,17 @@ LARGE = gzip.compress(event("final_response", 1, data={"values": [0.5] * 3_000_0
 
 async def test_hello_is_the_first_thing_said() -> None:
     """With everything that the client takes; each may be left out."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def listen(socket: Socket) -> None:
-        heard.append(json.loads(await socket.receive()))
+        received.append(json.loads(await socket.receive()))
         await stay(socket, event("pong", thread_id=None))
 
     async with talking(listen, threads={"t": 1}) as (client, _):
         await kinds(client, 1)
     async with talking(listen, batch=False, chunk=False, gzip=False) as (client, _):
         await kinds(client, 1)
-    assert heard == [
+    assert received == [
         {"type": "hello", "payload": {"batch": True, "chunk": True, "gzip": True}},
         {"type": "hello", "payload": {"batch": False, "chunk": False, "gzip": False}},
     ]
@@ -59,14 +59,14 @@ async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
 
 async def test_a_large_message_is_sent_in_parts() -> None:
     """The server accepts chunks: other commands are sent between those of one message."""
-    heard: list[Any] = []
+    received: list[Any] = []
     content = 'a "quoted" \\ é🙂\n' * 5000
 
     async def listen(socket: Socket) -> None:
         await socket.write([event("welcome", thread_id=None, limits=LIMITS, capabilities=["chunk"])])
-        while not heard or heard[-1]["type"] != "cancel":
-            heard.append(await hear(socket))
-            if heard[-1].get("index") == 1:
+        while not received or received[-1]["type"] != "cancel":
+            received.append(await hear(socket))
+            if received[-1].get("index") == 1:
                 await socket.write([event("pong", thread_id=None)])
         await stay(socket, event("pong", thread_id=None))
 
@@ -75,7 +75,7 @@ async def test_a_large_message_is_sent_in_parts() -> None:
         assert await kinds(client, 2) == ["welcome", "pong"]
         await client.cancel("r")
         await kinds(client, 1)
-    parts = [frame for frame in heard if frame["type"] == "chunk"]
+    parts = [frame for frame in received if frame["type"] == "chunk"]
     assert [(part["id"], part["index"], part["count"]) for part in parts] == [
         ("1", at, len(parts)) for at in range(len(parts))
     ]
@@ -89,11 +89,11 @@ async def test_a_large_message_is_sent_in_parts() -> None:
 )
 async def test_a_message_that_the_server_would_not_take_is_refused_here(capabilities: list[str], size: int) -> None:
     """A message over the server's limits: refused with its id, and not sent; later ones are sent."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def listen(socket: Socket) -> None:
         await socket.write([event("welcome", thread_id=None, limits=LIMITS, capabilities=capabilities)])
-        heard.append(await hear(socket))
+        received.append(await hear(socket))
         await stay(socket, event("pong", thread_id=None))
 
     async with talking(listen) as (client, _):
@@ -103,11 +103,11 @@ async def test_a_message_that_the_server_would_not_take_is_refused_here(capabili
         await client.cancel("r")
         assert await kinds(client, 3) == ["welcome", "error", "pong"]
         assert client.unaccepted == []
-    assert [command["type"] for command in heard] == ["cancel"]
+    assert [command["type"] for command in received] == ["cancel"]
 
 
 async def test_a_large_event_does_not_hold_the_loop() -> None:
     """It is read in a thread; the guard of this suite would fail the test."""
     async with talking(staying(Binary(LARGE))) as (client, _):
-        (heard,) = await next_events(client, 1)
-    assert len(heard.raw["data"]["data"]["values"]) == 3_000_000
+        (received,) = await next_events(client, 1)
+    assert len(received.raw["data"]["data"]["values"]) == 3_000_000

@@ -18,20 +18,20 @@ from understudy.client import open_client
 
 async def test_it_comes_back_and_asks_for_what_it_missed() -> None:
     """The connection is lost: the client resumes after the last event, and delivers no event twice."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def break_off(socket: Socket) -> None:
         await socket.write([event("agent_thinking", seq) for seq in (1, 2)])
         await socket.close(1013)
 
     async def replay(socket: Socket) -> None:
-        heard.append(await hear(socket))
+        received.append(await hear(socket))
         await socket.write([event("agent_thinking", seq) for seq in (2, 3)])
         await socket.receive()
 
     async with talking(break_off, replay) as (client, _):
         assert await seqs(client, 3) == [1, 2, 3]
-    assert heard == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
+    assert received == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
 
 
 async def test_the_token_of_an_anonymous_session_is_kept() -> None:
@@ -62,7 +62,7 @@ def replay(threads: Mapping[str, int], head: int) -> list[bytes]:
 
 async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
     """Live events come before the replay: each event is delivered once, in order."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def break_off(socket: Socket) -> None:
         await socket.write([event("agent_thinking", seq) for seq in (1, 2)])
@@ -70,66 +70,66 @@ async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
 
     async def overtake(socket: Socket) -> None:
         await socket.write([event("agent_thinking", seq) for seq in (5, 6)])
-        heard.append(await hear(socket))
+        received.append(await hear(socket))
         await socket.write([event("agent_thinking", 7)])
-        await socket.write(replay(heard[0]["payload"]["threads"], 8))
+        await socket.write(replay(received[0]["payload"]["threads"], 8))
         await socket.receive()
 
     async with talking(break_off, overtake) as (client, _):
         assert await seqs(client, 8) == list(range(1, 9))
-    assert heard == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
+    assert received == [{"type": "resume", "payload": {"threads": {"t": 2}}}]
 
 
 async def test_a_hole_in_a_connection_is_asked_for_at_once() -> None:
     """One event is missing: one resume from the last event before it; later events wait for it."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def skip(socket: Socket) -> None:
         await socket.write([event("agent_thinking", seq) for seq in (1, 2, 5, 6)])
-        heard.append(await hear(socket))
-        await socket.write([event("agent_thinking", 7), *replay(heard[0]["payload"]["threads"], 7)])
-        heard.append(await hear(socket))
+        received.append(await hear(socket))
+        await socket.write([event("agent_thinking", 7), *replay(received[0]["payload"]["threads"], 7)])
+        received.append(await hear(socket))
 
     async with talking(skip, reconnect=evolve(QUICK, resume_s=1000.0, ping_s=1000.0)) as (client, _):
         assert await seqs(client, 7) == list(range(1, 8))
         await client.cancel("r")
         with trio.fail_after(60):
-            while len(heard) < 2:
+            while len(received) < 2:
                 await trio.lowlevel.checkpoint()
-    assert [command["type"] for command in heard] == ["resume", "cancel"]
-    assert heard[0]["payload"] == {"threads": {"t": 2}}
+    assert [command["type"] for command in received] == ["resume", "cancel"]
+    assert received[0]["payload"] == {"threads": {"t": 2}}
 
 
 async def test_a_resume_that_is_not_answered_is_said_again(autojump_clock: trio.testing.MockClock) -> None:
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def forget(socket: Socket) -> None:
         await socket.write([event("agent_thinking", seq) for seq in (1, 3)])
-        heard.extend([await hear(socket), await hear(socket)])
-        await socket.write(replay(heard[1]["payload"]["threads"], 3))
+        received.extend([await hear(socket), await hear(socket)])
+        await socket.write(replay(received[1]["payload"]["threads"], 3))
         await socket.receive()
 
     async with talking(forget) as (client, _):
         assert await seqs(client, 3) == [1, 2, 3]
-    assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}] * 2
+    assert received == [{"type": "resume", "payload": {"threads": {"t": 1}}}] * 2
 
 
 async def test_a_resume_that_was_refused_is_said_again(autojump_clock: trio.testing.MockClock) -> None:
     """A new connection's resume, of more threads than go into one, while the server cannot read its log."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def refuse(socket: Socket) -> None:
-        heard.extend([await hear(socket), await hear(socket)])
+        received.extend([await hear(socket), await hear(socket)])
         await socket.write([event("error", thread_id=None, code="storage_unavailable", retryable=True)])
-        heard.extend([await hear(socket), await hear(socket)])
+        received.extend([await hear(socket), await hear(socket)])
         await socket.write([event("agent_thinking", 3)])
         await socket.receive()
 
     places = {"t": 2} | {f"t{number}": number for number in range(130)}
     async with talking(refuse, threads=places) as (client, _):
         assert await kinds(client, 2) == ["error", "agent_thinking"]
-    assert [len(command["payload"]["threads"]) for command in heard] == [100, 31, 100, 31]
-    assert heard[0]["payload"]["threads"] | heard[1]["payload"]["threads"] == places
+    assert [len(command["payload"]["threads"]) for command in received] == [100, 31, 100, 31]
+    assert received[0]["payload"]["threads"] | received[1]["payload"]["threads"] == places
 
 
 @pytest.mark.parametrize("thread_id", ["t", None])
@@ -138,7 +138,7 @@ async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(
     early: list[int], thread_id: str | None
 ) -> None:
     """The server had taken it before it died: of a thread never heard of before, the end comes before the beginning."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
     async def die(socket: Socket) -> None:
         await hear(socket)
@@ -148,15 +148,15 @@ async def test_a_message_that_was_lost_on_the_way_brings_its_whole_story(
         await hear(socket)
         await socket.write([event("agent_thinking", seq) for seq in early])
         await socket.write([event("message_accepted", 1, message_id="mine", run_id="r", content="hi")])
-        heard.append(await hear(socket))
-        await socket.write(replay(heard[0]["payload"]["threads"], 4))
+        received.append(await hear(socket))
+        await socket.write(replay(received[0]["payload"]["threads"], 4))
         await socket.receive()
 
     async with talking(die, go_on) as (client, _):
         thread = {} if thread_id is None else {"thread_id": thread_id}
         await client.say("hi", message_id="mine", **thread)
         assert await seqs(client, 4) == [1, 2, 3, 4]
-    assert heard == [{"type": "resume", "payload": {"threads": {"t": 1}}}]
+    assert received == [{"type": "resume", "payload": {"threads": {"t": 1}}}]
 
 
 async def test_a_refused_token_is_not_tried_again() -> None:

@@ -250,22 +250,22 @@ async def test_a_token_is_renewed_before_it_runs_out(autojump_clock: MockClock) 
 
 async def test_a_message_that_came_too_late_for_its_token_is_said_again(autojump_clock: MockClock) -> None:
     """The server wants a new token; the caller hears nothing of it, but the answer."""
-    heard: list[Any] = []
+    received: list[Any] = []
     count = iter(range(100))
 
     async def step(socket: Socket) -> None:
-        heard.append(await hear(socket))
+        received.append(await hear(socket))
         refused = event("error", code="token_expired", message_id=None)
         await socket.write([refused.replace(b'"type"', b'"message_id": "mine", "type"')])
-        heard.extend([await hear(socket), await hear(socket)])
+        received.extend([await hear(socket), await hear(socket)])
         await stay(socket, event("message_accepted", 1))
 
     async with talking(step, token=lambda: f"token-{next(count)}", reconnect=SLOW) as (client, _):
         await trio.sleep(60)
         await client.say("hi", message_id="mine")
         assert await kinds(client, 1) == ["message_accepted"]
-    assert [command["type"] for command in heard] == ["user_message", "refresh", "user_message"]
-    assert heard[1]["payload"] == {"session_token": "token-1"}
+    assert [command["type"] for command in received] == ["user_message", "refresh", "user_message"]
+    assert received[1]["payload"] == {"session_token": "token-1"}
 
 
 @pytest.mark.parametrize("way", ["handshake", "close"])

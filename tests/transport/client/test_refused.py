@@ -93,13 +93,13 @@ async def test_a_command_that_would_be_too_late_is_refused_at_once(
 
 async def test_later_messages_of_its_thread_wait_for_it(autojump_clock: MockClock) -> None:
     """Those of other threads do not."""
-    heard: list[str] = []
+    received: list[str] = []
 
     async def step(socket: Socket) -> None:
         await socket.write([WELCOME])
-        heard.append((await hear(socket))["payload"]["message_id"])
+        received.append((await hear(socket))["payload"]["message_id"])
         await socket.write([refusal("a1", retry_after=5.0), event("pong", thread_id=None)])
-        heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(3)])
+        received.extend([(await hear(socket))["payload"]["message_id"] for _ in range(3)])
         await stay(socket, event("pong", thread_id=None))
 
     async with talking(step, reconnect=HOW) as (client, _):
@@ -112,7 +112,7 @@ async def test_later_messages_of_its_thread_wait_for_it(autojump_clock: MockCloc
             await client.say("three", message_id="b1", thread_id="b")
             while (await anext(events)).type != "pong":
                 pass
-    assert heard == ["a1", "b1", "a1", "a2"]
+    assert received == ["a1", "b1", "a1", "a2"]
 
 
 async def test_other_commands_are_said_again_too(autojump_clock: MockClock) -> None:
@@ -211,42 +211,42 @@ def tokens() -> Any:
 @pytest.mark.parametrize("code", ["forbidden", "unauthenticated", "token_expired"])
 async def test_a_refused_refresh_makes_a_new_connection(code: str, autojump_clock: MockClock) -> None:
     """With yet another token; nothing that was said is lost, and the caller hears nothing of it."""
-    heard: list[str] = []
+    received: list[str] = []
 
     async def first(socket: Socket) -> None:
         await socket.write([WELCOME])
-        heard.append((await hear(socket))["type"])
+        received.append((await hear(socket))["type"])
         expired = {"code": "token_expired", "retryable": False}
         await socket.write([refusal("mine", **expired)])
-        heard.append((await hear(socket))["type"])
+        received.append((await hear(socket))["type"])
         await stay(socket, refusal(None, code=code, retryable=False), refusal("mine", **expired))
 
     async def second(socket: Socket) -> None:
         await socket.write([WELCOME])
-        heard.append((await hear(socket))["type"])
+        received.append((await hear(socket))["type"])
         await stay(socket, *answer("mine"))
 
     async with talking(first, second, token=tokens(), reconnect=HOW) as (client, script):
         await trio.sleep(10)
         with trio.fail_after(20):
             assert await client.answer("what?", message_id="mine", thread_id="t") == "the answer"
-    assert heard == ["user_message", "refresh", "user_message"]
+    assert received == ["user_message", "refresh", "user_message"]
     shown = [upgrade.headers["authorization"] for upgrade in script.upgrades]
     assert shown == ["Bearer token-0", "Bearer token-2"]
 
 
 async def test_messages_on_the_way_while_the_token_is_renewed_are_said_again(autojump_clock: MockClock) -> None:
     """Refusals of commands that were sent with the old token do not count against the new one."""
-    heard: list[str] = []
+    received: list[str] = []
 
     async def step(socket: Socket) -> None:
         await socket.write([WELCOME])
-        heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(2)])
+        received.extend([(await hear(socket))["payload"]["message_id"] for _ in range(2)])
         expired = {"code": "token_expired", "retryable": False}
         await socket.write([refusal("m1", **expired)])
-        heard.append((await hear(socket))["type"])
+        received.append((await hear(socket))["type"])
         await socket.write([refusal("m2", **expired)])
-        heard.extend([(await hear(socket))["payload"]["message_id"] for _ in range(2)])
+        received.extend([(await hear(socket))["payload"]["message_id"] for _ in range(2)])
         await stay(socket, *answer("m1"), *answer("m2", 3))
 
     async with talking(step, token=tokens(), reconnect=HOW) as (client, script):
@@ -257,7 +257,7 @@ async def test_messages_on_the_way_while_the_token_is_renewed_are_said_again(aut
         with trio.fail_after(20):
             assert [(await arc.answer()).message_id for arc in arcs] == ["m1", "m2"]
         assert len(script.came) == 1
-    assert heard == ["m1", "m2", "refresh", "m1", "m2"]
+    assert received == ["m1", "m2", "refresh", "m1", "m2"]
 
 
 async def test_a_token_given_by_hand_that_is_refused_is_shown_once_more(autojump_clock: MockClock) -> None:

@@ -44,11 +44,11 @@ class Answers:
 @asynccontextmanager
 async def asking(port: int, request: bytes = GET, **options: Any) -> AsyncIterator[trio.SocketStream]:
     """A connection on which a request was sent; `receive_buffer` is its size in bytes."""
-    made = trio.socket.socket()
+    client_socket = trio.socket.socket()
     if options:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options["receive_buffer"])
-    await made.connect(("127.0.0.1", port))
-    async with trio.SocketStream(made) as client:
+        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options["receive_buffer"])
+    await client_socket.connect(("127.0.0.1", port))
+    async with trio.SocketStream(client_socket) as client:
         await client.send_all(request)
         yield client
 

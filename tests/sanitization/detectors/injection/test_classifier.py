@@ -142,8 +142,8 @@ def test_the_weights_are_of_the_texts_that_are_made_now() -> None:
 
 def test_training_again_gives_the_same_weights() -> None:
     """On a part of the texts, as all of them take a minute; `--check` trains on all."""
-    found = examples(texts(scale=0.03))
-    first, again = (dump(in_steps(*train(found, epochs=2)), source_of(found)) for _ in range(2))
+    drawn = examples(texts(scale=0.03))
+    first, again = (dump(in_steps(*train(drawn, epochs=2)), source_of(drawn)) for _ in range(2))
     assert first == again
     assert load(first).weights == load(again).weights
 

@@ -161,9 +161,9 @@ def test_an_image_with_a_secret_in_it_goes_as_a_whole() -> None:
     assert done.text == "![see [redacted]](https://else.example/?k=[redacted]) x"
     assert [finding.kind for finding in done.findings].count("markup.image.host") == 2
     removing = everywhere({Category.MARKUP: Action.REMOVE, Category.SECRET: Action.FLAG})
-    told = Sanitizer(removing).sanitize(f"![a](https://else.example/?k={TOKEN}) x")
-    assert told.text == "a x"
-    assert "secret.github.token" in {finding.kind for finding in told.findings}
+    sanitized = Sanitizer(removing).sanitize(f"![a](https://else.example/?k={TOKEN}) x")
+    assert sanitized.text == "a x"
+    assert "secret.github.token" in {finding.kind for finding in sanitized.findings}
 
 
 @pytest.mark.parametrize("padding", range(250, 330, 7))
@@ -254,11 +254,11 @@ def test_a_stream_shows_no_address_at_any_cut(text: str) -> None:
 def test_only_an_open_bracket_is_held() -> None:
     """An open bracket is held until its end, not until the end of the text."""
     stream = StreamSanitizer(ONLY)
-    given = out = 0
+    fed = out = 0
     for word in ["[", "so ", "it ", "![goes "] * 500:
-        given += len(word)
+        fed += len(word)
         out += len(stream.feed(word))
-        assert given - out < 1_200
+        assert fed - out < 1_200
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,11 @@ def test_a_find_with_blanks_matches_its_prefilter_by_every_part_of_it(text: str)
     active = build_prefilter((PII.prefilters,))
     for hit in PII.find(text, 0, NAMES):
         owner = next(part for part in PARTS if part.first(text, hit.anchor, NamedTopics(text)) == hit)
-        own = {name for name, _ in owner.prefilters}
-        found = text[hit.anchor : hit.end]
-        for blank in re.finditer(r"[ \t]", found):
-            for end in range(blank.start(), len(found)):
-                assert own & set(active(found[:end]).get(0, ())), found[:end]
+        names = {name for name, _ in owner.prefilters}
+        words = text[hit.anchor : hit.end]
+        for blank in re.finditer(r"[ \t]", words):
+            for end in range(blank.start(), len(words)):
+                assert names & set(active(words[:end]).get(0, ())), words[:end]
 
 
 @pytest.mark.parametrize("text", TEXTS)

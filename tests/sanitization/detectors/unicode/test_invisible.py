@@ -115,8 +115,8 @@ def test_findings_point_into_the_original() -> None:
 @given(st.text(st.characters(categories=["L", "N", "P", "Zs", "S"]), max_size=60))
 def test_visible_text_is_never_touched(text: str) -> None:
     """Letters, numbers, punctuation, spaces and symbols pass (but for letters that are drawn as nothing)."""
-    seen = "".join(letter for letter in text if letter not in "\u115f\u1160\u3164\uffa0\u2800")
-    assert list(Invisible().find(seen)) == []
+    visible = "".join(letter for letter in text if letter not in "\u115f\u1160\u3164\uffa0\u2800")
+    assert list(Invisible().find(visible)) == []
 
 
 @given(
