@@ -28,7 +28,7 @@ from typing import Any
 import trio
 
 from understudy.app.server import serve_app
-from understudy.app.settings import Settings, load
+from understudy.app.settings import Settings
 from understudy.cli.main import main as main_command
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.web import application
@@ -80,7 +80,7 @@ def _prepare(folder: Path) -> list[str]:
         os.umask(0o077)
         logging.disable()
         open_database(folder).close()
-        trio.run(_report_modules, load(data_dir=folder / "other", port=0), write)
+        trio.run(_report_modules, Settings(data_dir=folder / "other", port=0), write)
         os._exit(0)
     os.close(write)
     with open(read, encoding="utf-8") as names:
