@@ -200,8 +200,7 @@ def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     of_objects = [choice for choice in choices if "object" in _kinds_of(choice)]
-    unknown = lambda choice: len(value.keys() - (choice.get("properties") or {}).keys())  # noqa: E731
-    best = min(of_objects, key=unknown, default={})
+    best = min(of_objects, key=lambda choice: len(value.keys() - (choice.get("properties") or {}).keys()), default={})
     properties, required = best.get("properties") or {}, best.get("required") or ()
     return {
         name: _fitted(member, properties.get(name, best.get("additionalProperties")), whole)

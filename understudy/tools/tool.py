@@ -128,8 +128,9 @@ class Tool:
             if name not in types:
                 names = ", ".join(f"`{type_}`" for type_ in types) or "nothing"
                 raise ToolError("invalid_arguments", f"{self.name} has no parameter `{name}`; it takes {names}.")
-        for name in (name for name in self._accepts.required if name not in arguments):
-            raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")
+        for name in self._accepts.required:
+            if name not in arguments:
+                raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")
         try:
             values = {**self._accepts.defaults, **copy.deepcopy(dict(arguments))}  # which the function may change
             return {name: structure(value, types[name], name) for name, value in values.items()}
