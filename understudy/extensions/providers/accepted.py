@@ -126,7 +126,7 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
     if _FORM.search(words) and "for function" not in words and (form := _next_form(sent)):
         return evolve(accepted, form=form), f"json_schema: {form}"
     if not _UNKNOWN.search(words):  # then it may miss a member
-        there = f"{accepted.wants} {sent.get('messages')}"
+        there = " ".join([*accepted.wants, str(sent.get("messages"))])
         if missing := next((name for name in _WANTED if name in words and name not in there), ""):
             return evolve(accepted, wants=accepted.wants | {missing}), f"with {missing}"
     way = next_way(words, sent, accepted.ways, sure=True)

@@ -436,9 +436,7 @@ class ChatSession:
                 self._fault(self.continuing.pop(message_id), error, repeated=received.repeated)
             case Error(code="not_found") if decisions.deciding and refused:
                 self.screen.note("that was decided already", "yellow")
-            case Error(code="invalid_command") as error if (
-                decisions.sent_answers and received.refusal and not message_id
-            ):
+            case Error(code="invalid_command") as error if decisions.sent_answers and refused:
                 self._show_fault(error)
                 decisions.enter_again()
             case Error(code="run_ended") if message_id in self.steers:
